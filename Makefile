@@ -1,0 +1,50 @@
+# Names for commands, no more: `.venv/bin/pyinfra -y INVENTORY deploy.py` is the real thing.
+INVENTORY ?= inventories/local.py
+PYTHON ?= python3
+AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -n)
+
+.PHONY: deploy plan verify test test-unit soak bench lint help
+help: ; @sed -n 's/^## //p' Makefile
+
+## make deploy [INVENTORY=...]   bring every host of the inventory to what it should be
+deploy: .venv/ready
+	.venv/bin/pyinfra -y $(INVENTORY) deploy.py
+
+## make plan [INVENTORY=...]     print what `make deploy` would do, and change nothing
+plan: .venv/ready
+	.venv/bin/pyinfra --dry $(INVENTORY) deploy.py
+
+## make verify [INVENTORY=...]   prove from every host that it all works
+verify: .venv/ready
+	.venv/bin/python -m pytest -q tests/verify --inventory $(INVENTORY)
+
+## make test-unit                the tests that need no host
+test-unit: .venv/ready-dev
+	.venv/bin/python -m pytest -q tests/unit tests/operations
+
+## make test                     all tests; brings up hosts in containers, and whatever else they need
+test: .venv/ready-dev
+	.venv/bin/python -m tests.bench prepare
+	.venv/bin/python -m pytest --timeout 1800 tests/unit tests/operations tests/fleet
+
+## make soak                     the long campaigns, of which `make test` holds samples
+soak: .venv/ready-dev
+	.venv/bin/python -m tests.bench prepare
+	.venv/bin/python -m pytest --timeout 7200 tests/fleet --soak
+
+## make lint                     style and types
+lint: .venv/ready-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+.venv/ready: requirements.txt
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo 'Installing python3-venv ...'; \
+	    $(AS_ROOT) apt-get update -q >/dev/null && $(AS_ROOT) apt-get install -q -y python3-venv >/dev/null; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/ready-dev: .venv/ready requirements-dev.txt
+	.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@

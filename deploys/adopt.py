@@ -1,0 +1,11 @@
+"""Begin anew on a registry host whose `state/` is lost: a new CA and new passwords. Images are kept.
+
+See docs/when-something-is-wrong.md, "The state is lost", before running it.
+"""
+
+from pyinfra import local
+
+from tasks.run import current
+
+current().adopt = True
+local.include("deploy.py")

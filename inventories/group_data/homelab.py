@@ -1,0 +1,14 @@
+"""Settings of inventories/homelab.py; all.py beside this file lists every key."""
+
+registry_hostname = "registry.homelab.local"
+
+# The address of `nas`, and a second name for it.
+registry_address = "192.0.2.10"
+registry_extra_names = ["images.homelab.local"]
+
+registry_accounts = {"admin": "admin", "ci": "push", "cluster": "pull"}
+registry_pull_secret_namespaces = ["default", "apps"]
+
+# registry_port = 5443                              # where something else has 443
+# registry_storage_path = "/mnt/tank/registry"      # a larger disk
+# registry_image_source = "pull"                    # upstream's images instead of Debian's packages

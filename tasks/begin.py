@@ -1,0 +1,70 @@
+"""The beginning of a run: pyinfra's command line and inventory become a run, or a list of what is wrong."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from pyinfra.context import ctx_state
+from pyinfra_cli.util import parse_cli_arg
+
+from tasks import inventory, run, summary
+from tasks.model.settings import SettingsError, configure
+from tasks.state import StateError, Store
+
+
+def begin() -> list[str]:
+    """Begin the run that the command line asks for; return what keeps it from beginning, a line for each mistake.
+
+    Commands that are no deploy (`exec`, `fact`) need no settings, and are let through.
+    """
+    options = click.get_current_context().params
+    if not all(name.endswith(".py") for name in options["operations"]):
+        return []
+    override = {
+        key: parse_cli_arg(value) for key, _, value in (item.partition("=") for item in options["data"])
+    }
+    try:
+        hosts, sources = inventory.load(options["inventory"], override, options["group_data"])
+        configuration = configure(sources)
+    except ValueError as error:
+        return [str(error)]
+    except SettingsError as error:
+        return error.problems
+    if problems := _refused(options, [dict(host.data.dict()) for host in hosts]):
+        return problems
+    store = Store(run.ROOT / configuration.settings.registry_state_dir)
+    this = run.Run(configuration, store, inventory=options["inventory"], dry=options["dry"])
+    if not this.dry:
+        try:
+            this.resources.enter_context(store.lock())
+        except StateError as error:
+            return [f"{error.problem}; {error.remedy}"]
+        except OSError as error:
+            return [f"{store.folder} cannot be used: {error.strerror}; choose another registry_state_dir"]
+    run.begin(this)
+    # Reasons for doing nothing are part of every run's output, not only of -v.
+    ctx_state.get().print_noop_info = True
+    atexit.register(summary.show, this)
+    return []
+
+
+def _refused(options: dict[str, Any], hosts: list[dict[str, Any]]) -> list[str]:
+    problems = []
+    passwords = {"_sudo_password", "sudo_password", "_su_password"}
+    asked = options["use_sudo_password"] or options["same_sudo_password"]
+    if asked or any(passwords & set(data) for data in hosts):
+        problems.append(
+            "a sudo password cannot be used, since pyinfra would put it into the arguments of a process; "
+            "log in as root or allow passwordless sudo"
+        )
+    if not (options["yes"] or options["dry"] or options["json_output"] or sys.stdin.isatty()):
+        problems.append(
+            "there is no terminal to ask on; give -y to go on without asking, or --dry for a plan"
+        )
+    if not Path("deploy.py").is_file():
+        problems.append("run it from the project's folder")
+    return problems

@@ -1,0 +1,73 @@
+"""What all facts share: paths told in one form, and an answer that is whole or none at all.
+
+A fact's script ends by printing `end`; an answer without it was cut short, and what it lacks is unknown, not absent.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pyinfra.api.exceptions import FactProcessError
+
+from tasks.model.files import Observed
+
+PREAMBLE = """
+export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+tell_path() {
+    if [ -e "$1" ] || [ -L "$1" ]; then
+        set -- "$1" "$(stat -c '%F|%a|%u|%g|%.9Y|%i' -- "$1")" || exit 1
+        sum=
+        if [ -f "$1" ]; then sum=$(sha256sum < "$1") || exit 1; fi
+        printf 'path|%s|%s|%s\\n' "$1" "$2" "${sum%% *}"
+    else
+        printf 'path|%s\\n' "$1"
+    fi
+}
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A script's lines `key|field|field…`, by key."""
+
+    lines: dict[str, list[list[str]]] = field(default_factory=dict)
+
+    def one(self, key: str) -> str | None:
+        """Return what follows a key that comes at most once, or None."""
+        return "|".join(self.lines[key][0]) if key in self.lines else None
+
+    def all(self, key: str) -> list[list[str]]:
+        """Return the fields of all lines with a key."""
+        return self.lines.get(key, [])
+
+    @property
+    def paths(self) -> dict[str, Observed | None]:
+        """What stands at each path that was asked for."""
+        return {path: _observed(fields) for path, *fields in self.all("path")}
+
+
+def read_answer(output: Iterable[str]) -> Answer:
+    """Read a fact's output; `FactProcessError` where it does not end as it should."""
+    *lines, last = [line for line in output if line] or [""]
+    if last != "end":
+        raise FactProcessError("the answer was cut short")
+    found = defaultdict(list)
+    for line in lines:
+        key, *fields = line.split("|")
+        found[key].append(fields)
+    return Answer(dict(found))
+
+
+def tell_paths(paths: Iterable[str]) -> str:
+    """Return the shell lines that tell of each path."""
+    return "\n".join(f"tell_path {shlex.quote(path)}" for path in paths)
+
+
+def _observed(fields: list[str]) -> Observed | None:
+    if not fields:
+        return None
+    kind, mode, owner, group, modified, inode, sha256 = fields
+    return Observed(kind, mode, int(owner), int(group), float(modified), int(inode), sha256 or None)

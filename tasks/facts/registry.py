@@ -1,0 +1,80 @@
+"""What the registry host has: our files, the engine's own report on our containers, and which certificate is served."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from base64 import b64decode
+
+from pyinfra.api.facts import FactBase
+
+from tasks.facts.reading import PREAMBLE, read_answer, tell_paths
+from tasks.model.registry import RegistryHost
+
+
+class RegistryFact(FactBase[RegistryHost | None]):
+    """One round trip. No secret is read: of a file with secrets only its digest, of the leaf its public part."""
+
+    def command(
+        self,
+        paths: list[str],
+        containers: list[str],
+        targets: list[str],
+        images: list[str],
+        certificate: str,
+        port: int,
+        server_name: str,
+    ) -> str:
+        """Return the script for the given files, containers, mount targets, images and port."""
+        only_certificates = "sed -n '/BEGIN CERTIFICATE/,/END CERTIFICATE/p'"
+        return (
+            PREAMBLE
+            + tell_paths(paths)
+            + f"""
+address=$(ip -4 route get 192.0.2.1 2>/dev/null | sed -n 's/.* src \\([0-9.]*\\).*/\\1/p')
+# A host without iproute2 gets it with the engine; until then its first address has to do.
+command -v ip >/dev/null || address=$(hostname -I 2>/dev/null | cut -d ' ' -f 1)
+echo "address|${{address:-$(ip -6 route get 2001:db8::1 2>/dev/null | sed -n 's/.* src \\([0-9a-f:]*\\).*/\\1/p')}}"
+echo "installed|$({only_certificates} {shlex.quote(certificate)} 2>/dev/null | base64 -w 0)"
+echo "served|$(echo | timeout 10 openssl s_client -connect 127.0.0.1:{port} -servername {server_name} -showcerts \\
+    2>/dev/null | {only_certificates} | base64 -w 0)"
+listener=$(ss -Hltnp 'sport = :{port}' | sed -n 's/.*users:(("\\([^"]*\\)",pid=\\([0-9]*\\).*/\\1 (pid \\2)/p')
+echo "listener|$(echo "$listener" | head -n 1)"
+if command -v openssl >/dev/null; then echo 'handshake|yes'; fi
+docker() {{ timeout 60 "$(command -v docker)" -H unix:///var/run/docker.sock "$@"; }}
+if docker version >/dev/null 2>&1; then
+    echo 'engine|yes'
+    for name in {shlex.join(containers)}; do
+        id=$(docker ps -aq --no-trunc --filter "name=^/?$name\\$") || exit 1
+        [ -n "$id" ] || continue
+        printf 'container|%s|%s\\n' "$name" "$(docker inspect -f '{{{{json .}}}}' "$id")" || exit 1
+        pid=$(docker inspect -f '{{{{.State.Pid}}}}' "$id") || exit 1
+        [ "$pid" -eq 0 ] || for target in {shlex.join(targets)}; do
+            inode=$(stat -c %i "/proc/$pid/root$target" 2>/dev/null) && echo "inside|$name|$target|$inode"
+        done
+    done
+    for image in {shlex.join(images)}; do
+        id=$(docker image inspect -f '{{{{.Id}}}}' "$image" 2>/dev/null) && echo "image|$image|$id"
+    done
+    docker network ls --format 'network|{{{{.Name}}}}' || exit 1
+fi
+echo end
+"""
+        )
+
+    def process(self, output: list[str]) -> RegistryHost:
+        """Read the answer; `FactProcessError` where it is not whole."""
+        answer = read_answer(output)
+        return RegistryHost(
+            address=answer.one("address") or None,
+            paths=answer.paths,
+            engine=answer.one("engine") is not None,
+            containers={name: json.loads("|".join(text)) for name, *text in answer.all("container")},
+            images=dict(answer.all("image")),
+            networks=frozenset(name for (name,) in answer.all("network")),
+            inside={(name, target): int(inode) for name, target, inode in answer.all("inside")},
+            listener=answer.one("listener") or None,
+            installed=b64decode(answer.one("installed") or "").decode(),
+            handshake=answer.one("handshake") is not None,
+            served=b64decode(answer.one("served") or "").decode(),
+        )

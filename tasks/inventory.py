@@ -1,0 +1,70 @@
+"""An inventory file as pyinfra reads it, and as the settings see it: each value with the place it stands at."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pyinfra.api.inventory import Inventory
+from pyinfra.api.state import State
+from pyinfra.context import ctx_state
+from pyinfra_cli.inventory import make_inventory
+
+from tasks.model.settings import Sources
+
+
+def load(
+    path: str, override: Mapping[str, object], group_data: Iterable[str] = ()
+) -> tuple[Inventory, Sources]:
+    """Read an inventory file, with `--data` and `--group-data` as given.
+
+    Raises `ValueError`, a line with the file and what is wrong, where it is none or cannot be run.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path} is not an inventory file; give one, for example inventories/local.py")
+    if not ctx_state.isset():
+        ctx_state.set(State())
+    try:
+        names = runpy.run_path(path)
+        inventory = make_inventory(
+            path, override_data=dict(override), cwd=str(Path.cwd()), group_data_directories=list(group_data)
+        )
+    except Exception as error:
+        raise ValueError(f"{path} or its group data cannot be run: {_where(error)}") from None
+    return inventory, _sources(path, names, inventory, override)
+
+
+def _sources(
+    path: str, names: dict[str, object], inventory: Inventory, override: Mapping[str, object]
+) -> Sources:
+    own = {name: value for name, value in names.items() if not name.startswith("_")}
+    inline = {
+        name: value[1]
+        for name, value in own.items()
+        if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], dict)
+    }
+    files = {**inventory.group_data, "all": inventory.get_data()}
+    return Sources(
+        inventory=path,
+        top_level=own,
+        groups={group: [host.name for host in hosts] for group, hosts in inventory.groups.items()},
+        inline_group_data=inline,
+        group_data={
+            group: {key: value for key, value in data.items() if inline.get(group, {}).get(key) != value}
+            for group, data in files.items()
+        },
+        host_data={host.name: dict(inventory.get_host_data(host.name)) for host in inventory},
+        override=override,
+    )
+
+
+def _where(error: Exception) -> str:
+    inner = getattr(error, "exception", error)  # pyinfra wraps what a file raises
+    line = getattr(inner, "lineno", None)
+    if line is None and (trace := inner.__traceback__):
+        while trace.tb_next:
+            trace = trace.tb_next
+        line = trace.tb_lineno
+    text = (str(inner).splitlines() or [""])[0]
+    return f"{type(inner).__name__} in line {line}: {text}"

@@ -1,0 +1,94 @@
+"""Accounts: generated passwords, the htpasswd file, and which of its entries still hold."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import zlib
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+
+import bcrypt
+
+GENERATED_COST = 4
+"""bcrypt's cost for 256 random bits: such a secret needs no slow hash (NIST SP 800-63B, section 5.1.2.2), and the
+registry compares on every request."""
+
+TYPED_COST = 12
+"""bcrypt's cost for a password that a person chose."""
+
+MAX_BYTES = 72
+"""bcrypt ignores what comes after; accepting it would pretend to a strength that is not there."""
+
+PREFIX = "hlr_"
+"""Begins every generated password, so that a typed one is never given the cheap hash."""
+
+
+def generate() -> str:
+    """Make a password of 256 random bits: the prefix, 43 characters, and a checksum of six that finds a cut one."""
+    body = urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
+    return f"{PREFIX}{body}{_checksum(body)}"
+
+
+def is_generated(password: str) -> bool:
+    """Tell whether `generate` made this password."""
+    match = re.fullmatch(rf"{PREFIX}([A-Za-z0-9_-]{{43}})([A-Za-z0-9_-]{{6}})", password)
+    return match is not None and match[2] == _checksum(match[1])
+
+
+def check(password: str) -> str | None:
+    """Return what is wrong with a password found in a file (its trailing newline dropped), or None."""
+    size = len(password.encode())
+    if not 1 <= size <= MAX_BYTES:
+        return f"it is {size} bytes long; 1 to {MAX_BYTES} are allowed"
+    if re.search(r"[\x00-\x1f\x7f]", password):
+        return "it holds a line break or another control character"
+    if password.startswith(PREFIX) and not is_generated(password):
+        return "it was generated, but has been cut or changed since"
+    return None
+
+
+def hashes(passwords: Mapping[str, str], present: Mapping[str, str]) -> dict[str, str]:
+    """Return name → bcrypt hash for all accounts, keeping each present hash that still fits its password."""
+    return {
+        name: present[name] if name in present and fits(password, present[name]) else _hash(password)
+        for name, password in sorted(passwords.items())
+    }
+
+
+def fits(password: str, hashed: str) -> bool:
+    """Tell whether a hash is that of the password, at the cost that such a password gets."""
+    if not hashed.startswith(f"$2b${_cost(password):02}$"):
+        return False
+    try:
+        return bcrypt.checkpw(password.encode(), hashed.encode())
+    except ValueError:
+        return False
+
+
+def htpasswd(hashed: Mapping[str, str]) -> str:
+    """Return the htpasswd file, a line for each account."""
+    return "".join(f"{name}:{value}\n" for name, value in sorted(hashed.items()))
+
+
+def read_htpasswd(text: str) -> dict[str, str]:
+    """Return name → hash; `ValueError` on a line that is not of that form."""
+    entries = {}
+    for line in text.splitlines():
+        match = re.fullmatch(r"([^:]+):(\$2b\$\d\d\$[./A-Za-z0-9]{53})", line)
+        if not match:
+            raise ValueError("a line is not of the form name:hash")
+        entries[match[1]] = match[2]
+    return entries
+
+
+def _hash(password: str) -> str:
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(_cost(password))).decode()
+
+
+def _cost(password: str) -> int:
+    return GENERATED_COST if is_generated(password) else TYPED_COST
+
+
+def _checksum(body: str) -> str:
+    return urlsafe_b64encode(zlib.crc32(body.encode()).to_bytes(4, "big")).decode()[:6]

@@ -1,0 +1,202 @@
+"""The two containers: how each is to be started, and in what a running one differs from that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+UID = 60705
+"""User and group of both containers: a number that neither Debian nor systemd hands out (systemd's
+UIDS-GIDS, "unused"), and below 65536, so that it exists in an unprivileged LXC guest too."""
+
+OPEN_FILES = 16384
+"""Docker 29 and containerd 2.1.5 start containers with 1,024 (moby#51485)."""
+
+STOP_SECONDS = 40
+"""How long requests under way may take before a container is ended; the registry's own draintimeout is 30."""
+
+LABEL = "homelab-registry.spec"
+NETWORK = "homelab-registry"
+REGISTRY = "homelab-registry"
+GATEWAY = "homelab-registry-gateway"
+
+CONFIG = "/etc/registry"
+STORAGE = "/var/lib/registry"
+SOCKETS = "/run/registry"
+SOCKET = f"{SOCKETS}/registry.sock"
+GATEWAY_CONFIG = "/etc/gateway"
+CERTIFICATE = f"{GATEWAY_CONFIG}/tls/tls.pem"
+GATEWAY_PORT = 8443
+HEALTH_ADDRESS = "127.0.0.1:5001"
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder of the host inside a container. Never a single file: it would keep its old inode (moby#22627)."""
+
+    source: str
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True)
+class Container:
+    """How a container is to be started. `image` is what `docker create` is given: a local tag, or name@digest.
+
+    `config` is the one file that it reads at its start and never again, `config_sha256` what that should hold.
+    """
+
+    name: str
+    image: str
+    command: tuple[str, ...]
+    health_path: str
+    mounts: tuple[Mount, ...]
+    config: str
+    config_sha256: str
+    network: str = "none"
+    publish: int | None = None
+    stop_signal: str = "SIGTERM"
+    environment: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that `create` is made of."""
+        return hashlib.sha256(json.dumps([asdict(self), create(self, "")]).encode()).hexdigest()
+
+    @property
+    def health(self) -> str:
+        """The health check. Images differ in what they hold: Alpine and ours wget, Debian's nginx image curl."""
+        url = f"http://{HEALTH_ADDRESS}{self.health_path}"
+        return f"wget -q -O /dev/null {url} || curl -fs -o /dev/null {url}"
+
+
+def registry(image: str, folder: str, storage: str, config_sha256: str) -> Container:
+    """Return the registry's container: no network at all, it is reached through a socket in a shared folder."""
+    return Container(
+        name=REGISTRY,
+        image=image,
+        command=("registry", "serve", f"{CONFIG}/config.yml"),
+        health_path="/debug/health",
+        mounts=(
+            Mount(f"{folder}/registry", CONFIG),
+            Mount(f"{folder}/run", SOCKETS, writable=True),
+            Mount(storage, STORAGE, writable=True),
+        ),
+        config=f"{folder}/registry/config.yml",
+        config_sha256=config_sha256,
+        # 3.x would send traces to localhost:4318 otherwise.
+        environment=("OTEL_TRACES_EXPORTER=none",),
+    )
+
+
+def gateway(image: str, folder: str, storage: str, port: int, config_sha256: str) -> Container:
+    """Return the gateway's container: it alone is published, and cannot write to the images."""
+    return Container(
+        name=GATEWAY,
+        image=image,
+        command=("nginx", "-c", f"{GATEWAY_CONFIG}/nginx.conf"),
+        health_path="/",
+        mounts=(
+            Mount(f"{folder}/gateway", GATEWAY_CONFIG),
+            Mount(f"{folder}/run", SOCKETS),
+            Mount(storage, STORAGE),
+        ),
+        config=f"{folder}/gateway/nginx.conf",
+        config_sha256=config_sha256,
+        network=NETWORK,
+        publish=port,
+        stop_signal="SIGQUIT",  # nginx finishes what it serves; SIGTERM would cut it off
+    )
+
+
+def create(container: Container, digest: str) -> list[str]:
+    """Return the arguments of `docker create`."""
+    arguments = [
+        f"--name={container.name}",
+        f"--label={LABEL}={digest}",
+        f"--network={container.network}",
+        f"--user={UID}:{UID}",
+        "--restart=unless-stopped",
+        "--read-only",
+        "--cap-drop=ALL",
+        "--security-opt=no-new-privileges",
+        f"--ulimit=nofile={OPEN_FILES}:{OPEN_FILES}",
+        "--tmpfs=/tmp:rw,noexec,nosuid,nodev,mode=1777,size=64m",
+        "--log-driver=json-file",
+        "--log-opt=max-size=10m",
+        "--log-opt=max-file=5",
+        f"--health-cmd={container.health}",
+        "--health-interval=10s",
+        "--health-timeout=5s",
+        "--health-retries=3",
+        f"--stop-signal={container.stop_signal}",
+        f"--stop-timeout={STOP_SECONDS}",
+        *(f"--env={variable}" for variable in container.environment),
+        *(_mount(mount) for mount in container.mounts),
+    ]
+    if container.publish:
+        arguments.append(f"--publish={container.publish}:{GATEWAY_PORT}")
+    program, *rest = container.command
+    return [*arguments, f"--entrypoint={program}", container.image, *rest]
+
+
+def start_script(container: Container) -> str:
+    """Return the script that makes the container anew and waits, for a minute at most, until it is healthy."""
+    name = container.name
+    arguments = shlex.join(create(container, container.digest))
+    return (
+        f"docker stop {name} >/dev/null 2>&1; docker rm -f {name} >/dev/null 2>&1\n"
+        f"docker create {arguments} >/dev/null && docker start {name} >/dev/null || exit 1\n"
+        "for _ in $(seq 240); do\n"
+        f"  docker exec {name} sh -c {shlex.quote(container.health)} >/dev/null 2>&1 && exit 0\n"
+        "  sleep 0.25\n"
+        "done\n"
+        f'echo "{name} does not get healthy: $(docker logs --tail 1 {name} 2>&1)" >&2; exit 1'
+    )
+
+
+def drift(container: Container, found: Mapping[str, Any] | None, image_id: str | None) -> str | None:
+    """Return why the container has to be made anew, or None.
+
+    `found` is what `docker inspect` says. The label finds what we changed since; what others did (`docker
+    update`, `network disconnect`) only the engine's own report shows. `image_id` is the id of the image that
+    the container should run; None: it is not there yet.
+    """
+    if found is None:
+        return "it does not exist"
+    config, host = found["Config"], found["HostConfig"]
+    if (config.get("Labels") or {}).get(LABEL) != container.digest:
+        return "it was started in another way"
+    if found["Image"] != image_id:
+        return "it runs another image"
+    for name, wanted in _wanted_limits().items():
+        if (present := host.get(name)) != wanted and (present or wanted):
+            return f"its {name} was changed to {json.dumps(present)}"
+    if list(found["NetworkSettings"]["Networks"] or {}) != [container.network]:
+        return f"it is not connected to the network {container.network} alone"
+    if not found["State"]["Running"] or found["State"].get("Paused"):
+        return f"it is {found['State']['Status']}"
+    if found["State"].get("Health", {}).get("Status") == "unhealthy":
+        return "it is unhealthy"
+    return None
+
+
+def _wanted_limits() -> dict[str, Any]:
+    """Return all that `docker update` can change, as the engine reports it for a container of ours."""
+    untouched: dict[str, Any] = dict.fromkeys(
+        (
+            "BlkioWeight", "CpuShares", "CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime",
+            "CpusetCpus", "CpusetMems", "NanoCpus", "Memory", "MemoryReservation", "MemorySwap", "PidsLimit",
+        )
+    )  # fmt: skip
+    return untouched | {"RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0}}
+
+
+def _mount(mount: Mount) -> str:
+    return f"--mount=type=bind,source={mount.source},target={mount.target}" + (
+        "" if mount.writable else ",readonly"
+    )

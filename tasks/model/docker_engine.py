@@ -1,0 +1,69 @@
+"""Docker Engine: used as it is where there is one, installed from the distribution's packages where there is none."""
+
+from __future__ import annotations
+
+from tasks.model.machines import Machine
+from tasks.model.steps import Conflict, Step
+
+WAIT = """
+for _ in $(seq 120); do
+    timeout 20 docker -H unix:///var/run/docker.sock version >/dev/null 2>&1 && exit 0
+    sleep 0.5
+done
+echo "Docker Engine was started but does not answer: $(tail -n 1 /var/log/docker.log 2>/dev/null \\
+    || journalctl -u docker -n 1 --no-pager 2>/dev/null)" >&2
+exit 1
+"""
+
+# Debian's init script raises limits first and gives up where it may not, as in a container without
+# CAP_SYS_RESOURCE; the engine itself runs well there, so it is then started with the script's own arguments.
+START = f"""
+if [ -d /run/systemd/system ]; then
+    systemctl enable --now docker || exit 1
+else
+    service docker start >/dev/null 2>&1
+    service docker status >/dev/null 2>&1 || start-stop-daemon --start --background --no-close \\
+        --exec "$(command -v dockerd)" --pidfile /var/run/docker-ssd.pid --make-pidfile \\
+        -- -p /var/run/docker.pid >> /var/log/docker.log 2>&1 || exit 1
+fi
+{WAIT}"""
+
+# docker-cli is a package of its own from Debian 13 on; openssl shows which certificate is served. RUNLEVEL=1 keeps
+# invoke-rc.d from starting the service, whose failure would fail the installation; it is started by the next step.
+INSTALL = """
+export DEBIAN_FRONTEND=noninteractive PATH="$PATH:/usr/sbin:/sbin"
+[ -d /run/systemd/system ] || export RUNLEVEL=1
+dpkg --configure -a >/dev/null || exit 1
+updated=$(apt-get -q -o DPkg::Lock::Timeout=300 update 2>&1)
+packages='docker.io iproute2 openssl ca-certificates'
+command -v docker >/dev/null || packages="$packages $(apt-cache --names-only search '^docker-cli$' | cut -d' ' -f1)"
+apt-get -o DPkg::Lock::Timeout=300 install -q -y $packages >/dev/null || {
+    echo "$updated" | grep -m 1 'Failed to fetch' >&2
+    exit 1
+}
+"""
+
+
+def steps(machine: Machine) -> list[Step]:
+    """Return the steps to a running engine; `Conflict` where there is none and none can be installed."""
+    start = Step("start Docker Engine: it is not running", f'export PATH="$PATH:/usr/sbin:/sbin"\n{START}')
+    match machine.engine:
+        case "running":
+            return []
+        case "silent":
+            raise Conflict(
+                "Docker Engine takes requests but does not answer within 20 seconds",
+                "look at its log (journalctl -u docker), restart it, and run again",
+            )
+        case "stopped":
+            return [start]
+    if "debian" not in machine.family.split():
+        raise Conflict(
+            "there is no Docker Engine, and this project installs it on Debian's family only",
+            "install Docker Engine as its documentation says, and run again",
+        )
+    found = "there is only its client" if machine.client else "there is none"
+    return [
+        Step(f"install Docker Engine from the distribution's packages (about a minute): {found}", INSTALL),
+        start,
+    ]

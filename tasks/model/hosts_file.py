@@ -1,0 +1,89 @@
+"""`/etc/hosts`: our one line in a file that belongs to the user.
+
+`.local` names are multicast DNS's (RFC 6762), and a name server at home may know nothing: an entry settles it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+
+from tasks.model.steps import Conflict, Step
+
+PATH = "/etc/hosts"
+MARK = "# homelab-registry"
+RESCUE = "/etc/.hosts.homelab-rescue"
+
+
+def merge(text: str, address: str | None, names: Iterable[str]) -> str:
+    """Return the text with exactly one line of ours, where ours stood or else at the end; every other byte as it was.
+
+    `address` None takes our line out. Raises `Conflict`, quoting the line, where one of the user's gives a name
+    of ours another address.
+    """
+    names = list(names)
+    ours = f"{address} {' '.join(names)} {MARK}\n" if address and names else ""
+    lines: list[str] = []
+    placed = False
+    for number, line in enumerate(re.findall(r"[^\n]*\n|[^\n]+", text), 1):
+        if line.rstrip().endswith(MARK):
+            lines += [] if placed else [ours]
+            placed = True
+            continue
+        if ours:
+            _check(line, number, address, names)
+        lines.append(line)
+    if not placed and ours:
+        if lines and not lines[-1].endswith("\n"):
+            lines[-1] += "\n"
+        lines.append(ours)
+    return "".join(lines)
+
+
+def steps(
+    text: str, address: str | None, names: Iterable[str], *, is_mount: bool, rescue: str | None
+) -> list[Step]:
+    """Return the steps that give the file our entry (`address` None: take it out), or none.
+
+    Where the file is a mount it can only be written in place, which a kill can interrupt: the whole new text is
+    then first put beside it (`rescue`), and the next run starts from there.
+    """
+    interrupted = rescue is not None and rescue.startswith(text)
+    wanted = merge(rescue if interrupted and rescue else text, address, names)
+    if text == wanted:
+        if rescue is None:
+            return []
+        return [Step(f"remove {RESCUE}: a run was killed while writing {PATH}", f"rm -f {RESCUE}")]
+    receive = (
+        f"umask 077; new={PATH}.homelab-new; trap 'rm -f \"$new\"' EXIT\n"
+        f'cat > "$new" && [ "$(wc -c < "$new")" -eq {len(wanted.encode())} ] '
+        f'&& chmod --reference={PATH} "$new" && chown --reference={PATH} "$new" && sync "$new" && '
+    )
+    if is_mount:
+        receive += f'mv -f "$new" {RESCUE} && cat {RESCUE} > {PATH} && rm -f {RESCUE}'
+    else:
+        receive += f'mv -fT "$new" {PATH} && rm -f {RESCUE}'
+    if interrupted and text:
+        reason = "a run was killed while writing it"
+    elif MARK not in wanted:
+        reason = "our entry is no longer wanted"
+    else:
+        reason = "our entry is not as it should be" if MARK in text else "our entry is missing"
+    return [Step(f"write {PATH}: {reason}", receive, wanted, path=PATH, writes=True)]
+
+
+def _check(line: str, number: int, address: str | None, names: list[str]) -> None:
+    fields = line.partition("#")[0].split()
+    taken = [name for name in fields[1:] if name in names]
+    if not taken:
+        return
+    try:
+        same = ipaddress.ip_address(fields[0]) == ipaddress.ip_address(address or "")
+    except ValueError:
+        same = False
+    if not same:
+        raise Conflict(
+            f"{PATH} line {number} gives {taken[0]} another address than {address}: {line.strip()!r}",
+            f"remove that line, or set registry_address to {fields[0]} if it is right, and run again",
+        )

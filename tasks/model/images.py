@@ -1,0 +1,99 @@
+"""The images of the two containers: built on the registry host, or pulled and kept by digest."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tasks.model.settings import Settings
+from tasks.model.steps import Conflict, Step
+
+
+@dataclass(frozen=True)
+class Build:
+    """An image from one of the distribution's packages: `program` is its path there, `target` its name in /bin."""
+
+    package: str
+    program: str
+    target: str
+
+    def tag(self, script: str) -> str:
+        """Return the local tag; it changes with the way in which the image is built."""
+        recipe = hashlib.sha256(f"{self}{script}".encode()).hexdigest()[:12]
+        return f"homelab-registry/{self.target}:{recipe}"
+
+
+BUILDS = {
+    "registry": Build("docker-registry", "/usr/bin/docker-registry", "registry"),
+    "gateway": Build("nginx-light", "/usr/sbin/nginx", "nginx"),
+}
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that is needed: `reference` is what a container is started from, None while its digest is unknown.
+
+    `name` is what is `built` or else pulled, and `step` how.
+    """
+
+    name: str
+    reference: str | None
+    step: Step
+    built: bool
+
+
+def wanted(settings: Settings, resolved: Mapping[str, str], script: str) -> dict[str, Image]:
+    """Return the image of each role. `resolved` are the digests kept since an earlier run, `script` builds one."""
+    if settings.registry_image_source == "debian":
+        return {role: _built(build, script) for role, build in BUILDS.items()}
+    names = {"registry": settings.registry_image, "gateway": settings.registry_gateway_image}
+    return {role: _pulled(name, resolved.get(name)) for role, name in names.items()}
+
+
+def missing(images: Mapping[str, Image], present: Mapping[str, str], family: str) -> dict[str, Image]:
+    """Return those that are not on the host; `Conflict` where they would have to be built and cannot be.
+
+    `present` gives the id of an image by reference, `family` the names of the host's distribution.
+    """
+    absent = {role: image for role, image in images.items() if image.reference not in present}
+    if absent and "debian" not in family.split() and any(image.built for image in absent.values()):
+        raise Conflict(
+            "images are built from Debian's packages, and this is not one of Debian's family",
+            'set registry_image_source = "pull" and run again',
+        )
+    return absent
+
+
+def _built(build: Build, script: str) -> Image:
+    tag = build.tag(script)
+    arguments = shlex.join([build.package, build.program, build.target, tag])
+    step = Step(
+        f"build the image {tag} from the package {build.package}: it is missing",
+        f"set -- {arguments}\n{script}",
+    )
+    return Image(tag, tag, step, built=True)
+
+
+def _pulled(name: str, reference: str | None) -> Image:
+    source = shlex.quote(reference or name)
+    inspect = "{{range .RepoDigests}}{{.}} {{end}}"
+    script = (
+        f"docker -H unix:///var/run/docker.sock pull -q {source} >/dev/null "
+        f"&& docker -H unix:///var/run/docker.sock image inspect -f '{inspect}' {source}"
+    )
+    known = "it is missing" if reference else "its digest is not known yet"
+    step = Step(f"pull the image {reference or name}: {known}", script)
+    return Image(name, reference, step, built=False)
+
+
+def digest_of(name: str, repo_digests: str) -> str:
+    """Return `repository@digest` from what the engine lists of a pulled image; `ValueError` if none fits."""
+    repository = name.partition("@")[0]
+    repository = repository.rpartition(":")[0] if ":" in repository.rpartition("/")[2] else repository
+    familiar = repository.removeprefix("docker.io/").removeprefix("library/")
+    for reference in repo_digests.split():
+        if reference.partition("@")[0] in {repository, familiar}:
+            return reference
+    raise ValueError(f"the engine knows no digest of {name}")

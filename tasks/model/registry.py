@@ -1,0 +1,193 @@
+"""The registry host: the files and containers it should have, and the steps from what it has to that."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from tasks.model import containers, files
+from tasks.model.containers import UID, Container
+from tasks.model.files import File, Folder, Observed
+from tasks.model.settings import Settings
+from tasks.model.steps import Conflict, Step
+
+FOLDER = "/etc/homelab-registry"
+FOLDERS = ("gateway", "gateway/tls", "registry", "run")
+CERTIFICATE = "gateway/tls/tls.pem"
+GATEWAY_CONFIG = "gateway/nginx.conf"
+REGISTRY_CONFIG = "registry/config.yml"
+HTPASSWD = "registry/htpasswd"
+
+
+@dataclass(frozen=True)
+class RegistryHost:
+    """The registry host as it is.
+
+    `address` is the one on its default route; `containers` by name, as `docker inspect` tells; `images` the id
+    by reference; `inside` the inode that a container sees at a mount's target, by (container, target);
+    `listener` the program that listens on the port; `installed` and `served` are PEM certificates, the leaf
+    first; `handshake` tells whether the host has openssl to look at what is served. `engine` is false where no
+    Docker Engine answers: nothing is known of containers then.
+    """
+
+    address: str | None = None
+    paths: Mapping[str, Observed | None] = field(default_factory=dict)
+    engine: bool = False
+    containers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
+    networks: frozenset[str] = frozenset()
+    inside: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    listener: str | None = None
+    installed: str = ""
+    served: str = ""
+    handshake: bool = False
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What only the two containers may read. `certificate_pem` is public, but stands in one file with its key."""
+
+    htpasswd: str = field(repr=False)
+    http_secret: str = field(repr=False)
+    certificate_pem: str = field(repr=False)
+    key_pem: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Desired:
+    """All that the registry host should have. `certificate` is the leaf in PEM, as a handshake shows it."""
+
+    files: tuple[Folder, ...]
+    containers: tuple[Container, ...]
+    certificate: str
+    port: int
+
+
+def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], templates: str) -> Desired:
+    """Return what the registry host should have.
+
+    `images` gives the image of each container by role (`registry`, `gateway`), `templates` their folder.
+    """
+    storage, port = settings.registry_storage_path, settings.registry_port
+    # YAML and nginx's language, not HTML: nothing is to be escaped, and no setting holds what is special there.
+    render = Environment(
+        loader=FileSystemLoader(templates),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=select_autoescape(()),
+    ).get_template
+    context = {"settings": settings, "container": containers, "http_secret": secrets.http_secret}
+    contents = {
+        CERTIFICATE: secrets.certificate_pem + secrets.key_pem,
+        GATEWAY_CONFIG: render("gateway.conf.j2").render(context),
+        REGISTRY_CONFIG: render("registry.yml.j2").render(context),
+        HTPASSWD: secrets.htpasswd,
+    }
+    return Desired(
+        files=(
+            Folder(FOLDER),
+            *(Folder(f"{FOLDER}/{name}", "0700", UID, UID) for name in FOLDERS),
+            Folder(storage, "0700", UID, UID),
+            *(File(f"{FOLDER}/{name}", "0600", UID, UID, content) for name, content in contents.items()),
+        ),
+        containers=(
+            containers.registry(images["registry"], FOLDER, storage, _sha256(contents[REGISTRY_CONFIG])),
+            containers.gateway(images["gateway"], FOLDER, storage, port, _sha256(contents[GATEWAY_CONFIG])),
+        ),
+        certificate=secrets.certificate_pem,
+        port=port,
+    )
+
+
+def paths(storage: str) -> list[str]:
+    """Return all paths to be told of: the managed ones, and beside each file the name it is written under."""
+    written = [f"{FOLDER}/{name}" for name in (CERTIFICATE, GATEWAY_CONFIG, REGISTRY_CONFIG, HTPASSWD)]
+    folders = [FOLDER, *(f"{FOLDER}/{name}" for name in FOLDERS), storage]
+    return [*folders, *written, *map(files.temporary, written)]
+
+
+def steps(desired: Desired, found: RegistryHost, rebuilt: frozenset[str] = frozenset()) -> list[Step]:
+    """Return the steps, in their order; `Conflict` where something of the user's is in the way.
+
+    `rebuilt` names the images that this very run makes: a container of one is made anew with it.
+    """
+    placed = files.leftovers(found.paths) + files.place(desired.files, found.paths)
+    started = []
+    if containers.NETWORK not in found.networks:
+        name = containers.NETWORK
+        started.append(
+            Step(f"make the network {name}: it is missing", f"docker network create {name} >/dev/null")
+        )
+    for container in desired.containers:
+        _check_ours(container, found)
+        reason = _drift(container, found, placed)
+        if container.image in rebuilt:
+            reason = reason or "its image is made anew"
+        if container.publish:
+            reason = reason or _wrong_service(desired, found, placed)
+            if reason:
+                _check_port(container, found)
+        if reason:
+            script = containers.start_script(container)
+            started.append(Step(f"start the container {container.name} anew: {reason}", script))
+    return placed + started
+
+
+def _drift(container: Container, found: RegistryHost, placed: list[Step]) -> str | None:
+    state = found.containers.get(container.name)
+    reason = containers.drift(container, state, found.images.get(container.image))
+    if reason or state is None:
+        return reason
+    for mount in container.mounts:
+        folder = found.paths[mount.source]
+        if folder is None or found.inside.get((container.name, mount.target)) != folder.inode:
+            return f"it does not see the folder {mount.source} that is there now"
+    config = found.paths[container.config]
+    started = dt.datetime.fromisoformat(state["State"]["StartedAt"].replace("Z", "+00:00"))
+    if any(step.writes and step.path == container.config for step in placed) or config is None:
+        return "its configuration is written anew"
+    if config.modified > started.timestamp():
+        return "its configuration is newer than its start"
+    return None
+
+
+def _wrong_service(desired: Desired, found: RegistryHost, placed: list[Step]) -> str | None:
+    """Return what a handshake shows to be wrong with a gateway that looks right.
+
+    A leaf that this run puts right is no reason: it is served from the next handshake on, without a restart.
+    """
+    mended = any(step.path and f"{FOLDER}/{CERTIFICATE}".startswith(step.path) for step in placed)
+    if not found.handshake or mended or found.served.split() == desired.certificate.split():
+        return None
+    if found.served:
+        return "it serves another certificate than the one in its file"
+    return f"nothing answers on port {desired.port}"
+
+
+def _check_ours(container: Container, found: RegistryHost) -> None:
+    state = found.containers.get(container.name)
+    if state and containers.LABEL not in (state["Config"].get("Labels") or {}):
+        raise Conflict(
+            f"a container {container.name} is there that this project did not make",
+            f"rename it (docker rename {container.name} NAME) or remove it, and run again",
+        )
+
+
+def _check_port(container: Container, found: RegistryHost) -> None:
+    state = found.containers.get(container.name, {})
+    bindings = state.get("NetworkSettings", {}).get("Ports") or {}
+    published = {int(binding["HostPort"]) for port in bindings.values() for binding in port or ()}
+    if found.listener and container.publish not in published:
+        raise Conflict(
+            f"port {container.publish} is taken by {found.listener}",
+            "stop that program, or set registry_port to another port, and run again",
+        )
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

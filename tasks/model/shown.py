@@ -1,0 +1,43 @@
+"""A value as a message may show it: one short line of ASCII, and nothing of what looks like a secret."""
+
+from __future__ import annotations
+
+import re
+
+LONGEST = 60
+
+HIDDEN = "(not shown, it may be a password)"
+
+
+def shown(key: str, value: object) -> str:
+    """Return `value`, which was given for `key`, in at most 60 characters.
+
+    Only plain values and lists of them are shown; anything else could have any text in it and is named by its
+    type. What follows a colon in an account or a user is left out (`name:password`), as are the password of a
+    URL and passwords of our own making.
+    """
+    if isinstance(value, (list, tuple)):
+        text = "[" + ", ".join(_plain(key, item) for item in value) + "]"
+    else:
+        text = _plain(key, value)
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def name(text: str) -> str:
+    """Return a key, a group's or a host's name as it is where it is an ordinary word, else quoted."""
+    return text if re.fullmatch(r"[\w@./-]{1,120}", text, re.ASCII) else ascii(text)[:LONGEST]
+
+
+def _plain(key: str, value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "a huge number"
+    if value is not None and not isinstance(value, (str, int, float)):
+        return f"a {type(value).__name__}"
+    # The escapes of ascii() show line breaks, and letters that only look like others.
+    text = ascii(value)
+    if isinstance(value, str):
+        if "account" in key or "user" in key:
+            text = re.sub(":.*", ":...'", text)
+        text = re.sub(r":\S+@", ":...@", text)
+        text = re.sub(r"hlr_[\w-]+", "hlr_...", text)
+    return text

@@ -1,0 +1,33 @@
+"""What a run does to a host, as values: a text for people, a script for the host, a text for its standard input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change on a host.
+
+    `text` says what is done and, after a colon, why. `script` is POSIX shell and runs as root; it never holds
+    a secret. `stdin` may: it is the one way for a secret to travel, as nothing prints or logs it. `path` is the
+    file or folder that is changed, and `writes` tells that its content is.
+    """
+
+    text: str
+    script: str
+    stdin: str | None = field(default=None, repr=False)
+    path: str | None = None
+    writes: bool = False
+
+
+class Conflict(Exception):  # noqa: N818 - a finding about a host, not a fault in the program
+    """Something that stands against what was asked for; nothing is changed before it is settled.
+
+    `problem` says what is wrong and where, `remedy` what to do, each in one line.
+    """
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}: {remedy}")
+        self.problem = problem
+        self.remedy = remedy

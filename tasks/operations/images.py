@@ -1,0 +1,43 @@
+"""The containers' images on the registry host."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from functools import partial
+
+from pyinfra import host
+from pyinfra.api.command import PyinfraCommand
+from pyinfra.api.operation import operation
+
+from tasks.model import images
+from tasks.model.images import Image
+from tasks.operations.carry_out import AnyStep, RemoteStep, carry_out
+from tasks.run import ROOT, Run, current
+
+
+@operation()
+def provide() -> Generator[PyinfraCommand, None, None]:
+    """Build or pull the images that are missing."""
+    yield from carry_out(host, lambda: _decide(current()), lambda: "both images are there")
+
+
+def _decide(run: Run) -> list[AnyStep]:
+    script = (ROOT / "files/build_image.sh").read_text()
+    needed = images.wanted(run.configuration.settings, run.state.images, script)
+    # Until a digest is known, a plan shows the container by the image's name.
+    run.images = {role: image.reference or image.name for role, image in needed.items()}
+    present = run.registry.images if run.registry else {}
+    absent = images.missing(needed, present, run.machines[host.name].family)
+    run.made_images = {run.images[role] for role in absent}
+    return [
+        image.step if image.built else RemoteStep(image.step, partial(_keep_digest, run, role, image))
+        for role, image in absent.items()
+    ]
+
+
+def _keep_digest(run: Run, role: str, image: Image, repo_digests: str) -> None:
+    reference = images.digest_of(image.name, repo_digests)
+    run.made_images.add(reference)
+    run.images[role] = reference
+    run.state.images[image.name] = reference
+    run.store.write_record(host.name, run.state.images)

@@ -1,0 +1,38 @@
+"""The registry and its gateway on the registry host."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from pyinfra import host
+from pyinfra.api.command import PyinfraCommand
+from pyinfra.api.operation import operation
+
+from tasks.model import accounts, registry
+from tasks.model.registry import Secrets
+from tasks.model.steps import Step
+from tasks.operations.carry_out import carry_out
+from tasks.run import ROOT, Run, current
+
+
+@operation()
+def serve() -> Generator[PyinfraCommand, None, None]:
+    """Bring files and containers to what they should be."""
+    yield from carry_out(
+        host, lambda: _decide(current()), lambda: "its files and containers are as they should be"
+    )
+    # Reached in a run only, and there only after the last step has been taken well.
+    current().served = True
+
+
+def _decide(run: Run) -> list[Step]:
+    if run.registry is None or run.leaf is None or run.http_secret is None:
+        raise LookupError("the operations on certificates and accounts come first")
+    secrets = Secrets(
+        htpasswd=accounts.htpasswd(run.hashes),
+        http_secret=run.http_secret,
+        certificate_pem=run.leaf.certificate_pem,
+        key_pem=run.leaf.key_pem,
+    )
+    desired = registry.desire(run.configuration.settings, secrets, run.images, str(ROOT / "templates"))
+    return registry.steps(desired, run.registry, frozenset(run.made_images))

@@ -1,0 +1,64 @@
+"""One run: what is known before any host is connected to, and what its parts tell each other on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gevent.event import Event
+
+from tasks.model.authority import Pair
+from tasks.model.machines import Machine
+from tasks.model.registry import RegistryHost
+from tasks.model.settings import Configuration
+from tasks.report import Report
+from tasks.state import State, Store
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass
+class Run:
+    """All that the operations of a run share.
+
+    `registry` and what follows is filled in by the operations on the registry host, which come first; what is
+    None was not reached. In a plan these are what the run would make, and nothing of it is written. `served`
+    means that the registry host is finished, `registry_decided` that a plan knows all it will of that host.
+    """
+
+    configuration: Configuration
+    store: Store
+    inventory: str
+    dry: bool
+    adopt: bool = False
+    state: State = field(default_factory=State)
+    report: Report = field(default_factory=Report)
+    machines: dict[str, Machine] = field(default_factory=dict)
+    registry: RegistryHost | None = None
+    address: str | None = None
+    authority: Pair | None = None
+    leaf: Pair | None = None
+    hashes: Mapping[str, str] = field(default_factory=dict, repr=False)
+    http_secret: str | None = field(default=None, repr=False)
+    images: dict[str, str] = field(default_factory=dict)
+    made_images: set[str] = field(default_factory=set)
+    served: bool = False
+    registry_decided: Event = field(default_factory=Event, repr=False)
+    resources: ExitStack = field(default_factory=ExitStack, repr=False)
+
+
+_current: list[Run] = []
+
+
+def begin(run: Run) -> None:
+    """Make `run` the one that this process carries out."""
+    _current[:] = [run]
+
+
+def current() -> Run:
+    """Return the run; `LookupError` where the project's `config.py` was not read."""
+    if not _current:
+        raise LookupError("no run has begun")
+    return _current[0]

@@ -1,0 +1,57 @@
+"""The end of a run, as people read it."""
+
+from __future__ import annotations
+
+from pyinfra import logger
+from pyinfra.api.output import format_text
+
+from tasks.model import authority
+from tasks.run import Run
+
+
+def show(run: Run) -> None:
+    """Print what now holds, host by host, and what is left to do."""
+    lines = _left_to_do(run)
+    if not run.dry:
+        lines = (
+            _registry(run)
+            + [f"[{host}] {line}" for host, said in run.report.done.items() for line in said]
+            + lines
+        )
+    elif not run.report.steps and not run.report.problems:
+        lines.append("Nothing is to be done.")
+    else:
+        lines.append(f"{run.report.steps} steps; nothing was changed.")
+    for line in lines:
+        logger.info(line)
+
+
+def _registry(run: Run) -> list[str]:
+    if not run.served or run.leaf is None:
+        return []
+    settings, folder = run.configuration.settings, run.store.folder
+    end = run.leaf.certificate.not_valid_after_utc
+    renew = authority.renew_on(run.leaf.certificate, settings.renew_before_days)
+    first = next(iter(settings.registry_accounts))
+    accounts = ", ".join(f"{name} ({role})" for name, role in settings.registry_accounts.items())
+    return [
+        "",
+        format_text(
+            f"The registry answers at https://{settings.authority} ({run.address})", "green", bold=True
+        ),
+        f"    log in    docker login -u {first} --password-stdin {settings.authority} "
+        f"< {folder}/accounts/{first}.password",
+        f"    accounts  {accounts}; passwords in {folder}/accounts/NAME.password",
+        f"    CA        {run.store.authority_path} (for machines outside the inventory); its key stays in {folder}",
+        f"    renew     by {end:%Y-%m-%d}: any run from {renew:%Y-%m-%d} on does it",
+        "",
+    ]
+
+
+def _left_to_do(run: Run) -> list[str]:
+    if not run.report.problems:
+        return []
+    lines = ["", format_text("Not finished:", "red", bold=True)]
+    for host, problems in run.report.problems.items():
+        lines += [f"    [{host}] {problem}; {remedy}" for problem, remedy in problems]
+    return lines

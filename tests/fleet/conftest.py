@@ -1,0 +1,51 @@
+"""Hosts and deployments that tests share. What a test changes on a shared host the next run mends: that is the point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bench.hosts import BenchHost, remove_leftovers
+from tests.bench.recipes import BOOKWORM_DOCKER
+from tests.fleet.deployment import Deployment
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="the long campaigns whole, not the samples of them")
+
+
+@pytest.fixture
+def soak(request: pytest.FixtureRequest) -> bool:
+    """Whether the long campaigns are to be run whole."""
+    return bool(request.config.getoption("--soak"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_leftovers() -> None:
+    remove_leftovers()
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[BenchHost]:
+    """A host with Docker Engine, for the tests of one module."""
+    host = BenchHost.start(BOOKWORM_DOCKER)
+    host.wait_until("docker info", 60, "Docker Engine")
+    yield host
+    host.remove()
+
+
+@pytest.fixture(scope="module")
+def deployment(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """A registry on that host, deployed once."""
+    made = on(host, tmp_path_factory.mktemp("deployment"))
+    ran = made.run()
+    assert ran.exit_code == 0, ran.output
+    return made
+
+
+def on(host: BenchHost, folder: Path, **settings: object) -> Deployment:
+    """Return a deployment with one host, reached through pyinfra's Docker connector, nothing done yet."""
+    target = f"@docker/{host.name}"
+    return Deployment(folder, f"registry = [{target!r}]\ndocker_hosts = [{target!r}]\n", **settings)

@@ -1,0 +1,83 @@
+"""A deployment under test: an inventory of its own, its state, and runs of it whose every word is kept."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.state import Store
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One run: `steps` are the lines it announced, `commands` what it did on hosts and on the controller."""
+
+    exit_code: int
+    output: str
+    commands: list[str]
+
+    @property
+    def steps(self) -> list[str]:
+        return re.findall(r"\] step: (.*)", self.output)
+
+    @property
+    def reasons(self) -> list[str]:
+        return re.findall(r"\] noop: (.*)", self.output)
+
+    @property
+    def problems(self) -> list[str]:
+        """The lines at the end that say what is not finished."""
+        _, _, after = self.output.partition("Not finished:")
+        return [line.strip() for line in after.splitlines() if line.strip()]
+
+
+class Deployment:
+    """An inventory file in a folder of its own; `hosts` is its text, `settings` its group data."""
+
+    def __init__(self, folder: Path, hosts: str, **settings: object) -> None:
+        self.folder = folder
+        self.inventory = folder / "bench.py"
+        self.inventory.write_text(hosts)
+        self.trace = folder / "trace"
+        self.set(**{"registry_state_dir": f"{folder}/state", **settings})
+
+    def set(self, **settings: object) -> None:
+        """Replace the settings."""
+        data = self.folder / "group_data"
+        data.mkdir(exist_ok=True)
+        (data / "bench.py").write_text("".join(f"{key} = {value!r}\n" for key, value in settings.items()))
+
+    @property
+    def store(self) -> Store:
+        return Store(self.folder / "state")
+
+    def run(
+        self, *arguments: str, deploy: str = "deploy.py", kill_after: int = 0, kill_within: int = 0
+    ) -> Ran:
+        """Run pyinfra with `-y`, or as a plan with `--dry`, or until it is killed."""
+        self.trace.write_text("")
+        given = arguments or ("-y",)
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.fleet.traced", str(self.trace), str(kill_after), str(kill_within),
+             *given, str(self.inventory), deploy],
+            cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=900, check=False,
+        )  # fmt: skip
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
+        return Ran(done.returncode, plain, self.trace.read_text().splitlines())
+
+    def plan(self) -> Ran:
+        """Run a plan."""
+        return self.run("--dry")
+
+    def verify(self) -> subprocess.CompletedProcess[str]:
+        """Run the user's own verification against this inventory."""
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/verify",
+             "--inventory", str(self.inventory)],
+            cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=900, check=False,
+        )  # fmt: skip

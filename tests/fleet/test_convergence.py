@@ -1,0 +1,112 @@
+"""A second run does nothing; whatever is changed by hand, the next run mends exactly that."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bench.hosts import BenchHost
+from tests.fleet.deployment import Deployment
+
+CONF = "/etc/homelab-registry"
+CA = "/etc/docker/certs.d/registry.homelab.local/ca.crt"
+REGISTRY, GATEWAY = "homelab-registry", "homelab-registry-gateway"
+
+
+def test_a_second_run_changes_nothing_says_why_and_needs_few_commands(deployment: Deployment) -> None:
+    ran = deployment.run()
+    assert ran.exit_code == 0, ran.output
+    assert ran.steps == []
+    assert len(ran.reasons) == 6
+    # One look at the machine, one fact for the registry host, one for the Docker host.
+    assert len(ran.commands) == 3, ran.commands
+
+
+def test_a_plan_of_a_converged_host_has_no_steps(deployment: Deployment) -> None:
+    ran = deployment.plan()
+    assert ran.exit_code == 0
+    assert ran.steps == []
+    assert "Nothing is to be done." in ran.output
+
+
+def made_anew(container: str, reason: str) -> str:
+    return f"start the container {container} anew: {reason}"
+
+
+DRIFT = {
+    "certificate changed": (f"echo x >> {CONF}/gateway/tls/tls.pem",
+        [f"write {CONF}/gateway/tls/tls.pem: its content is not as it should be"]),
+    "certificate removed": (f"rm {CONF}/gateway/tls/tls.pem", [f"write {CONF}/gateway/tls/tls.pem: it is missing"]),
+    "certificate mode": (f"chmod 0644 {CONF}/gateway/tls/tls.pem",
+        [f"set owner and mode of {CONF}/gateway/tls/tls.pem: its mode is 0644, not 0600"]),
+    "certificate owner": (f"chown 0:0 {CONF}/gateway/tls/tls.pem",
+        [f"set owner and mode of {CONF}/gateway/tls/tls.pem: it belongs to 0:0, not 60705:60705"]),
+    "gateway configuration changed": (f"echo '#' >> {CONF}/gateway/nginx.conf",
+        [f"write {CONF}/gateway/nginx.conf: its content is not as it should be",
+         made_anew(GATEWAY, "its configuration is written anew")]),
+    "gateway configuration mode": (f"chmod 0640 {CONF}/gateway/nginx.conf",
+        [f"set owner and mode of {CONF}/gateway/nginx.conf: its mode is 0640, not 0600"]),
+    "registry configuration removed": (f"rm {CONF}/registry/config.yml",
+        [f"write {CONF}/registry/config.yml: it is missing", made_anew(REGISTRY, "its configuration is written anew")]),
+    "registry configuration owner": (f"chown 0:0 {CONF}/registry/config.yml",
+        [f"set owner and mode of {CONF}/registry/config.yml: it belongs to 0:0, not 60705:60705"]),
+    "htpasswd changed": (f"echo 'evil:x' >> {CONF}/registry/htpasswd",
+        [f"write {CONF}/registry/htpasswd: its content is not as it should be"]),
+    "htpasswd removed": (f"rm {CONF}/registry/htpasswd", [f"write {CONF}/registry/htpasswd: it is missing"]),
+    "htpasswd mode": (f"chmod 0604 {CONF}/registry/htpasswd",
+        [f"set owner and mode of {CONF}/registry/htpasswd: its mode is 0604, not 0600"]),
+    "folder mode": (f"chmod 0755 {CONF}/gateway", [f"set owner and mode of {CONF}/gateway: its mode is 0755, not 0700"]),
+    "folder owner": (f"chown 0:0 {CONF}/run", [f"set owner and mode of {CONF}/run: it belongs to 0:0, not 60705:60705"]),
+    "storage mode": ("chmod 0777 /var/lib/homelab-registry",
+        ["set owner and mode of /var/lib/homelab-registry: its mode is 0777, not 0700"]),
+    "folder replaced": (f"cp -a {CONF}/registry {CONF}/r && rm -rf {CONF}/registry && mv {CONF}/r {CONF}/registry",
+        [made_anew(REGISTRY, f"it does not see the folder {CONF}/registry that is there now")]),
+    "half-written file": (f"echo half > {CONF}/registry/.htpasswd.homelab-new",
+        [f"remove {CONF}/registry/.htpasswd.homelab-new: a run was killed while writing it"]),
+    "registry stopped": (f"docker stop {REGISTRY}", [made_anew(REGISTRY, "it is exited")]),
+    "registry killed and removed": (f"docker rm -f {REGISTRY}", [made_anew(REGISTRY, "it does not exist")]),
+    "registry updated": (f"docker update --memory 512m --memory-swap 1g {REGISTRY}",
+        [made_anew(REGISTRY, "its Memory was changed to 536870912")]),
+    "registry paused": (f"docker pause {REGISTRY}", [made_anew(REGISTRY, "it is paused")]),
+    "registry connected elsewhere": (f"docker network disconnect none {REGISTRY} && docker network connect bridge {REGISTRY}",
+        [made_anew(REGISTRY, "it is not connected to the network none alone")]),
+    "gateway stopped": (f"docker stop {GATEWAY}", [made_anew(GATEWAY, "it is exited")]),
+    "gateway removed": (f"docker rm -f {GATEWAY}", [made_anew(GATEWAY, "it does not exist")]),
+    "gateway restart policy": (f"docker update --restart no {GATEWAY}",
+        [made_anew(GATEWAY, 'its RestartPolicy was changed to {"Name": "no", "MaximumRetryCount": 0}')]),
+    "gateway disconnected": (f"docker network disconnect homelab-registry {GATEWAY}",
+        [made_anew(GATEWAY, "it is not connected to the network homelab-registry alone")]),
+    "gateway connected to a second network": (f"docker network connect bridge {GATEWAY}",
+        [made_anew(GATEWAY, "it is not connected to the network homelab-registry alone")]),
+    "CA changed": (f"echo '# x' >> {CA}", [f"write {CA}: its content is not as it should be"]),
+    "CA removed": (f"rm {CA}", [f"write {CA}: it is missing"]),
+    "CA mode": (f"chmod 0600 {CA}", [f"set owner and mode of {CA}: its mode is 0600, not 0644"]),
+    "entry removed": ("sed '/homelab-registry$/d' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts",
+        ["write /etc/hosts: our entry is missing"]),
+    "entry changed": ("sed 's/^.*# homelab-registry$/192.168.9.9 x # homelab-registry/' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts",
+        ["write /etc/hosts: our entry is not as it should be"]),
+}  # fmt: skip
+
+
+def others(host: BenchHost, touched: list[str]) -> dict[str, str]:
+    """When each container that the steps do not name was started: the other one goes on working."""
+    return {
+        name: host.run(f"docker inspect -f '{{{{.State.StartedAt}}}}' {name}").stdout
+        for name in (REGISTRY, GATEWAY)
+        if not any(f"container {name} anew" in step for step in touched)
+    }
+
+
+@pytest.mark.parametrize("name", DRIFT)
+def test_drift_is_mended_exactly(host: BenchHost, deployment: Deployment, name: str) -> None:
+    command, expected = DRIFT[name]
+    user_s_lines = host.run("grep -v 'homelab-registry$' /etc/hosts").stdout
+    host.run(command)
+    before = others(host, expected)
+    planned = deployment.plan()
+    ran = deployment.run()
+    assert ran.exit_code == 0, ran.output
+    assert ran.steps == expected
+    assert planned.steps == expected
+    assert others(host, expected) == before
+    assert host.run("grep -v 'homelab-registry$' /etc/hosts").stdout == user_s_lines
+    assert deployment.run().steps == []

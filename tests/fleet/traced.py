@@ -1,0 +1,82 @@
+"""pyinfra, with its commands written down, and killed where a test says so.
+
+    python -m tests.fleet.traced TRACE KILL_AFTER KILL_WITHIN pyinfra's own arguments…
+
+TRACE is the file that gets a line for each command on a host and each step on the controller. After the command
+with the number KILL_AFTER the process ends itself with SIGKILL, as it does half-way through the standard input of
+the command with the number KILL_WITHIN; 0 for neither.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from pyinfra.connectors import docker, local, ssh, util
+from pyinfra_cli.main import main
+
+trace, kill_after, kill_within = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+count = 0
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def begin(kind: str, what: str) -> None:
+    global count  # noqa: PLW0603 - one process, one run
+    count += 1
+    with trace.open("a") as file:
+        file.write(f"{count} {kind} {what}\n")
+
+
+def counted(run: Any, kind: str) -> Any:
+    def wrapper(self: Any, command: Any, *args: Any, **kwargs: Any) -> Any:
+        if type(self) is not self.host.connector_cls:
+            return run(self, command, *args, **kwargs)  # the Docker connector works through the local one
+        begin(f"{kind}{'+' if kwargs.get('_stdin') else ''}", str(command).strip().splitlines()[0][:150])
+        result = run(self, command, *args, **kwargs)
+        if count == kill_after:
+            die()
+        return result
+
+    return wrapper
+
+
+def halved(stdin: Any, buffer: Any) -> None:
+    """Send the first half of a text and die: what the far end then sees is an early end of its input."""
+    if count != kill_within:
+        write_stdin(stdin, buffer)
+        return
+    text = (stdin if isinstance(stdin, str) else "".join(stdin)).encode()
+    buffer.write(text[: len(text) // 2])
+    buffer.flush()
+    die()
+
+
+for connector in (local.LocalConnector, docker.DockerConnector, ssh.SSHConnector):
+    connector.run_shell_command = counted(connector.run_shell_command, "host")  # type: ignore[method-assign]
+write_stdin: Any = util.write_stdin
+util.write_stdin = halved
+ssh.write_stdin = halved
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tasks.operations import carry_out  # noqa: E402 - after the connectors have been wrapped
+
+execute = carry_out._LocalCommand.execute
+
+
+def counted_step(self: Any, *args: Any) -> Any:
+    begin("controller", self.step.text)
+    result = execute(self, *args)
+    if count == kill_after:
+        die()
+    return result
+
+
+carry_out._LocalCommand.execute = counted_step  # type: ignore[method-assign, assignment]
+sys.argv = ["pyinfra", *sys.argv[4:]]
+main()

@@ -1,0 +1,285 @@
+"""One test for each reason for drift. What `docker inspect` says of a container of ours stands in host_config.json."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tasks.model import containers, registry
+from tasks.model.files import File, Observed
+from tasks.model.registry import Desired, RegistryHost, Secrets
+from tasks.model.settings import Settings
+from tasks.model.steps import Conflict
+
+TEMPLATES = str(Path(__file__).parents[2] / "templates")
+SECRETS = Secrets("admin:$2b$04$x\n", "ab" * 32, "-----CERT-----\n", "-----KEY-----\n")
+IMAGES = {"registry": "local/registry:1", "gateway": "local/nginx:1"}
+STARTED = 1_800_000_000.0
+Change = Callable[[dict[str, Any]], None]
+
+
+def desire(**settings: Any) -> Desired:
+    return registry.desire(Settings(**settings), SECRETS, IMAGES, TEMPLATES)
+
+
+def inspected(container: containers.Container) -> dict[str, Any]:
+    """What `docker inspect` (20.10) reports for a container as we start it, as far as it matters."""
+    untouched = json.loads((Path(__file__).parent / "host_config.json").read_text())
+    return {
+        "Image": f"sha256:{container.image}",
+        "Config": {"Labels": {containers.LABEL: container.digest}},
+        "HostConfig": untouched,
+        "NetworkSettings": {"Networks": {container.network: {}}},
+        "State": {
+            "Status": "running", "Running": True, "Paused": False, "Pid": 1,
+            "StartedAt": "2027-01-15T08:00:00.123456789Z", "Health": {"Status": "healthy"},
+        },
+    }  # fmt: skip
+
+
+def converged(desired: Desired) -> RegistryHost:
+    """A host on which everything is as desired."""
+    paths: dict[str, Observed | None] = dict.fromkeys(registry.paths("/var/lib/homelab-registry"))
+    for number, item in enumerate(desired.files):
+        kind, digest = ("regular file", item.sha256) if isinstance(item, File) else ("directory", None)
+        paths[item.path] = Observed(kind, item.mode, item.owner, item.group, STARTED - 60, number, digest)
+    inside = {
+        (container.name, mount.target): found.inode
+        for container in desired.containers
+        for mount in container.mounts
+        if (found := paths[mount.source])
+    }
+    return RegistryHost(
+        address="192.168.1.10",
+        paths=paths,
+        engine=True,
+        containers={container.name: inspected(container) for container in desired.containers},
+        images={image: f"sha256:{image}" for image in IMAGES.values()},
+        networks=frozenset({"bridge", "homelab-registry"}),
+        inside=inside,
+        installed=desired.certificate,
+        served=desired.certificate,
+        handshake=True,
+    )
+
+
+def texts(desired: Desired, found: RegistryHost, **more: Any) -> list[str]:
+    return [step.text for step in registry.steps(desired, found, **more)]
+
+
+def test_a_host_as_desired_needs_nothing() -> None:
+    assert texts(desire(), converged(desire())) == []
+
+
+def test_a_bare_host_needs_everything_in_this_order() -> None:
+    found = RegistryHost(paths=dict.fromkeys(registry.paths("/var/lib/homelab-registry")))
+    steps = texts(desire(), found)
+    assert [text.partition(":")[0].split()[0] for text in steps] == ["make"] * 6 + ["write"] * 4 + [
+        "make",
+        "start",
+        "start",
+    ]
+    assert steps[-3:] == [
+        "make the network homelab-registry: it is missing",
+        "start the container homelab-registry anew: it does not exist",
+        "start the container homelab-registry-gateway anew: it does not exist",
+    ]
+
+
+def at(*path: str, value: Any) -> Change:
+    def change(report: dict[str, Any]) -> None:
+        for key in path[:-1]:
+            report = report[key]
+        report[path[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize("name", [containers.REGISTRY, containers.GATEWAY])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (at("Config", "Labels", containers.LABEL, value="0"), "it was started in another way"),
+        (at("Image", value="sha256:other"), "it runs another image"),
+        (at("HostConfig", "Memory", value=67108864), "its Memory was changed to 67108864"),
+        (at("HostConfig", "NanoCpus", value=500000000), "its NanoCpus was changed to 500000000"),
+        (at("HostConfig", "CpuShares", value=2), "its CpuShares was changed to 2"),
+        (at("HostConfig", "PidsLimit", value=5), "its PidsLimit was changed to 5"),
+        (at("HostConfig", "CpusetCpus", value="0"), 'its CpusetCpus was changed to "0"'),
+        (at("HostConfig", "RestartPolicy", value={"Name": "no", "MaximumRetryCount": 0}),
+         'its RestartPolicy was changed to {"Name": "no", "MaximumRetryCount": 0}'),
+        (at("State", value={"Running": False, "Status": "exited"}), "it is exited"),
+        (at("State", "Paused", value=True), "it is running"),
+        (at("State", "Health", "Status", value="unhealthy"), "it is unhealthy"),
+    ],
+)  # fmt: skip
+def test_each_change_of_a_container_makes_that_one_anew(name: str, change: Change, reason: str) -> None:
+    desired = desire()
+    found = converged(desired)
+    report = copy.deepcopy(dict(found.containers[name]))
+    change(report)
+    changed = replace(found, containers={**found.containers, name: report})
+    assert texts(desired, changed) == [f"start the container {name} anew: {reason}"]
+
+
+@pytest.mark.parametrize("name", [containers.REGISTRY, containers.GATEWAY])
+@pytest.mark.parametrize("networks", [{}, {"bridge": {}}, {"homelab-registry": {}, "none": {}, "bridge": {}}])
+def test_another_network_makes_a_container_anew(name: str, networks: dict[str, Any]) -> None:
+    desired = desire()
+    found = converged(desired)
+    report = copy.deepcopy(dict(found.containers[name]))
+    report["NetworkSettings"]["Networks"] = networks
+    (text,) = texts(desired, replace(found, containers={**found.containers, name: report}))
+    assert re.fullmatch(
+        rf"start the container {name} anew: it is not connected to the network \S+ alone", text
+    )
+
+
+def test_a_container_that_is_gone_is_made_anew_alone() -> None:
+    desired = desire()
+    found = converged(desired)
+    rest = {containers.GATEWAY: found.containers[containers.GATEWAY]}
+    assert texts(desired, replace(found, containers=rest)) == [
+        "start the container homelab-registry anew: it does not exist"
+    ]
+
+
+def test_an_image_made_in_this_run_makes_its_container_anew() -> None:
+    assert texts(desire(), converged(desire()), rebuilt=frozenset({IMAGES["gateway"]})) == [
+        "start the container homelab-registry-gateway anew: its image is made anew"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "restarted"),
+    [
+        (registry.REGISTRY_CONFIG, "homelab-registry"),
+        (registry.GATEWAY_CONFIG, "homelab-registry-gateway"),
+        (registry.HTPASSWD, None),
+        (registry.CERTIFICATE, None),
+    ],
+)
+def test_a_changed_file_restarts_only_what_reads_it_at_its_start(name: str, restarted: str | None) -> None:
+    desired = desire()
+    found = converged(desired)
+    path = f"{registry.FOLDER}/{name}"
+    present = found.paths[path]
+    assert present
+    for change, reason in (
+        (replace(present, sha256="0"), f"write {path}: its content is not as it should be"),
+        (None, f"write {path}: it is missing"),
+    ):
+        expected = [reason]
+        if restarted:
+            expected.append(f"start the container {restarted} anew: its configuration is written anew")
+        assert texts(desired, replace(found, paths={**found.paths, path: change})) == expected
+    wider = replace(present, mode="644")
+    assert texts(desired, replace(found, paths={**found.paths, path: wider})) == [
+        f"set owner and mode of {path}: its mode is 0644, not 0600"
+    ]
+
+
+def test_a_run_killed_between_file_and_restart_is_finished_by_the_next() -> None:
+    desired = desire()
+    found = converged(desired)
+    path = f"{registry.FOLDER}/{registry.GATEWAY_CONFIG}"
+    present = found.paths[path]
+    assert present
+    newer = replace(present, modified=STARTED + 10)
+    assert texts(desired, replace(found, paths={**found.paths, path: newer})) == [
+        "start the container homelab-registry-gateway anew: its configuration is newer than its start"
+    ]
+
+
+def test_a_folder_that_was_replaced_behind_a_container_makes_it_anew() -> None:
+    desired = desire()
+    found = converged(desired)
+    inside = {**found.inside, (containers.REGISTRY, containers.CONFIG): 4711}
+    assert texts(desired, replace(found, inside=inside)) == [
+        "start the container homelab-registry anew: it does not see the folder /etc/homelab-registry/registry "
+        "that is there now"
+    ]
+
+
+def test_a_certificate_in_service_that_is_not_the_one_in_the_file_makes_the_gateway_anew() -> None:
+    assert texts(desire(), replace(converged(desire()), served="-----OTHER-----\n")) == [
+        "start the container homelab-registry-gateway anew: it serves another certificate than the one in its file"
+    ]
+
+
+def test_a_gateway_that_nobody_reaches_is_made_anew_unless_nothing_could_look() -> None:
+    found = replace(converged(desire()), served="")
+    assert texts(desire(), found) == [
+        "start the container homelab-registry-gateway anew: nothing answers on port 443"
+    ]
+    assert texts(desire(), replace(found, handshake=False)) == []
+
+
+@pytest.mark.parametrize("labels", [None, {}, {"com.docker.compose.project": "mine"}])
+def test_a_container_of_the_user_s_with_our_name_is_left_alone(labels: dict[str, str] | None) -> None:
+    found = converged(desire())
+    report = copy.deepcopy(dict(found.containers[containers.REGISTRY]))
+    report["Config"]["Labels"] = labels
+    with pytest.raises(Conflict, match="container homelab-registry is there that this project did not make"):
+        registry.steps(desire(), replace(found, containers={**found.containers, containers.REGISTRY: report}))
+
+
+def test_a_new_leaf_is_one_file_and_no_restart() -> None:
+    found = converged(desire())
+    renewed = registry.desire(
+        Settings(), replace(SECRETS, certificate_pem="-----NEW-----\n"), IMAGES, TEMPLATES
+    )
+    path = f"{registry.FOLDER}/{registry.CERTIFICATE}"
+    assert texts(renewed, found) == [f"write {path}: its content is not as it should be"]
+
+
+def test_a_taken_port_is_told_with_the_program_that_has_it() -> None:
+    desired = desire(registry_port=8443)
+    bare = RegistryHost(paths=converged(desired).paths, engine=True, listener="apache2 (pid 77)")
+    with pytest.raises(
+        Conflict, match=r"^port 8443 is taken by apache2 \(pid 77\): stop that program, or set"
+    ):
+        registry.steps(desired, bare)
+
+
+def test_what_is_served_never_shows_in_a_command() -> None:
+    bare = RegistryHost(paths=dict.fromkeys(registry.paths("/var/lib/homelab-registry")))
+    for step in registry.steps(desire(), bare):
+        for secret in (SECRETS.http_secret, SECRETS.key_pem.strip(), "$2b$04$x"):
+            assert secret not in step.script
+            assert secret not in repr(step)
+            assert secret not in step.text
+
+
+def test_the_registry_s_configuration_says_what_the_settings_say() -> None:
+    config = content(desire(registry_delete_enabled=False), registry.REGISTRY_CONFIG)
+    told = YAML(typ="safe").load(config)
+    assert told["storage"]["delete"] == {"enabled": False}
+    assert told["http"]["secret"] == "ab" * 32
+    assert told["http"]["net"] == "unix"
+    assert told["http"]["relativeurls"] is True
+    assert told["auth"]["htpasswd"] == {"realm": "registry.homelab.local", "path": "/etc/registry/htpasswd"}
+
+
+def test_a_change_of_a_setting_reaches_the_container_that_it_concerns() -> None:
+    found = converged(desire())
+    port = texts(desire(registry_port=5443), found)
+    assert port == ["start the container homelab-registry-gateway anew: it was started in another way"]
+    delete = texts(desire(registry_delete_enabled=False), found)
+    assert delete == [
+        "write /etc/homelab-registry/registry/config.yml: its content is not as it should be",
+        "start the container homelab-registry anew: it was started in another way",
+    ]
+
+
+def content(desired: Desired, name: str) -> str:
+    (file,) = (item for item in desired.files if isinstance(item, File) and item.path.endswith(name))
+    return file.content

@@ -1,0 +1,137 @@
+"""testinfra over pyinfra's connectors, so that one inventory (local, SSH, Docker) feeds deployment and verification."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+from collections.abc import Iterable
+from typing import Any
+
+import testinfra.backend.base
+import testinfra.host
+from paramiko.ssh_exception import SSHException
+from pyinfra.api.command import StringCommand
+from pyinfra.api.connect import connect_all, disconnect_all
+from pyinfra.api.exceptions import ConnectError, PyinfraError
+from pyinfra.api.facts import get_fact
+from pyinfra.api.host import Host as PyinfraHost
+from pyinfra.api.inventory import Inventory
+from pyinfra.api.state import BaseStateCallback, State
+
+from tasks.facts.machines import MachineFact
+from tasks.model.machines import Machine
+
+SECONDS = 300
+"""How long one command on a host may take."""
+
+# The engine that the deployment uses, whatever root's own environment says.
+PREAMBLE = (
+    "export LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin DOCKER_HOST=unix:///var/run/docker.sock; "
+    "unset DOCKER_CONTEXT; "
+)
+EXIT = "homelab-verify-exit="
+
+
+class Unreachable(Exception):  # noqa: N818 - a finding about a host, not a fault in the program
+    """A host or the registry gives no answer; the message is one line that names it and says what to do."""
+
+
+class Backend(testinfra.backend.base.BaseBackend):  # type: ignore[misc]
+    """Runs commands as root. pyinfra tells no exit code, so the last line on standard error does."""
+
+    NAME = "pyinfra"
+
+    def __init__(self, host: PyinfraHost, *, sudo: bool) -> None:
+        super().__init__(host.name)
+        self.pyinfra_host = host
+        self.connector_arguments = {"_sudo": True} if sudo else {}
+
+    def run(self, command: str, *args: str, **kwargs: Any) -> Any:
+        """Run a command; each `%s` in it is replaced by an argument, quoted."""
+        return self.run_with_input(None, command, *args)
+
+    def run_with_input(self, text: str | None, command: str, *args: str) -> Any:
+        """Run a command with a text (and a newline, which pyinfra adds) on its standard input."""
+        command = self.get_command(command, *args)
+        script = f"{PREAMBLE}timeout {SECONDS} sh -c {shlex.quote(command)}; echo {EXIT}$? >&2"
+        arguments = self.connector_arguments | ({} if text is None else {"_stdin": text})
+        try:
+            _, output = self.pyinfra_host.run_shell_command(StringCommand(script), **arguments)
+        except (OSError, EOFError, SSHException) as error:
+            raise Unreachable(f"{self.hostname}: the connection broke off ({error}); run again") from None
+        *lines, last = output.stderr_lines or [""]
+        if not (end := re.fullmatch(rf"(.*){EXIT}(\d+)", last)):
+            raise Unreachable(f"{self.hostname}: a command ended without an answer ({last}); run again")
+        stderr = "\n".join([*lines, end[1]] if end[1] else lines)
+        return self.result(int(end[2]), command.encode(), output.stdout, stderr)
+
+
+class Host(testinfra.host.Host):  # type: ignore[misc]
+    """A host of the inventory, with testinfra's modules. Secrets go through `run_with_input` alone."""
+
+    def __init__(self, backend: Backend, machine: Machine) -> None:
+        super().__init__(backend)
+        self.name = backend.hostname
+        self.machine = machine
+
+    def run_with_input(self, text: str, command: str, *args: str) -> Any:
+        """Run a command with a text on its standard input."""
+        return self.backend.run_with_input(text, command, *args)
+
+    def output(self, command: str, *args: str) -> str:
+        """Return what a command prints; one line that says why where it fails."""
+        done = self.run(command, *args)
+        assert done.rc == 0, f"{self.name}: `{command}` failed ({last_line(done)}); mend that and run again"
+        return str(done.stdout)
+
+
+class Hosts:
+    """The hosts to look at, connected to all at once and only once."""
+
+    def __init__(self, inventory: Inventory, names: Iterable[str]) -> None:
+        self._inventory, self._errors = inventory, _ConnectErrors()
+        self._found: dict[str, Host] = {}
+        self._state = State()
+        wanted = [inventory.get_host(name) for name in dict.fromkeys(names)]
+        self._state.init(inventory, None, initial_limit=wanted)
+        self._state.add_callback_handler(self._errors)
+        with contextlib.suppress(PyinfraError):  # not one of them answers; each test says so of its host
+            connect_all(self._state)
+
+    def get(self, name: str) -> Host:
+        """Return a host; `Unreachable` where it cannot be worked on."""
+        if name not in self._found:
+            self._found[name] = self._look(self._inventory.get_host(name))
+        return self._found[name]
+
+    def close(self) -> None:
+        """End all connections."""
+        disconnect_all(self._state)
+
+    def _look(self, host: PyinfraHost) -> Host:
+        if not host.connected:
+            why = self._errors.by_host.get(host.name, "no answer")
+            raise Unreachable(f"{host.name} cannot be reached: {why}; mend that and run again")
+        machine = get_fact(self._state, host, MachineFact, kwargs={"_sudo": False}, apply_failed_hosts=False)
+        if machine is None:
+            raise Unreachable(f"{host.name}: its rights could not be read; mend that and run again")
+        if machine.rights == "none":
+            raise Unreachable(
+                f"{host.name}: neither root nor passwordless sudo; log in as root, or allow it in /etc/sudoers.d"
+            )
+        return Host(Backend(host, sudo=machine.rights == "sudo"), machine)
+
+
+class _ConnectErrors(BaseStateCallback):
+    def __init__(self) -> None:
+        self.by_host: dict[str, str] = {}
+
+    def host_connect_error(self, state: State, host: PyinfraHost, error: ConnectError) -> None:  # type: ignore[override]
+        self.by_host[host.name] = " ".join(str(error).split())
+
+
+def last_line(done: Any) -> str:
+    """Return the last line of what a command said, on standard error or else on standard output."""
+    lines = [line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
+    return lines[-1] if lines else "it ended without a word"

@@ -1,0 +1,181 @@
+"""Fixtures of the verification, and its one line for each failure."""
+
+from __future__ import annotations
+
+import secrets
+import warnings
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+with warnings.catch_warnings():
+    # pyinfra's command line patches the standard library for gevent, and pytest's plugins have used it by now.
+    warnings.simplefilter("ignore")
+    import pyinfra_cli  # noqa: F401
+
+from tasks.model.settings import Settings
+from tasks.state import State, Store
+from tests.verify import deployment as deployments
+from tests.verify.backend import Host, Unreachable
+from tests.verify.client import Client
+from tests.verify.deployment import Deployment
+
+HERE = Path(__file__).resolve().parent
+FOUND = pytest.StashKey[Deployment]()
+ONE_LINE = pytest.StashKey[bool]()
+SAID = "homelab-verify"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--inventory", default="inventories/local.py", help="verify the deployment of this inventory"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if _alone(config) and config.option.tbstyle == "auto":
+        config.option.tbstyle = "no"
+        config.option.reportchars = ""
+        config.stash[ONE_LINE] = True
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if _alone(session.config) and not session.config.option.collectonly:
+        try:
+            _find(session.config)
+        except ValueError as error:
+            raise pytest.UsageError(*str(error).splitlines()) from None
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    # No Docker hosts, no tests of them: a skipped test would look like one that should have run.
+    return (collection_path.name == "test_docker_hosts.py" and not _docker_hosts(config)) or None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "docker_host" in metafunc.fixturenames:
+        metafunc.parametrize("docker_host", _docker_hosts(metafunc.config), indirect=True, scope="session")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed and call.excinfo:
+        report.user_properties.append((SAID, _in_one_line(call.excinfo)))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print each thing that is wrong once, however many tests met with it."""
+    if terminalreporter.config.stash.get(ONE_LINE, False):
+        tests: dict[str, list[str]] = {}
+        for report in (*terminalreporter.getreports("error"), *terminalreporter.getreports("failed")):
+            said = dict(report.user_properties).get(SAID) or str(report.longrepr)
+            tests.setdefault(said, []).append(report.nodeid.rpartition("::")[2])
+        for said, names in tests.items():
+            more = f" and {len(names) - 1} more" if names[1:] else ""
+            terminalreporter.write_line(f"{said}  [{names[0]}{more}]", red=True)
+
+
+def _in_one_line(failure: pytest.ExceptionInfo[BaseException]) -> str:
+    text = (str(failure.value).splitlines() or [""])[0]
+    if isinstance(failure.value, AssertionError | Unreachable):
+        return text
+    place = failure.traceback[-1]
+    return (
+        f"{failure.typename} in {Path(place.path).name}:{place.lineno + 1}: {text}; "
+        "run again with --tb=long, and report it if this suite is wrong"
+    )
+
+
+def _alone(config: pytest.Config) -> bool:
+    given = [Path(config.invocation_params.dir, arg.partition("::")[0]).resolve() for arg in config.args]
+    return bool(given) and all(path.is_relative_to(HERE) for path in given)
+
+
+def _find(config: pytest.Config) -> Deployment:
+    if FOUND not in config.stash:
+        config.stash[FOUND] = deployments.read(config.getoption("inventory", "inventories/local.py"))
+    return config.stash[FOUND]
+
+
+def _docker_hosts(config: pytest.Config) -> list[str]:
+    try:
+        return _find(config).docker_hosts
+    except ValueError:
+        return []  # said at the start of the session, and by the fixture `deployment`
+
+
+@pytest.fixture(scope="session")
+def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
+    found = _find(request.config)
+    yield found
+    if "hosts" in vars(found):
+        found.hosts.close()
+
+
+@pytest.fixture(scope="session")
+def settings(deployment: Deployment) -> Settings:
+    return deployment.configuration.settings
+
+
+@pytest.fixture(scope="session")
+def store(deployment: Deployment) -> Store:
+    return deployment.store
+
+
+@pytest.fixture(scope="session")
+def state(deployment: Deployment) -> State:
+    return deployment.state
+
+
+@pytest.fixture(scope="session")
+def registry(deployment: Deployment) -> Host:
+    """The host in the group `registry`."""
+    return deployment.hosts.get(deployment.configuration.registry_host)
+
+
+@pytest.fixture(scope="session")
+def docker_host(request: pytest.FixtureRequest, deployment: Deployment) -> Host:
+    """Each host in the group `docker_hosts`."""
+    return deployment.hosts.get(request.param)
+
+
+@pytest.fixture(scope="session")
+def address(settings: Settings, registry: Host) -> str:
+    """The address clients are told of: the one that is set, or the one on the registry host's default route."""
+    if settings.registry_address:
+        return settings.registry_address
+    route = "ip -4 route get 192.0.2.1 2>/dev/null || ip -6 route get 2001:db8::1"
+    words = registry.output(route).split()
+    assert "src" in words, f"{registry.name} has no default route; set registry_address and run make deploy"
+    return words[words.index("src") + 1]
+
+
+@pytest.fixture(scope="session")
+def client(settings: Settings, store: Store, address: str) -> Iterator[Client]:
+    made = Client(address, settings.registry_hostname, settings.registry_port, store.authority_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def repository(settings: Settings, deployment: Deployment, client: Client, registry: Host) -> Iterator[str]:
+    """A repository's name that nobody uses. Whatever was pushed to it is gone afterwards."""
+    name = f"homelab-verify-{secrets.token_hex(8)}"
+    yield name
+    login, cleaned = deployment.login("admin", "push"), settings.registry_delete_enabled
+    try:
+        for tag in client.tags(name, login) if cleaned else []:
+            client.manifest("DELETE", name, client.digest(name, tag, login) or tag, login)
+    except (AssertionError, Unreachable):
+        cleaned = False  # the test itself has said what is wrong
+    # An emptied repository would stay in the catalogue for good, and a registry that deletes nothing keeps it whole.
+    registry.output(
+        "rm -rf -- %s", f"{settings.registry_storage_path}/docker/registry/v2/repositories/{name}"
+    )
+    left = client.tags(name, login) if cleaned else []
+    assert not left, f"the repository {name} still has the tags {left}; delete their manifests by hand"

@@ -1,0 +1,84 @@
+"""What the suite is run against: an inventory, its settings, and what the controller keeps of the deployment."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+
+from pyinfra.api.inventory import Inventory
+
+from tasks.inventory import load
+from tasks.model.settings import Configuration, SettingsError, configure
+from tasks.run import ROOT
+from tasks.state import State, StateError, Store
+from tests.verify.backend import Hosts
+
+
+@dataclass(frozen=True)
+class Login:
+    """An account with its password."""
+
+    name: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """All that is known without asking a host."""
+
+    path: str
+    configuration: Configuration
+    inventory: Inventory
+    store: Store
+    state: State
+
+    @property
+    def docker_hosts(self) -> list[str]:
+        """The names of the hosts in the group `docker_hosts`."""
+        return [host.name for host in self.inventory.groups.get("docker_hosts", [])]
+
+    @functools.cached_property
+    def hosts(self) -> Hosts:
+        """The hosts, connected to at the first need of one."""
+        return Hosts(self.inventory, [self.configuration.registry_host, *self.docker_hosts])
+
+    def login(self, *roles: str) -> Login:
+        """Return an account with the first of these roles that anyone has."""
+        accounts = self.configuration.settings.registry_accounts
+        name = next((name for role in roles for name in accounts if accounts[name] == role), None)
+        assert name, (
+            f"registry_accounts has no account of the role {' or '.join(roles)}; add one and run make deploy"
+        )
+        return self.login_as(name)
+
+    def login_as(self, name: str) -> Login:
+        """Return the account of this name."""
+        assert name in self.state.passwords, (
+            f"{self.store.password_path(name)} is missing; run make deploy, or put it back from your backup"
+        )
+        return Login(name, self.state.passwords[name])
+
+
+def read(path: str) -> Deployment:
+    """Read an inventory and its state; `ValueError`, a line for each mistake, where there is nothing to verify."""
+    inventory, sources = load(path, {})
+    try:
+        configuration = configure(sources)
+    except SettingsError as error:
+        raise ValueError("\n".join(error.problems)) from None
+    store = Store(ROOT / configuration.settings.registry_state_dir)
+    deploy = f"run make deploy INVENTORY={path}"
+    try:
+        state = store.read()
+    except (StateError, OSError) as error:
+        raise ValueError(str(error)) from None
+    if not (state.authority and state.leaf):
+        raise ValueError(
+            f"{store.folder} knows of no finished deployment, so there is nothing to verify; {deploy}"
+        )
+    if state.registry_host != configuration.registry_host:
+        raise ValueError(
+            f"{store.folder} belongs to the registry host {state.registry_host}, not to "
+            f"{configuration.registry_host}; give the inventory it was made with, or {deploy}"
+        )
+    return Deployment(path, configuration, inventory, store, state)

@@ -1,0 +1,76 @@
+"""Tiny images, each unlike any other, so that nothing of the user's shares a digest with them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import secrets
+import tarfile
+from dataclasses import dataclass
+from typing import Any
+
+from tests.verify.client import MANIFEST, Client
+from tests.verify.deployment import Login
+
+CONFIG = "application/vnd.docker.container.image.v1+json"
+LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image of one layer: the bytes that are pushed."""
+
+    config: bytes
+    layer: bytes
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The manifest's fields, as the contract shows them."""
+        return {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": _descriptor(CONFIG, self.config),
+            "layers": [_descriptor(LAYER, self.layer)],
+        }
+
+    @property
+    def manifest(self) -> bytes:
+        """The manifest as it is pushed."""
+        return json.dumps(self.fields, indent=2).encode()
+
+    @property
+    def digest(self) -> str:
+        """The manifest's digest."""
+        return digest(self.manifest)
+
+    def push_blobs(self, client: Client, repository: str, login: Login) -> None:
+        """Upload all but the manifest."""
+        for content in (self.config, self.layer):
+            client.push_blob(repository, content, digest(content), login)
+
+
+def make() -> Image:
+    """Make an image with 64 random bytes in one file."""
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        entry = tarfile.TarInfo("homelab-verify")
+        entry.size = 64
+        archive.addfile(entry, io.BytesIO(secrets.token_bytes(64)))
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [digest(tar.getvalue())]},
+    }
+    return Image(json.dumps(config).encode(), gzip.compress(tar.getvalue()))
+
+
+def digest(content: bytes) -> str:
+    """Return the name the registry knows a content by."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _descriptor(media_type: str, content: bytes) -> dict[str, Any]:
+    return {"mediaType": media_type, "size": len(content), "digest": digest(content)}

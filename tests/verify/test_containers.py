@@ -1,0 +1,190 @@
+"""The two containers as they run, and that no secret is where it could be read."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.model import containers
+from tasks.model import registry as model
+from tasks.model.settings import Settings
+from tasks.state import State, Store
+from tests.verify.backend import Host
+from tests.verify.client import Client
+from tests.verify.deployment import Deployment, Login
+
+NAMES = (containers.REGISTRY, containers.GATEWAY)
+WRITABLE = {containers.REGISTRY: {containers.STORAGE, containers.SOCKETS}, containers.GATEWAY: set()}
+STARTING_SECONDS = 60
+
+
+@pytest.fixture(params=NAMES)
+def container(request: pytest.FixtureRequest, registry: Host) -> dict[str, Any]:
+    """What the engine reports of a running container."""
+    return inspect(registry, request.param)
+
+
+def inspect(host: Host, name: str) -> dict[str, Any]:
+    done = host.run("docker inspect %s", name)
+    assert done.rc == 0, f"{host.name}: there is no container {name}; run make deploy"
+    found: dict[str, Any] = host.docker(name).inspect()
+    return found
+
+
+def check(container: dict[str, Any], what: str, found: object, wanted: object) -> None:
+    name = container["Name"].lstrip("/")
+    assert found == wanted, f"the container {name}: its {what} is {found!r}, not {wanted!r}; run make deploy"
+
+
+def test_it_is_healthy(registry: Host, container: dict[str, Any]) -> None:
+    name, end = container["Name"].lstrip("/"), time.monotonic() + STARTING_SECONDS
+    while container["State"]["Health"]["Status"] == "starting" and time.monotonic() < end:
+        time.sleep(1)
+        container = inspect(registry, name)
+    found = (container["State"]["Status"], container["State"]["Health"]["Status"])
+    assert found == ("running", "healthy"), (
+        f"the container {name} is {' and '.join(found)}; see docker logs {name} on {registry.name}"
+    )
+
+
+def test_its_engine_keeps_it_in_bounds(container: dict[str, Any]) -> None:
+    host, name = container["HostConfig"], container["Name"].lstrip("/")
+    check(container, "user", container["Config"]["User"], f"{containers.UID}:{containers.UID}")
+    check(container, "root file system's read-only flag", host["ReadonlyRootfs"], True)
+    check(container, "list of dropped capabilities", host["CapDrop"], ["ALL"])
+    check(container, "list of added capabilities", host["CapAdd"] or [], [])
+    check(container, "privileged flag", host["Privileged"], False)
+    check(container, "list of devices", host["Devices"] or [], [])
+    options = [option.removesuffix(":true") for option in host["SecurityOpt"] or []]
+    check(container, "list of security options", options, ["no-new-privileges"])
+    shared = [
+        key for key in ("NetworkMode", "PidMode", "IpcMode", "UTSMode", "UsernsMode") if host[key] == "host"
+    ]
+    check(container, "list of namespaces shared with the host", shared, [])
+    networks = [containers.NETWORK] if name == containers.GATEWAY else ["none"]
+    check(container, "list of networks", list(container["NetworkSettings"]["Networks"]), networks)
+    check(container, "restart policy", host["RestartPolicy"]["Name"], "unless-stopped")
+
+
+def test_its_process_has_no_rights(registry: Host, container: dict[str, Any]) -> None:
+    """What the kernel says, whatever the engine was asked for."""
+    pid = str(container["State"]["Pid"])
+    text = registry.output("cat /proc/%s/status", pid)
+    status = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+    check(container, "user ids", status["Uid"].split(), [str(containers.UID)] * 4)
+    for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        check(container, f"process's {key}", int(status[key], 16), 0)
+    check(container, "process's NoNewPrivs", status["NoNewPrivs"].strip(), "1")
+    mounts = [line.split() for line in registry.output("cat /proc/%s/mountinfo", pid).splitlines()]
+    root = next(mount[5].split(",") for mount in mounts if mount[4] == "/")
+    check(container, "root file system", "ro" if "ro" in root else "writable", "ro")
+    limits = registry.output("cat /proc/%s/limits", pid).splitlines()
+    files = next(line.split()[3:5] for line in limits if line.startswith("Max open files"))
+    check(container, "limit of open files", files, [str(containers.OPEN_FILES)] * 2)
+
+
+def test_its_logs_are_rotated(container: dict[str, Any]) -> None:
+    log = container["HostConfig"]["LogConfig"]
+    check(container, "log driver", log["Type"], "json-file")
+    check(container, "log's largest size", log["Config"].get("max-size"), "10m")
+    check(container, "log's number of files", log["Config"].get("max-file"), "5")
+
+
+def test_it_can_write_no_more_than_it_must(container: dict[str, Any]) -> None:
+    name = container["Name"].lstrip("/")
+    kinds = {mount["Destination"]: mount["Type"] for mount in container["Mounts"]}
+    check(
+        container, "list of mounts that are no folders of the host", sorted({*kinds.values()} - {"bind"}), []
+    )
+    writable = {mount["Destination"] for mount in container["Mounts"] if mount["RW"]}
+    check(container, "list of writable folders", sorted(writable), sorted(WRITABLE[name]))
+
+
+def test_only_the_gateway_is_published(container: dict[str, Any], settings: Settings) -> None:
+    ports = container["NetworkSettings"]["Ports"] or {}
+    found = sorted(
+        {(inside, place["HostPort"]) for inside, places in ports.items() for place in places or []}
+    )
+    wanted = [(f"{containers.GATEWAY_PORT}/tcp", str(settings.registry_port))]
+    gateway = container["Name"].lstrip("/") == containers.GATEWAY
+    check(container, "list of published ports", found, wanted if gateway else [])
+    check(container, "publish-all flag", container["HostConfig"]["PublishAllPorts"], False)
+
+
+@pytest.fixture
+def traces(client: Client, deployment: Deployment) -> tuple[str, str]:
+    """A path and a wrong password that were just sent to the registry, so that its logs tell of them if of anything."""
+    path, wrong = (f"homelab-verify-{secrets.token_hex(8)}" for _ in range(2))
+    right = deployment.login("pull", "push", "admin")
+    for login in (right, Login(right.name, wrong)):
+        client.request("GET", f"/v2/{path}/tags/list", login)
+    return path, wrong
+
+
+def test_no_secret_is_told(registry: Host, state: State, traces: tuple[str, str]) -> None:
+    path, wrong = traces
+    hidden = secret_texts(state) | {"a wrong password": wrong}
+    for name in NAMES:
+        process = f"/proc/$(docker inspect -f '{{{{.State.Pid}}}}' {name})"
+        for told in (
+            f"docker inspect {name}",
+            f"docker logs {name}",
+            f"cat {process}/cmdline {process}/environ",
+        ):
+            found = lines_with(registry, told, *hidden.values())
+            which = [what for what, text in hidden.items() if found and lines_with(registry, told, text)]
+            assert not found, (
+                f"{registry.name}: `{told}` shows {', '.join(which)}; change what it shows and run make deploy"
+            )
+    assert lines_with(registry, f"docker logs {containers.GATEWAY}", path) >= 2, (
+        f"{registry.name}: the gateway's log does not tell of two requests just made; run make deploy"
+    )
+
+
+def secret_texts(state: State) -> dict[str, str]:
+    """Return all that must not be shown, plain and as it stands in a request's header, by what it is."""
+    plain = {f"the password of {name}": password for name, password in state.passwords.items()}
+    plain |= {f"the hash of {name}": hashed for name, hashed in state.hashes.items()}
+    if state.http_secret:
+        plain["the registry's http.secret"] = state.http_secret
+    encoded = {f"{what} (base64)": text for what, text in plain.items()}
+    encoded |= {f"the login of {name}": f"{name}:{password}" for name, password in state.passwords.items()}
+    if state.leaf:
+        plain["the certificate's key"] = state.leaf.key_pem.splitlines()[1]
+    # A short word of a person's own choice may stand anywhere by chance.
+    return {what: text for what, text in plain.items() if len(text) >= 12} | {
+        what: b64encode(text.encode()).decode() for what, text in encoded.items()
+    }
+
+
+def lines_with(host: Host, told: str, *texts: str) -> int:
+    """Return how many lines of a command's output hold one of the texts, which go in on standard input."""
+    find = f"exec 3<&0; {{ {told}; }} 2>&1 </dev/null | grep -a -F -c -f /dev/fd/3"
+    return int(host.run_with_input("\n".join(texts), find).stdout)
+
+
+def test_files_with_secrets_are_closed(registry: Host, settings: Settings) -> None:
+    files = (model.CERTIFICATE, model.GATEWAY_CONFIG, model.REGISTRY_CONFIG, model.HTPASSWD)
+    wanted = {f"{model.FOLDER}/{name}": 0o600 for name in files}
+    wanted |= {f"{model.FOLDER}/{name}": 0o700 for name in model.FOLDERS}
+    for path, mode in (wanted | {settings.registry_storage_path: 0o700}).items():
+        file = registry.file(path)
+        assert file.exists, f"{registry.name}: {path} is missing; run make deploy"
+        found = (file.mode, file.uid, file.gid)
+        assert found == (mode, containers.UID, containers.UID), (
+            f"{registry.name}: {path} has mode {found[0]:o} and owner {found[1]}:{found[2]}, not {mode:o} and "
+            f"{containers.UID}:{containers.UID}; run make deploy"
+        )
+
+
+def test_the_state_is_closed(store: Store) -> None:
+    found: list[Path] = [store.folder, *store.folder.rglob("*")]
+    assert len(found) > 1, f"{store.folder} is empty; run make deploy"
+    for path in found:
+        mode, wanted = path.lstat().st_mode & 0o7777, 0o700 if path.is_dir() else 0o600
+        assert mode == wanted, f"{path} has mode {mode:o}; run chmod {wanted:o} {path}"

@@ -1,0 +1,146 @@
+"""Each Docker host: it finds the registry, really checks its certificate, and can log in, push and pull."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import json
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tasks.model import authority
+from tasks.model.settings import Settings
+from tasks.state import State
+from tests.verify.backend import Host, last_line
+from tests.verify.deployment import Deployment, Login
+from tests.verify.engine import UNTRUSTED, Engine, wants_login
+from tests.verify.test_space import check_clock, check_space
+
+
+@pytest.fixture
+def engine(docker_host: Host) -> Iterator[Engine]:
+    version = docker_host.run("docker version")
+    assert version.rc == 0, (
+        f"{docker_host.name}: no Docker Engine answers ({last_line(version)}); start it (systemctl start docker)"
+    )
+    made = Engine(docker_host)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def unmanaged(settings: Settings) -> str:
+    """The registry's name in capitals: the same to the resolver and in the certificate, but another in certs.d."""
+    port = "" if settings.registry_port == 443 else f":{settings.registry_port}"
+    return f"{settings.registry_hostname.upper()}{port}"
+
+
+def test_names_lead_to_the_registry(docker_host: Host, settings: Settings, address: str) -> None:
+    for name in (name for name in settings.names if authority.address(name) is None):
+        found = [ipaddress.ip_address(each) for each in docker_host.addr(name).ip_addresses]
+        loopback = [str(each) for each in found if (getattr(each, "ipv4_mapped", None) or each).is_loopback]
+        assert not loopback, (
+            f"{docker_host.name}: {name} has the loopback address {loopback[0]}, where Docker checks no certificate; "
+            "take that line out of /etc/hosts there and run make deploy"
+        )
+        assert ipaddress.ip_address(address) in found, (
+            f"{docker_host.name}: {name} leads to {', '.join(map(str, found)) or 'no address'}, not to {address}; "
+            "run make deploy, or correct your name server"
+        )
+
+
+def test_the_registry_is_not_insecure(engine: Engine, settings: Settings, address: str) -> None:
+    config = json.loads(engine.works("mend that", "info", "--format", "{{json .RegistryConfig}}"))
+    remedy = "take it out of insecure-registries in /etc/docker/daemon.json there and restart Docker"
+    for name in settings.authorities:
+        index = config["IndexConfigs"].get(name) or {"Secure": True}
+        assert index["Secure"], f"{engine.host.name}: Docker takes {name} for an insecure registry; {remedy}"
+    networks = [ipaddress.ip_network(text) for text in config["InsecureRegistryCIDRs"] or []]
+    around = [str(network) for network in networks if ipaddress.ip_address(address) in network]
+    assert not around, f"{engine.host.name}: Docker takes all of {around} for insecure registries; {remedy}"
+
+
+def test_login_by_every_name(engine: Engine, settings: Settings, deployment: Deployment) -> None:
+    for name in settings.authorities:
+        done = engine.login(name, deployment.login("pull", "push", "admin"))
+        assert done.rc == 0, (
+            f"{engine.host.name}: docker login to {name} fails ({last_line(done)}); run make deploy"
+        )
+
+
+def test_push_and_pull(engine: Engine, settings: Settings, deployment: Deployment, repository: str) -> None:
+    reference = f"{settings.authority}/{repository}:v1.0.0"
+    engine.make_image(reference)
+    identity = ("image", "inspect", "--format", "{{.Id}}", reference)
+    made = engine.works("mend that", *identity)
+    for login, command in (
+        (deployment.login("push", "admin"), "push"),
+        (deployment.login("pull", "push", "admin"), "pull"),
+    ):
+        done = engine.login(settings.authority, login)
+        assert done.rc == 0, f"{engine.host.name}: docker login fails ({last_line(done)}); run make deploy"
+        engine.works(f"as {login.name}; run make deploy", command, reference)
+        if command == "push":
+            engine.works("mend that", "image", "rm", reference)
+            assert engine.docker(*identity).rc != 0, (
+                f"{engine.host.name}: {reference} is still there; remove it"
+            )
+    pulled = engine.works("run make deploy", *identity)
+    assert pulled == made, (
+        f"{engine.host.name}: pulled {pulled}, but pushed {made}; check the registry's disk"
+    )
+
+
+def test_nobody_else_pulls_or_logs_in(
+    engine: Engine, settings: Settings, deployment: Deployment, repository: str
+) -> None:
+    right = deployment.login("pull", "push", "admin")
+    refused = {
+        "docker login with a wrong password": engine.login(
+            settings.authority, Login(right.name, secrets.token_urlsafe(32))
+        ),
+        "docker pull without a login": engine.pull(f"{settings.authority}/{repository}:v1.0.0"),
+    }
+    for what, done in refused.items():
+        assert done.rc != 0, (
+            f"{engine.host.name}: {what} is let in; run make deploy, and if that does not help take the registry "
+            "from the network"
+        )
+        assert wants_login(done), (
+            f"{engine.host.name}: {what} is refused for another reason ({last_line(done)}); run make deploy"
+        )
+
+
+@pytest.mark.parametrize("trusted", ["no CA", "a CA of somebody else"])
+def test_a_certificate_is_checked(
+    engine: Engine, settings: Settings, state: State, unmanaged: str, repository: str, trusted: str
+) -> None:
+    """Docker refuses the registry for its certificate alone: with our CA in the same place it gets further."""
+    if trusted != "no CA":
+        other = authority.make_authority(settings.names, 2, dt.datetime.now(dt.UTC))
+        engine.trust(unmanaged, other.certificate_pem)
+    reference = f"{unmanaged}/{repository}:v1.0.0"
+    done = engine.pull(reference)
+    assert done.rc != 0 and UNTRUSTED in done.stderr, (  # noqa: PT018 - one claim
+        f"{engine.host.name}: with {trusted} a pull is not refused for the certificate ({last_line(done)}); look for "
+        "insecure-registries in /etc/docker/daemon.json there, and for our CA in the system's trust store"
+    )
+    assert state.authority
+    engine.trust(unmanaged, state.authority.certificate_pem)
+    done = engine.pull(reference)
+    assert wants_login(done), (
+        f"{engine.host.name}: with our CA a pull does not get to the registry ({last_line(done)}); run make deploy"
+    )
+
+
+def test_there_is_room_for_images(engine: Engine) -> None:
+    folder = engine.works("mend that", "info", "--format", "{{.DockerRootDir}}")
+    check_space(
+        engine.host, folder, "remove unused images there (docker image prune), or give it a larger disk"
+    )
+
+
+def test_it_knows_the_time(docker_host: Host) -> None:
+    check_clock(docker_host)

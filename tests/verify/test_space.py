@@ -1,0 +1,35 @@
+"""Room for images, and clocks that agree."""
+
+from __future__ import annotations
+
+from tasks.model.settings import Settings
+from tests.verify.backend import Host
+
+GIB = 1024**3
+MINUTES = 10
+
+
+def check_space(host: Host, path: str, remedy: str) -> None:
+    """Assert that the file system of a path is not about to be full."""
+    *_, line = host.output("df -P -k %s", path).splitlines()
+    total, _, free = (int(field) * 1024 for field in line.split()[1:4])
+    assert free >= max(GIB, total * 0.05), (
+        f"{host.name}: only {free / GIB:.1f} GiB of {total / GIB:.1f} are free at {path}; {remedy}"
+    )
+
+
+def check_clock(host: Host) -> None:
+    """Assert that a host's clock agrees with this machine's."""
+    minutes = round(host.machine.ahead / 60)
+    assert abs(minutes) < MINUTES, (
+        f"{host.name}: its clock is {abs(minutes)} minutes {'ahead' if minutes > 0 else 'behind'}, and "
+        "certificates are refused where it goes on; run timedatectl set-ntp true there"
+    )
+
+
+def test_there_is_room_for_images(registry: Host, settings: Settings) -> None:
+    check_space(registry, settings.registry_storage_path, "delete images, or give it a larger disk")
+
+
+def test_the_registry_host_knows_the_time(registry: Host) -> None:
+    check_clock(registry)

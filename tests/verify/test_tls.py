@@ -1,0 +1,161 @@
+"""The certificate, by handshakes from this machine: good with our CA alone, and refused in every other way."""
+
+from __future__ import annotations
+
+import datetime as dt
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import certifi
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from tasks.model import authority
+from tasks.model.settings import Settings
+from tasks.state import State, Store
+from tests.verify.backend import Unreachable
+from tests.verify.client import trusting
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where the registry listens."""
+
+    address: str
+    port: int
+
+    def handshake(self, context: ssl.SSLContext, name: str) -> tuple[str, bytes]:
+        """Return the protocol's version and the certificate (DER); `ssl.SSLError` where either side refuses."""
+        with (
+            socket.create_connection((self.address, self.port), timeout=30) as connection,
+            context.wrap_socket(connection, server_hostname=name) as secured,
+        ):
+            return secured.version() or "", secured.getpeercert(binary_form=True) or b""
+
+    def refusal(self, context: ssl.SSLContext, name: str) -> ssl.SSLError | None:
+        """Return why a handshake fails, or None where it does not."""
+        try:
+            self.handshake(context, name)
+        except ssl.SSLError as error:
+            return error
+        except OSError as error:
+            raise Unreachable(
+                f"{self.address} port {self.port} breaks a handshake off ({error}); run make deploy"
+            ) from None
+        return None
+
+
+def why(error: ssl.SSLError | None) -> str:
+    """Return a handshake's failure in a few words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    return error.reason or str(error) if error else "no error"
+
+
+@pytest.fixture(scope="module")
+def server(address: str, settings: Settings) -> Server:
+    try:
+        socket.create_connection((address, settings.registry_port), timeout=30).close()
+    except OSError as error:
+        raise Unreachable(
+            f"nothing answers on {address} port {settings.registry_port} ({error}); run make deploy, and let "
+            "the registry host's firewall pass that port"
+        ) from None
+    return Server(address, settings.registry_port)
+
+
+def test_valid_with_our_ca_for_every_name(
+    server: Server, settings: Settings, store: Store, address: str
+) -> None:
+    for name in (*settings.names, address):
+        error = server.refusal(trusting(store.authority_path), name)
+        assert error is None, (
+            f"the certificate is refused for {name} with {store.authority_path} ({why(error)}); run make deploy"
+        )
+
+
+def test_refused_without_our_ca(server: Server, settings: Settings) -> None:
+    # The public CAs, not this machine's own store: our CA may have been put there on purpose.
+    public = ssl.create_default_context(cafile=certifi.where())
+    error = server.refusal(public, settings.registry_hostname)
+    assert isinstance(error, ssl.SSLCertVerificationError), (
+        f"a client that does not know our CA is not kept from connecting ({why(error)}); something else answers on "
+        f"port {server.port}: stop it and run make deploy"
+    )
+
+
+def test_refused_with_another_ca_of_the_same_name(server: Server, settings: Settings, tmp_path: Path) -> None:
+    now = dt.datetime.now(dt.UTC)
+    other = authority.make_authority(settings.names, 2, now)
+    path = tmp_path / "ca.crt"
+    path.write_text(other.certificate_pem)
+    error = server.refusal(trusting(path), settings.registry_hostname)
+    assert isinstance(error, ssl.SSLCertVerificationError), (
+        f"a client that trusts another CA is not kept from connecting ({why(error)}); run make deploy"
+    )
+
+
+def test_refused_for_another_name(server: Server, settings: Settings, store: Store) -> None:
+    for name in (f"other.{settings.registry_hostname}", "homelab-verify.invalid", "203.0.113.1"):
+        error = server.refusal(trusting(store.authority_path), name)
+        assert isinstance(error, ssl.SSLCertVerificationError), (
+            f"the certificate is taken for {name} ({why(error)}), which is not ours; run make deploy"
+        )
+        assert error.verify_code in {
+            62,
+            64,
+        }, (  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+            f"the certificate is refused for {name}, but for another reason ({why(error)}); run make deploy"
+        )
+
+
+@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
+def test_protocols_that_are_good(server: Server, settings: Settings, store: Store, version: str) -> None:
+    context = trusting(store.authority_path)
+    context.minimum_version = context.maximum_version = ssl.TLSVersion[version.replace(".", "_")]
+    error = server.refusal(context, settings.registry_hostname)
+    assert error is None, f"{version} is refused ({why(error)}); run make deploy"
+    found, _ = server.handshake(context, settings.registry_hostname)
+    assert found == version, f"{found} is spoken where {version} was asked for; run make deploy"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_old_protocols_are_refused(server: Server, settings: Settings, store: Store) -> None:
+    context = trusting(store.authority_path)
+    context.set_ciphers("ALL:@SECLEVEL=0")  # OpenSSL would not even ask otherwise
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    error = server.refusal(context, settings.registry_hostname)
+    assert error is not None, "TLS 1.1 is spoken; run make deploy"
+    assert "ALERT" in (error.reason or ""), (
+        f"whether the registry refuses TLS 1.1 was not found out, since this machine does not ask ({why(error)}); "
+        "verify from another machine"
+    )
+
+
+def test_served_certificate_is_the_latest(
+    server: Server, settings: Settings, store: Store, state: State
+) -> None:
+    unchecked = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
+    _, served = server.handshake(unchecked, settings.registry_hostname)
+    assert state.leaf
+    latest = state.leaf.certificate.public_bytes(Encoding.DER)
+    assert served == latest, (
+        f"another certificate is served than the one in {store.folder}/leaf.pem; run make deploy"
+    )
+
+
+def test_certificate_has_days_left(settings: Settings, state: State) -> None:
+    assert state.leaf
+    assert state.authority
+    end = state.leaf.certificate.not_valid_after_utc
+    left = (end - dt.datetime.now(dt.UTC)).days
+    remedy = "run make deploy, which renews it"
+    if end >= state.authority.certificate.not_valid_after_utc:
+        remedy = "the CA itself ends then: roll it over (docs/operating.md)"
+    assert left >= settings.renew_before_days / 3, (
+        f"the certificate has {left} days left (until {end:%Y-%m-%d}), and should have been renewed "
+        f"{settings.renew_before_days} days before its end; {remedy}"
+    )
