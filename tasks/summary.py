@@ -11,17 +11,12 @@ from tasks.run import Run
 
 def show(run: Run) -> None:
     """Print what now holds, host by host, and what is left to do."""
-    lines = _left_to_do(run)
-    if not run.dry:
-        lines = (
-            _registry(run)
-            + [f"[{host}] {line}" for host, said in run.report.done.items() for line in said]
-            + lines
-        )
-    elif not run.report.steps and not run.report.problems:
-        lines.append("Nothing is to be done.")
+    if run.dry:
+        lines = [_planned(run)]
     else:
-        lines.append(f"{run.report.steps} steps; nothing was changed.")
+        trusted = [f"[{host}] {line}" for host, said in run.report.done.items() for line in said]
+        lines = _registry(run) + trusted
+    lines += _left_to_do(run)
     for line in lines:
         logger.info(line)
 
@@ -55,3 +50,9 @@ def _left_to_do(run: Run) -> list[str]:
     for host, problems in run.report.problems.items():
         lines += [f"    [{host}] {problem}; {remedy}" for problem, remedy in problems]
     return lines
+
+
+def _planned(run: Run) -> str:
+    if run.report.problems:
+        return "A run would stop where this plan did; nothing was changed."
+    return f"{run.report.steps} steps; nothing was changed." if run.report.steps else "Nothing is to be done."

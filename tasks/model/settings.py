@@ -45,7 +45,8 @@ class Sources:
     hosts of each group, `inline_group_data` the data of its `(hosts, data)` groups, `group_data` what stands in
     each file of `group_data/` (by its name without `.py`), `host_data` each host's own data, and `override` what
     `--data` gives. The files of `group_data/` that belong to `other_inventories` (file names without `.py`) are
-    none of this run's business; pyinfra reads them all the same.
+    none of this run's business; pyinfra reads them all the same. Where these are not known (None), a file that
+    names no group of hosts is taken for one of them.
     """
 
     inventory: str
@@ -55,7 +56,7 @@ class Sources:
     group_data: Mapping[str, Mapping[str, object]]
     host_data: Mapping[str, Mapping[str, object]]
     override: Mapping[str, object]
-    other_inventories: Collection[str] = ()
+    other_inventories: Collection[str] | None = None
 
     @property
     def stem(self) -> str:
@@ -159,7 +160,7 @@ class _Reader:
             for key, value in _ours(data).items():
                 self._misplaced(key, value, f"{place}, group {name(group)}", "no place for settings")
         for group, data in sources.group_data.items():
-            if group in {"all", sources.stem, *sources.other_inventories}:
+            if group in {"all", sources.stem} or self._of_another_inventory(group):
                 continue
             for key, value in _ours(data).items():
                 self._misplaced(key, value, sources.group_data_file(group), "no place for settings")
@@ -203,6 +204,11 @@ class _Reader:
         if state_dir and state_dir.place == FROM_FILE_NAME:
             self._check(RunWideKeys, {"registry_state_dir": state_dir.value}, FROM_FILE_NAME)
         return {key: each.value for key, each in found.items()}
+
+    def _of_another_inventory(self, group: str) -> bool:
+        if self.sources.other_inventories is not None:
+            return group in self.sources.other_inventories
+        return group not in GROUPS and not self.sources.groups.get(group)
 
     def _read(self, data: Mapping[str, object], place: str, *, of_host: bool = False) -> dict[str, _Found]:
         values = _ours(data)

@@ -33,7 +33,7 @@ class Ran:
     def problems(self) -> list[str]:
         """The lines at the end that say what is not finished."""
         _, _, after = self.output.partition("Not finished:")
-        return [line.strip() for line in after.splitlines() if line.strip()]
+        return [line.strip() for line in after.splitlines() if line.strip().startswith("[")]
 
 
 class Deployment:

@@ -430,9 +430,18 @@ def test_the_group_of_the_inventorys_own_name_is_pyinfras() -> None:
 
 def test_group_data_of_other_inventories_is_let_alone() -> None:
     sources = replace(GOOD, group_data={"local": {"registry_port": 0, "registry_state_dir": "x"}})
-    assert len(problems(sources)) == 2
-    found = configure(replace(sources, other_inventories=["local"]))
-    assert (found.settings.registry_port, found.settings.registry_state_dir) == (443, "state/homelab")
+    assert len(problems(replace(sources, other_inventories=[]))) == 2
+    for others in (["local"], None):
+        found = configure(replace(sources, other_inventories=others))
+        assert (found.settings.registry_port, found.settings.registry_state_dir) == (443, "state/homelab")
+
+
+def test_where_other_inventories_are_not_known_the_groups_tell() -> None:
+    groups = {**GOOD.groups, "workers": ["pi"], "local": []}
+    data: Mapping[str, Any] = {"registry_node_login": True}
+    for misplaced in ("workers", "cluster_control"):
+        [line] = problems(replace(GOOD, groups=groups, group_data={misplaced: data, "local": data}))
+        assert f"(inventories/group_data/{misplaced}.py)" in line
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,8 @@ PASSWORDS = {"admin": accounts.generate(), "ci": "typed by hand"}
 HASHES = accounts.hashes(PASSWORDS, {})  # once: the hash of a typed password takes a third of a second
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """A store with everything in it, as after a first run."""
-    store = Store(tmp_path / "state")
+def fill(store: Store, registry_host: str) -> None:
+    """Write everything, as a first run does."""
     ca = authority.make_authority(NAMES, 3650, NOW)
     store.write_authority(ca)
     store.write_public(ca)
@@ -27,7 +25,13 @@ def store(tmp_path: Path) -> Store:
         store.write_password(name, password)
     store.write_hashes(HASHES)
     store.write_http_secret("ab" * 32)
-    store.write_record("nas", {"docker.io/library/registry:3": "registry@sha256:" + "0" * 64})
+    store.write_record(registry_host, {"docker.io/library/registry:3": "registry@sha256:" + "0" * 64})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "state")
+    fill(store, "nas")
     return store
 
 

@@ -134,4 +134,4 @@ class _ConnectErrors(BaseStateCallback):
 def last_line(done: Any) -> str:
     """Return the last line of what a command said, on standard error or else on standard output."""
     lines = [line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
-    return lines[-1] if lines else "it ended without a word"
+    return lines[-1][:200] if lines else "it ended without a word"

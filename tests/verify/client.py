@@ -60,7 +60,7 @@ class Client:
     ) -> httpx.Response:
         """Send one request; without a login, one without credentials."""
         try:
-            return self._client.request(
+            answer = self._client.request(
                 method,
                 path,
                 auth=(login.name, login.password) if login else None,
@@ -70,10 +70,16 @@ class Client:
             )
         except httpx.TransportError as error:
             if isinstance(cause := _origin(error), ssl.SSLCertVerificationError):
-                raise Unreachable(
-                    f"{self.where} serves a certificate that is refused ({cause.verify_message}); run make deploy"
-                ) from None
-            raise Unreachable(f"{self.where} does not answer ({error}); run make deploy") from None
+                problem = f"serves a certificate that is refused ({cause.verify_message})"
+            else:
+                problem = f"does not answer ({error})"
+            raise Unreachable(f"{self.where} {problem}; run make deploy") from None
+        if answer.status_code >= 500:
+            raise Unreachable(
+                f"{self.where} answers {answer.status_code} ({answer.text.strip()[:200]}); run make deploy, and see "
+                "docker logs homelab-registry on the registry host"
+            )
+        return answer
 
     def manifest(
         self, method: str, repository: str, reference: str, login: Login, **more: Any

@@ -74,6 +74,7 @@ def test_its_engine_keeps_it_in_bounds(container: dict[str, Any]) -> None:
 def test_its_process_has_no_rights(registry: Host, container: dict[str, Any]) -> None:
     """What the kernel says, whatever the engine was asked for."""
     pid = str(container["State"]["Pid"])
+    check(container, "state", container["State"]["Status"], "running")
     text = registry.output("cat /proc/%s/status", pid)
     status = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
     check(container, "user ids", status["Uid"].split(), [str(containers.UID)] * 4)

@@ -91,25 +91,27 @@ def test_every_account_is_let_in(client: Client, deployment: Deployment, setting
         assert fields(answer) == {}, f"GET /v2/ answers {answer.text!r}, not {{}}; {LOGS}"
 
 
-@pytest.mark.parametrize(("method", "path"), ENDPOINTS)
-@pytest.mark.parametrize("who", ["nobody", "stranger", "wrong password", "password of another"])
-def test_nobody_else_is_let_in(
-    client: Client, deployment: Deployment, settings: Settings, method: str, path: str, who: str
-) -> None:
+@pytest.mark.parametrize("who", ["nobody", "a stranger", "a wrong password", "a longer password"])
+def test_nobody_else_is_let_in(client: Client, deployment: Deployment, settings: Settings, who: str) -> None:
     right = deployment.login("admin", "push", "pull")
     login = {
         "nobody": None,
-        "stranger": Login(f"homelab-verify-{secrets.token_hex(4)}", right.password),
-        "wrong password": Login(right.name, secrets.token_urlsafe(32)),
-        "password of another": Login(right.name, f"{right.password}x"),
+        "a stranger": Login(f"homelab-verify-{secrets.token_hex(4)}", right.password),
+        "a wrong password": Login(right.name, secrets.token_urlsafe(32)),
+        "a longer password": Login(right.name, f"{right.password}x"),
     }[who]
-    answer = client.request(method, path, login, content=b"{}" if method == "PUT" else None)
-    assert answer.status_code == 401, (
-        f"{method} {path} answers {answer.status_code} instead of 401 to {who}; run make deploy, and if that "
-        "does not help take the registry from the network: it is open"
+    answers = {
+        f"{method} {path}": client.request(method, path, login, content=b"{}" if method == "PUT" else None)
+        for method, path in ENDPOINTS
+    }
+    let_in = [f"{asked} ({each.status_code})" for asked, each in answers.items() if each.status_code != 401]
+    assert not let_in, (
+        f"{', '.join(let_in)} should answer 401 to {who}; run make deploy, and if that does not help take the "
+        "registry from the network: it is open"
     )
-    check_error(answer, 401, "UNAUTHORIZED", "authentication required")
-    check(answer, 401, WWW_Authenticate=f'Basic realm="{settings.registry_hostname}"')
+    for answer in answers.values():
+        check_error(answer, 401, "UNAUTHORIZED", "authentication required")
+        check(answer, 401, WWW_Authenticate=f'Basic realm="{settings.registry_hostname}"')
 
 
 def test_catalog_lists_a_pushed_repository(client: Client, pushed: Pushed) -> None:

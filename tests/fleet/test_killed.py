@@ -1,0 +1,99 @@
+"""A first run, killed (SIGKILL) after each of its commands in turn and in the middle of each upload."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.bench.hosts import BenchHost
+from tests.fleet.conftest import on
+from tests.fleet.deployment import Deployment, Ran
+
+OURS = "/etc/homelab-registry /var/lib/homelab-registry /etc/docker/certs.d"
+
+
+@pytest.fixture(scope="module")
+def deployment(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    return on(host, tmp_path_factory.mktemp("killed"))
+
+
+@pytest.fixture(scope="module")
+def whole(host: BenchHost, deployment: Deployment) -> Ran:
+    """A first run that nothing disturbs: its commands are the points to be killed at."""
+    make_bare(host, deployment)
+    ran = deployment.run()
+    assert ran.exit_code == 0, ran.output
+    return ran
+
+
+def make_bare(host: BenchHost, deployment: Deployment, *, images: bool = False) -> None:
+    """Take away all that a run makes (the images only where asked, which costs six seconds)."""
+    host.run("docker ps -aq | xargs -r docker rm -f; docker network rm homelab-registry", check=False)
+    host.run(
+        f"rm -rf {OURS}; sed '/homelab-registry$/d' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts; rm /tmp/h"
+    )
+    if images:
+        host.run("docker images -q | xargs -r docker rmi -f")
+    shutil.rmtree(deployment.store.folder, ignore_errors=True)
+
+
+def points(whole: Ran, soak: bool) -> list[tuple[int, int]]:
+    """(killed after, killed within) for all commands; a sample of them is spread over the whole run."""
+    after = [(number, 0) for number in range(1, len(whole.commands) + 1)]
+    within = [(0, number) for number, command in enumerate(whole.commands, 1) if " host+ " in command]
+    assert len(within) == 6, whole.commands  # four files of the registry host, the CA, /etc/hosts
+    return after + within if soak else [*after[6::9], *within[::3]]
+
+
+def test_a_killed_run_is_finished_by_the_next(
+    host: BenchHost, deployment: Deployment, whole: Ran, soak: bool
+) -> None:
+    for after, within in points(whole, soak):
+        where = f"killed after {after}" if after else f"killed within {within}"
+        make_bare(host, deployment, images=soak)
+        user_s_lines = host.read("/etc/hosts")
+        killed = deployment.run(kill_after=after, kill_within=within)
+        assert killed.exit_code == -9, f"{where}: {killed.output}"
+        assert half_written(host) == [], where
+        ran = deployment.run()
+        assert ran.exit_code == 0, f"{where}: {ran.output}"
+        assert temporary_files(host, deployment.store.folder) == [], where
+        assert host.read("/etc/hosts").startswith(user_s_lines), where
+        assert deployment.run().steps == [], where
+        verified = deployment.verify()
+        assert verified.returncode == 0, f"{where}: {verified.stdout}"
+        print(where, "and finished")
+
+
+def half_written(host: BenchHost) -> list[str]:
+    """Return what stands under a final name and is not whole. A PEM, a list of accounts, a configuration: each has an end."""
+    ends = {
+        "/etc/homelab-registry/gateway/tls/tls.pem": "-----END PRIVATE KEY-----",
+        "/etc/homelab-registry/gateway/nginx.conf": "}",
+        "/etc/homelab-registry/registry/config.yml": "    threshold: 3",
+        "/etc/docker/certs.d/registry.homelab.local/ca.crt": "-----END CERTIFICATE-----",
+    }
+    found = [
+        path
+        for path, end in ends.items()
+        if host.run(f"[ ! -e {path} ] || [ \"$(tail -n 1 {path})\" = '{end}' ]", check=False).exit_code != 0
+    ]
+    htpasswd = "/etc/homelab-registry/registry/htpasswd"
+    if (
+        host.run(
+            f"[ ! -e {htpasswd} ] || [ $(grep -cE '^[a-z]+:.{{60}}$' {htpasswd}) -eq 3 ]", check=False
+        ).exit_code
+        != 0
+    ):
+        found.append(htpasswd)
+    return found
+
+
+def temporary_files(host: BenchHost, state: Path) -> list[str]:
+    names = host.run(
+        "find /etc /var/lib/homelab-registry /var/tmp /tmp -name '*homelab-*' -not -path '/etc/homelab-registry'"
+    )
+    there = [line for line in names.stdout.splitlines() if ".homelab-" in line or "homelab-registry." in line]
+    return there + [str(path) for path in state.rglob(".*")]

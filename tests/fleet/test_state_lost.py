@@ -1,0 +1,144 @@
+"""The state removed, swapped, or damaged: the run stops, nothing is changed, and what it says to do works."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bench.hosts import BenchHost
+from tests.fleet.conftest import on
+from tests.fleet.deployment import Deployment, Ran
+from tests.unit.test_state import fill
+
+
+@pytest.fixture
+def state(deployment: Deployment, tmp_path: Path) -> Iterator[Path]:
+    """The state's folder. Afterwards it is put back from a copy, and the registry given to it again."""
+    folder = deployment.store.folder
+    shutil.copytree(folder, tmp_path / "backup")
+    yield folder
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "backup", folder)
+    assert deployment.run(deploy="deploys/adopt.py").exit_code == 0
+
+
+def snapshot(host: BenchHost) -> str:
+    """All that a run could change on the host, files by their digest and containers by their start."""
+    return host.run(
+        "find /etc /var/lib/homelab-registry -type f -exec sha256sum {} + | sort;"
+        "find /etc/homelab-registry /etc/docker /var/lib/homelab-registry -printf '%p %m %U %G\\n' | sort;"
+        "docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.State}}'; docker network ls -q; docker images -q"
+    ).stdout
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def stops(host: BenchHost, deployment: Deployment) -> Ran:
+    """Run, and find that it stopped with nothing changed on either side and one line about it."""
+    before, kept = snapshot(host), files(deployment.store.folder)
+    ran = deployment.run()
+    assert ran.exit_code == 1, ran.output
+    assert "Traceback" not in ran.output
+    assert len(ran.problems) == 1, ran.output
+    assert ran.steps == []
+    assert snapshot(host) == before
+    assert files(deployment.store.folder) == kept
+    return ran
+
+
+def goes_on(deployment: Deployment) -> Ran:
+    ran = deployment.run()
+    assert ran.exit_code == 0, ran.output
+    return ran
+
+
+def test_state_removed(host: BenchHost, deployment: Deployment, state: Path, tmp_path: Path) -> None:
+    shutil.rmtree(state)
+    ran = stops(host, deployment)
+    message = f"this host has a registry certificate that {state} knows nothing of; put the right {state} back"
+    assert message in ran.problems[0]
+    planned = deployment.plan()
+    assert (planned.exit_code, planned.problems) == (1, ran.problems)
+    shutil.copytree(tmp_path / "backup", state, dirs_exist_ok=True)
+    assert goes_on(deployment).steps == []
+
+
+def test_state_removed_and_the_registry_adopted(host: BenchHost, deployment: Deployment, state: Path) -> None:
+    old = (state / "ca.crt").read_text()
+    host.run("echo kept > /var/lib/homelab-registry/an-image")
+    shutil.rmtree(state)
+    stops(host, deployment)
+    ran = deployment.run(deploy="deploys/adopt.py")
+    assert ran.exit_code == 0, ran.output
+    assert (state / "ca.crt").read_text() != old
+    assert host.read("/var/lib/homelab-registry/an-image") == "kept\n"
+    assert goes_on(deployment).steps == []
+    assert deployment.verify().returncode == 0
+    host.run("rm /var/lib/homelab-registry/an-image")
+
+
+def test_state_swapped_for_another(
+    host: BenchHost, deployment: Deployment, state: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(state)
+    other = on(host, tmp_path)
+    fill(other.store, registry_host=f"@docker/{host.name}")
+    shutil.copytree(other.store.folder, state)
+    ran = stops(host, deployment)
+    assert (
+        f"this host has a registry certificate that {state} did not make; put the right {state} back"
+        in ran.output
+    )
+    shutil.rmtree(state)
+    shutil.copytree(tmp_path / "backup", state)
+    assert goes_on(deployment).steps == []
+
+
+def test_state_of_a_registry_on_another_host(host: BenchHost, deployment: Deployment, state: Path) -> None:
+    (state / "record.json").write_text('{"registry_host": "nas", "images": {}}')
+    ran = stops(host, deployment)
+    assert (
+        f"{state} belongs to the registry on nas, not to this host; put the right {state} back" in ran.output
+    )
+    assert deployment.run(deploy="deploys/adopt.py").exit_code == 0
+    assert goes_on(deployment).steps == []
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("leaf.pem", "remove"),
+        ("htpasswd", "remove"),
+        ("http.secret", "remove"),
+        ("record.json", "remove"),
+        ("ca.crt", "remove"),
+        ("accounts/admin.password", "type"),
+        ("authorities/*/ca.crt", "restore"),
+        ("authorities/*/ca.key", "restore"),
+    ],
+)
+def test_a_file_cut_in_half(
+    host: BenchHost, deployment: Deployment, state: Path, name: str, remedy: str
+) -> None:
+    (path,) = state.glob(name)
+    text = path.read_text()
+    path.write_text(text[: len(text) // 2])
+    ran = stops(host, deployment)
+    assert str(path if remedy != "restore" else path.parent) in ran.problems[0]
+    match remedy:
+        case "remove":
+            assert "remove it" in ran.problems[0]
+            path.unlink()
+        case "type":
+            assert "write a new password of your own into it" in ran.problems[0]
+            path.write_text("a password of my own\n")
+        case "restore":
+            assert "put it back from your backup" in ran.problems[0]
+            path.write_text(text)
+    goes_on(deployment)
+    assert goes_on(deployment).steps == []

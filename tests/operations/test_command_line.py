@@ -1,0 +1,311 @@
+"""What the real command line says before any host is connected to: bad inventories, bad options, a locked state.
+
+All runs are begun at once, since each is a process of its own. The hosts are pyinfra's `@fake` ones, which answer
+what the inventory says and do nothing; "Connected" would show that one was reached.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tasks.model import docker_hosts, registry
+from tasks.model.settings import Settings
+from tasks.state import Store
+
+ROOT = Path(__file__).parents[2]
+STEM = "lab_of_nobody"
+"""The inventories' file name, and so the name of the folder below state/ that must not be made."""
+
+SECRET = "hunter2-hunter2"
+GOOD = 'registry = ["@fake/nas"]\ndocker_hosts = ["@fake/nas", "@fake/pi"]\n'
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run that has ended; `output` is without colours."""
+
+    exit_code: int
+    output: str
+
+    @property
+    def refusal(self) -> list[str]:
+        """The lines that say why it may not begin."""
+        _, found, after = self.output.partition("--> pyinfra error in ")
+        return [line.strip() for line in after.splitlines()[1:] if line.strip()] if found else []
+
+
+def pyinfra(*arguments: str) -> Ran:
+    """Run the real command line, without a terminal."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pyinfra", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYINFRA_FAKE_DELAY": "0", "PYINFRA_FAKE_DELAY_JITTER": "0"},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=120,
+        check=False,
+    )
+    return Ran(done.returncode, re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr))
+
+
+def answering_hosts() -> str:
+    """Return an inventory of hosts that answer every fact: Debian with Docker Engine, and nothing of ours."""
+    settings = Settings()
+    of_registry = [
+        *(f"path|{path}" for path in registry.paths(settings.registry_storage_path)),
+        "address|192.0.2.10", "installed|", "served|", "listener|", "handshake|yes", "engine|yes",
+        "network|bridge", "end",
+    ]  # fmt: skip
+    of_docker_hosts = [
+        *(f"path|{path}" for path in docker_hosts.paths(settings)),
+        f"hosts|/etc/hosts|{b64encode(b'127.0.0.1 localhost').decode()}",
+        "end",
+    ]
+    return f"""
+import time
+
+_of_machine = ["rights|root", f"time|{{time.time()}}", "family|debian ", "client|yes", "engine|running", "end"]
+_answers = {{"rights=root": _of_machine, "s_client": {of_registry!r}, "tell_text": {of_docker_hosts!r}}}
+registry = [("@fake/nas", {{"fake_responses": _answers}})]
+docker_hosts = ["@fake/nas", ("@fake/pi", {{"fake_responses": _answers}})]
+"""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A command line that is refused with `lines`, in which {0} is the inventory's folder."""
+
+    name: str
+    lines: Sequence[str]
+    inventory: str = GOOD
+    files: Mapping[str, str] = field(default_factory=dict)
+    arguments: Sequence[str] = ("-y",)
+    path: str | None = None
+
+    def begin(self, folder: Path) -> Ran:
+        folder.mkdir()
+        for name, text in {f"{STEM}.py": self.inventory, **self.files}.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(text)
+        arguments = [argument.format(folder) for argument in self.arguments]
+        state = ("--data", f"registry_state_dir={folder}/state")
+        path = (self.path or f"{{0}}/{STEM}.py").format(folder)
+        return pyinfra(*arguments, *state, path, "deploy.py")
+
+
+FILE, ALL, OWN = f"{{0}}/{STEM}.py", "{0}/group_data/all.py", f"{{0}}/group_data/{STEM}.py"
+PORT = "allowed is a port, 1 to 65535"
+NO_PLACE = "pyinfra reads no settings here, and no group of hosts may begin with registry_"
+PASSWORD = (
+    "a sudo password cannot be used, since pyinfra would put it into the arguments of a process; "
+    "log in as root or allow passwordless sudo"
+)
+
+REFUSED = [
+    Refused(
+        "all.py",
+        [f"registry_port = 0 ({ALL}): {PORT}",
+         f"registry_admin_password ({ALL}): unknown key; {ALL} lists all keys"],
+        files={"group_data/all.py": f"registry_port = 0\nregistry_admin_password = {SECRET!r}\n"},
+    ),
+    Refused(
+        "the inventory's own group data",
+        [f"registry_hostname = 'registry' ({OWN}): allowed is a lower-case DNS name with a dot in it (RFC 1123), "
+         "no address, not below localhost",
+         f"registry_accounts['admin'] = (not shown, it may be a password) ({OWN}): allowed is "
+         "at least one name: role; a name has 1 to 64 of a-z, 0-9, ., _ and -, a letter or a digit first, "
+         "roles are pull, push and admin"],
+        files={f"group_data/{STEM}.py": f"registry_hostname = 'registry'\nregistry_accounts = {{'admin': {SECRET!r}}}\n"},
+    ),
+    Refused(
+        "a host's own data",
+        [f"registry_login_users = 'me' ({FILE}, host @fake/nas): allowed is "
+         "a list of system users (useradd(8)), each once"],
+        'registry = [("@fake/nas", {"registry_login_users": "me"})]\n',
+    ),
+    Refused(
+        "--data",
+        [f"registry_port = 65536 (--data): {PORT}",
+         f"registry_password (--data): unknown key; {ALL} lists all keys"],
+        arguments=("-y", "--data", "registry_port=65536", "--data", f"registry_password={SECRET}"),
+    ),
+    Refused(
+        "--group-data",
+        ["registry_port = 0 ({0}/more/all.py): " + PORT],
+        files={"more/all.py": "registry_port = 0\n"},
+        arguments=("-y", "--group-data", "{0}/more"),
+    ),
+    Refused(
+        "a plain line and a list in the inventory",
+        [f"registry_port = 5443 ({FILE}): {NO_PLACE}; put it into {OWN}",
+         f"registry_names ({FILE}): {NO_PLACE}; did you mean registry_extra_names?"],
+        GOOD + 'registry_port = 5443\nregistry_names = ["x"]\n',
+    ),
+    Refused(
+        "data of a group",
+        [f"registry_port = 5443 ({FILE}, group registry): no place for settings; put it into {OWN}"],
+        'registry = (["@fake/nas"], {"registry_port": 5443})\n',
+    ),
+    Refused(
+        "group data of one of our groups",
+        ["registry_login_users = ['me'] ({0}/group_data/docker_hosts.py): no place for settings; "
+         f"put it into {OWN}"],
+        files={"group_data/docker_hosts.py": 'registry_login_users = ["me"]\n'},
+    ),
+    Refused(
+        "a group with a slip",
+        [f"cluster_node ({FILE}): not a group of ours; did you mean cluster_nodes?"],
+        GOOD + 'cluster_node = ["@fake/k3s"]\n',
+    ),
+    Refused(
+        "two registry hosts",
+        [f"registry = ['@fake/nas', '@fake/pi'] ({FILE}): allowed is a group of exactly one host"],
+        'registry = ["@fake/nas", "@fake/pi"]\n',
+    ),
+    Refused(
+        "no registry host",
+        [f"registry = [] ({FILE}): allowed is a group of exactly one host"],
+        'docker_hosts = ["@fake/nas"]\n',
+    ),
+    Refused(
+        "a syntax error",
+        [f"{FILE} or its group data cannot be run: SyntaxError in line 2: '[' was never closed ({STEM}.py, line 2)"],
+        '"""Mine."""\nregistry = ["@fake/nas"\n',
+    ),
+    Refused(
+        "no file",
+        ["@local is not an inventory file; give one, for example inventories/local.py"],
+        path="@local",
+    ),
+    Refused("a sudo password is to be asked for", [PASSWORD], arguments=("-y", "--use-sudo-password")),
+    Refused(
+        "a sudo password in the inventory",
+        [PASSWORD],
+        f'registry = [("@fake/nas", {{"_sudo_password": {SECRET!r}}})]\n',
+    ),
+    Refused(
+        "no -y without a terminal",
+        ["there is no terminal to ask on; give -y to go on without asking, or --dry for a plan"],
+        arguments=(),
+    ),
+    Refused(
+        "all at once",
+        [f"docker_host ({FILE}): not a group of ours; did you mean docker_hosts?",
+         f"registry = ['@fake/nas', '@fake/pi'] ({FILE}): allowed is a group of exactly one host",
+         f"cluster_control = ['@fake/nas', '@fake/pi'] ({FILE}): allowed is at most one host",
+         f"registry_port = 5443 ({FILE}): {NO_PLACE}; put it into {OWN}",
+         f"registry_names ({FILE}): {NO_PLACE}; did you mean registry_extra_names?",
+         f"registry_token ({FILE}, group cluster_control): no place for settings; {ALL} lists all keys",
+         f"registry_delete_enabled = False ({{0}}/group_data/docker_hosts.py): no place for settings; put it into {OWN}",
+         f"registry_port = '443' ({ALL}): {PORT}",
+         f"registry_prot ({OWN}): unknown key; did you mean registry_port?",
+         f"registry_system_trust = 1 ({FILE}, host @fake/nas): allowed is True or False",
+         f"registry_ca_days = 0 (--data): allowed is whole days, 1 to 36500"],
+        'registry = [("@fake/nas", {"registry_system_trust": 1}), "@fake/pi"]\n'
+        'docker_host = ["@fake/pi"]\n'
+        f'cluster_control = (["@fake/nas", "@fake/pi"], {{"registry_token": {SECRET!r}}})\n'
+        'registry_port = 5443\nregistry_names = ["x"]\n',
+        files={"group_data/all.py": 'registry_port = "443"\n',
+               f"group_data/{STEM}.py": "registry_prot = 5443\n",
+               "group_data/docker_hosts.py": "registry_delete_enabled = False\n"},
+        arguments=("-y", "--data", "registry_ca_days=0"),
+    ),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Ran]]:
+    """Every one of them, run."""
+    folders = [tmp_path_factory.mktemp("refused") / "inventories" for _ in REFUSED]
+    with ThreadPoolExecutor(4) as pool:
+        ran = pool.map(Refused.begin, REFUSED, folders)
+        return {case.name: (folder, each) for case, folder, each in zip(REFUSED, folders, ran, strict=True)}
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
+def test_it_is_refused_with_a_line_for_each_mistake(
+    refused: dict[str, tuple[Path, Ran]], case: Refused
+) -> None:
+    folder, ran = refused[case.name]
+    assert ran.refusal == [line.format(folder) for line in case.lines]
+    assert ran.exit_code == 1
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
+def test_nothing_was_connected_to_or_made_and_no_secret_is_shown(
+    refused: dict[str, tuple[Path, Ran]], case: Refused
+) -> None:
+    folder, ran = refused[case.name]
+    assert "Connect" not in ran.output
+    assert "Traceback" not in ran.output
+    assert SECRET not in ran.output
+    assert sorted(path.name for path in folder.iterdir() if path.name != "__pycache__") == sorted(
+        {f"{STEM}.py", *(name.partition("/")[0] for name in case.files)}
+    )
+    assert not (ROOT / "state" / STEM).exists()
+
+
+def test_the_table_is_a_table() -> None:
+    assert len({case.name for case in REFUSED}) == len(REFUSED) == 17
+
+
+# What needs no settings.
+
+
+def test_commands_that_are_no_deploy_are_let_through(tmp_path: Path) -> None:
+    """Also the proof that "Connected" is what a run says that connects."""
+    bad = tmp_path / f"{STEM}.py"
+    bad.write_text(GOOD + f"registry_port = 5443\nregistry_password = {SECRET!r}\n")
+    ran = pyinfra("-y", str(bad), "exec", "--", "true")
+    assert ran.exit_code == 0
+    assert sorted(re.findall(r"\[(\S+)\] +Connected", ran.output)) == ["@fake/nas", "@fake/pi"]
+    looked = pyinfra(str(bad), "debug-inventory")
+    assert looked.exit_code == 0
+    assert "Groups: registry, docker_hosts" in looked.output
+    for each in (ran, looked):
+        assert SECRET not in each.output
+        assert "Traceback" not in each.output
+        assert each.refusal == []
+    assert not (ROOT / "state" / STEM).exists()
+
+
+# A locked state.
+
+
+def test_one_run_at_a_time_and_a_plan_whenever_one_likes(tmp_path: Path) -> None:
+    inventory, state = tmp_path / f"{STEM}.py", tmp_path / "state"
+    inventory.write_text(answering_hosts())
+    data = ("--data", f"registry_state_dir={state}")
+    with Store(state).lock():
+        ran = pyinfra("-y", *data, str(inventory), "deploy.py")
+        plan = pyinfra("--dry", *data, str(inventory), "deploy.py")
+        left = list(state.iterdir())
+    assert ran.refusal == [f"another run is using {state}; wait until it has ended, then run again"]
+    assert ran.exit_code == 1
+    assert "Connect" not in ran.output
+    assert "Traceback" not in ran.output
+    assert plan.exit_code == 0
+    assert f"step: make a certificate authority in {state}: there is none yet" in plan.output
+    assert left == []
+
+
+def test_a_state_folder_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
+    inventory, state = tmp_path / f"{STEM}.py", tmp_path / "state"
+    inventory.write_text(GOOD)
+    state.write_text("mine\n")
+    ran = pyinfra("-y", "--data", f"registry_state_dir={state}", str(inventory), "deploy.py")
+    assert ran.refusal == [f"{state} cannot be used: File exists; choose another registry_state_dir"]
+    assert ran.exit_code == 1
+    assert "Connect" not in ran.output
+    assert state.read_text() == "mine\n"

@@ -1,0 +1,329 @@
+"""What a Docker host gets: the CA for each name, and an entry for the names; and what of the user's is in the way."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tasks.model import authority, docker_hosts
+from tasks.model.docker_hosts import DockerHost
+from tasks.model.files import Observed
+from tasks.model.settings import Settings
+from tasks.model.steps import Conflict, Step
+
+NOW = dt.datetime.now(dt.UTC)
+CA, OLDER_CA = (
+    authority.make_authority(["registry.homelab.local"], 3650, NOW).certificate_pem for _ in range(2)
+)
+ADDRESS = "192.168.1.10"
+CERTS = "/etc/docker/certs.d"
+FOLDER = f"{CERTS}/registry.homelab.local"
+FILE = f"{FOLDER}/ca.crt"
+LOCALHOST = "127.0.0.1 localhost\n"
+ENTRY = f"{ADDRESS} registry.homelab.local # homelab-registry\n"
+DIRECTORY = Observed("directory", "755", 0, 0, 1.0, 1, None)
+EXTRA = {
+    "registry_port": 5443,
+    "registry_extra_names": ["images.homelab.local", "192.168.1.11", "fd00::1"],
+}
+EXTRA_FOLDERS = [
+    f"{CERTS}/registry.homelab.local:5443",
+    f"{CERTS}/images.homelab.local:5443",
+    f"{CERTS}/192.168.1.11:5443",
+    f"{CERTS}/[fd00::1]:5443",
+]
+
+
+def file(pem: str = CA) -> Observed:
+    return Observed("regular file", "644", 0, 0, 1.0, 2, hashlib.sha256(pem.encode()).hexdigest())
+
+
+def fresh(**settings: Any) -> DockerHost:
+    """A host on which there is nothing of ours."""
+    paths = dict.fromkeys(docker_hosts.paths(Settings(**settings)))
+    return DockerHost(paths, LOCALHOST, hosts_is_mount=False, hosts_rescue=None, certificates={})
+
+
+def converged(pem: str = CA, entry: str = ENTRY, **settings: Any) -> DockerHost:
+    """A host that has all, with this certificate."""
+    found = fresh(**settings)
+    files = docker_hosts.ca_files(Settings(**settings))
+    there = {path: file(pem) for path in files}
+    folders = {path: DIRECTORY for path in found.paths if not path.endswith((".crt", ".homelab-new"))}
+    return replace(
+        found,
+        paths={**found.paths, **folders, **there},
+        certificates=dict.fromkeys(files, pem),
+        hosts_text=LOCALHOST + entry,
+    )
+
+
+def steps(found: DockerHost, **settings: Any) -> list[Step]:
+    return docker_hosts.steps(Settings(**settings), CA, ADDRESS, found)
+
+
+def texts(found: DockerHost, **settings: Any) -> list[str]:
+    return [step.text for step in steps(found, **settings)]
+
+
+def on(path: str, observed: Observed | None) -> DockerHost:
+    """A converged host with something else at one path."""
+    found = converged()
+    assert path in found.paths
+    return replace(found, paths={**found.paths, path: observed})
+
+
+def stop(found: DockerHost, **settings: Any) -> tuple[str, str]:
+    with pytest.raises(Conflict) as raised:
+        steps(found, **settings)
+    return raised.value.problem, raised.value.remedy
+
+
+# Which paths.
+
+
+@pytest.mark.parametrize(
+    ("settings", "folders"),
+    [
+        ({}, [FOLDER]),
+        ({"registry_port": 5443}, [f"{FOLDER}:5443"]),
+        ({"registry_extra_names": ["fd00::1", "a.b"]}, [FOLDER, f"{CERTS}/[fd00::1]", f"{CERTS}/a.b"]),
+        (EXTRA, EXTRA_FOLDERS),
+    ],
+)
+def test_each_name_and_port_has_a_folder_and_all_paths_are_asked_for(
+    settings: dict[str, Any], folders: list[str]
+) -> None:
+    given = Settings(**settings)
+    assert docker_hosts.ca_files(given) == [f"{folder}/ca.crt" for folder in folders]
+    assert docker_hosts.paths(given) == [
+        CERTS,
+        *folders,
+        *(f"{folder}/ca.crt" for folder in folders),
+        *(f"{folder}/.ca.crt.homelab-new" for folder in folders),
+    ]
+
+
+# Fresh and converged.
+
+
+def test_a_fresh_host_gets_folders_then_the_ca_then_the_entry() -> None:
+    found = steps(fresh())
+    assert [step.text for step in found] == [
+        f"make {CERTS}: it is missing",
+        f"make {FOLDER}: it is missing",
+        f"write {FILE}: it is missing",
+        "write /etc/hosts: our entry is missing",
+    ]
+    assert [step.stdin for step in found] == [None, None, CA, LOCALHOST + ENTRY]
+    assert [step.writes for step in found] == [False, False, True, True]
+    assert "chmod 0644 " in found[2].script
+    assert "chown 0:0 " in found[2].script
+
+
+def test_extra_names_and_ports_get_folders_of_their_own_and_only_names_an_entry() -> None:
+    found = steps(fresh(**EXTRA), **EXTRA)
+    made = [(f"make {each}: it is missing", f"write {each}/ca.crt: it is missing") for each in EXTRA_FOLDERS]
+    assert [step.text for step in found] == [
+        f"make {CERTS}: it is missing",
+        *(text for pair in made for text in pair),
+        "write /etc/hosts: our entry is missing",
+    ]
+    assert found[-1].stdin == (
+        f"{LOCALHOST}{ADDRESS} registry.homelab.local images.homelab.local # homelab-registry\n"
+    )
+    # Brackets are a pattern for the shell.
+    bracketed = shlex.quote(f"{CERTS}/[fd00::1]:5443")
+    assert bracketed.startswith("'")
+    assert f"mkdir -p {bracketed} && chown 0:0 {bracketed} && chmod 0755 {bracketed}" in found[7].script
+
+
+@pytest.mark.parametrize("rescued", [True, False])
+@pytest.mark.parametrize("mount", [True, False])
+@pytest.mark.parametrize("settings", [{}, EXTRA, {"registry_manage_hosts_file": False}])
+def test_a_host_that_has_all_needs_nothing(settings: dict[str, Any], mount: bool, rescued: bool) -> None:
+    entry = ENTRY
+    if settings == EXTRA:
+        entry = f"{ADDRESS} registry.homelab.local images.homelab.local # homelab-registry\n"
+    elif settings:
+        entry = ""
+    found = converged(entry=entry, **settings)
+    found = replace(found, hosts_is_mount=mount, hosts_rescue="old" if rescued else None)
+    left = ["remove /etc/.hosts.homelab-rescue: a run was killed while writing /etc/hosts"]
+    assert texts(found, **settings) == (left if rescued else [])
+
+
+# Drift, one by one.
+
+
+@pytest.mark.parametrize(
+    ("path", "observed", "text"),
+    [
+        (CERTS, None, f"make {CERTS}: it is missing"),
+        (CERTS, replace(DIRECTORY, mode="700"),
+         f"set owner and mode of {CERTS}: its mode is 0700, not 0755"),
+        (CERTS, replace(DIRECTORY, owner=7),
+         f"set owner and mode of {CERTS}: it belongs to 7:0, not 0:0"),
+        (FOLDER, None, f"make {FOLDER}: it is missing"),
+        (FOLDER, replace(DIRECTORY, mode="1777"),
+         f"set owner and mode of {FOLDER}: its mode is 1777, not 0755"),
+        (FOLDER, replace(DIRECTORY, group=8),
+         f"set owner and mode of {FOLDER}: it belongs to 0:8, not 0:0"),
+        (FILE, None, f"write {FILE}: it is missing"),
+        (FILE, replace(file(), sha256=None), f"write {FILE}: its content is not as it should be"),
+        (FILE, replace(file(""), kind="regular empty file"),
+         f"write {FILE}: its content is not as it should be"),
+        (FILE, replace(file(), mode="600"), f"set owner and mode of {FILE}: its mode is 0600, not 0644"),
+        (FILE, replace(file(), mode="600", owner=1000, group=1001),
+         f"set owner and mode of {FILE}: its mode is 0600, not 0644, it belongs to 1000:1001, not 0:0"),
+        (f"{FOLDER}/.ca.crt.homelab-new", file(),
+         f"remove {FOLDER}/.ca.crt.homelab-new: a run was killed while writing it"),
+    ],
+)  # fmt: skip
+def test_one_difference_is_one_step(path: str, observed: Observed | None, text: str) -> None:
+    assert texts(on(path, observed)) == [text]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "ours"),
+    [(CERTS, "regular file", "folder"), (FOLDER, "symbolic link", "folder"), (FILE, "directory", "file"),
+     (FILE, "symbolic link", "file")],
+)  # fmt: skip
+def test_something_else_at_a_path_of_ours_is_the_user_s_business(path: str, kind: str, ours: str) -> None:
+    assert stop(on(path, replace(DIRECTORY, kind=kind))) == (
+        f"{path} is a {kind}, where this project keeps a {ours}",
+        f"move it away (mv {path} {path}.old) and run again",
+    )
+
+
+def test_another_port_leaves_the_old_folder_alone() -> None:
+    found = replace(fresh(registry_port=5443), hosts_text=LOCALHOST + ENTRY)
+    found = replace(found, paths={**found.paths, CERTS: DIRECTORY})
+    assert texts(found, registry_port=5443) == [
+        f"make {FOLDER}:5443: it is missing",
+        f"write {FOLDER}:5443/ca.crt: it is missing",
+    ]
+
+
+# The certificate that is there.
+
+
+def foreign(*names: tuple[x509.ObjectIdentifier, str]) -> str:
+    """Another authority's certificate, made with nothing of ours."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(oid, value) for oid, value in names])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + dt.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+        .decode()
+    )
+
+
+THEIRS = foreign((NameOID.ORGANIZATION_NAME, "Example Corp"), (NameOID.COMMON_NAME, "Root R1"))
+LOOKS_LIKE_OURS = foreign(
+    (NameOID.ORGANIZATION_NAME, "Example"), (NameOID.COMMON_NAME, "Homelab Registry CA 00")
+)
+
+
+@pytest.mark.parametrize(
+    ("texts_there", "subject"),
+    [
+        ([THEIRS], "CN=Root R1,O=Example Corp"),
+        ([CA, THEIRS], "CN=Root R1,O=Example Corp"),
+        ([OLDER_CA, LOOKS_LIKE_OURS, THEIRS], "CN=Homelab Registry CA 00,O=Example"),
+        (["# our company's\n", THEIRS], "CN=Root R1,O=Example Corp"),
+    ],
+    ids=["alone", "beside ours", "two", "with a comment"],
+)
+@pytest.mark.parametrize("settings", [{}, EXTRA])
+def test_another_authority_s_certificate_is_not_overwritten(
+    settings: dict[str, Any], texts_there: Sequence[str], subject: str
+) -> None:
+    path = docker_hosts.ca_files(Settings(**settings))[-1]
+    pem = "".join(texts_there)
+    found = converged(**settings)
+    found = replace(
+        found, paths={**found.paths, path: file(pem)}, certificates={**found.certificates, path: pem}
+    )
+    assert stop(found, **settings) == (
+        f"{path} holds a certificate of another authority ({subject})",
+        f"move it away (mv {path} {path}.old) and run again",
+    )
+
+
+@pytest.mark.parametrize(
+    "pem",
+    [OLDER_CA, CA + OLDER_CA, CA[:-30], "", "\n", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"],
+    ids=["an older one", "two", "cut", "empty", "blank", "no certificate"],
+)  # fmt: skip
+def test_our_own_older_or_damaged_one_is_written_anew(pem: str) -> None:
+    (step,) = steps(converged(pem))
+    assert step.text == f"write {FILE}: its content is not as it should be"
+    assert step.stdin == CA
+
+
+# The entry.
+
+
+def test_the_entry_of_an_older_address_is_mended() -> None:
+    found = converged(entry="192.168.1.9 registry.homelab.local # homelab-registry\n")
+    (step,) = steps(found)
+    assert step.text == "write /etc/hosts: our entry is not as it should be"
+    assert step.stdin == LOCALHOST + ENTRY
+
+
+@pytest.mark.parametrize(
+    ("mount", "way"),
+    [
+        (True, "cat /etc/.hosts.homelab-rescue > /etc/hosts && rm -f /etc/.hosts.homelab-rescue"),
+        (False, 'mv -fT "$new" /etc/hosts && rm -f /etc/.hosts.homelab-rescue'),
+    ],
+)
+def test_a_file_that_is_a_mount_is_written_in_place(mount: bool, way: str) -> None:
+    (step,) = steps(replace(converged(entry=""), hosts_is_mount=mount))
+    assert step.text == "write /etc/hosts: our entry is missing"
+    assert step.script.endswith(way)
+
+
+def test_a_write_that_was_killed_goes_on_from_the_rescued_text() -> None:
+    whole = LOCALHOST + "10.0.0.5 printer\n" + ENTRY
+    found = replace(converged(), hosts_text=LOCALHOST[:7], hosts_is_mount=True, hosts_rescue=whole)
+    (step,) = steps(found)
+    assert step.text == "write /etc/hosts: a run was killed while writing it"
+    assert step.stdin == whole
+
+
+def test_a_line_of_the_user_s_with_another_address_is_quoted() -> None:
+    found = replace(converged(), hosts_text=LOCALHOST + "10.0.0.9 registry.homelab.local\n")
+    assert stop(found) == (
+        "/etc/hosts line 2 gives registry.homelab.local another address than 192.168.1.10: "
+        "'10.0.0.9 registry.homelab.local'",
+        "remove that line, or set registry_address to 10.0.0.9 if it is right, and run again",
+    )
+
+
+@pytest.mark.parametrize("theirs", ["", "10.0.0.9 registry.homelab.local\n"])
+def test_where_the_file_is_not_to_be_managed_our_entry_is_taken_out(theirs: str) -> None:
+    found = replace(converged(), hosts_text=LOCALHOST + ENTRY + theirs)
+    (step,) = steps(found, registry_manage_hosts_file=False)
+    assert step.text == "write /etc/hosts: our entry is no longer wanted"
+    assert step.stdin == LOCALHOST + theirs
+    without = replace(found, hosts_text=LOCALHOST + theirs)
+    assert texts(without, registry_manage_hosts_file=False) == []

@@ -1,0 +1,131 @@
+"""Which hosts are left alone, and what the fact's script finds out, run by sh between commands that are stubs."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from pyinfra.api.exceptions import FactProcessError
+
+from tasks.facts.machines import MachineFact
+from tasks.model import machines
+from tasks.model.machines import Engine, Machine, Rights
+from tasks.model.steps import Conflict
+
+HOUR = 3600.0
+SCRIPT = MachineFact().command().replace(":/usr/local/sbin:/usr/sbin:/sbin", "")
+"""Without this machine's own folders, in which a real dockerd may stand."""
+
+
+def machine(rights: Rights = "root", ahead: float = 0.0) -> Machine:
+    return Machine(rights, ahead, "debian ", "running", client=True)
+
+
+@pytest.mark.parametrize("rights", ["root", "sudo"])
+@pytest.mark.parametrize("ahead", [0.0, 1.5, -1.5, HOUR - 0.001, 0.001 - HOUR])
+def test_a_host_that_can_be_worked_on(rights: Rights, ahead: float) -> None:
+    before = machine(rights, ahead)
+    machines.check(before)  # would raise
+    assert before == machine(rights, ahead)
+
+
+def test_without_rights_a_host_is_left_alone_and_the_way_to_rights_is_told() -> None:
+    with pytest.raises(Conflict) as stop:
+        machines.check(machine("none", 10 * HOUR))  # said first: the clock can be set with rights only
+    assert (stop.value.problem, stop.value.remedy) == (
+        "neither root nor passwordless sudo",
+        "log in as root, or allow it in /etc/sudoers.d (USER ALL=(ALL) NOPASSWD: ALL), and run again",
+    )
+
+
+@pytest.mark.parametrize(
+    ("ahead", "said"),
+    [
+        (HOUR, "1 h 0 min ahead of"),
+        (-HOUR, "1 h 0 min behind"),
+        (HOUR + 29, "1 h 0 min ahead of"),
+        (-HOUR - 31, "1 h 1 min behind"),
+        (2 * HOUR - 20, "2 h 0 min ahead of"),
+        (-50.5 * HOUR, "50 h 30 min behind"),
+    ],
+)
+def test_a_clock_that_is_off_by_an_hour_is_refused(ahead: float, said: str) -> None:
+    with pytest.raises(Conflict) as stop:
+        machines.check(machine(ahead=ahead))
+    assert (stop.value.problem, stop.value.remedy) == (
+        f"its clock is {said} this machine's, so certificates would not be valid there",
+        "set the clocks (timedatectl set-ntp true) and run again",
+    )
+
+
+def look(folder: Path, **stubs: str) -> Machine:
+    """Run the fact's script where there are no commands but these and the few that it needs."""
+    for needed in ("date", "timeout", "true"):
+        (folder / needed).symlink_to(shutil.which(needed) or "missing")
+    for name, body in stubs.items():
+        (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+        (folder / name).chmod(0o755)
+    done = subprocess.run(
+        ["/bin/sh", "-c", SCRIPT], env={"PATH": str(folder)}, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""  # pyinfra would ask for a password when it read sudo's complaint
+    return MachineFact().process(done.stdout.splitlines())
+
+
+ROOT, USER = "echo 0", "echo 1000"
+SUDO, NO_SUDO = 'shift; exec "$@"', "echo 'sudo: a password is required' >&2; exit 1"
+# Only the real socket is asked, whatever DOCKER_HOST or a context may say.
+ENGINE = '[ "$*" = "-H unix:///var/run/docker.sock version" ]'
+
+
+@pytest.mark.parametrize(
+    ("stubs", "rights", "engine", "client"),
+    [
+        ({"id": ROOT}, "root", "absent", False),
+        ({"id": ROOT, "docker": ENGINE}, "root", "running", True),
+        ({"id": ROOT, "docker": "exit 1"}, "root", "absent", True),
+        ({"id": ROOT, "docker": "exit 1", "dockerd": "exit 9"}, "root", "stopped", True),
+        ({"id": ROOT, "dockerd": "exit 9"}, "root", "stopped", False),
+        ({"id": ROOT, "docker": "exit 124", "dockerd": "exit 9"}, "root", "silent", True),
+        ({"id": USER, "sudo": SUDO, "docker": ENGINE}, "sudo", "running", True),
+        ({"id": USER, "sudo": SUDO, "docker": "exit 1", "dockerd": "exit 9"}, "sudo", "stopped", True),
+        ({"id": USER, "sudo": NO_SUDO, "docker": ENGINE}, "none", "absent", True),
+        ({"id": USER}, "none", "absent", False),
+    ],
+)  # fmt: skip
+def test_what_the_script_finds_out(
+    tmp_path: Path, stubs: dict[str, str], rights: Rights, engine: Engine, client: bool
+) -> None:
+    found = look(tmp_path, **stubs)
+    assert (found.rights, found.engine, found.client) == (rights, engine, client)
+    assert abs(found.ahead) < 10
+
+
+def test_the_distribution_s_names_are_told(tmp_path: Path) -> None:
+    known = subprocess.run(
+        ["sh", "-c", '. /etc/os-release; echo "$ID $ID_LIKE"'], capture_output=True, text=True, check=False
+    )
+    assert look(tmp_path, id=ROOT).family == known.stdout.rstrip("\n")
+
+
+WHOLE = ["rights|root", "time|0.0", "family|raspbian debian", "client|yes", "engine|stopped", "end"]
+
+
+def test_a_whole_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.facts.machines.time.time", lambda: 100.0)
+    assert MachineFact().process([*WHOLE[:1], "time|30.5", *WHOLE[2:]]) == Machine(
+        "root", -69.5, "raspbian debian", "stopped", client=True
+    )
+
+
+@pytest.mark.parametrize("kept", range(len(WHOLE)))
+def test_a_cut_answer_is_none(kept: int) -> None:
+    with pytest.raises(FactProcessError, match=r"^the answer was cut short$"):
+        MachineFact().process(WHOLE[:kept])
+
+
+def test_the_script_is_sound() -> None:
+    done = subprocess.run(["sh", "-n", "-c", MachineFact().command()], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

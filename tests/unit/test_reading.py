@@ -1,0 +1,335 @@
+"""The facts' answers: whole, or none at all. The shell functions run in a real sh on real files, and what they tell is
+compared with what Python sees."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import stat
+import subprocess
+from base64 import b64encode
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+from pyinfra.api.exceptions import FactProcessError
+
+from tasks.facts.docker_hosts import DockerHostFact
+from tasks.facts.reading import PREAMBLE, Answer, read_answer, tell_paths
+from tasks.facts.registry import RegistryFact
+from tasks.model.docker_hosts import DockerHost
+from tasks.model.files import Observed
+from tasks.model.registry import RegistryHost
+
+EMPTY = hashlib.sha256(b"").hexdigest()
+KINDS: dict[Callable[[int], bool], str] = {
+    stat.S_ISDIR: "directory",
+    stat.S_ISREG: "regular file",
+    stat.S_ISLNK: "symbolic link",
+    stat.S_ISFIFO: "fifo",
+    stat.S_ISSOCK: "socket",
+}
+
+
+def sh(script: str, shell: str = "sh") -> list[str]:
+    """Run a script as a fact's is run, and return its lines; whatever it complains of fails the test."""
+    done = subprocess.run([shell, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def told(paths: Iterable[str], shell: str = "sh") -> dict[str, Observed | None]:
+    return read_answer(sh(f"{PREAMBLE}{tell_paths(paths)}\necho end", shell)).paths
+
+
+def seen(path: Path) -> Observed | None:
+    """What Python sees at a path; a link's content is that of the file it points to."""
+    if not os.path.lexists(path):
+        return None
+    status = path.lstat()
+    kind = next(kind for is_kind, kind in KINDS.items() if is_kind(status.st_mode))
+    if kind == "regular file" and not status.st_size:
+        kind = "regular empty file"
+    return Observed(
+        kind,
+        f"{stat.S_IMODE(status.st_mode):o}",
+        status.st_uid,
+        status.st_gid,
+        float(f"{status.st_mtime_ns // 10**9}.{status.st_mtime_ns % 10**9:09}"),
+        status.st_ino,
+        hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None,
+    )
+
+
+# An answer.
+
+
+@pytest.mark.parametrize(
+    ("output", "lines"),
+    [
+        (["end"], {}),
+        (["a|1", "end"], {"a": [["1"]]}),
+        (["a|1|2", "b|", "a|3", "end"], {"a": [["1", "2"], ["3"]], "b": [[""]]}),
+        (["", "a", "", "end", ""], {"a": [[]]}),
+        (["end|1", "end"], {"end": [["1"]]}),
+        (["end", "end"], {"end": [[]]}),
+    ],
+)
+def test_a_whole_answer_is_its_fields_by_key(output: list[str], lines: dict[str, list[list[str]]]) -> None:
+    assert read_answer(output) == Answer(lines)
+
+
+@pytest.mark.parametrize(
+    "output",
+    [[], [""], ["a|1"], ["a|1", "en"], ["a|1", "END"], ["end", "a|1"], ["end "], [" end"], ["end|"], ["a|end"]],
+    ids=str,
+)  # fmt: skip
+def test_an_answer_without_its_end_is_none(output: list[str]) -> None:
+    with pytest.raises(FactProcessError, match=r"^the answer was cut short$"):
+        read_answer(output)
+
+
+def test_what_comes_once_and_what_comes_often() -> None:
+    answer = read_answer(["once|a|b|", "empty|", "bare", "often|1", "often|2|3", "end"])
+    assert [answer.one(key) for key in ("once", "empty", "bare", "often", "none")] == [
+        "a|b|",
+        "",
+        "",
+        "1",
+        None,
+    ]
+    assert [answer.all(key) for key in ("once", "often", "none")] == [
+        [["a", "b", ""]],
+        [["1"], ["2", "3"]],
+        [],
+    ]
+
+
+def test_what_is_missing_and_what_was_not_asked_for_are_two_things() -> None:
+    file = "path|/a b|regular file|4755|1|2|1700000000.123456789|42|"
+    answer = read_answer(["path|/gone", file + "ab", "path|/dir|directory|700|0|0|1.000000000|7|", "end"])
+    assert answer.paths == {
+        "/gone": None,
+        "/a b": Observed("regular file", "4755", 1, 2, 1700000000.123456789, 42, "ab"),
+        "/dir": Observed("directory", "700", 0, 0, 1.0, 7, None),
+    }
+    assert "/other" not in answer.paths
+
+
+# The paths, told by a real shell.
+
+NAMES = [
+    "plain", "with space", " leading and trailing ", "it's", 'a"b', "$HOME", "`id`", "$(id)", "*", "?", "[a]", "~",
+    "a\\nb", "a\\", "%s", "-rf", "--", "#x", "a;b", "a&b", "!x", "é", "日本", "a\tb", "[fd00::1]:5443",
+    ".ca.crt.homelab-new",
+]  # fmt: skip
+
+
+def test_names_of_all_kinds_are_told_as_they_are(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in NAMES]
+    for file in files:
+        file.write_text(file.name)
+    gone = [tmp_path / f"{name} gone" for name in NAMES]
+    found = told(map(str, [*files, *gone]))
+    assert found == {str(path): seen(path) for path in [*files, *gone]}
+    assert len([each for each in found.values() if each]) == len(NAMES)
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_things_of_all_kinds_are_told_as_python_sees_them(tmp_path: Path, shell: str) -> None:
+    def make(name: str) -> Path:
+        return tmp_path / name
+
+    make("folder").mkdir(mode=0o700)
+    make("sticky").mkdir()
+    make("sticky").chmod(0o1777)
+    make("empty").touch(mode=0o600)
+    make("text").write_text("content\n")
+    make("no newline").write_bytes(b"content")
+    make("binary").write_bytes(bytes(range(256)) * 512)
+    make("setuid").write_text("x")
+    make("setuid").chmod(0o4755)
+    make("no rights").write_text("x")
+    make("no rights").chmod(0)
+    make("other owner").write_text("x")
+    if os.geteuid() == 0:
+        os.chown(make("other owner"), 12345, 54321)
+    make("old").write_text("x")
+    os.utime(make("old"), ns=(0, 1_234_567_890_987_654_321))
+    make("whole second").write_text("x")
+    os.utime(make("whole second"), (0, 1_700_000_000))
+    make("link").symlink_to("text")
+    make("link to folder").symlink_to("folder")
+    make("dangling").symlink_to("nowhere")
+    make("loop").symlink_to("loop")
+    os.mkfifo(make("fifo"), 0o644)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(make("socket")))
+        paths = sorted(tmp_path.iterdir())
+        found = told(map(str, paths), shell)
+    assert found == {str(path): seen(path) for path in paths}
+    assert len(found) == 17
+    # And to the letter, where Python and stat(1) could err alike.
+    empty, link, dangling = (found[str(make(name))] for name in ("empty", "link", "dangling"))
+    assert empty
+    assert (empty.kind, empty.mode, empty.sha256) == ("regular empty file", "600", EMPTY)
+    assert link
+    assert (link.kind, link.sha256) == ("symbolic link", hashlib.sha256(b"content\n").hexdigest())
+    assert dangling
+    assert (dangling.kind, dangling.sha256) == ("symbolic link", None)
+    old = found[str(make("old"))]
+    assert old
+    assert old.modified == 1_234_567_890.987_654_321
+
+
+def test_nothing_asked_nothing_told() -> None:
+    assert told([]) == {}
+
+
+def test_the_language_of_the_host_changes_no_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("LANG", "LC_ALL", "LC_MESSAGES", "LANGUAGE"):
+        monkeypatch.setenv(variable, "de_DE.UTF-8")
+    (found,) = told([str(tmp_path)]).values()
+    assert found
+    assert found.kind == "directory"
+
+
+@pytest.mark.parametrize(("failing", "told_of"), [("stat", 0), ("sha256sum", 1)])
+def test_a_command_that_fails_ends_the_answer_before_its_end(
+    tmp_path: Path, failing: str, told_of: int
+) -> None:
+    (tmp_path / "file").write_text("x")
+    failed = f"{PREAMBLE}{failing}() {{ return 1; }}\n"
+    output = sh(f"{failed}{tell_paths([str(tmp_path), str(tmp_path / 'file')])}\necho end")
+    assert len(output) == told_of  # a folder has no digest
+    with pytest.raises(FactProcessError, match=r"^the answer was cut short$"):
+        read_answer(output)
+
+
+# The fact of a Docker host, run here on files of ours.
+
+
+def docker_host(folder: Path, hosts: str = "hosts") -> list[str]:
+    fact = DockerHostFact().command(
+        [str(folder), str(folder / "a b" / "ca.crt"), str(folder / "gone")],
+        [str(folder / "a b" / "ca.crt"), str(folder / "gone")],
+        str(folder / hosts),
+        str(folder / "rescue file"),
+    )
+    return sh(fact)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "a b" / "ca.crt").write_text("-----BEGIN CERTIFICATE-----\n|\n")
+    (tmp_path / "hosts").write_text("127.0.0.1 localhost # é | x\r\n\n\tlast line without its newline")
+    return tmp_path
+
+
+def test_texts_are_told_to_the_byte(folder: Path) -> None:
+    paths = [folder, folder / "a b" / "ca.crt", folder / "gone"]
+    found = DockerHostFact().process(docker_host(folder))
+    assert found == DockerHost(
+        paths={str(path): seen(path) for path in paths},
+        certificates={str(paths[1]): "-----BEGIN CERTIFICATE-----\n|\n"},
+        hosts_text="127.0.0.1 localhost # é | x\r\n\n\tlast line without its newline",
+        hosts_rescue=None,
+        hosts_is_mount=False,
+    )
+
+
+@pytest.mark.parametrize("rescue", ["", "half\n", "127.0.0.1 localhost\n" * 5000])
+def test_what_a_killed_run_left_is_told_even_if_it_is_empty(folder: Path, rescue: str) -> None:
+    (folder / "rescue file").write_text(rescue)
+    assert DockerHostFact().process(docker_host(folder)).hosts_rescue == rescue
+
+
+def test_an_empty_and_a_missing_hosts_file_have_no_text(folder: Path) -> None:
+    (folder / "hosts").write_text("")
+    assert DockerHostFact().process(docker_host(folder)).hosts_text == ""
+    (folder / "hosts").unlink()
+    assert DockerHostFact().process(docker_host(folder)).hosts_text == ""
+
+
+def test_a_mount_is_told() -> None:
+    """/proc is a mount wherever Linux runs."""
+    answer = sh(DockerHostFact().command([], [], "/proc", "/nowhere"))
+    assert answer == ["mount|yes", "end"]
+    assert DockerHostFact().process(answer) == DockerHost({}, "", True, None, {})
+
+
+@pytest.mark.parametrize("name", ["hosts", "rescue file", "a b/ca.crt"])
+def test_what_is_no_text_is_unknown(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"\xff\xfe")
+    with pytest.raises(FactProcessError, match=r"^/etc/hosts or a ca\.crt is not UTF-8 text$"):
+        DockerHostFact().process(docker_host(folder))
+
+
+def test_a_docker_host_s_answer_that_is_cut_anywhere_is_none(folder: Path) -> None:
+    (folder / "rescue file").write_text("x\n")
+    whole = docker_host(folder)
+    assert len(whole) == 7
+    for kept in range(len(whole)):
+        with pytest.raises(FactProcessError):
+            DockerHostFact().process(whole[:kept])
+
+
+# The registry host's answer.
+
+STATE = '{"Name": "a|b", "State": {"Running": true}}'
+REGISTRY = [
+    "path|/etc/homelab-registry|directory|755|0|0|1.500000000|3|",
+    "path|/var/lib/homelab-registry",
+    "address|192.168.1.10",
+    f"installed|{b64encode(b'INSTALLED').decode()}",
+    f"served|{b64encode(b'SERVED').decode()}",
+    "listener|nginx (pid 7)",
+    "handshake|yes",
+    "engine|yes",
+    f"container|homelab-registry|{STATE}",
+    "inside|homelab-registry|/config|11",
+    "inside|homelab-registry|/run|12",
+    "image|registry:1|sha256:ab",
+    "network|bridge",
+    "network|homelab-registry",
+    "end",
+]
+
+
+def test_the_registry_host_s_whole_answer() -> None:
+    assert RegistryFact().process(REGISTRY) == RegistryHost(
+        address="192.168.1.10",
+        paths={
+            "/etc/homelab-registry": Observed("directory", "755", 0, 0, 1.5, 3, None),
+            "/var/lib/homelab-registry": None,
+        },
+        engine=True,
+        containers={"homelab-registry": {"Name": "a|b", "State": {"Running": True}}},
+        images={"registry:1": "sha256:ab"},
+        networks=frozenset({"bridge", "homelab-registry"}),
+        inside={("homelab-registry", "/config"): 11, ("homelab-registry", "/run"): 12},
+        listener="nginx (pid 7)",
+        installed="INSTALLED",
+        served="SERVED",
+        handshake=True,
+    )
+
+
+def test_the_least_that_a_registry_host_tells() -> None:
+    assert (
+        RegistryFact().process(["address|", "installed|", "served|", "listener|", "end"]) == RegistryHost()
+    )
+
+
+@pytest.mark.parametrize("kept", range(len(REGISTRY)))
+def test_the_registry_host_s_answer_that_is_cut_anywhere_is_none(kept: int) -> None:
+    with pytest.raises(FactProcessError, match=r"^the answer was cut short$"):
+        RegistryFact().process(REGISTRY[:kept])
+
+
+def test_the_registry_fact_s_script_is_sound() -> None:
+    script = RegistryFact().command(["/a b"], ["c"], ["/t"], [], "/x y.pem", 443, "registry.homelab.local")
+    done = subprocess.run(["sh", "-n", "-c", script], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
