@@ -3,6 +3,8 @@ INVENTORY ?= inventories/local.py
 PYTHON ?= python3
 AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -n)
 
+SAMPLES := $(addprefix tests/fleet/test_,bench.py fresh_host.py convergence.py changes.py)
+
 .PHONY: deploy plan verify test test-unit soak bench lint help
 help: ; @sed -n 's/^## //p' Makefile
 
@@ -25,7 +27,7 @@ test-unit: .venv/ready-dev
 ## make test                     all tests; brings up hosts in containers, and whatever else they need
 test: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
-	.venv/bin/python -m pytest --timeout 1800 tests/unit tests/operations tests/fleet
+	.venv/bin/python -m pytest --timeout 1800 tests/unit tests/operations $(SAMPLES)
 
 ## make soak                     the long campaigns, of which `make test` holds samples
 soak: .venv/ready-dev

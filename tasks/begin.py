@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 from pyinfra.context import ctx_state
+from pyinfra_cli import cli
 from pyinfra_cli.util import parse_cli_arg
 
 from tasks import inventory, run, summary
@@ -36,6 +37,9 @@ def begin() -> list[str]:
         return error.problems
     if problems := _refused(options, [dict(host.data.dict()) for host in hosts]):
         return problems
+    if options["dry"] or not sys.stdin.isatty():
+        # Without -y pyinfra asks at a host's failure, at which a plan has nothing to decide and no terminal may be.
+        cli._set_fail_prompts = lambda *_: None
     store = Store(run.ROOT / configuration.settings.registry_state_dir)
     this = run.Run(configuration, store, inventory=options["inventory"], dry=options["dry"])
     if not this.dry:
@@ -65,6 +69,8 @@ def _refused(options: dict[str, Any], hosts: list[dict[str, Any]]) -> list[str]:
         problems.append(
             "there is no terminal to ask on; give -y to go on without asking, or --dry for a plan"
         )
+    if options["yes"] and options["dry"]:
+        problems.append("give -y or --dry, not both: with -y pyinfra looks at no host before it begins")
     if not Path("deploy.py").is_file():
         problems.append("run it from the project's folder")
     return problems

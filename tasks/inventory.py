@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pyinfra.api.inventory import Inventory
@@ -32,7 +33,8 @@ def load(
         )
     except Exception as error:
         raise ValueError(f"{path} or its group data cannot be run: {_where(error)}") from None
-    return inventory, _sources(path, names, inventory, override)
+    sources = _sources(path, names, inventory, override)
+    return inventory, replace(sources, group_data_files=_files(path, list(group_data)))
 
 
 def _sources(
@@ -56,7 +58,15 @@ def _sources(
         },
         host_data={host.name: dict(inventory.get_host_data(host.name)) for host in inventory},
         override=override,
+        other_inventories=[file.stem for file in Path(path).parent.glob("*.py") if file != Path(path)],
     )
+
+
+def _files(path: str, group_data: list[str]) -> dict[tuple[str, str], str]:
+    """Return the file in which each key of a group is set: of those that pyinfra reads, the last one."""
+    folders = [Path("group_data"), Path(path).parent / "group_data", *map(Path, group_data)]
+    files = [file for folder in folders for file in sorted(folder.glob("*.py"))]
+    return {(file.stem, key): str(file) for file in files for key in runpy.run_path(str(file))}
 
 
 def _where(error: Exception) -> str:
@@ -66,5 +76,6 @@ def _where(error: Exception) -> str:
         while trace.tb_next:
             trace = trace.tb_next
         line = trace.tb_lineno
-    text = (str(inner).splitlines() or [""])[0]
-    return f"{type(inner).__name__} in line {line}: {text}"
+    # A name that is not defined may be a password without its quotes.
+    text = "" if isinstance(inner, NameError) else f": {(str(inner).splitlines() or [''])[0]}"
+    return f"{type(inner).__name__} in line {line}{text}"

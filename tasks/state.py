@@ -83,10 +83,19 @@ class Store:
         try:
             yield
         finally:
+            fcntl.flock(handle, fcntl.LOCK_UN)  # gevent puts a close off until its loop runs again
             os.close(handle)
 
     def read(self) -> State:
         """Read everything. `StateError` where a file is damaged, or one is missing that others speak of."""
+        try:
+            return self._read_all()
+        except OSError as error:
+            raise StateError(
+                f"{error.filename} cannot be read ({error.strerror})", "run as the user whose state it is"
+            ) from None
+
+    def _read_all(self) -> State:
         registry_host, images = self._read_record()
         state = State(
             authority=self._read_authority(),
@@ -229,8 +238,12 @@ class Store:
             return []
 
     def _make(self, folder: Path) -> None:
+        """Make a folder of the state; git is kept out of it wherever it stands."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
+        if folder == self.folder:
+            (folder / ".gitignore").touch(mode=0o600)
+            (folder / ".gitignore").write_text("*\n")
 
     def _write(self, path: Path, text: str) -> None:
         self._make(path.parent)

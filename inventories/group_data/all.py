@@ -1,4 +1,3 @@
-# ruff: noqa: S105 - names of accounts and secrets, no passwords
 """Every setting, its default and its meaning.
 
 Change nothing here: put what is different for one inventory into the file of its name beside this one. A host's

@@ -18,10 +18,10 @@ PREAMBLE = """
 export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 tell_path() {
     if [ -e "$1" ] || [ -L "$1" ]; then
-        set -- "$1" "$(stat -c '%F|%a|%u|%g|%.9Y|%i' -- "$1")" || exit 1
+        status=$(stat -c '%F|%a|%u|%g|%.9Y|%i' -- "$1") || exit 1
         sum=
         if [ -f "$1" ]; then sum=$(sha256sum < "$1") || exit 1; fi
-        printf 'path|%s|%s|%s\\n' "$1" "$2" "${sum%% *}"
+        printf 'path|%s|%s|%s\\n' "$1" "$status" "${sum%% *}"
     else
         printf 'path|%s\\n' "$1"
     fi

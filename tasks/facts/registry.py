@@ -47,7 +47,8 @@ if docker version >/dev/null 2>&1; then
     for name in {shlex.join(containers)}; do
         id=$(docker ps -aq --no-trunc --filter "name=^/?$name\\$") || exit 1
         [ -n "$id" ] || continue
-        printf 'container|%s|%s\\n' "$name" "$(docker inspect -f '{{{{json .}}}}' "$id")" || exit 1
+        report=$(docker inspect -f '{{{{json .}}}}' "$id") || exit 1
+        printf 'container|%s|%s\\n' "$name" "$report"
         pid=$(docker inspect -f '{{{{.State.Pid}}}}' "$id") || exit 1
         [ "$pid" -eq 0 ] || for target in {shlex.join(targets)}; do
             inode=$(stat -c %i "/proc/$pid/root$target" 2>/dev/null) && echo "inside|$name|$target|$inode"
@@ -74,7 +75,12 @@ echo end
             networks=frozenset(name for (name,) in answer.all("network")),
             inside={(name, target): int(inode) for name, target, inode in answer.all("inside")},
             listener=answer.one("listener") or None,
-            installed=b64decode(answer.one("installed") or "").decode(),
+            installed=_text(answer.one("installed")),
             handshake=answer.one("handshake") is not None,
-            served=b64decode(answer.one("served") or "").decode(),
+            served=_text(answer.one("served")),
         )
+
+
+def _text(encoded: str | None) -> str:
+    """Decode a certificate. One that is damaged is no text any more; it is then found to differ, and written again."""
+    return b64decode(encoded or "").decode(errors="replace")

@@ -5,28 +5,28 @@ from __future__ import annotations
 from tasks.model.machines import Machine
 from tasks.model.steps import Conflict, Step
 
-WAIT = """
+# Debian's init script raises limits first and gives up where it may not, as in a container without
+# CAP_SYS_RESOURCE; the engine itself runs well there, so it is then started with the script's own arguments. An
+# engine that is still stopping is waited for, and started when it is gone.
+START = """
+export PATH="$PATH:/usr/sbin:/sbin"
+start() {
+    if [ -d /run/systemd/system ]; then systemctl enable --now docker; return; fi
+    service docker status >/dev/null 2>&1 && return
+    service docker start >/dev/null 2>&1
+    service docker status >/dev/null 2>&1 && return
+    start-stop-daemon --start --background --no-close --exec "$(command -v dockerd)" \\
+        --pidfile /var/run/docker-ssd.pid --make-pidfile -- -p /var/run/docker.pid >> /var/log/docker.log 2>&1
+}
 for _ in $(seq 120); do
+    start || exit 1
     timeout 20 docker -H unix:///var/run/docker.sock version >/dev/null 2>&1 && exit 0
     sleep 0.5
 done
-echo "Docker Engine was started but does not answer: $(tail -n 1 /var/log/docker.log 2>/dev/null \\
-    || journalctl -u docker -n 1 --no-pager 2>/dev/null)" >&2
+last=$(journalctl -u docker -n 1 -o cat 2>/dev/null || tail -n 1 /var/log/docker.log)
+echo "Docker Engine was started but does not answer: $last" >&2
 exit 1
 """
-
-# Debian's init script raises limits first and gives up where it may not, as in a container without
-# CAP_SYS_RESOURCE; the engine itself runs well there, so it is then started with the script's own arguments.
-START = f"""
-if [ -d /run/systemd/system ]; then
-    systemctl enable --now docker || exit 1
-else
-    service docker start >/dev/null 2>&1
-    service docker status >/dev/null 2>&1 || start-stop-daemon --start --background --no-close \\
-        --exec "$(command -v dockerd)" --pidfile /var/run/docker-ssd.pid --make-pidfile \\
-        -- -p /var/run/docker.pid >> /var/log/docker.log 2>&1 || exit 1
-fi
-{WAIT}"""
 
 # docker-cli is a package of its own from Debian 13 on; openssl shows which certificate is served. RUNLEVEL=1 keeps
 # invoke-rc.d from starting the service, whose failure would fail the installation; it is started by the next step.
@@ -46,7 +46,7 @@ apt-get -o DPkg::Lock::Timeout=300 install -q -y $packages >/dev/null || {
 
 def steps(machine: Machine) -> list[Step]:
     """Return the steps to a running engine; `Conflict` where there is none and none can be installed."""
-    start = Step("start Docker Engine: it is not running", f'export PATH="$PATH:/usr/sbin:/sbin"\n{START}')
+    start = Step("start Docker Engine: it is not running", START)
     match machine.engine:
         case "running":
             return []

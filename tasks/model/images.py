@@ -90,9 +90,11 @@ def _pulled(name: str, reference: str | None) -> Image:
 
 def digest_of(name: str, repo_digests: str) -> str:
     """Return `repository@digest` from what the engine lists of a pulled image; `ValueError` if none fits."""
+    if "@" in name and name in repo_digests.split():
+        return name
     repository = name.partition("@")[0]
     repository = repository.rpartition(":")[0] if ":" in repository.rpartition("/")[2] else repository
-    familiar = repository.removeprefix("docker.io/").removeprefix("library/")
+    familiar = repository.removeprefix("index.").removeprefix("docker.io/").removeprefix("library/")
     for reference in repo_digests.split():
         if reference.partition("@")[0] in {repository, familiar}:
             return reference

@@ -57,6 +57,7 @@ class Sources:
     host_data: Mapping[str, Mapping[str, object]]
     override: Mapping[str, object]
     other_inventories: Collection[str] | None = None
+    group_data_files: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def stem(self) -> str:
@@ -69,8 +70,10 @@ class Sources:
         listed = [host for hosts in self.groups.values() for host in hosts]
         return list(dict.fromkeys([*listed, *self.host_data]))
 
-    def group_data_file(self, group: str) -> str:
-        """Return the file of a group's data, as messages show it."""
+    def group_data_file(self, group: str, key: str = "") -> str:
+        """Return the file of a group's data, as messages show it: where `key` stands, or where it should."""
+        if found := self.group_data_files.get((group, key)):
+            return name(found)
         return name(str(PurePosixPath(self.inventory).parent / "group_data" / f"{group}.py"))
 
 
@@ -163,7 +166,7 @@ class _Reader:
             if group in {"all", sources.stem} or self._of_another_inventory(group):
                 continue
             for key, value in _ours(data).items():
-                self._misplaced(key, value, sources.group_data_file(group), "no place for settings")
+                self._misplaced(key, value, sources.group_data_file(group, key), "no place for settings")
 
     def read(self) -> dict[str, dict[str, _Found]]:
         """Return what holds for each host: (value, place) by key."""
@@ -175,7 +178,10 @@ class _Reader:
         }
         common["registry_state_dir"] = _Found(default_state_dir(sources.stem), FROM_FILE_NAME)
         for group in dict.fromkeys(["all", sources.stem]):
-            common |= self._read(sources.group_data.get(group, {}), sources.group_data_file(group))
+            data = sources.group_data.get(group, {})
+            places = {key: sources.group_data_file(group, key) for key in data}
+            for place in dict.fromkeys(places.values()):
+                common |= self._read({key: data[key] for key in data if places[key] == place}, place)
         own = {
             host: self._read(data, f"{name(sources.inventory)}, host {name(host)}", of_host=True)
             for host, data in sources.host_data.items()

@@ -68,6 +68,8 @@ def carry_out(
 
     What `decide` raises to stop (`Conflict`, `StateError`, `AuthorityError`) ends this host's run with one line.
     """
+    if host in host.state.failed_hosts:
+        return  # a plan goes through a host's later operations all the same
     try:
         steps = list(decide())
     except (Conflict, StateError) as stop:
@@ -127,7 +129,7 @@ class _LocalCommand(PyinfraCommand):
         except StateError as error:
             blame(host, error.problem, error.remedy)
         except OSError as error:
-            blame(host, f"on this machine: {error}", remedy_for(str(error)))
+            blame(host, f"on this machine: {error.filename}: {error.strerror}", remedy_for(str(error)))
         else:
             return True
         return False

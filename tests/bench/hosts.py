@@ -8,17 +8,18 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import docker
 from docker.models.containers import Container
 
+from tests.bench import machine
+from tests.bench.leftovers import LABEL, remove_leftovers, this_process
+from tests.bench.network import NAME, network
 from tests.bench.recipes import Recipe, image
 
-LABEL = "homelab-bench"
-SYS_RESOURCE = 1 << 24  # capability number 24 (linux/capability.h)
-CA_FOLDER = "/usr/local/share/ca-certificates"
+__all__ = ["BenchHost", "Result", "remove_leftovers"]
+
+ENVIRONMENT_FILE = "/etc/homelab-bench.env"
 
 
 @dataclass(frozen=True)
@@ -39,50 +40,79 @@ class BenchHost:
 
     @classmethod
     def start(
-        cls, recipe: Recipe, *, systemd: bool = True, volumes: Mapping[str, str] | None = None
+        cls,
+        recipe: Recipe,
+        name: str | None = None,
+        *,
+        systemd: bool = True,
+        address: str | None = None,
+        volumes: Mapping[str, str] | None = None,
+        owner: str | None = None,
     ) -> BenchHost:
-        """Boot a host. `volumes` are folders of this machine by their path in the host, read-only."""
+        """Boot a host, and remove it again if it does not come up.
+
+        `name` is part of its host name, `address` is one of `network.fixed_address`, `volumes` are folders of this
+        machine by their path in the host, read-only. `owner` is the label's value: this process, if not given.
+        """
         client = docker.from_env()
-        name = f"bench-{recipe.name}-{secrets.token_hex(3)}"
-        mounts = ["/var/lib/docker", "/var/lib/containerd"]
+        full_name = f"bench-{name or recipe.name}-{secrets.token_hex(3)}"
+        network(client)
+        endpoint = client.api.create_endpoint_config(ipv4_address=address)
         container = client.containers.create(
             image(client, recipe),
-            name=name,
-            hostname=name,
-            labels={LABEL: _me()},
-            command=_init()
-            if systemd
-            else ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"],
+            name=full_name,
+            hostname=full_name,
+            labels={LABEL: owner or this_process()},
+            command=_systemd() if systemd else _nothing(),
+            stop_signal="SIGRTMIN+3" if systemd else "SIGTERM",
+            network=NAME,
+            networking_config={NAME: endpoint},
             volumes=[f"{source}:{target}:ro" for target, source in (volumes or {}).items()]
-            + mounts
-            + ["/sys/fs/cgroup:/sys/fs/cgroup:rw"],
+            + ["/var/lib/docker", "/var/lib/containerd", "/sys/fs/cgroup:/sys/fs/cgroup:rw"],
             tmpfs={"/run": "", "/run/lock": ""},
             security_opt=["seccomp=unconfined", "apparmor=unconfined"],
             device_cgroup_rules=["a *:* rwm"],
             cap_add=["ALL"],
-            cap_drop=[] if _may_raise_limits() else ["SYS_RESOURCE"],
-            cgroupns="private" if _cgroup_v2() else "host",
+            cap_drop=[] if machine.may_raise_limits() else ["SYS_RESOURCE"],
+            cgroupns="private" if machine.cgroup_v2() else "host",
         )
-        container.start()
         host = cls(container)
-        if systemd:
-            # "degraded" is as good: one unit that a container cannot have does not matter.
-            host.wait_until("systemctl is-system-running 2>&1 | grep -qE 'running|degraded'", 60, "systemd")
-        host._trust_this_machine_s_proxy()
+        try:
+            container.start()
+            if systemd:
+                # "degraded" is as good: one unit that a container cannot have does not matter.
+                host.wait_until(
+                    "systemctl is-system-running 2>&1 | grep -qE 'running|degraded'", 60, "systemd"
+                )
+            host._reach_packages_as_this_machine_does()
+        except BaseException:
+            host.remove()
+            raise
         return host
 
     @property
     def address(self) -> str:
         """The host's address on the bench's network."""
         self.container.reload()
-        networks: dict[str, Any] = self.container.attrs["NetworkSettings"]["Networks"]
-        return str(next(iter(networks.values()))["IPAddress"])
+        return str(self.container.attrs["NetworkSettings"]["Networks"][NAME]["IPAddress"])
 
-    def run(self, command: str, *, stdin: str = "", check: bool = True, timeout: float = 600) -> Result:
+    def run(
+        self,
+        command: str,
+        *,
+        stdin: str = "",
+        check: bool = True,
+        timeout: float = 600,
+        environment: Mapping[str, str] | None = None,
+    ) -> Result:
         """Run a shell command as root. `AssertionError` where it fails and `check` is on."""
+        given = environment or {}
+        names = [
+            argument for name in given for argument in ("--env", name)
+        ]  # values stay out of the process list
         done = subprocess.run(
-            ["docker", "exec", "-i", self.name, "sh", "-c", command],
-            input=stdin, capture_output=True, text=True, timeout=timeout, check=False,
+            ["docker", "exec", "-i", *names, self.name, "sh", "-c", command], env={**os.environ, **given},
+            input=stdin, capture_output=True, encoding="utf-8", errors="replace", timeout=timeout, check=False,
         )  # fmt: skip
         assert not check or done.returncode == 0, f"{self.name}: {command!r}: {done.stdout}{done.stderr}"
         return Result(done.returncode, done.stdout, done.stderr)
@@ -96,63 +126,51 @@ class BenchHost:
         self.run(f"mkdir -p \"$(dirname '{path}')\" && cat > '{path}' && chmod {mode} '{path}'", stdin=text)
 
     def wait_until(self, command: str, seconds: float, what: str) -> None:
-        """Wait until a command succeeds; `AssertionError` after that many seconds."""
+        """Wait until a command succeeds; `AssertionError` after that many seconds, with what it said last."""
         end = time.monotonic() + seconds
-        while self.run(command, check=False).exit_code != 0:
-            assert time.monotonic() < end, f"{self.name}: {what} is not there after {seconds} s"
+        said = "it did not answer"
+        while (left := end - time.monotonic()) > 0:
+            try:
+                result = self.run(command, check=False, timeout=left)
+            except subprocess.TimeoutExpired:
+                break
+            if result.exit_code == 0:
+                return
+            said = (result.stdout + result.stderr).strip() or f"exit code {result.exit_code}"
             time.sleep(0.1)
+        raise AssertionError(f"{self.name}: {what} is not there after {seconds} s: {said}")
+
+    @staticmethod
+    def package_environment() -> dict[str, str]:
+        """Return what `run` needs as its `environment` to reach package indexes as this machine does."""
+        return machine.package_environment()
+
+    def stop(self) -> None:
+        """Shut the host down; its volumes stay."""
+        self.container.stop(timeout=30)
 
     def remove(self) -> None:
         """End the host, with its volumes."""
         self.container.remove(force=True, v=True)
 
-    def _trust_this_machine_s_proxy(self) -> None:
+    def _reach_packages_as_this_machine_does(self) -> None:
         """Give the host the CAs this machine was given, since its packages may come through a proxy with one of them."""
-        given = list(Path(CA_FOLDER).glob("*.crt"))
+        given = sorted(machine.CA_FOLDER.glob("*.crt"))
         for path in given:
-            self.write(f"{CA_FOLDER}/{path.name}", path.read_text())
+            self.write(str(path), path.read_text())
         if given:
-            self.run("update-ca-certificates >/dev/null 2>&1")
-            self.write("/etc/pip.conf", "[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n")
+            line = f"PIP_CERT={machine.CA_BUNDLE}"
+            self.run(f"update-ca-certificates >/dev/null 2>&1 && echo {line} >> /etc/environment")
+            self.write("/etc/pip.conf", f"[global]\ncert = {machine.CA_BUNDLE}\n")
+            self.write(ENVIRONMENT_FILE, f"export {line}\n")
+        else:
+            self.write(ENVIRONMENT_FILE, "")
 
 
-def remove_leftovers() -> list[str]:
-    """Remove the hosts of runs whose process is gone; return their names."""
-    gone = []
-    for container in docker.from_env().containers.list(all=True, filters={"label": LABEL}):
-        if not _alive(container.labels[LABEL]):
-            container.remove(force=True, v=True)
-            gone.append(str(container.name))
-    return gone
-
-
-def _me() -> str:
-    return f"{os.getpid()}-{_start_time(os.getpid())}"
-
-
-def _alive(run: str) -> bool:
-    pid, _, started = run.partition("-")
-    return _start_time(int(pid)) == started
-
-
-def _start_time(pid: int) -> str | None:
-    """Return when a process began, in the kernel's ticks, so that a number used again is not taken for the old one."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except FileNotFoundError:
-        return None
-
-
-def _init() -> list[str]:
+def _systemd() -> list[str]:
     legacy = ["systemd.unified_cgroup_hierarchy=0", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]
-    return ["/sbin/init", *([] if _cgroup_v2() else legacy)]
+    return ["/sbin/init", *([] if machine.cgroup_v2() else legacy)]
 
 
-def _cgroup_v2() -> bool:
-    return Path("/sys/fs/cgroup/cgroup.controllers").exists()
-
-
-def _may_raise_limits() -> bool:
-    status = Path("/proc/self/status").read_text()
-    bounding = next(line.split()[1] for line in status.splitlines() if line.startswith("CapBnd:"))
-    return bool(int(bounding, 16) & SYS_RESOURCE)
+def _nothing() -> list[str]:
+    return ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -12,6 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import docker
+
+from tests.bench.cache import cache, locked
+from tests.bench.leftovers import LABEL, this_process
+from tests.bench.sources import sources
 
 BASE = ("systemd", "systemd-sysv", "openssh-server", "make", "python3", "ca-certificates", "iproute2")
 
@@ -44,58 +47,50 @@ RECIPES = {recipe.name: recipe for recipe in (BOOKWORM, BOOKWORM_DOCKER)}
 
 def image(client: docker.DockerClient, recipe: Recipe) -> str:
     """Return the tag of the recipe's image, made if it is not there; `RuntimeError` if it is not what it should be."""
-    if client.images.list(recipe.tag):
-        return recipe.tag
-    archive = cache() / f"{recipe.tag.replace(':', '-')}.tar"
-    if not archive.exists():
-        _build(recipe, archive)
-    with archive.open("rb") as file:
-        subprocess.run(
-            ["docker", "import", "-", recipe.tag], stdin=file, check=True, stdout=subprocess.DEVNULL
-        )
-    for command, pattern in recipe.versions:
-        told = client.containers.run(recipe.tag, ["sh", "-c", command], remove=True).decode().strip()
-        if not re.match(pattern, told):
-            client.images.remove(recipe.tag)
-            archive.unlink()
-            raise RuntimeError(
-                f"{recipe.name}: {command!r} says {told!r}, not {pattern!r}; the recipe is for another version"
-            )
+    with locked(recipe.name):
+        if not client.images.list(recipe.tag):
+            _make(client, recipe)
     return recipe.tag
 
 
-def cache() -> Path:
-    """Return the folder of the cached archives."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = home / "homelab-registry-bench"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _make(client: docker.DockerClient, recipe: Recipe) -> None:
+    archive = cache() / f"{recipe.tag.replace(':', '-')}.tar"
+    if not archive.exists():
+        _build(recipe, archive)
+    unchecked = (
+        f"{recipe.tag}-unchecked"  # or a run that ends here would leave an image that passes for a good one
+    )
+    with archive.open("rb") as file:
+        subprocess.run(
+            ["docker", "import", "-", unchecked], stdin=file, check=True, stdout=subprocess.DEVNULL
+        )
+    try:
+        for command, pattern in recipe.versions:
+            told = client.containers.run(
+                unchecked, ["sh", "-c", command], remove=True, labels={LABEL: this_process()}
+            )
+            version = told.decode().strip()
+            if not re.match(pattern, version):
+                archive.unlink()
+                raise RuntimeError(
+                    f"{recipe.name}: {command!r} says {version!r}, not {pattern!r}; the recipe is for another version"
+                )
+        client.images.get(unchecked).tag(recipe.tag)
+    finally:
+        client.images.remove(unchecked)
 
 
 def _build(recipe: Recipe, archive: Path) -> None:
     if shutil.which("mmdebstrap") is None:
-        subprocess.run(
-            ["apt-get", "install", "-q", "-y", "mmdebstrap"], check=True, stdout=subprocess.DEVNULL
-        )
+        for command in (["update"], ["install", "-y", "mmdebstrap"]):
+            subprocess.run(["apt-get", "-q", *command], check=True, stdout=subprocess.DEVNULL)
     with tempfile.TemporaryDirectory(dir=cache()) as folder:
+        debian = Path(folder) / "debian.sources"  # mmdebstrap puts a copy into the host
+        debian.write_text(sources(recipe.suite))
         new = Path(folder) / "new.tar"
         subprocess.run(
             ["mmdebstrap", "-q", "--variant=important", f"--include={','.join(recipe.packages)}", recipe.suite,
-             str(new), *_sources(recipe.suite)],
+             str(new), str(debian)],
             check=True,
         )  # fmt: skip
         new.rename(archive)
-
-
-def _sources(suite: str) -> list[str]:
-    """Return this machine's own apt sources that have the suite, so that its mirror is used and none is named here."""
-    folder = Path("/etc/apt")
-    found = [
-        *folder.glob("sources.list.d/*.sources"),
-        *folder.glob("sources.list.d/*.list"),
-        folder / "sources.list",
-    ]
-    fitting = [str(path) for path in found if path.is_file() and re.search(rf"\b{suite}\b", path.read_text())]
-    if not fitting:
-        raise RuntimeError(f"no apt source of this machine has {suite}")
-    return [path for path in fitting if "debian" in Path(path).read_text()]

@@ -20,9 +20,10 @@ def deployment(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Dep
 
 
 @pytest.fixture(scope="module")
-def whole(host: BenchHost, deployment: Deployment) -> Ran:
+def whole(host: BenchHost, deployment: Deployment, request: pytest.FixtureRequest) -> Ran:
     """A first run that nothing disturbs: its commands are the points to be killed at."""
-    make_bare(host, deployment)
+    assert deployment.run().exit_code == 0  # so that the images are there, as at each point of a sample
+    make_bare(host, deployment, images=request.config.getoption("--soak"))
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output
     return ran
@@ -96,4 +97,6 @@ def temporary_files(host: BenchHost, state: Path) -> list[str]:
         "find /etc /var/lib/homelab-registry /var/tmp /tmp -name '*homelab-*' -not -path '/etc/homelab-registry'"
     )
     there = [line for line in names.stdout.splitlines() if ".homelab-" in line or "homelab-registry." in line]
-    return there + [str(path) for path in state.rglob(".*")]
+    return (
+        there + [str(path) for path in state.rglob(".*.new")] + [str(path) for path in state.rglob(".new-*")]
+    )

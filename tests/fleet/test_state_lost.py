@@ -60,7 +60,9 @@ def goes_on(deployment: Deployment) -> Ran:
 def test_state_removed(host: BenchHost, deployment: Deployment, state: Path, tmp_path: Path) -> None:
     shutil.rmtree(state)
     ran = stops(host, deployment)
-    message = f"this host has a registry certificate that {state} knows nothing of; put the right {state} back"
+    message = (
+        f"this host has a registry certificate that {state} knows nothing of; put the right {state} back"
+    )
     assert message in ran.problems[0]
     planned = deployment.plan()
     assert (planned.exit_code, planned.problems) == (1, ran.problems)

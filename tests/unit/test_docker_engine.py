@@ -28,9 +28,7 @@ def test_an_engine_that_is_there_is_used_on_any_distribution(
 
 
 @pytest.mark.parametrize("family", ["debian ", "ubuntu debian", "raspbian debian"])
-@pytest.mark.parametrize(
-    ("client", "found"), [(False, "there is none"), (True, "there is only its client")]
-)
+@pytest.mark.parametrize(("client", "found"), [(False, "there is none"), (True, "there is only its client")])
 def test_where_there_is_none_it_is_installed_and_then_started(family: str, client: bool, found: str) -> None:
     steps = docker_engine.steps(machine("absent", family, client=client))
     assert [step.text for step in steps] == [INSTALL + found, START]

@@ -154,6 +154,7 @@ def test_what_is_missing_is_pulled_anywhere(family: str) -> None:
         ("docker.io/library/x:3", f"x@{A}", f"x@{A}"),
         ("docker.io/library/x", f"x@{A}", f"x@{A}"),
         ("docker.io/library/x:3", f"docker.io/library/x@{A}", f"docker.io/library/x@{A}"),
+        ("index.docker.io/library/x:3", f"x@{A}", f"x@{A}"),  # the engine takes it for docker.io
         ("library/x:3", f"x@{A}", f"x@{A}"),
         ("x", f"x@{A}", f"x@{A}"),
         ("x:3", f"x@{A} ", f"x@{A}"),
@@ -169,6 +170,7 @@ def test_what_is_missing_is_pulled_anywhere(family: str) -> None:
         (f"localhost:5000/a/b@{A}", f"localhost:5000/a/b@{A}", f"localhost:5000/a/b@{A}"),
         ("[fd00::1]:5000/x:1", f"[fd00::1]:5000/x@{A}", f"[fd00::1]:5000/x@{A}"),
         ("[fd00::1]:5000/x", f"[fd00::1]:5000/x@{A}", f"[fd00::1]:5000/x@{A}"),
+        (f"x@{B}", f"x@{A} x@{B}", f"x@{B}"),  # what the user pinned is kept
         # The same image under other names as well: the one that fits counts, not the first.
         ("docker.io/library/x:3", f"mirror.local/x@{B} me/x@{B} x@{A} ", f"x@{A}"),
         ("mirror.local/x:3", f"x@{A} mirror.local/x@{B}", f"mirror.local/x@{B}"),

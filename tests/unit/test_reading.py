@@ -188,11 +188,11 @@ def test_nothing_asked_nothing_told() -> None:
 
 
 def test_the_language_of_the_host_changes_no_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("LANG", "LC_ALL", "LC_MESSAGES", "LANGUAGE"):
-        monkeypatch.setenv(variable, "de_DE.UTF-8")
-    (found,) = told([str(tmp_path)]).values()
-    assert found
-    assert found.kind == "directory"
+    """This machine may know one language only, so what is asked is which one a command is told to speak."""
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    language = "stat() { sh -c 'echo \"$LC_ALL|755|0|0|1.0|1\"'; }"
+    assert told([str(tmp_path)])[str(tmp_path)] == seen(tmp_path)
+    assert sh(f"{PREAMBLE}{language}\n{tell_paths(['/'])}") == ["path|/|C|755|0|0|1.0|1|"]
 
 
 @pytest.mark.parametrize(("failing", "told_of"), [("stat", 0), ("sha256sum", 1)])
@@ -318,9 +318,7 @@ def test_the_registry_host_s_whole_answer() -> None:
 
 
 def test_the_least_that_a_registry_host_tells() -> None:
-    assert (
-        RegistryFact().process(["address|", "installed|", "served|", "listener|", "end"]) == RegistryHost()
-    )
+    assert RegistryFact().process(["address|", "installed|", "served|", "listener|", "end"]) == RegistryHost()
 
 
 @pytest.mark.parametrize("kept", range(len(REGISTRY)))
@@ -333,3 +331,89 @@ def test_the_registry_fact_s_script_is_sound() -> None:
     script = RegistryFact().command(["/a b"], ["c"], ["/t"], [], "/x y.pem", 443, "registry.homelab.local")
     done = subprocess.run(["sh", "-n", "-c", script], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+STUBS = {
+    "ip": 'case "$*" in "-4 route get 192.0.2.1") echo "192.0.2.1 via 10.0.0.1 dev eth0 src 10.0.0.7 uid 0" ;; esac',
+    "openssl": "cat >/dev/null; printf 'x\\n-----BEGIN CERTIFICATE-----\\nSERVED\\n-----END CERTIFICATE-----\\ny\\n'",
+    "ss": """echo 'LISTEN 0 511 *:443 *:* users:(("nginx",pid=7,fd=6),("nginx",pid=8,fd=6))'""",
+    "docker": """[ "$1 $2" = "-H unix:///var/run/docker.sock" ] || exit 9; shift 2
+[ "$1" != "$FAILING" ] || exit 1
+case "$*" in
+    version | 'ps '*) [ "$1" = version ] || echo c0ffee ;;
+    'inspect -f {{json .}} c0ffee') echo '{"Id": "c0ffee"}' ;;
+    'inspect -f {{.State.Pid}} c0ffee') echo 0 ;;
+    'image inspect -f {{.Id}} there') echo sha256:ab ;;
+    'network ls --format network|{{.Name}}') echo 'network|bridge' ;;
+    *) exit 1 ;;
+esac""",
+}
+"""The commands that ask the host; all else that the script runs is real."""
+
+PEM = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
+
+
+def registry_host(folder: Path, failing: str = "nothing") -> RegistryHost:
+    (folder / "tls.pem").write_text(
+        PEM.format("INSTALLED") + "-----BEGIN PRIVATE KEY-----\nK\n-----END PRIVATE KEY-----\n"
+    )
+    (folder / "stubs").mkdir()
+    for name, body in STUBS.items():
+        (folder / "stubs" / name).write_text(f"#!/bin/sh\n{body}\n")
+        (folder / "stubs" / name).chmod(0o755)
+    script = RegistryFact().command(
+        [str(folder / "tls.pem"), str(folder / "gone")], ["homelab-registry"], ["/config"],
+        ["there", "not-there"], str(folder / "tls.pem"), 443, "registry.homelab.local",
+    )  # fmt: skip
+    path = f"{folder / 'stubs'}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-c", script], env={"PATH": path, "FAILING": failing}, capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert "-----BEGIN PRIVATE" not in done.stdout
+    return RegistryFact().process(done.stdout.splitlines())
+
+
+def test_the_registry_fact_s_script_with_an_engine_that_is_a_stub(tmp_path: Path) -> None:
+    assert registry_host(tmp_path) == RegistryHost(
+        address="10.0.0.7",
+        paths={
+            str(tmp_path / "tls.pem"): seen(tmp_path / "tls.pem"),
+            str(tmp_path / "gone"): None,
+        },
+        engine=True,
+        containers={"homelab-registry": {"Id": "c0ffee"}},
+        images={"there": "sha256:ab"},
+        networks=frozenset({"bridge"}),
+        inside={},
+        listener="nginx (pid 7)",
+        installed=PEM.format("INSTALLED"),
+        served=PEM.format("SERVED"),
+        handshake=True,
+    )
+
+
+def test_where_the_engine_does_not_answer_nothing_is_said_of_containers(tmp_path: Path) -> None:
+    found = registry_host(tmp_path, failing="version")
+    assert (found.engine, found.containers, found.networks) == (False, {}, frozenset())
+    assert found.served == PEM.format("SERVED")
+
+
+@pytest.mark.parametrize("failing", ["ps", "inspect", "network"])
+def test_a_question_to_the_engine_that_fails_ends_the_answer_before_its_end(
+    tmp_path: Path, failing: str
+) -> None:
+    with pytest.raises(FactProcessError, match=r"^the answer was cut short$"):
+        registry_host(tmp_path, failing)
+
+
+def test_a_certificate_that_is_no_text_is_told_as_the_damaged_thing_it_is() -> None:
+    """As after a disk's fault; an error here would keep the run from writing it again."""
+    damaged = b64encode(b"-----BEGIN CERTIFICATE-----\n\xff\n-----END CERTIFICATE-----\n").decode()
+    whole = ["address|", f"installed|{damaged}", "served|", "listener|", "end"]
+    assert RegistryFact().process(whole).installed.split() == [
+        "-----BEGIN",
+        "CERTIFICATE-----",
+        "�",
+        "-----END",
+        "CERTIFICATE-----",
+    ]

@@ -43,12 +43,14 @@ def check(container: dict[str, Any], what: str, found: object, wanted: object) -
 
 def test_it_is_healthy(registry: Host, container: dict[str, Any]) -> None:
     name, end = container["Name"].lstrip("/"), time.monotonic() + STARTING_SECONDS
-    while container["State"]["Health"]["Status"] == "starting" and time.monotonic() < end:
+    while (health := container["State"].get("Health", {}).get("Status", "not checked")) == "starting":
+        if time.monotonic() > end:
+            break
         time.sleep(1)
         container = inspect(registry, name)
-    found = (container["State"]["Status"], container["State"]["Health"]["Status"])
+    found = (container["State"]["Status"], health)
     assert found == ("running", "healthy"), (
-        f"the container {name} is {' and '.join(found)}; see docker logs {name} on {registry.name}"
+        f"the container {name} is {' and '.join(found)}; see docker logs {name} on {registry.name}, and run make deploy"
     )
 
 
@@ -60,12 +62,12 @@ def test_its_engine_keeps_it_in_bounds(container: dict[str, Any]) -> None:
     check(container, "list of added capabilities", host["CapAdd"] or [], [])
     check(container, "privileged flag", host["Privileged"], False)
     check(container, "list of devices", host["Devices"] or [], [])
-    options = [option.removesuffix(":true") for option in host["SecurityOpt"] or []]
-    check(container, "list of security options", options, ["no-new-privileges"])
     shared = [
         key for key in ("NetworkMode", "PidMode", "IpcMode", "UTSMode", "UsernsMode") if host[key] == "host"
     ]
     check(container, "list of namespaces shared with the host", shared, [])
+    options = [option.removesuffix(":true") for option in host["SecurityOpt"] or []]
+    check(container, "list of security options", options, ["no-new-privileges"])
     networks = [containers.NETWORK] if name == containers.GATEWAY else ["none"]
     check(container, "list of networks", list(container["NetworkSettings"]["Networks"]), networks)
     check(container, "restart policy", host["RestartPolicy"]["Name"], "unless-stopped")
@@ -157,10 +159,9 @@ def secret_texts(state: State) -> dict[str, str]:
     encoded |= {f"the login of {name}": f"{name}:{password}" for name, password in state.passwords.items()}
     if state.leaf:
         plain["the certificate's key"] = state.leaf.key_pem.splitlines()[1]
+    texts = plain | {what: b64encode(text.encode()).decode() for what, text in encoded.items()}
     # A short word of a person's own choice may stand anywhere by chance.
-    return {what: text for what, text in plain.items() if len(text) >= 12} | {
-        what: b64encode(text.encode()).decode() for what, text in encoded.items()
-    }
+    return {what: text for what, text in texts.items() if len(text) >= 12}
 
 
 def lines_with(host: Host, told: str, *texts: str) -> int:

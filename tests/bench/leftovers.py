@@ -1,0 +1,74 @@
+"""Whose a container, volume or network of the bench is, and the removal of those whose owner is gone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import docker
+from docker.errors import APIError
+
+LABEL = "homelab-bench"
+
+
+def this_process() -> str:
+    """Return the label's value for what shall not outlive this process."""
+    return _owner(os.getpid())
+
+
+def this_machine() -> str:
+    """Return the label's value for what is to stay until it is removed by hand, or the machine starts anew."""
+    return _owner(1)
+
+
+def alive(owner: str) -> bool:
+    """Whether the owner that a label names still runs. What the bench did not write counts as alive: hands off."""
+    pid, _, started = owner.partition("-")
+    return not (pid.isdigit() and started) or _start_time(int(pid)) == started
+
+
+def remove_leftovers() -> list[str]:
+    """Remove the hosts, volumes and networks of runs whose process is gone; return their names."""
+    return remove_owned_by(lambda owner: not alive(owner))
+
+
+def remove_owned_by(chosen: Callable[[str], bool]) -> list[str]:
+    """Remove what bears our label with a chosen owner, and nothing else; return the names."""
+    client = docker.from_env()
+    ours = {"label": LABEL}
+    gone = []
+    for container in client.containers.list(all=True, filters=ours, ignore_removed=True):
+        if chosen(container.labels[LABEL]) and _removed(partial(container.remove, force=True, v=True)):
+            gone.append(str(container.name))
+    for volume in client.volumes.list(filters=ours):
+        if chosen(volume.attrs["Labels"][LABEL]) and _removed(volume.remove):
+            gone.append(str(volume.name))
+    for network in client.networks.list(filters=ours):
+        if chosen(network.attrs["Labels"][LABEL]) and _removed(network.remove):
+            gone.append(str(network.name))
+    return gone
+
+
+def _removed(remove: Callable[[], object]) -> bool:
+    """Whether it went; not, if another run removes it at the same time, or a host of another run is still in it."""
+    try:
+        remove()
+    except APIError as error:
+        if error.status_code in {403, 404, 409}:
+            return False
+        raise
+    return True
+
+
+def _owner(pid: int) -> str:
+    return f"{pid}-{_start_time(pid)}"
+
+
+def _start_time(pid: int) -> str | None:
+    """Return when a process began, in the kernel's ticks, so that a number used again is not taken for the old one."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return None

@@ -1,0 +1,59 @@
+"""Debian's own apt sources of this machine, so that its mirror is used and none is named here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+# Others publish under Debian's suite names too, but with components of their own.
+COMPONENTS = {"main", "contrib", "non-free", "non-free-firmware"}
+ONE_LINE = re.compile(r"deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+([^#]+)")
+OPTIONS = {"signed-by", "trusted", "check-valid-until"}
+
+
+def sources(suite: str, apt: Path = Path("/etc/apt")) -> str:
+    """Return deb822 text with the entries for the suite, its updates and its security; `RuntimeError` if none."""
+    own = {suite, f"{suite}-updates", f"{suite}-security"}
+    found: list[dict[str, str]] = []
+    for path in sorted(apt.glob("sources.list.d/*.sources")):
+        found += [_stanza(text) for text in re.split(r"\n[ \t]*\n", path.read_text())]
+    for path in [apt / "sources.list", *sorted(apt.glob("sources.list.d/*.list"))]:
+        if path.is_file():
+            found += [_line(text) for text in path.read_text().splitlines()]
+    kept = []
+    for entry in found:
+        suites = [name for name in entry.get("suites", "").split() if name in own]
+        components = entry.get("components", "").split()
+        off = entry.get("enabled", "yes").lower() in {"no", "false", "0", "off", "disable", "without"}
+        if suites and "main" in components and COMPONENTS.issuperset(components) and not off:
+            kept.append({**entry, "types": "deb", "suites": " ".join(suites)})
+    if not any(suite in entry["suites"].split() for entry in kept):
+        raise RuntimeError(f"no apt source of this machine has Debian's suite {suite}")
+    return "\n".join("".join(f"{_name(key)}: {value}\n" for key, value in entry.items()) for entry in kept)
+
+
+def _name(key: str) -> str:
+    return "URIs" if key == "uris" else key.title()
+
+
+def _stanza(text: str) -> dict[str, str]:
+    """Read a deb822 stanza, its field names in lower case; lines that go on keep their line ends."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    joined = re.sub(r"\n(?=[ \t])", "\0", "\n".join(lines))
+    pairs = (line.partition(":") for line in joined.splitlines())
+    fields = {key.strip().lower(): value.strip().replace("\0", "\n") for key, _, value in pairs}
+    return fields if "deb" in fields.get("types", "").split() else {}
+
+
+def _line(text: str) -> dict[str, str]:
+    """Read an entry of the one-line format as if it were a stanza."""
+    match = ONE_LINE.match(text.strip())
+    if not match:
+        return {}
+    options, uri, suite, components = match.groups()
+    fields = {"types": "deb", "uris": uri, "suites": suite, "components": components.strip()}
+    for option in (options or "").split():
+        key, _, value = option.partition("=")
+        if key in OPTIONS:
+            fields[key] = value
+    return fields

@@ -1,0 +1,185 @@
+"""What a user changes in the settings or in `state/` is what the registry does after the next run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.bench.hosts import BenchHost
+from tests.fleet.deployment import Deployment
+
+NAME = "registry.homelab.local"
+
+
+def ask(
+    host: BenchHost, deployment: Deployment, account: str, password: str, path: str = "/v2/", *more: str
+) -> str:
+    """Ask with curl, which knows our CA and nothing of our code; return the status."""
+    config = f'user = "{account}:{password}"\n'
+    done = subprocess.run(
+        ["curl", "-sS", "-K", "-", "-o", "/dev/null", "-w", "%{http_code}", "--resolve", f"{NAME}:443:{host.address}",
+         "--cacert", str(deployment.store.authority_path), *more, f"https://{NAME}{path}"],
+        input=config, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.stdout + done.stderr
+
+
+def served(host: BenchHost) -> str:
+    shown = subprocess.run(["openssl", "s_client", "-connect", f"{host.address}:443", "-servername", NAME],
+                           input="", capture_output=True, text=True, check=False).stdout  # fmt: skip
+    return subprocess.run(["openssl", "x509", "-noout", "-serial", "-ext", "subjectAltName"],
+                          input=shown, capture_output=True, text=True, check=True).stdout  # fmt: skip
+
+
+def settings(deployment: Deployment, **more: object) -> None:
+    deployment.set(registry_state_dir=str(deployment.store.folder), **more)
+
+
+def run(deployment: Deployment) -> list[str]:
+    ran = deployment.run()
+    assert ran.exit_code == 0, ran.output
+    return ran.steps
+
+
+def test_accounts_come_and_go_and_a_removed_one_is_refused(host: BenchHost, deployment: Deployment) -> None:
+    old = deployment.store.read().passwords["ci"]
+    assert ask(host, deployment, "ci", old) == "200"
+    settings(deployment, registry_accounts={"admin": "admin", "cluster": "pull", "robot": "push"})
+    hashes = f"write {deployment.store.folder}/htpasswd: robot is new or has a new password, ci is gone"
+    assert run(deployment) == [
+        "generate a password for robot: it has none yet",
+        hashes,
+        "write /etc/homelab-registry/registry/htpasswd: its content is not as it should be",
+    ]
+    assert ask(host, deployment, "ci", old) == "401"
+    assert ask(host, deployment, "robot", deployment.store.read().passwords["robot"]) == "200"
+    settings(deployment)
+    run(deployment)
+    assert ask(host, deployment, "ci", old) == "200"
+
+
+def test_a_password_of_one_s_own(host: BenchHost, deployment: Deployment) -> None:
+    before = deployment.store.read()
+    deployment.store.password_path("ci").write_text("correct horse battery\n")
+    assert run(deployment) == [
+        f"write {deployment.store.folder}/htpasswd: ci is new or has a new password",
+        "write /etc/homelab-registry/registry/htpasswd: its content is not as it should be",
+    ]
+    assert ask(host, deployment, "ci", "correct horse battery") == "200"
+    assert ask(host, deployment, "ci", before.passwords["ci"]) == "401"
+    after = deployment.store.read()
+    assert after.hashes["ci"].startswith("$2b$12$")
+    assert after.hashes["admin"] == before.hashes["admin"]
+
+
+def test_a_new_name_is_in_the_certificate_without_a_restart(host: BenchHost, deployment: Deployment) -> None:
+    started = host.run(
+        "docker inspect -f '{{.State.StartedAt}}' homelab-registry homelab-registry-gateway"
+    ).stdout
+    old = served(host)
+    settings(deployment, registry_extra_names=["images.homelab.local"])
+    (leaf, pem, folder, ca, entry) = run(deployment)
+    assert leaf == (
+        f"make a certificate for {NAME}, images.homelab.local, {host.address}: "
+        "its names have changed (new: images.homelab.local)"
+    )
+    assert pem.startswith("write /etc/homelab-registry/gateway/tls/tls.pem: ")
+    assert folder == "make /etc/docker/certs.d/images.homelab.local: it is missing"
+    assert ca == "write /etc/docker/certs.d/images.homelab.local/ca.crt: it is missing"
+    assert entry == "write /etc/hosts: our entry is not as it should be"
+    assert "DNS:images.homelab.local" in served(host)
+    assert served(host) != old
+    assert (
+        host.run("docker inspect -f '{{.State.StartedAt}}' homelab-registry homelab-registry-gateway").stdout
+        == started
+    )
+    assert run(deployment) == []
+
+
+def test_a_name_beyond_the_authority_stops_the_run(deployment: Deployment) -> None:
+    settings(deployment, registry_extra_names=["registry.example.org"])
+    ran = deployment.run()
+    assert ran.exit_code == 1
+    assert ran.steps == []
+    assert "registry.example.org: outside what the certificate authority may vouch for" in ran.problems[0]
+    assert "a new authority (a CA rollover)" in ran.problems[0]
+    settings(deployment)
+    run(deployment)
+
+
+def test_a_certificate_in_its_last_third_is_renewed_by_itself(
+    host: BenchHost, deployment: Deployment
+) -> None:
+    settings(deployment, registry_leaf_days=397, registry_renew_before_days=396)
+    assert run(deployment) == []  # a new one would not live longer yet
+    settings(deployment, registry_leaf_days=500, registry_renew_before_days=499)
+    old = served(host)
+    made, written = run(deployment)
+    assert made.startswith(f"make a certificate for {NAME}, {host.address}: it runs out on ")
+    assert written.startswith("write /etc/homelab-registry/gateway/tls/tls.pem")
+    assert served(host) != old
+
+
+def test_images_survive_everything_and_deletes_can_be_switched_off(
+    host: BenchHost, deployment: Deployment
+) -> None:
+    admin = deployment.store.read().passwords["admin"]
+    host.run(f"docker login -u admin --password-stdin {NAME}", stdin=admin)
+    host.run(
+        f"echo kept > /tmp/kept && tar -c -C /tmp kept | docker import - {NAME}/kept:1 && docker push {NAME}/kept:1"
+    )
+    host.run(f"docker rmi {NAME}/kept:1; docker rm -f homelab-registry homelab-registry-gateway")
+    host.run("rm -rf /etc/homelab-registry; docker network rm homelab-registry")
+    settings(deployment, registry_delete_enabled=False)
+    run(deployment)
+    host.run(f"docker pull {NAME}/kept:1")
+    digest = (
+        host.run(f"docker inspect -f '{{{{index .RepoDigests 0}}}}' {NAME}/kept:1")
+        .stdout.strip()
+        .partition("@")[2]
+    )
+    delete = ("-X", "DELETE")
+    assert ask(host, deployment, "admin", admin, f"/v2/kept/manifests/{digest}", *delete) == "405"
+    settings(deployment)
+    run(deployment)
+    assert ask(host, deployment, "admin", admin, f"/v2/kept/manifests/{digest}", *delete) == "202"
+
+
+def test_another_port_is_served_and_trusted(host: BenchHost, deployment: Deployment) -> None:
+    settings(deployment, registry_port=5443)
+    steps = run(deployment)
+    assert steps == [
+        "start the container homelab-registry-gateway anew: it was started in another way",
+        f"make /etc/docker/certs.d/{NAME}:5443: it is missing",
+        f"write /etc/docker/certs.d/{NAME}:5443/ca.crt: it is missing",
+    ]
+    password = deployment.store.read().passwords["cluster"]
+    login = host.run(f"docker login -u cluster --password-stdin {NAME}:5443", stdin=password)
+    assert "Login Succeeded" in login.stdout
+    settings(deployment)
+    assert run(deployment) == [
+        "start the container homelab-registry-gateway anew: it was started in another way"
+    ]
+
+
+def test_a_user_s_line_in_etc_hosts_is_quoted_and_left(host: BenchHost, deployment: Deployment) -> None:
+    host.run(
+        "sed '/homelab-registry$/d' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts; echo '127.0.1.1 registry.homelab.local' >> /etc/hosts"
+    )
+    before = host.read("/etc/hosts")
+    ran = deployment.run()
+    assert ran.exit_code == 1
+    assert "'127.0.1.1 registry.homelab.local'; remove that line" in ran.problems[0]
+    assert host.read("/etc/hosts") == before
+    host.run("sed '/^127.0.1.1 registry/d' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts")
+    assert run(deployment) == ["write /etc/hosts: our entry is missing"]
+
+
+def test_json_output_is_json(deployment: Deployment) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pyinfra", "-y", "--json", str(deployment.inventory), "deploy.py"],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout)

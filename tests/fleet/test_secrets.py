@@ -1,0 +1,188 @@
+"""No secret shows in arguments, environments, output, in what Docker tells, or in a file that others may read.
+
+One host deploys to itself and verifies itself, every command traced. The secrets are looked for by value: passwords
+that were generated and that were typed, their hashes, the keys, and the registry's own secret.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tasks.state import Store
+from tests.bench.hosts import BenchHost, Result
+from tests.bench.recipes import BOOKWORM_DOCKER
+from tests.fleet.deployment import ROOT
+from tests.fleet.tracing import Needles, Reader, strace
+
+PROJECT, TRACES = "/root/project", "/traces"
+STATE = f"{PROJECT}/state/local"
+CONF = "/etc/homelab-registry"
+PYINFRA = ".venv/bin/pyinfra -vvv --diff"
+DEPLOY = f"{PYINFRA} -y inventories/local.py deploy.py"
+VERIFY = ".venv/bin/python -m pytest -vv --tb=long tests/verify --inventory inventories/local.py"
+TYPED = {"admin": "canary+admin/5b0e7c1d9a", "ci": "canary+ci/83f1d20c6e", "cluster": "canary cluster 9d27e1"}
+
+# What is full when an upload fails, and the file that then cannot be written.
+FULL = {
+    f"{CONF}/gateway/tls/tls.pem": "head -c 4096 /dev/zero > full",
+    f"{CONF}/registry/config.yml": "head -c 4096 /dev/zero > full",
+    f"{CONF}/registry/htpasswd": "true",  # config.yml takes the one page there is
+}
+
+
+@dataclass
+class Evidence:
+    """All that was said and written while secrets were about."""
+
+    host: BenchHost
+    copy: Path
+    secrets: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, Result] = field(default_factory=dict)
+
+    def run(self, name: str, command: str) -> Result:
+        """Run a command in the project, traced, and note the secrets there are after it."""
+        traced = strace(f"{TRACES}/{len(self.outputs):02}", command)
+        self.outputs[name] = result = self.host.run(f"cd {PROJECT} && {traced}", check=False)
+        self.note_secrets()
+        return result
+
+    def note_secrets(self) -> None:
+        """Take the secrets from a copy of the state, each under a name that gives nothing away."""
+        folder = self.copy / str(len(self.outputs))
+        subprocess.run(["docker", "cp", "-q", f"{self.host.name}:{STATE}", folder], check=True)
+        state = Store(folder).read()
+        assert state.authority and state.leaf and state.http_secret  # noqa: PT018 - one claim
+        found = {password: f"the password of {name}" for name, password in state.passwords.items()}
+        found |= {hashed: f"the hash of {name}" for name, hashed in state.hashes.items()}
+        found |= {state.http_secret: "http.secret"}
+        for name, pair in (("the CA", state.authority), ("the leaf", state.leaf)):
+            # The last of the three lines holds the public half alone.
+            found |= dict.fromkeys(pair.key_pem.splitlines()[1:3], f"the key of {name}")
+        self.secrets = found | self.secrets
+
+    def type_passwords(self, **passwords: str) -> None:
+        """Write passwords as a person does."""
+        for name, password in passwords.items():
+            self.host.write(f"{STATE}/accounts/{name}.password", f"{password}\n", "0600")
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[BenchHost]:
+    """The host, which has the project as git would give it, and is deployed to by itself."""
+    host = BenchHost.start(BOOKWORM_DOCKER, volumes={"/src": str(ROOT)})
+    files = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+    host.run(
+        f"mkdir -p {PROJECT} && mkdir -m 0700 {TRACES} && cd /src "
+        f"&& tar -c --null --ignore-failed-read -T - | tar -x -C {PROJECT}",
+        stdin=files,
+    )
+    host.run(f"cd {PROJECT} && make .venv/ready")
+    host.wait_until("docker info", 60, "Docker Engine")
+    yield host
+    host.remove()
+
+
+@pytest.fixture(scope="module")
+def evidence(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    """A deployment's life: made, given other passwords, run and planned again, failing, verified well and badly."""
+    made = Evidence(host, tmp_path_factory.mktemp("state"))
+    assert made.run("first run", DEPLOY).exit_code == 0, "the first run fails"
+    made.type_passwords(**TYPED)
+    assert made.run("run with typed passwords", DEPLOY).exit_code == 0, "a run with typed passwords fails"
+    assert made.run("second run", DEPLOY).exit_code == 0, "a second run fails"
+    assert made.run("plan", f"{PYINFRA} --dry inventories/local.py deploy.py").exit_code == 0
+    for path, fill in FULL.items():
+        folder = str(Path(path).parent)
+        host.run(
+            f"mount -t tmpfs -o size=4k,mode=0700,uid=60705,gid=60705 none {folder}; cd {folder}; {fill}"
+        )
+        failed = made.run(f"full disk under {path}", DEPLOY)
+        assert failed.exit_code == 1, "a run goes on although a disk is full"
+        assert f"could not write {path}: " in failed.stdout + failed.stderr
+        host.run(f"umount {folder}")
+    assert made.run("make verify", "make verify").exit_code == 0, "make verify fails"
+    made.type_passwords(ci="canary ci once more 4be0a7")
+    assert made.run("failing verification", VERIFY).exit_code == 1, "a password that is not deployed verifies"
+    return made
+
+
+@pytest.fixture(scope="module")
+def needles(evidence: Evidence) -> Needles:
+    # Generated and typed passwords and their hashes, one more typed one, two keys, http.secret.
+    assert len(evidence.secrets) == 6 + 6 + 1 + 4 + 1
+    return Needles(evidence.secrets)
+
+
+@pytest.fixture(scope="module")
+def trace(host: BenchHost, evidence: Evidence, needles: Needles) -> Reader:
+    reader = Reader(needles)
+    for number in range(len(evidence.outputs)):
+        reader.read(host.read(f"{TRACES}/{number:02}").splitlines())
+    return reader
+
+
+def test_arguments_and_environments(trace: Reader) -> None:
+    print(f"{trace.executions} programs were started")
+    assert trace.executions > 1000
+    assert trace.exposed == []
+
+
+def test_output(evidence: Evidence, needles: Needles) -> None:
+    assert all(result.stdout + result.stderr for result in evidence.outputs.values())
+    found = {name: needles.within(result.stdout + result.stderr) for name, result in evidence.outputs.items()}
+    assert found == {name: set() for name in evidence.outputs}
+
+
+def test_what_docker_tells(host: BenchHost, evidence: Evidence, needles: Needles) -> None:
+    told = host.run(
+        "docker inspect $(docker ps -aq) $(docker images -aq) $(docker network ls -q); docker info;"
+        "for image in $(docker images -aq); do docker history --no-trunc $image; done;"
+        "for container in homelab-registry homelab-registry-gateway; do docker logs $container 2>&1; done"
+    ).stdout
+    assert "/homelab-registry-gateway" in told
+    assert "level=" in told  # the registry's log
+    assert needles.within(told) == set()
+
+
+def test_running_programs(host: BenchHost, evidence: Evidence, needles: Needles) -> None:
+    told = host.run("cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'").stdout
+    assert "OTEL_TRACES_EXPORTER=none" in told  # the registry's own
+    assert needles.within(told) == set()
+
+
+def test_files_at_every_moment(trace: Reader) -> None:
+    written = {f"{CONF}/gateway/tls/tls.pem", f"{CONF}/registry/config.yml", f"{CONF}/registry/htpasswd"}
+    written |= {f"{STATE}/leaf.pem", f"{STATE}/htpasswd", f"{STATE}/http.secret"}
+    assert written <= set(trace.holders)
+    assert trace.wide == []
+
+
+def test_files_in_the_end(host: BenchHost, evidence: Evidence, needles: Needles) -> None:
+    """The whole host is looked through, the engine's layers as well, but for the traces themselves."""
+    host.write(f"{TRACES}/needles", "".join(f"{form}\n" for form in needles.names), "0600")
+    found = host.run(
+        f"find / \\( -path /proc -o -path /sys -o -path /src -o -path {TRACES} \\) -prune -o -type f -print0 "
+        f"| xargs -0 grep -alF -f {TRACES}/needles | xargs stat -c '%a %n' | sort",
+    ).stdout.splitlines()
+    passwords = [f"600 {STATE}/accounts/{name}.password" for name in sorted(TYPED)]
+    of_the_state = ["authorities/", "htpasswd", "http.secret", "leaf.pem"]
+    of_the_host = ["gateway/tls/tls.pem", "registry/config.yml", "registry/htpasswd"]
+    assert [line for line in found if not line.startswith("600 ")] == []
+    assert [line for line in found if line in passwords] == passwords
+    expected = [f"600 {STATE}/{name}" for name in of_the_state] + [
+        f"600 {CONF}/{name}" for name in of_the_host
+    ]
+    others = [line for line in found if line not in passwords]
+    assert len(others) == len(expected), others
+    assert all(any(line.startswith(start) for start in expected) for line in others), others
+
+
+def test_the_state_is_its_owner_s_alone(host: BenchHost, evidence: Evidence) -> None:
+    assert host.run(f"find {STATE} -type f ! -perm 0600 -o -type d ! -perm 0700").stdout == ""

@@ -1,0 +1,172 @@
+"""What goes wrong around a run: one clear line each, an exit code, and a later run that finishes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.bench import ssh
+from tests.bench.hosts import BenchHost
+from tests.bench.recipes import BOOKWORM
+from tests.fleet.conftest import on
+from tests.fleet.deployment import Deployment, Ran
+
+
+@contextmanager
+def trouble(host: BenchHost, begin: str, end: str) -> Iterator[None]:
+    """Make trouble with one command, and end it with another."""
+    host.run(begin)
+    try:
+        yield
+    finally:
+        host.run(end)
+
+
+def fails(deployment: Deployment, *said: str) -> Ran:
+    """Run, and find one line at the end, which holds all of that."""
+    ran = deployment.run()
+    assert ran.exit_code == 1, ran.output
+    assert "Traceback" not in ran.output
+    assert len(ran.problems) == 1, ran.output
+    for text in said:
+        assert text in ran.problems[0], ran.output
+    return ran
+
+
+def recovers(deployment: Deployment) -> None:
+    ran = deployment.run()
+    assert ran.exit_code == 0, ran.output
+    assert deployment.run().steps == []
+
+
+LISTEN = "nohup python3 -m http.server --bind 0.0.0.0 8444 >/dev/null 2>&1 & echo $! > /tmp/listener"
+
+
+def test_the_port_is_taken(host: BenchHost, tmp_path: Path) -> None:
+    deployment = on(host, tmp_path, registry_port=8444)
+    host.run(LISTEN)
+    host.wait_until("ss -Htln 'sport = :8444' | grep -q .", 20, "a listener")
+    with trouble(host, "true", "kill $(cat /tmp/listener)"):
+        fails(
+            deployment,
+            "port 8444 is taken by python3 (pid ",
+            "; stop that program, or set registry_port to another port",
+        )
+    host.wait_until("! ss -Htln 'sport = :8444' | grep -q .", 20, "the end of the listener")
+    recovers(deployment)
+    host.run("docker rm -f homelab-registry homelab-registry-gateway; rm -rf /etc/homelab-registry")
+
+
+def test_the_disk_is_full(host: BenchHost, deployment: Deployment) -> None:
+    full = "mv /etc/docker/certs.d /root/certs.d && mkdir /etc/docker/certs.d && mount -t tmpfs -o size=4k tmpfs /etc/docker/certs.d"
+    full += " && chmod 755 /etc/docker/certs.d && head -c 4096 /dev/zero > /etc/docker/certs.d/full"
+    with trouble(
+        host, full, "umount /etc/docker/certs.d; rm -rf /etc/docker/certs.d; mv /root/certs.d /etc/docker"
+    ):
+        fails(
+            deployment,
+            "could not make /etc/docker/certs.d/",
+            "No space left on device; free space there (df -h)",
+        )
+    recovers(deployment)
+
+
+def test_the_controller_s_disk_is_full(host: BenchHost, tmp_path: Path) -> None:
+    """The kernel refuses every write to /dev/full; a state folder that cannot be written to stands for it here."""
+    deployment = on(host, tmp_path, registry_state_dir="/proc/homelab-state")
+    ran = deployment.run()
+    assert ran.exit_code == 1
+    assert "Traceback" not in ran.output
+    assert "registry_state_dir" in ran.output
+
+
+def test_docker_does_not_answer(host: BenchHost, deployment: Deployment) -> None:
+    with trouble(host, "kill -STOP $(pidof dockerd)", "kill -CONT $(pidof dockerd)"):
+        fails(
+            deployment, "Docker Engine takes requests but does not answer within 20 seconds; look at its log"
+        )
+    recovers(deployment)
+
+
+def test_no_route_to_the_package_mirror_for_the_images(host: BenchHost, deployment: Deployment) -> None:
+    host.run("docker ps -aq | xargs -r docker rm -f; docker images -q | xargs -r docker rmi -f")
+    with trouble(host, *mirror_gone()):
+        ran = fails(
+            deployment,
+            "could not build the image homelab-registry/registry:",
+            "the package mirror cannot be reached",
+        )
+        assert ran.steps[0].startswith("build the image homelab-registry/registry:")
+    recovers(deployment)
+
+
+def test_no_route_to_the_package_mirror_for_the_engine(tmp_path: Path) -> None:
+    host = BenchHost.start(BOOKWORM)
+    try:
+        deployment = on(host, tmp_path)
+        with trouble(host, *mirror_gone()):
+            fails(
+                deployment,
+                "could not install Docker Engine",
+                "the package mirror cannot be reached from there",
+            )
+        recovers(deployment)
+    finally:
+        host.remove()
+
+
+def mirror_gone() -> tuple[str, str]:
+    """A proxy that nobody answers at stands between the host and every mirror; and no package list is left."""
+    return (
+        'echo \'Acquire::http::Proxy "http://127.0.0.1:9"; Acquire::https::Proxy "http://127.0.0.1:9";\''
+        " > /etc/apt/apt.conf.d/99gone; rm -rf /var/lib/apt/lists/*",
+        "rm /etc/apt/apt.conf.d/99gone",
+    )
+
+
+@pytest.mark.parametrize(("minutes", "good"), [(-120, False), (120, False), (-10, True), (10, True)])
+def test_a_clock_that_is_off(host: BenchHost, deployment: Deployment, minutes: int, good: bool) -> None:
+    """A fake: containers share this machine's clock, so that `date` is made to tell another time."""
+    wrong = f'#!/bin/sh\\nexec /usr/bin/date -d "{minutes:+} minutes" "$@"\\n'
+    with trouble(
+        host,
+        f"printf '{wrong}' > /usr/local/bin/date && chmod 755 /usr/local/bin/date",
+        "rm /usr/local/bin/date",
+    ):
+        if good:
+            recovers(deployment)
+        else:
+            side = "ahead of" if minutes > 0 else "behind"
+            fails(
+                deployment,
+                f"its clock is 2 h 0 min {side} this machine's",
+                "set the clocks (timedatectl set-ntp true)",
+            )
+
+
+def over_ssh(host: BenchHost, folder: Path, user: str) -> Deployment:
+    key = ssh.make_key(folder)
+    ssh.open_to(host, key)
+    data = ssh.host_data(host, key, user)
+    return Deployment(folder, f"registry = [('nas', {data!r})]\ndocker_hosts = ['nas']\n")
+
+
+def test_neither_root_nor_sudo(host: BenchHost, tmp_path: Path) -> None:
+    deployment = over_ssh(host, tmp_path, ssh.OPERATOR)
+    host.run(f"rm /etc/sudoers.d/{ssh.OPERATOR}")
+    ran = fails(
+        deployment, "neither root nor passwordless sudo; log in as root, or allow it in /etc/sudoers.d"
+    )
+    assert ran.steps == []
+    assert "password:" not in ran.output
+
+
+def test_ssh_with_sudo_from_nothing_to_verified(host: BenchHost, tmp_path: Path) -> None:
+    host.run("docker ps -aq | xargs -r docker rm -f; rm -rf /etc/homelab-registry /etc/docker/certs.d")
+    deployment = over_ssh(host, tmp_path, ssh.OPERATOR)
+    recovers(deployment)
+    verified = deployment.verify()
+    assert verified.returncode == 0, verified.stdout

@@ -1,0 +1,450 @@
+"""A plan prints what a run would do and touches nothing; a run says what went wrong in one line for each host.
+
+The hosts are fake, and so is what they answer: pyinfra's `@fake` connector gives the answers that stand in the
+inventory, and records the commands it is asked to run. Everything else is real: the command line, the
+project's `config.py`, and `carry_out`, which in part of the tests is called by a small deploy file made here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import re
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tasks.model import authority, images
+from tasks.model.settings import Settings
+from tasks.state import Store
+from tests.operations.test_command_line import ROOT, SECRET, STEM, Ran, answering_hosts, pyinfra
+
+# The whole deploy.py as a plan.
+
+PORT_443 = "/etc/docker/certs.d/registry.homelab.local"
+
+
+def plan(folder: Path, state: Path, *more: str) -> Ran:
+    """Plan on hosts that have nothing of ours yet."""
+    (folder / f"{STEM}.py").write_text(answering_hosts())
+    return pyinfra(
+        "--dry", *more, "--data", f"registry_state_dir={state}", str(folder / f"{STEM}.py"), "deploy.py"
+    )
+
+
+def steps(ran: Ran, host: str) -> list[str]:
+    return re.findall(rf"\[{host}\] +step: (.*)", ran.output)
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, int, str]]:
+    """Every file and folder with its mode, its time and its content."""
+    return {
+        str(path): (
+            path.stat().st_mode,
+            path.stat().st_mtime_ns,
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
+        )
+        for path in [folder, *folder.rglob("*")]
+    }
+
+
+def on_registry_host(ran: Ran) -> list[str]:
+    """The steps after those on the controller."""
+    found = steps(ran, "@fake/nas")
+    return found[next(number for number, text in enumerate(found) if text.startswith("build the image")) :]
+
+
+def expected_on_registry_host() -> list[str]:
+    script = (ROOT / "files/build_image.sh").read_text()
+    tags = {role: image.name for role, image in images.wanted(Settings(), {}, script).items()}
+    folder = "/etc/homelab-registry"
+    made = [folder, *(f"{folder}/{name}" for name in ("gateway", "gateway/tls", "registry", "run"))]
+    written = ("gateway/tls/tls.pem", "gateway/nginx.conf", "registry/config.yml", "registry/htpasswd")
+    return [
+        f"build the image {tags['registry']} from the package docker-registry: it is missing",
+        f"build the image {tags['gateway']} from the package nginx-light: it is missing",
+        *(f"make {path}: it is missing" for path in [*made, "/var/lib/homelab-registry"]),
+        *(f"write {folder}/{name}: it is missing" for name in written),
+        "make the network homelab-registry: it is missing",
+        "start the container homelab-registry anew: it does not exist",
+        "start the container homelab-registry-gateway anew: it does not exist",
+        *ON_DOCKER_HOST,
+    ]
+
+
+ON_DOCKER_HOST = [
+    "make /etc/docker/certs.d: it is missing",
+    f"make {PORT_443}: it is missing",
+    f"write {PORT_443}/ca.crt: it is missing",
+    "write /etc/hosts: our entry is missing",
+]
+
+
+def test_a_first_plan_tells_every_step_and_makes_no_state(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    ran = plan(tmp_path, state)
+    assert ran.exit_code == 0
+    assert steps(ran, "@fake/nas") == [
+        f"make a certificate authority in {state}: there is none yet",
+        f"write {state}/ca.crt: it is missing",
+        f"note @fake/nas as the registry host: it is new to {state}",
+        "make a certificate for registry.homelab.local, 192.0.2.10: there is none yet",
+        "generate a password for admin: it has none yet",
+        "generate a password for ci: it has none yet",
+        "generate a password for cluster: it has none yet",
+        f"write {state}/htpasswd: admin is new or has a new password, ci is new or has a new password, "
+        "cluster is new or has a new password",
+        f"write {state}/http.secret: there is none yet",
+        *expected_on_registry_host(),
+    ]
+    assert steps(ran, "@fake/pi") == ON_DOCKER_HOST
+    count = len(re.findall(r"\] +step: ", ran.output))
+    assert f"    {count} steps; nothing was changed." in ran.output.splitlines()
+    assert "Starting operation" not in ran.output
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == [f"{STEM}.py"]
+
+
+def test_a_plan_over_a_state_leaves_every_byte_and_time_as_it_was(tmp_path: Path) -> None:
+    store, now = Store(tmp_path / "state"), dt.datetime.now(dt.UTC)
+    names = ["registry.homelab.local", "192.0.2.10"]
+    ca = authority.make_authority(names, 3650, now)
+    store.write_authority(ca)
+    store.write_leaf(authority.make_leaf(ca, names, 10, now - dt.timedelta(days=9)))
+    store.write_password("admin", SECRET)
+    store.write_record("@fake/nas", {})
+    (store.folder / "authorities" / ".new-killed").mkdir()
+    before = snapshot(store.folder)
+    ran = plan(tmp_path, store.folder)
+    assert ran.exit_code == 0
+    end = now + dt.timedelta(days=1)
+    assert [text for text in steps(ran, "@fake/nas") if text not in on_registry_host(ran)] == [
+        f"write {store.folder}/ca.crt: it is missing",
+        f"make a certificate for registry.homelab.local, 192.0.2.10: it runs out on {end:%Y-%m-%d}",
+        "generate a password for ci: it has none yet",
+        "generate a password for cluster: it has none yet",
+        f"write {store.folder}/htpasswd: admin is new or has a new password, ci is new or has a new password, "
+        "cluster is new or has a new password",
+        f"write {store.folder}/http.secret: there is none yet",
+    ]
+    assert on_registry_host(ran) == expected_on_registry_host()
+    assert SECRET not in ran.output
+    assert snapshot(store.folder) == before
+
+
+def test_with_y_a_plan_does_not_say_that_nothing_is_to_be_done(tmp_path: Path) -> None:
+    """pyinfra looks at no host then (it skips change detection), so that there is no plan to speak of."""
+    ran = plan(tmp_path, tmp_path / "state", "-y")
+    assert "Nothing is to be done" not in ran.output
+
+
+def test_a_state_that_cannot_be_read_is_one_line_in_a_plan(tmp_path: Path) -> None:
+    """As when a plan is made by another user than the one whose state it is; here the folder is a file."""
+    (tmp_path / "state").write_text("mine\n")
+    ran = plan(tmp_path, tmp_path / "state")
+    assert ran.exit_code == 1
+    assert "Traceback" not in ran.output
+    assert "Nothing is to be done" not in ran.output
+    assert str(tmp_path / "state") in ran.output
+    assert (tmp_path / "state").read_text() == "mine\n"
+
+
+# carry_out, in a deploy file of our own.
+
+DEPLOY = """
+import atexit, errno, json, sys
+from pyinfra import host
+from pyinfra.api.facts import FactBase
+from pyinfra.api.operation import operation
+from tasks.facts.reading import read_answer
+from tasks.model.authority import AuthorityError
+from tasks.model.machines import Machine
+from tasks.model.steps import Conflict, Step
+from tasks.operations.carry_out import LocalStep, RemoteStep, carry_out, read
+from tasks.run import current
+from tasks.state import StateError
+
+FOLDER, SECRET = {folder!r}, {secret!r}
+
+
+class Known(FactBase):
+    def command(self):
+        return "look"
+
+    def process(self, output):
+        return read_answer(output).one("known")
+
+
+def tell(text):
+    print(f"took {{text}}", file=sys.stderr, flush=True)
+
+
+def fail(error):
+    raise error
+
+
+def steps():
+    first, never = Step("first: it is missing", "run first", SECRET), Step("never: not after that", "run never")
+    failing = [Step("fail: it is missing", "run fail", SECRET), never]
+    if known := host.name in {{"@fake/known", "@fake/unknown", "@fake/cut"}}:
+        known = read(host, Known)
+    return {{
+        "@fake/three": lambda: [
+            first,
+            LocalStep("second: it is missing", lambda: tell("second")),
+            RemoteStep(Step("third: it is missing", "run third"), lambda text: tell(f"third ({{text}})")),
+        ],
+        "@fake/idle": lambda: [],
+        "@fake/known": lambda: [Step(f"known: {{known}}", "run known")],
+        "@fake/unknown": lambda: [never],
+        "@fake/cut": lambda: [never],
+        "@fake/conflict": lambda: fail(Conflict("port 443 is taken by apache2 (pid 7)", "stop it and run again")),
+        "@fake/state": lambda: fail(StateError("the leaf is damaged", "remove it")),
+        "@fake/authority": lambda: fail(AuthorityError("a.b: outside what the authority may vouch for")),
+        "@fake/telling": lambda: failing,
+        "@fake/unheard": lambda: failing,
+        "@fake/wordless": lambda: failing,
+        "@fake/on-stdout": lambda: failing,
+        "@fake/then": lambda: [
+            RemoteStep(Step("pull x: it is missing", "run pull"), lambda _: fail(ValueError("no digest of x"))),
+            never,
+        ],
+        "@fake/full": lambda: [
+            LocalStep("note it: new", lambda: fail(OSError(errno.ENOSPC, "No space left on device", "/s/x"))),
+            never,
+        ],
+        "@fake/denied": lambda: [
+            LocalStep("note it: new", lambda: fail(PermissionError(errno.EACCES, "Permission denied", "/s/x"))),
+            never,
+        ],
+        "@fake/lost": lambda: [LocalStep("note it: new", lambda: fail(StateError("it is lost", "find it"))), never],
+    }}[host.name]()
+
+
+@operation()
+def work():
+    yield from carry_out(host, steps, lambda: "all is as it should be")
+
+
+@operation()
+def more():
+    yield from carry_out(host, lambda: [Step("more: always", "run more")], lambda: "")
+
+
+@atexit.register
+def keep(host=getattr(host, "_get_module", lambda: host)()):
+    with open(f"{{FOLDER}}/{{host.name.removeprefix('@fake/')}}.json", "w") as file:
+        json.dump(host.connector.executed_commands, file)
+
+
+current().machines[host.name] = Machine("root", 0.0, "debian ", "running", True)
+work(name="work")
+more(name="more")
+"""
+
+ANSWERS: Mapping[str, Mapping[str, object]] = {
+    "three": {"run third": "one\ntwo"},
+    "idle": {},
+    "known": {"look": ["known|yes", "end"]},
+    "unknown": {"look": {"success": False, "stdout": ["known|yes", "end"], "stderr": "stat: broken"}},
+    "cut": {"look": ["known|yes"]},
+    "conflict": {},
+    "state": {},
+    "authority": {},
+    "telling": {
+        "run fail": {
+            "success": False,
+            "stdout": ["writing", "Read-only file system, said later"],
+            "stderr": ["cp: preparing", "cp: error writing 'x': No space left on device", "cp: giving up"],
+        }
+    },
+    "unheard": {"run fail": {"success": False, "stderr": ["first", "  the last one  ", " "]}},
+    "wordless": {"run fail": {"success": False, "stdout": ["", " "]}},
+    "on-stdout": {"run fail": {"success": False, "stdout": ["a", "bind: address already in use", "b"]}},
+    "then": {},
+    "full": {},
+    "denied": {},
+    "lost": {},
+}
+DONE = {
+    "three": ["run first", "run third", "run more"],
+    "idle": ["run more"],
+    "known": ["look", "run known", "run more"],
+}
+UNREAD = "what this host has could not be read (see above), and unknown is not taken as absent; mend that and run again"
+STOPPED = {
+    "unknown": UNREAD,
+    "cut": UNREAD,
+    "conflict": "port 443 is taken by apache2 (pid 7); stop it and run again",
+    "state": "the leaf is damaged; remove it",
+    "authority": "a.b: outside what the authority may vouch for; see docs/when-something-is-wrong.md",
+}
+"""Where nothing is decided, and so nothing begun."""
+
+FAILED = {
+    "telling": "could not fail: cp: error writing 'x': No space left on device; free space there (df -h) and run again",
+    "unheard": "could not fail: the last one; mend that and run again",
+    "wordless": "could not fail: it ended without a word; mend that and run again",
+    "on-stdout": "could not fail: bind: address already in use; "
+    "stop the program that uses the port, or set registry_port, and run again",
+    "then": "could not pull x: no digest of x; mend that and run again",
+    "full": "on this machine: /s/x: No space left on device; free space there (df -h) and run again",
+    "denied": "on this machine: /s/x: Permission denied; mend that and run again",
+    "lost": "it is lost; find it",
+}
+BEGUN = {"then": ["run pull"], "full": [], "denied": [], "lost": []}
+
+
+Carried = tuple[Ran, dict[str, list[str]]]
+
+
+def carried_out(folder: Path, names: Collection[str], *arguments: str) -> Carried:
+    """Run the deploy file on these hosts; what it printed, and the commands of each host."""
+    hosts = [(f"@fake/{name}", {"fake_responses": ANSWERS[name]}) for name in names]
+    (folder / f"{STEM}.py").write_text(f'registry = ["@fake/idle"]\ndocker_hosts = {hosts!r}\n')
+    (folder / "carry.py").write_text(DEPLOY.format(folder=str(folder), secret=SECRET))
+    state = ("--data", f"registry_state_dir={folder}/state")
+    ran = pyinfra(*arguments, *state, str(folder / f"{STEM}.py"), str(folder / "carry.py"))
+    return ran, {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where each of the three runs below has a folder."""
+    return tmp_path_factory.mktemp("carried")
+
+
+@pytest.fixture(scope="module")
+def carried(folder: Path) -> Mapping[str, Carried]:
+    """A run on all hosts, a plan on those on which it finds out nothing bad, and one on two of the others."""
+    given = {
+        "run": ([*DONE, *STOPPED, *FAILED], "-y"),
+        "plan": ([*DONE, *FAILED], "--dry"),
+        "stopped-plan": (["idle", "conflict", "unknown"], "--dry"),
+    }
+    for name in given:
+        (folder / name).mkdir()
+    with ThreadPoolExecutor(4) as pool:
+        begun = {
+            name: pool.submit(carried_out, folder / name, hosts, mode)
+            for name, (hosts, mode) in given.items()
+        }
+        return {name: each.result() for name, each in begun.items()}
+
+
+@pytest.fixture
+def ran(carried: Mapping[str, Carried]) -> Carried:
+    return carried["run"]
+
+
+@pytest.fixture
+def planned(carried: Mapping[str, Carried]) -> Carried:
+    return carried["plan"]
+
+
+def lines(carried: Carried, host: str) -> list[str]:
+    """What was said of a host by `carry_out`, each line once."""
+    own = re.findall(rf"\[@fake/{host}\] +(.*)", carried[0].output.partition("Not finished:")[0])
+    pyinfras = r"Connected|Ready|Success|Error|No changes|known\|yes|end$|stat: broken|FactProcessError"
+    return [line for line in own if not re.match(pyinfras, line)]
+
+
+def not_finished(carried: Carried) -> dict[str, list[str]]:
+    after = carried[0].output.partition("Not finished:")[2]
+    found: dict[str, list[str]] = {}
+    for host, problem in re.findall(r"\[@fake/(\S+)\] +(.*)", after):
+        found.setdefault(host, []).append(problem)
+    return found
+
+
+def test_a_run_takes_the_steps_in_their_order(ran: Carried) -> None:
+    assert {host: ran[1][host] for host in DONE} == DONE
+
+
+def test_all_steps_are_printed_before_the_first_is_taken(ran: Carried) -> None:
+    said = r"step: first: .*|step: second: .*|step: third: .*|^took second$|^took third \(one\ntwo\)$"
+    three = ran[0].output.partition("Starting operation: more")[0]
+    own = "\n".join(line for line in three.splitlines() if "[@fake/" not in line or "[@fake/three]" in line)
+    assert re.findall(said, own, re.MULTILINE) == [
+        "step: first: it is missing",
+        "step: second: it is missing",
+        "step: third: it is missing",
+        "took second",
+        "took third (one\ntwo)",
+    ]
+    assert lines(ran, "three") == [
+        "step: first: it is missing",
+        "step: second: it is missing",
+        "step: third: it is missing",
+        "step: more: always",
+    ]
+
+
+def test_why_nothing_is_done_is_said_without_being_asked(ran: Carried, planned: Carried) -> None:
+    for carried in (ran, planned):
+        assert lines(carried, "idle") == ["noop: all is as it should be", "step: more: always"]
+
+
+@pytest.mark.parametrize("host", STOPPED)
+def test_what_stops_a_host_is_one_line_and_nothing_is_begun(ran: Carried, host: str) -> None:
+    assert lines(ran, host) == [STOPPED[host]]
+    assert not_finished(ran)[host] == [STOPPED[host]]
+    assert ran[1][host] == (["look"] if STOPPED[host] == UNREAD else [])
+
+
+def test_a_plan_that_stops_at_hosts_asks_nobody_and_goes_on_with_the_others(
+    carried: Mapping[str, Carried],
+) -> None:
+    plan = carried["stopped-plan"]
+    assert "Traceback" not in plan[0].output
+    assert "continue?" not in plan[0].output
+    assert not_finished(plan) == {host: [STOPPED[host]] for host in ("conflict", "unknown")}
+    assert lines(plan, "idle") == ["noop: all is as it should be", "step: more: always"]
+
+
+@pytest.mark.parametrize("host", FAILED)
+def test_a_step_that_fails_is_one_line_and_nothing_comes_after_it(ran: Carried, host: str) -> None:
+    said = lines(ran, host)
+    assert said[-1] == FAILED[host]
+    assert [line for line in said if not line.startswith("step: ")] == [FAILED[host]]
+    assert said[1] == "step: never: not after that"
+    assert not_finished(ran)[host] == [FAILED[host]]
+    assert ran[1][host] == BEGUN.get(host, ["run fail"])
+
+
+def test_a_run_in_which_hosts_fail_ends_with_1_and_names_just_them(ran: Carried) -> None:
+    assert ran[0].exit_code == 1
+    assert set(not_finished(ran)) == {*STOPPED, *FAILED}
+    assert set(ran[1]) == set(ANSWERS)
+
+
+def test_a_plan_prints_the_same_steps_and_runs_nothing_but_facts(ran: Carried, planned: Carried) -> None:
+    assert {host: commands for host, commands in planned[1].items() if commands} == {"known": ["look"]}
+    for host in DONE:
+        assert lines(planned, host) == lines(ran, host)
+    for host in FAILED:  # of a failure it cannot know
+        printed = [line for line in lines(ran, host) if line.startswith("step: ")]
+        assert lines(planned, host) == [*printed, "step: more: always"]
+    assert "took" not in planned[0].output
+    assert not_finished(planned) == {}
+    assert planned[0].exit_code == 0
+
+
+def test_neither_shows_a_traceback_or_what_travels_on_standard_input(ran: Carried, planned: Carried) -> None:
+    for output, commands in (ran, planned):
+        assert "Traceback" not in output.output
+        assert SECRET not in output.output
+        assert SECRET not in json.dumps(commands)
+
+
+def test_a_plan_makes_no_state_and_a_run_only_its_folder(
+    folder: Path, carried: Mapping[str, Carried]
+) -> None:
+    assert {name: (folder / name / "state").exists() for name in carried} == {
+        "run": True,
+        "plan": False,
+        "stopped-plan": False,
+    }
+    assert list((folder / "run" / "state").glob("[!.]*")) == []
