@@ -52,6 +52,8 @@ def begin() -> list[str]:
     run.begin(this)
     # Reasons for doing nothing are part of every run's output, not only of -v.
     ctx_state.get().print_noop_info = True
+    # What facts are told includes files of the user's, which may hold secrets: not even -vvv prints it.
+    ctx_state.get().print_fact_output = False
     atexit.register(summary.show, this)
     return []
 

@@ -6,7 +6,7 @@ import time
 
 from pyinfra.api.facts import FactBase
 
-from tasks.facts.reading import PREAMBLE, read_answer
+from tasks.facts.reading import read_answer, script
 from tasks.model.machines import Machine
 
 
@@ -18,9 +18,8 @@ class MachineFact(FactBase[Machine | None]):
 
     def command(self) -> str:
         """Return the script."""
-        return (
-            PREAMBLE
-            + """
+        return script(
+            """
 as=; rights=root
 if [ "$(id -u)" -ne 0 ]; then
     if sudo -n true >/dev/null 2>&1; then as='sudo -n'; rights=sudo; else rights=none; fi
@@ -33,13 +32,12 @@ if command -v docker >/dev/null; then echo 'client|yes'; fi
 if [ -n "$rights" ] && [ "$rights" != none ]; then
     $as timeout 20 docker -H unix:///var/run/docker.sock version >/dev/null 2>&1
     case $? in
-        0) engine=running ;;
-        124) engine=silent ;;
-        *) if command -v dockerd >/dev/null; then engine=stopped; fi ;;
+        (0) engine=running ;;
+        (124) engine=silent ;;
+        (*) if command -v dockerd >/dev/null; then engine=stopped; fi ;;
     esac
 fi
 echo "engine|$engine"
-echo end
 """
         )
 

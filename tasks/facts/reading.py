@@ -1,11 +1,12 @@
-"""What all facts share: paths told in one form, and an answer that is whole or none at all.
+"""What all facts share: paths and texts told in one form, and an answer that is whole or none at all.
 
-A fact's script ends by printing `end`; an answer without it was cut short, and what it lacks is unknown, not absent.
+A fact's answer ends with `end`; one without it was cut short, and what it lacks is unknown, not absent.
 """
 
 from __future__ import annotations
 
 import shlex
+from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -25,6 +26,11 @@ tell_path() {
     else
         printf 'path|%s\\n' "$1"
     fi
+}
+tell_text() {
+    [ -f "$1" ] || return 0
+    text=$(base64 -w 0 -- "$1") || exit 1
+    printf 'text|%s|%s\\n' "$1" "$text"
 }
 """
 
@@ -48,6 +54,11 @@ class Answer:
         """What stands at each path that was asked for."""
         return {path: _observed(fields) for path, *fields in self.all("path")}
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """The text of each file that was asked for and is there; `FactProcessError` where one is no text."""
+        return {path: _decoded(path, text) for path, text in self.all("text")}
+
 
 def read_answer(output: Iterable[str]) -> Answer:
     """Read a fact's output; `FactProcessError` where it does not end as it should."""
@@ -61,9 +72,30 @@ def read_answer(output: Iterable[str]) -> Answer:
     return Answer(dict(found))
 
 
+def script(*parts: str) -> str:
+    """Return a fact's script, which tells all or, where a command in it fails, nothing but that command's complaint.
+
+    pyinfra prints what a failed fact has told so far, and the user's files may hold secrets.
+    """
+    body = "\n".join(parts)
+    return f"{PREAMBLE}answer=$(\n{body}\n:) || exit 1\nprintf '%s\\n' \"$answer\"\necho end\n"
+
+
 def tell_paths(paths: Iterable[str]) -> str:
     """Return the shell lines that tell of each path."""
     return "\n".join(f"tell_path {shlex.quote(path)}" for path in paths)
+
+
+def tell_texts(paths: Iterable[str]) -> str:
+    """Return the shell lines that tell each file's text."""
+    return "\n".join(f"tell_text {shlex.quote(path)}" for path in paths)
+
+
+def _decoded(path: str, text: str) -> str:
+    try:
+        return b64decode(text).decode()
+    except UnicodeDecodeError:
+        raise FactProcessError(f"{path} is not UTF-8 text") from None
 
 
 def _observed(fields: list[str]) -> Observed | None:

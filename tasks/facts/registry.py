@@ -8,7 +8,7 @@ from base64 import b64decode
 
 from pyinfra.api.facts import FactBase
 
-from tasks.facts.reading import PREAMBLE, read_answer, tell_paths
+from tasks.facts.reading import read_answer, script, tell_paths
 from tasks.model.registry import RegistryHost
 
 
@@ -27,10 +27,9 @@ class RegistryFact(FactBase[RegistryHost | None]):
     ) -> str:
         """Return the script for the given files, containers, mount targets, images and port."""
         only_certificates = "sed -n '/BEGIN CERTIFICATE/,/END CERTIFICATE/p'"
-        return (
-            PREAMBLE
-            + tell_paths(paths)
-            + f"""
+        return script(
+            tell_paths(paths),
+            f"""
 address=$(ip -4 route get 192.0.2.1 2>/dev/null | sed -n 's/.* src \\([0-9.]*\\).*/\\1/p')
 # A host without iproute2 gets it with the engine; until then its first address has to do.
 command -v ip >/dev/null || address=$(hostname -I 2>/dev/null | cut -d ' ' -f 1)
@@ -59,8 +58,7 @@ if docker version >/dev/null 2>&1; then
     done
     docker network ls --format 'network|{{{{.Name}}}}' || exit 1
 fi
-echo end
-"""
+""",
         )
 
     def process(self, output: list[str]) -> RegistryHost:

@@ -17,17 +17,14 @@ CERTS = "/etc/docker/certs.d"
 
 @dataclass(frozen=True)
 class DockerHost:
-    """A Docker host as it is. `certificates` are the texts of the CA files at our paths.
+    """A Docker host as it is. `texts` has those of the files that are there, by path.
 
-    Where `/etc/hosts` is a mount, as in a container, a rename is refused (EBUSY) and it is written in place;
-    `hosts_rescue` is the whole text that a killed run was about to write there.
+    Where `/etc/hosts` is a mount, as in a container, a rename is refused (EBUSY) and it is written in place.
     """
 
     paths: Mapping[str, Observed | None]
-    hosts_text: str
+    texts: Mapping[str, str]
     hosts_is_mount: bool
-    hosts_rescue: str | None
-    certificates: Mapping[str, str]
 
 
 def ca_files(settings: Settings) -> list[str]:
@@ -42,9 +39,14 @@ def paths(settings: Settings) -> list[str]:
     return [*folders, *written, *map(files.temporary, written)]
 
 
+def texts(settings: Settings) -> list[str]:
+    """Return the files whose texts are to be told."""
+    return [*ca_files(settings), hosts_file.PATH, hosts_file.RESCUE]
+
+
 def steps(settings: Settings, ca_pem: str, address: str, found: DockerHost) -> list[Step]:
     """Return the steps, in their order; `Conflict` where something of the user's says otherwise."""
-    _check(found)
+    _check({path: found.texts[path] for path in ca_files(settings) if path in found.texts})
     wanted: list[Folder] = [Folder(CERTS)]
     for path in ca_files(settings):
         wanted += [Folder(path.rpartition("/")[0]), File(path, "0644", content=ca_pem)]
@@ -52,16 +54,16 @@ def steps(settings: Settings, ca_pem: str, address: str, found: DockerHost) -> l
     managed = settings.registry_manage_hosts_file
     names = [name for name in settings.names if authority.address(name) is None]
     return placed + hosts_file.steps(
-        found.hosts_text,
+        found.texts.get(hosts_file.PATH, ""),
         address if managed else None,
         names,
         is_mount=found.hosts_is_mount,
-        rescue=found.hosts_rescue,
+        rescue=found.texts.get(hosts_file.RESCUE),
     )
 
 
-def _check(found: DockerHost) -> None:
-    for path, text in found.certificates.items():
+def _check(certificates: Mapping[str, str]) -> None:
+    for path, text in certificates.items():
         try:
             others = [c for c in x509.load_pem_x509_certificates(text.encode()) if not authority.ours(c)]
         except ValueError:

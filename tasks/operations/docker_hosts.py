@@ -37,8 +37,7 @@ def _decide(run: Run) -> list[Step]:
         host,
         DockerHostFact,
         paths=docker_hosts.paths(settings),
-        ca_files=docker_hosts.ca_files(settings),
+        texts=docker_hosts.texts(settings),
         hosts_file=hosts_file.PATH,
-        rescue=hosts_file.RESCUE,
     )
     return docker_hosts.steps(settings, run.authority.certificate_pem, run.address, found)

@@ -29,6 +29,7 @@ ADDRESS = "192.168.1.10"
 CERTS = "/etc/docker/certs.d"
 FOLDER = f"{CERTS}/registry.homelab.local"
 FILE = f"{FOLDER}/ca.crt"
+HOSTS, RESCUE = "/etc/hosts", "/etc/.hosts.homelab-rescue"
 LOCALHOST = "127.0.0.1 localhost\n"
 ENTRY = f"{ADDRESS} registry.homelab.local # homelab-registry\n"
 DIRECTORY = Observed("directory", "755", 0, 0, 1.0, 1, None)
@@ -51,7 +52,7 @@ def file(pem: str = CA) -> Observed:
 def fresh(**settings: Any) -> DockerHost:
     """A host on which there is nothing of ours."""
     paths = dict.fromkeys(docker_hosts.paths(Settings(**settings)))
-    return DockerHost(paths, LOCALHOST, hosts_is_mount=False, hosts_rescue=None, certificates={})
+    return DockerHost(paths, {HOSTS: LOCALHOST}, hosts_is_mount=False)
 
 
 def converged(pem: str = CA, entry: str = ENTRY, **settings: Any) -> DockerHost:
@@ -63,9 +64,12 @@ def converged(pem: str = CA, entry: str = ENTRY, **settings: Any) -> DockerHost:
     return replace(
         found,
         paths={**found.paths, **folders, **there},
-        certificates=dict.fromkeys(files, pem),
-        hosts_text=LOCALHOST + entry,
+        texts={**dict.fromkeys(files, pem), HOSTS: LOCALHOST + entry},
     )
+
+
+def with_text(found: DockerHost, path: str, text: str) -> DockerHost:
+    return replace(found, texts={**found.texts, path: text})
 
 
 def steps(found: DockerHost, **settings: Any) -> list[Step]:
@@ -158,7 +162,8 @@ def test_a_host_that_has_all_needs_nothing(settings: dict[str, Any], mount: bool
     elif settings:
         entry = ""
     found = converged(entry=entry, **settings)
-    found = replace(found, hosts_is_mount=mount, hosts_rescue="old" if rescued else None)
+    found = replace(found, hosts_is_mount=mount)
+    found = with_text(found, RESCUE, "old") if rescued else found
     left = ["remove /etc/.hosts.homelab-rescue: a run was killed while writing /etc/hosts"]
     assert texts(found, **settings) == (left if rescued else [])
 
@@ -207,7 +212,7 @@ def test_something_else_at_a_path_of_ours_is_the_user_s_business(path: str, kind
 
 
 def test_another_port_leaves_the_old_folder_alone() -> None:
-    found = replace(fresh(registry_port=5443), hosts_text=LOCALHOST + ENTRY)
+    found = with_text(fresh(registry_port=5443), HOSTS, LOCALHOST + ENTRY)
     found = replace(found, paths={**found.paths, CERTS: DIRECTORY})
     assert texts(found, registry_port=5443) == [
         f"make {FOLDER}:5443: it is missing",
@@ -259,9 +264,7 @@ def test_another_authority_s_certificate_is_not_overwritten(
     path = docker_hosts.ca_files(Settings(**settings))[-1]
     pem = "".join(texts_there)
     found = converged(**settings)
-    found = replace(
-        found, paths={**found.paths, path: file(pem)}, certificates={**found.certificates, path: pem}
-    )
+    found = with_text(replace(found, paths={**found.paths, path: file(pem)}), path, pem)
     assert stop(found, **settings) == (
         f"{path} holds a certificate of another authority ({subject})",
         f"move it away (mv {path} {path}.old) and run again",
@@ -304,14 +307,16 @@ def test_a_file_that_is_a_mount_is_written_in_place(mount: bool, way: str) -> No
 
 def test_a_write_that_was_killed_goes_on_from_the_rescued_text() -> None:
     whole = LOCALHOST + "10.0.0.5 printer\n" + ENTRY
-    found = replace(converged(), hosts_text=LOCALHOST[:7], hosts_is_mount=True, hosts_rescue=whole)
+    found = with_text(
+        with_text(replace(converged(), hosts_is_mount=True), HOSTS, LOCALHOST[:7]), RESCUE, whole
+    )
     (step,) = steps(found)
     assert step.text == "write /etc/hosts: a run was killed while writing it"
     assert step.stdin == whole
 
 
 def test_a_line_of_the_user_s_with_another_address_is_quoted() -> None:
-    found = replace(converged(), hosts_text=LOCALHOST + "10.0.0.9 registry.homelab.local\n")
+    found = with_text(converged(), HOSTS, LOCALHOST + "10.0.0.9 registry.homelab.local\n")
     assert stop(found) == (
         "/etc/hosts line 2 gives registry.homelab.local another address than 192.168.1.10: "
         "'10.0.0.9 registry.homelab.local'",
@@ -321,9 +326,9 @@ def test_a_line_of_the_user_s_with_another_address_is_quoted() -> None:
 
 @pytest.mark.parametrize("theirs", ["", "10.0.0.9 registry.homelab.local\n"])
 def test_where_the_file_is_not_to_be_managed_our_entry_is_taken_out(theirs: str) -> None:
-    found = replace(converged(), hosts_text=LOCALHOST + ENTRY + theirs)
+    found = with_text(converged(), HOSTS, LOCALHOST + ENTRY + theirs)
     (step,) = steps(found, registry_manage_hosts_file=False)
     assert step.text == "write /etc/hosts: our entry is no longer wanted"
     assert step.stdin == LOCALHOST + theirs
-    without = replace(found, hosts_text=LOCALHOST + theirs)
+    without = with_text(found, HOSTS, LOCALHOST + theirs)
     assert texts(without, registry_manage_hosts_file=False) == []

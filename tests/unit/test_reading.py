@@ -16,7 +16,7 @@ import pytest
 from pyinfra.api.exceptions import FactProcessError
 
 from tasks.facts.docker_hosts import DockerHostFact
-from tasks.facts.reading import PREAMBLE, Answer, read_answer, tell_paths
+from tasks.facts.reading import PREAMBLE, Answer, read_answer, script, tell_paths
 from tasks.facts.registry import RegistryFact
 from tasks.model.docker_hosts import DockerHost
 from tasks.model.files import Observed
@@ -207,17 +207,21 @@ def test_a_command_that_fails_ends_the_answer_before_its_end(
         read_answer(output)
 
 
+def test_a_script_that_fails_half_way_tells_nothing_but_the_complaint() -> None:
+    """pyinfra would print what it had told until then."""
+    failing = script("echo 'text|/a|c2VjcmV0'", "echo complaint >&2; exit 1", "echo 'path|/b'")
+    done = subprocess.run(["sh", "-c", failing], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "complaint\n")
+    assert sh(script("echo 'path|/b'", "false")) == ["path|/b", "end"]
+
+
 # The fact of a Docker host, run here on files of ours.
 
 
 def docker_host(folder: Path, hosts: str = "hosts") -> list[str]:
-    fact = DockerHostFact().command(
-        [str(folder), str(folder / "a b" / "ca.crt"), str(folder / "gone")],
-        [str(folder / "a b" / "ca.crt"), str(folder / "gone")],
-        str(folder / hosts),
-        str(folder / "rescue file"),
-    )
-    return sh(fact)
+    certificates = [str(folder / "a b" / "ca.crt"), str(folder / "gone")]
+    texts = [*certificates, str(folder / hosts), str(folder / "rescue file")]
+    return sh(DockerHostFact().command([str(folder), *certificates], texts, str(folder / hosts)))
 
 
 @pytest.fixture
@@ -233,9 +237,10 @@ def test_texts_are_told_to_the_byte(folder: Path) -> None:
     found = DockerHostFact().process(docker_host(folder))
     assert found == DockerHost(
         paths={str(path): seen(path) for path in paths},
-        certificates={str(paths[1]): "-----BEGIN CERTIFICATE-----\n|\n"},
-        hosts_text="127.0.0.1 localhost # é | x\r\n\n\tlast line without its newline",
-        hosts_rescue=None,
+        texts={
+            str(paths[1]): "-----BEGIN CERTIFICATE-----\n|\n",
+            str(folder / "hosts"): "127.0.0.1 localhost # é | x\r\n\n\tlast line without its newline",
+        },
         hosts_is_mount=False,
     )
 
@@ -243,27 +248,27 @@ def test_texts_are_told_to_the_byte(folder: Path) -> None:
 @pytest.mark.parametrize("rescue", ["", "half\n", "127.0.0.1 localhost\n" * 5000])
 def test_what_a_killed_run_left_is_told_even_if_it_is_empty(folder: Path, rescue: str) -> None:
     (folder / "rescue file").write_text(rescue)
-    assert DockerHostFact().process(docker_host(folder)).hosts_rescue == rescue
+    assert DockerHostFact().process(docker_host(folder)).texts[str(folder / "rescue file")] == rescue
 
 
-def test_an_empty_and_a_missing_hosts_file_have_no_text(folder: Path) -> None:
+def test_an_empty_file_has_a_text_and_a_missing_one_none(folder: Path) -> None:
     (folder / "hosts").write_text("")
-    assert DockerHostFact().process(docker_host(folder)).hosts_text == ""
+    assert DockerHostFact().process(docker_host(folder)).texts[str(folder / "hosts")] == ""
     (folder / "hosts").unlink()
-    assert DockerHostFact().process(docker_host(folder)).hosts_text == ""
+    assert str(folder / "hosts") not in DockerHostFact().process(docker_host(folder)).texts
 
 
 def test_a_mount_is_told() -> None:
     """/proc is a mount wherever Linux runs."""
-    answer = sh(DockerHostFact().command([], [], "/proc", "/nowhere"))
+    answer = sh(DockerHostFact().command([], [], "/proc"))
     assert answer == ["mount|yes", "end"]
-    assert DockerHostFact().process(answer) == DockerHost({}, "", True, None, {})
+    assert DockerHostFact().process(answer) == DockerHost({}, {}, True)
 
 
 @pytest.mark.parametrize("name", ["hosts", "rescue file", "a b/ca.crt"])
 def test_what_is_no_text_is_unknown(folder: Path, name: str) -> None:
     (folder / name).write_bytes(b"\xff\xfe")
-    with pytest.raises(FactProcessError, match=r"^/etc/hosts or a ca\.crt is not UTF-8 text$"):
+    with pytest.raises(FactProcessError, match=rf"^{folder / name} is not UTF-8 text$"):
         DockerHostFact().process(docker_host(folder))
 
 
