@@ -1,0 +1,57 @@
+"""What the documentation says of the settings is what they are."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.model.keys import HostSettings, RunWideKeys
+
+ROOT = Path(__file__).parents[2]
+DEFAULTS = {key: value for model in (RunWideKeys(), HostSettings()) for key, value in model}
+ROW = re.compile(r"\| (.*) \| `(.*)` \| (.*) \|")
+
+
+def plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def table() -> dict[str, tuple[str, str]]:
+    """Return (default as text, the rest of the first column) by key."""
+    rows = map(ROW.fullmatch, (ROOT / "docs/settings.md").read_text().splitlines())
+    found = [(row[1], row[2]) for row in rows if row]
+    return {
+        key: (default, first) for first, default in found for key in re.findall("`(registry_[a-z_]+)`", first)
+    }
+
+
+def test_the_table_has_every_key_with_its_default() -> None:
+    documented = {key: ast.literal_eval(default) for key, (default, _) in table().items()}
+    expected = {key: plain(value) for key, value in DEFAULTS.items()} | {"registry_state_dir": None}
+    assert documented == expected
+
+
+def test_the_table_marks_what_may_differ_between_hosts() -> None:
+    marked = {key for key, (_, first) in table().items() if first.endswith("*per host*")}
+    assert marked == set(HostSettings.model_fields)
+
+
+@pytest.mark.parametrize(
+    "path", ["README.md", *(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/*.md"))]
+)
+def test_links_lead_somewhere(path: str) -> None:
+    text = (ROOT / path).read_text()
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert ((ROOT / path).parent / target).exists(), f"{path}: {target}"
+    for file, heading in re.findall(r"\]\(([^)#:]*)#([^)]*)\)", text):
+        lines = ((ROOT / path).parent / file if file else ROOT / path).read_text().splitlines()
+        anchors = [
+            re.sub(r"[^\w -]", "", line.lstrip("# ")).lower().replace(" ", "-")
+            for line in lines
+            if line[:1] == "#"
+        ]
+        assert heading in anchors, f"{path}: {file}#{heading}"
