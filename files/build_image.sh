@@ -17,7 +17,11 @@ mkdir -p "$work/state/lists/partial" "$work/archives/partial" "$work/root" "$wor
 apt() { apt-get -q -o DPkg::Lock::Timeout=300 -o Dir::State::status="$work/status" -o Dir::Cache::archives="$work/archives" \
     -o Debug::NoLocking=true -o APT::Sandbox::User=root --no-install-recommends "$@" >/dev/null; }
 updated=$(apt-get -q -o DPkg::Lock::Timeout=300 update 2>&1) || true
-apt --download-only -y install "$package" busybox-static || { echo "$updated" | grep -m 1 'Failed to fetch' >&2; exit 1; }
+# A mirror that cannot be reached is the cause, and a package that is then not found no more than its effect.
+complaint=$(apt --download-only -y install "$package" busybox-static 2>&1) || {
+    echo "$updated" | grep -m 1 'Failed to fetch' >&2 || echo "$complaint" >&2
+    exit 1
+}
 
 (cd "$work/root" && mkdir -p usr/bin usr/sbin usr/lib usr/lib64 && ln -s usr/bin usr/sbin usr/lib usr/lib64 .)
 for archive in "$work"/archives/*.deb; do

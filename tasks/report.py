@@ -4,37 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-HINTS = (
-    ("No space left on device", "free space there (df -h) and run again"),
-    ("Failed to fetch", "the package mirror cannot be reached from there; check its network and run again"),
-    (
-        "Temporary failure resolving",
-        "the package mirror cannot be reached from there; check its network and run again",
+HINTS = {
+    "free space there (df -h) and run again": ("No space left on device",),
+    "the package mirror cannot be reached from there; check its network and run again": (
+        "Failed to fetch", "Temporary failure resolving", "Could not connect to", "Unable to fetch some archives",
     ),
-    (
-        "Could not connect to",
-        "the package mirror cannot be reached from there; check its network and run again",
-    ),
-    (
-        "Unable to fetch some archives",
-        "the package mirror cannot be reached from there; check its network and run again",
-    ),
-    (
+    "the package is not in that host's sources (/etc/apt); add Debian's main and run again": (
         "Unable to locate package",
-        "the package is not in that host's sources (/etc/apt); add Debian's main and run again",
     ),
-    ("address already in use", "stop the program that uses the port, or set registry_port, and run again"),
-    (
-        "port is already allocated",
-        "stop the container that uses the port, or set registry_port, and run again",
+    "stop the program that uses the port, or set registry_port, and run again": ("address already in use",),
+    "stop the container that uses the port, or set registry_port, and run again": ("port is already allocated",),
+    "start Docker Engine there (systemctl start docker) and run again": ("Cannot connect to the Docker daemon",),
+    "there is no such image, or not for everyone; correct registry_image or registry_gateway_image, and run again": (
+        "manifest unknown", "pull access denied",
     ),
-    (
-        "Cannot connect to the Docker daemon",
-        "start Docker Engine there (systemctl start docker) and run again",
+    "wait for an hour, or log in there (docker login), and run again": ("toomanyrequests",),
+    "that address cannot be reached from there; check its network and its name server, and run again": (
+        "no such host", "connect: connection refused", "i/o timeout", "TLS handshake timeout",
     ),
-    ("Read-only file system", "that file system cannot be written to; check the disk and run again"),
-)
-"""What commands say when they fail, and what helps."""
+    "that file system cannot be written to; check the disk and run again": ("Read-only file system",),
+}  # fmt: skip
+"""What helps, and what commands say that fail for want of it."""
 
 
 @dataclass
@@ -58,4 +48,5 @@ class Report:
 
 def remedy_for(output: str) -> str:
     """Return what helps against a command's complaint."""
-    return next((remedy for sign, remedy in HINTS if sign in output), "mend that and run again")
+    found = (remedy for remedy, signs in HINTS.items() if any(sign in output for sign in signs))
+    return next(found, "mend that and run again")

@@ -238,15 +238,17 @@ class Store:
             return []
 
     def _make(self, folder: Path) -> None:
-        """Make a folder of the state; git is kept out of it wherever it stands."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
-        if folder == self.folder:
-            (folder / ".gitignore").touch(mode=0o600)
-            (folder / ".gitignore").write_text("*\n")
+
+    def _keep_git_out(self) -> None:
+        """The state may stand below any project."""
+        (self.folder / ".gitignore").touch(mode=0o600)
+        (self.folder / ".gitignore").write_text("*\n")
 
     def _write(self, path: Path, text: str) -> None:
         self._make(path.parent)
+        self._keep_git_out()
         new = path.with_name(f".{path.name}.new")
         new.unlink(missing_ok=True)
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:

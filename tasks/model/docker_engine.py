@@ -28,6 +28,7 @@ echo "Docker Engine was started but does not answer: $last" >&2
 exit 1
 """
 
+# A mirror that cannot be reached is the cause, and a package that is then not found no more than its effect.
 # docker-cli is a package of its own from Debian 13 on; openssl shows which certificate is served. RUNLEVEL=1 keeps
 # invoke-rc.d from starting the service, whose failure would fail the installation; it is started by the next step.
 INSTALL = """
@@ -37,8 +38,8 @@ dpkg --configure -a >/dev/null || exit 1
 updated=$(apt-get -q -o DPkg::Lock::Timeout=300 update 2>&1)
 packages='docker.io iproute2 openssl ca-certificates'
 command -v docker >/dev/null || packages="$packages $(apt-cache --names-only search '^docker-cli$' | cut -d' ' -f1)"
-apt-get -o DPkg::Lock::Timeout=300 install -q -y $packages >/dev/null || {
-    echo "$updated" | grep -m 1 'Failed to fetch' >&2
+complaint=$(apt-get -o DPkg::Lock::Timeout=300 install -q -y $packages 2>&1 >/dev/null) || {
+    echo "$updated" | grep -m 1 'Failed to fetch' >&2 || echo "$complaint" >&2
     exit 1
 }
 """

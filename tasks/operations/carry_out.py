@@ -129,7 +129,11 @@ class _LocalCommand(PyinfraCommand):
         except StateError as error:
             blame(host, error.problem, error.remedy)
         except OSError as error:
-            blame(host, f"on this machine: {error.filename}: {error.strerror}", remedy_for(str(error)))
+            where = (
+                f"{error.filename}: " if error.filename else ""
+            )  # a write that fails does not name its file
+            problem = f"could not {_what(self.step)}: on this machine: {where}{error.strerror}"
+            blame(host, problem, remedy_for(str(error)))
         else:
             return True
         return False
@@ -156,9 +160,13 @@ class _RemoteCommand(StringCommand):
             except (ValueError, OSError) as error:
                 done, complaint = False, str(error)
         if not done:
-            what = self.step.text.partition(":")[0]
-            blame(host, f"could not {what}: {complaint}", remedy_for(complaint))
+            blame(host, f"could not {_what(self.step)}: {complaint}", remedy_for(complaint))
         return done, CommandOutput([] if not done else output.combined_lines)
+
+
+def _what(step: AnyStep) -> str:
+    """What a step does, without the reason."""
+    return step.text.partition(": ")[0]
 
 
 def _telling_line(output: CommandOutput) -> str:

@@ -13,7 +13,16 @@ from tests.fleet.deployment import Deployment
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--soak", action="store_true", help="the long campaigns whole, not the samples of them")
+    parser.addoption(
+        "--soak", action="store_true", help="the long campaigns alone, whole, not the samples of them"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--soak"):
+        others = [item for item in items if "soak" not in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
 
 
 @pytest.fixture

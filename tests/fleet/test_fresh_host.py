@@ -93,3 +93,24 @@ def test_a_host_that_was_rebooted_serves_again(bare: BenchHost) -> None:
     assert steps(make(bare, "deploy"))[0] == "start Docker Engine: it is not running"
     assert steps(make(bare, "deploy")) == []
     assert " passed" in make(bare, "verify")
+
+
+def test_a_full_disk_under_the_state_is_one_line_and_changes_nothing(bare: BenchHost) -> None:
+    """A state of its own on a file system of two pages, which the run is to fill with a new authority."""
+    bare.run("mkdir -p /full && mount -t tmpfs -o size=8k tmpfs /full")
+    adopt = "pyinfra -y --data registry_state_dir=/full/state inventories/local.py deploys/adopt.py"
+    served = "sha256sum /etc/homelab-registry/gateway/tls/tls.pem /etc/docker/certs.d/*/ca.crt"
+    before = bare.run(served).stdout
+    failed = bare.run(f"cd {PROJECT} && .venv/bin/{adopt} 2>&1", check=False)
+    assert failed.exit_code == 1
+    assert "Traceback" not in failed.stdout
+    *_, said = [line.strip() for line in failed.stdout.splitlines() if line.strip()]
+    assert said == (
+        "[@local] could not make a certificate authority in /full/state: on this machine: No space left on device; "
+        "free space there (df -h) and run again"
+    )
+    assert bare.run(served).stdout == before
+    bare.run("mount -o remount,size=1m /full")
+    done = bare.run(f"cd {PROJECT} && .venv/bin/{adopt} 2>&1", check=False)
+    assert done.exit_code == 0, done.stdout
+    bare.run(f"umount /full && cd {PROJECT} && .venv/bin/pyinfra -y inventories/local.py deploys/adopt.py")

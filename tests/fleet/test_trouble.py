@@ -68,14 +68,13 @@ def test_the_disk_is_full(host: BenchHost, deployment: Deployment) -> None:
     ):
         fails(
             deployment,
-            "could not make /etc/docker/certs.d/",
+            "could not write /etc/docker/certs.d/registry.homelab.local/ca.crt: ",
             "No space left on device; free space there (df -h)",
         )
     recovers(deployment)
 
 
-def test_the_controller_s_disk_is_full(host: BenchHost, tmp_path: Path) -> None:
-    """The kernel refuses every write to /dev/full; a state folder that cannot be written to stands for it here."""
+def test_a_state_folder_that_cannot_be_made(host: BenchHost, tmp_path: Path) -> None:
     deployment = on(host, tmp_path, registry_state_dir="/proc/homelab-state")
     ran = deployment.run()
     assert ran.exit_code == 1

@@ -290,8 +290,8 @@ FAILED = {
     "on-stdout": "could not fail: bind: address already in use; "
     "stop the program that uses the port, or set registry_port, and run again",
     "then": "could not pull x: no digest of x; mend that and run again",
-    "full": "on this machine: /s/x: No space left on device; free space there (df -h) and run again",
-    "denied": "on this machine: /s/x: Permission denied; mend that and run again",
+    "full": "could not note it: on this machine: /s/x: No space left on device; free space there (df -h) and run again",
+    "denied": "could not note it: on this machine: /s/x: Permission denied; mend that and run again",
     "lost": "it is lost; find it",
 }
 BEGUN = {"then": ["run pull"], "full": [], "denied": [], "lost": []}

@@ -154,7 +154,7 @@ def test_certificate_has_days_left(settings: Settings, state: State) -> None:
     left = (end - dt.datetime.now(dt.UTC)).days
     remedy = "run make deploy, which renews it"
     if end >= state.authority.certificate.not_valid_after_utc:
-        remedy = "the CA itself ends then: roll it over (docs/operating.md)"
+        remedy = "the CA itself ends then: begin anew with deploys/adopt.py (docs/when-something-is-wrong.md)"
     assert left >= settings.renew_before_days / 3, (
         f"the certificate has {left} days left (until {end:%Y-%m-%d}), and should have been renewed "
         f"{settings.renew_before_days} days before its end; {remedy}"

@@ -1,0 +1,160 @@
+"""Images that are pulled instead of built: from a registry on the host, resolved to a digest once, and kept.
+
+Docker takes a registry on a loopback address without TLS, so that a bare one serves as the source. The images in it
+stand for upstream's: distribution 3.1.2 from its Go module, and nginx from Debian's package.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.bench import programs
+from tests.bench.hosts import BenchHost
+from tests.fleet.deployment import Deployment
+
+SOURCE = "127.0.0.1:5000"
+REGISTRY, GATEWAY = f"{SOURCE}/library/registry:3", f"{SOURCE}/nginx:stable"
+BARE = "version: 0.1\nstorage: {filesystem: {rootdirectory: /tmp/source}}\nhttp: {addr: ':5000'}\n"
+OURS = ("homelab-registry", "homelab-registry-gateway")
+
+
+@pytest.fixture(scope="module")
+def source(host: BenchHost, deployment: Deployment) -> Iterator[BenchHost]:
+    """The host, with the source beside the registry that was built from Debian's packages."""
+    host.write("/tmp/bare.yml", BARE)
+    host.run(
+        f"docker run -d --name source -p {SOURCE}:5000 -v /tmp/bare.yml:/bare.yml:ro {built(host, 'registry')} "
+        "registry serve /bare.yml"
+    )
+    host.wait_until(f"docker exec source wget -q -O /dev/null http://{SOURCE}/v2/", 30, "the source")
+    newer = programs.program(programs.REGISTRY)
+    subprocess.run(["docker", "cp", "-q", str(newer), f"{host.name}:/tmp/registry"], check=True)
+    host.run(
+        f"docker create --name newer {built(host, 'registry')} x && docker cp /tmp/registry newer:/bin/registry "
+        f"&& docker commit newer {REGISTRY} && docker rm newer"
+    )
+    host.run(f"docker tag {built(host, 'nginx')} {GATEWAY}")
+    push(host, REGISTRY, GATEWAY)
+    deployment.set(
+        registry_state_dir=str(deployment.store.folder),
+        registry_image_source="pull",
+        registry_image=REGISTRY,
+        registry_gateway_image=GATEWAY,
+    )
+    yield host
+    host.run("docker rm -f source")
+
+
+def built(host: BenchHost, name: str) -> str:
+    return host.run(f"docker images -q homelab-registry/{name}").stdout.strip()
+
+
+def push(host: BenchHost, *references: str) -> None:
+    """Put images into the source, and take them from the engine that is to pull them."""
+    for reference in references:
+        host.run(f"docker push -q {reference} && docker rmi {reference}")
+
+
+def digest(host: BenchHost, reference: str) -> str:
+    """What the source itself says a tag is, asked by a client that is not Docker."""
+    repository, _, tag = reference.removeprefix(f"{SOURCE}/").rpartition(":")
+    accept = "Accept: application/vnd.docker.distribution.manifest.v2+json"
+    told = host.run(
+        f"docker exec source wget -S -q -O /dev/null --header '{accept}' http://{SOURCE}/v2/{repository}/manifests/{tag} 2>&1"
+    ).stdout
+    (found,) = [line.split()[-1] for line in told.splitlines() if "docker-content-digest:" in line.lower()]
+    return f"{reference.rpartition(':')[0]}@{found}"
+
+
+def run(deployment: Deployment) -> list[str]:
+    ran = deployment.run()
+    assert ran.exit_code == 0, ran.output
+    return ran.steps
+
+
+def images(host: BenchHost) -> list[str]:
+    return [host.run(f"docker inspect -f '{{{{.Config.Image}}}}' {name}").stdout.strip() for name in OURS]
+
+
+def test_a_tag_is_resolved_once_and_kept(source: BenchHost, deployment: Deployment) -> None:
+    digests = [digest(source, REGISTRY), digest(source, GATEWAY)]
+    planned = deployment.plan()
+    steps = run(deployment)
+    assert steps == [
+        f"pull the image {REGISTRY}: its digest is not known yet",
+        f"pull the image {GATEWAY}: its digest is not known yet",
+        *(f"start the container {name} anew: it was started in another way" for name in OURS),
+    ]
+    assert planned.steps == steps
+    assert images(source) == digests
+    record = json.loads((deployment.store.folder / "record.json").read_text())
+    assert record["images"] == {REGISTRY: digests[0], GATEWAY: digests[1]}
+    assert source.run(f"docker exec {OURS[0]} registry --version").stdout.split()[-1].startswith("v3.1.2")
+    assert run(deployment) == []
+
+    # The tag moves on, and what runs here stays.
+    source.run(
+        f"docker create --name moved {digests[0]} x && docker cp /etc/hostname moved:/moved && docker commit moved {REGISTRY}"
+        " && docker rm moved"
+    )
+    push(source, REGISTRY)
+    assert digest(source, REGISTRY) != digests[0]
+    assert run(deployment) == []
+    assert images(source) == digests
+
+
+def test_the_newer_registry_keeps_the_contract(source: BenchHost, deployment: Deployment) -> None:
+    verified = deployment.verify()
+    assert verified.returncode == 0, verified.stdout
+
+
+def test_an_image_that_is_gone_is_pulled_by_its_digest(source: BenchHost, deployment: Deployment) -> None:
+    kept = images(source)
+    source.run(f"docker rm -f {OURS[0]} && docker rmi {kept[0]}")
+    assert run(deployment) == [
+        f"pull the image {kept[0]}: it is missing",
+        f"start the container {OURS[0]} anew: it does not exist",
+    ]
+    assert images(source) == kept
+    assert run(deployment) == []
+
+
+def test_with_the_source_gone_nothing_is_needed_from_it(source: BenchHost, deployment: Deployment) -> None:
+    source.run("docker stop source")
+    assert run(deployment) == []
+    source.run(f"docker rm -f {OURS[1]}")
+    assert run(deployment) == [f"start the container {OURS[1]} anew: it does not exist"]
+    source.run("docker start source")
+
+
+@pytest.mark.parametrize(
+    ("image", "remedy"),
+    [
+        (
+            f"{SOURCE}/library/registry:no-such-tag",
+            "there is no such image, or not for everyone; correct registry_image",
+        ),
+        ("127.0.0.1:5001/library/registry:3", "that address cannot be reached from there; check"),
+        ("registry.invalid/library/registry:3", "that address cannot be reached from there; check"),
+    ],
+)
+def test_an_image_that_cannot_be_had_is_one_line(
+    source: BenchHost, deployment: Deployment, image: str, remedy: str
+) -> None:
+    before = images(source)
+    deployment.set(
+        registry_state_dir=str(deployment.store.folder),
+        registry_image_source="pull",
+        registry_image=image,
+        registry_gateway_image=GATEWAY,
+    )
+    ran = deployment.run()
+    assert ran.exit_code == 1
+    (problem,) = ran.problems
+    assert f"could not pull the image {image}: " in problem
+    assert remedy in problem
+    assert images(source) == before
