@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import atexit
+import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from pyinfra.context import ctx_state
 from pyinfra_cli import cli
 from pyinfra_cli.util import parse_cli_arg
 
-from tasks import inventory, run, summary
+from tasks import inventory, run, ssh, summary
 from tasks.model.settings import SettingsError, configure
 from tasks.state import StateError, Store
 
@@ -50,12 +51,20 @@ def begin() -> list[str]:
         except OSError as error:
             return [f"{store.folder} cannot be used: {error.strerror}; choose another registry_state_dir"]
     run.begin(this)
+    ssh.send_at_once()
+    signal.signal(signal.SIGINT, _interrupted)
     # Reasons for doing nothing are part of every run's output, not only of -v.
     ctx_state.get().print_noop_info = True
     # What facts are told includes files of the user's, which may hold secrets: not even -vvv prints it.
     ctx_state.get().print_fact_output = False
     atexit.register(summary.show, this)
     return []
+
+
+def _interrupted(*_: object) -> NoReturn:
+    """End as the shell expects (128 + SIGINT); pyinfra would end with 0, as if all were done."""
+    click.echo("Interrupted: what was begun is finished by the next run.", err=True)
+    sys.exit(130)
 
 
 def _refused(options: dict[str, Any], hosts: list[dict[str, Any]]) -> list[str]:

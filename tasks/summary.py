@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyinfra import logger
 from pyinfra.api.output import format_text
+from pyinfra.context import ctx_state
 
 from tasks.model import authority
 from tasks.run import Run
@@ -11,6 +12,7 @@ from tasks.run import Run
 
 def show(run: Run) -> None:
     """Print what now holds, host by host, and what is left to do."""
+    _note_unreached(run)
     if run.dry:
         lines = [_planned(run)]
     else:
@@ -19,6 +21,19 @@ def show(run: Run) -> None:
     lines += _left_to_do(run)
     for line in lines:
         logger.info(line)
+
+
+def _note_unreached(run: Run) -> None:
+    state = ctx_state.get()
+    if not state.initialised:
+        return
+    for host in state.inventory:
+        if state.is_host_in_limit(host) and host not in state.activated_hosts:
+            run.report.problem(
+                host.name,
+                "cannot be reached (see above)",
+                "switch it on, or correct its address and login, and run again",
+            )
 
 
 def _registry(run: Run) -> list[str]:
