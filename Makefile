@@ -5,7 +5,7 @@ AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -n)
 
 SAMPLES := $(addprefix tests/fleet/test_,bench.py fresh_host.py convergence.py changes.py)
 
-.PHONY: deploy plan verify test test-unit soak bench lint help
+.PHONY: deploy plan verify test test-unit soak bench bench-up bench-down lint help
 help: ; @sed -n 's/^## //p' Makefile
 
 ## make deploy [INVENTORY=...]   bring every host of the inventory to what it should be
@@ -33,6 +33,14 @@ test: .venv/ready-dev
 soak: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
 	.venv/bin/python -m pytest --timeout 7200 tests/fleet --soak
+
+## make bench-up                hosts in containers, one of each kind, open to SSH, and an inventory that lists them
+bench-up: .venv/ready-dev
+	.venv/bin/python -m tests.bench up
+
+## make bench-down              remove those hosts
+bench-down: .venv/ready-dev
+	.venv/bin/python -m tests.bench down
 
 ## make lint                     style and types
 lint: .venv/ready-dev
