@@ -6,7 +6,7 @@ AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -n)
 # Each module of tests has hosts of its own, which wait for each other's engines more than they compute.
 AT_ONCE := -n 3 --dist loadfile
 
-.PHONY: deploy plan verify test test-unit soak bench lint help
+.PHONY: deploy plan verify test test-unit soak bench bench-up bench-down lint help
 help: ; @sed -n 's/^## //p' Makefile
 
 ## make deploy [INVENTORY=...]   bring every host of the inventory to what it should be
@@ -34,6 +34,14 @@ test: .venv/ready-dev
 soak: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
 	.venv/bin/python -m pytest --timeout 14400 -s tests/fleet --soak
+
+## make bench-up                hosts in containers, one of each kind, open to SSH, and an inventory that lists them
+bench-up: .venv/ready-dev
+	.venv/bin/python -m tests.bench up
+
+## make bench-down              remove those hosts
+bench-down: .venv/ready-dev
+	.venv/bin/python -m tests.bench down
 
 ## make lint                     style and types
 lint: .venv/ready-dev

@@ -1,9 +1,10 @@
 """The bench by hand.
 
-python -m tests.bench prepare    an engine on this machine, by the project's own task, and all host images
-python -m tests.bench up NAME…   boot hosts by the names of their recipes, and leave them running
-python -m tests.bench down       remove the hosts left running, and what runs that ended early left
-python -m tests.bench list       show all hosts, with their addresses and owners
+python -m tests.bench prepare      an engine on this machine, by the project's own task; all host images and programs
+python -m tests.bench up [NAME…]   boot hosts by the names of their recipes, all if none is given; they stay, with an
+                                   inventory that lists them
+python -m tests.bench down         remove the hosts that stay, and what runs that ended early left
+python -m tests.bench list         show all hosts, with their addresses and owners
 """
 
 from __future__ import annotations
@@ -16,19 +17,34 @@ from pathlib import Path
 
 import docker
 
-from tests.bench.hosts import BenchHost, remove_leftovers
+from tests.bench.cache import cache
+from tests.bench.fleet import Fleet
+from tests.bench.hosts import remove_leftovers
 from tests.bench.leftovers import LABEL, alive, remove_owned_by, this_machine
-from tests.bench.recipes import RECIPES, image
+from tests.bench.programs import PROGRAMS, program
+from tests.bench.recipes import BOOKWORM, RECIPES, image
 
 ROOT = Path(__file__).parents[2]
-
+UP = cache() / "up"
+"""The key to the hosts that stay, their inventory, and the state of what is deployed on them."""
 
 TOOLS = {"curl": "curl", "openssl": "openssl", "ssh-keygen": "openssh-client", "mmdebstrap": "mmdebstrap"}
 """Programs that the tests call, and Debian's packages of them."""
 
 
 def prepare() -> None:
-    """Install what the tests need, start Docker Engine if there is none, and make the images that are missing."""
+    """Make the images and programs that are missing."""
+    engine()
+    client = docker.from_env()
+    for number, recipe in enumerate(RECIPES.values(), 1):
+        print(f"image {number} of {len(RECIPES)}: {recipe.tag}", flush=True)
+        image(client, recipe)
+    for number, each in enumerate(PROGRAMS.values(), 1):
+        print(f"program {number} of {len(PROGRAMS)}: {program(each).name}", flush=True)
+
+
+def engine() -> None:
+    """Install what the tests need, start Docker Engine if there is none, and remove what runs that ended early left."""
     missing = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
     if missing:
         subprocess.run(["apt-get", "update", "-q"], check=True, stdout=subprocess.DEVNULL)
@@ -43,20 +59,34 @@ def prepare() -> None:
         )  # fmt: skip
     for name in remove_leftovers():
         print(f"removed {name}, left by a run that ended early")
-    client = docker.from_env()
-    for recipe in RECIPES.values():
-        print(f"{recipe.tag} ...", flush=True)
-        image(client, recipe)
 
 
 def up(names: list[str]) -> None:
-    """Boot hosts that stay until `down`."""
-    unknown = sorted(set(names) - set(RECIPES))
-    if unknown or not names:
-        sys.exit(f"no recipe {', '.join(unknown) or 'given'}; there are {', '.join(RECIPES)}")
-    for name in names:
-        host = BenchHost.start(RECIPES[name], owner=this_machine())
-        print(host.name, host.address, flush=True)
+    """Boot hosts that stay until `down`, and write their inventory."""
+    if unknown := sorted(set(names) - set(RECIPES)):
+        sys.exit(f"no recipe {', '.join(unknown)}; there are {', '.join(RECIPES)}")
+    engine()
+    machine = this_machine()
+    staying = docker.from_env().containers.list(all=True, filters={"label": f"{LABEL}={machine}"})
+    if staying:
+        sys.exit(f"up already: {UP / 'bench.py'}; `make bench-down` removes them")
+    shutil.rmtree(UP, ignore_errors=True)
+    (UP / "group_data").mkdir(mode=0o700, parents=True)
+    wanted = {name: RECIPES[name] for name in names or RECIPES}
+    print(f"booting {', '.join(wanted)} ...", flush=True)
+    fleet = Fleet.start(wanted, UP, as_root=[BOOKWORM.name], owner=machine)
+    engines = [name for name, recipe in wanted.items() if "docker.io" in recipe.packages]
+    groups = {
+        "registry": engines[:1],
+        "docker_hosts": [*engines, *(name for name in wanted if name == BOOKWORM.name)],
+        "cluster_nodes": [name for name in wanted if name.endswith("-node")],
+    }
+    (UP / "bench.py").write_text(fleet.inventory(groups))
+    (UP / "group_data" / "bench.py").write_text(f"registry_state_dir = {str(UP / 'state')!r}\n")
+    for name, data in fleet.data.items():
+        known = f"-i {data['ssh_key']} -o UserKnownHostsFile={data['ssh_known_hosts_file']}"
+        print(f"{name}: ssh {known} {data['ssh_user']}@{data['ssh_hostname']}")
+    print(f"make deploy INVENTORY={UP / 'bench.py'}\nmake bench-down")
 
 
 def down() -> None:
@@ -64,6 +94,7 @@ def down() -> None:
     machine = this_machine()
     for name in remove_owned_by(lambda owner: owner == machine or not alive(owner)):
         print(f"removed {name}")
+    shutil.rmtree(UP, ignore_errors=True)
 
 
 def show() -> None:

@@ -15,6 +15,7 @@ from docker.models.containers import Container
 from tests.bench import machine
 from tests.bench.leftovers import LABEL, remove_leftovers, this_process
 from tests.bench.network import NAME, network
+from tests.bench.programs import Program, program
 from tests.bench.recipes import Recipe, image
 
 __all__ = ["BenchHost", "Result", "remove_leftovers"]
@@ -68,7 +69,12 @@ class BenchHost:
             network=NAME,
             networking_config={NAME: endpoint},
             volumes=[f"{source}:{target}:ro" for target, source in (volumes or {}).items()]
-            + ["/var/lib/docker", "/var/lib/containerd", "/sys/fs/cgroup:/sys/fs/cgroup:rw"],
+            + [
+                "/var/lib/docker",
+                "/var/lib/containerd",
+                "/var/lib/containers",
+                "/sys/fs/cgroup:/sys/fs/cgroup:rw",
+            ],
             tmpfs={"/run": "", "/run/lock": ""},
             security_opt=["seccomp=unconfined", "apparmor=unconfined"],
             device_cgroup_rules=["a *:* rwm"],
@@ -124,6 +130,12 @@ class BenchHost:
     def write(self, path: str, text: str, mode: str = "0644") -> None:
         """Write a file in place."""
         self.run(f"mkdir -p \"$(dirname '{path}')\" && cat > '{path}' && chmod {mode} '{path}'", stdin=text)
+
+    def give(self, *wanted: Program) -> None:
+        """Put programs into /usr/local/bin."""
+        for each in wanted:
+            target = f"{self.name}:/usr/local/bin/{each.name}"
+            subprocess.run(["docker", "cp", str(program(each)), target], check=True, capture_output=True)
 
     def wait_until(self, command: str, seconds: float, what: str) -> None:
         """Wait until a command succeeds; `AssertionError` after that many seconds, with what it said last."""

@@ -51,13 +51,13 @@ class Program:
 
 REGISTRY = Program("registry", "github.com/distribution/distribution/v3/cmd/registry", "v3.1.2")
 CRANE = Program("crane", "github.com/google/go-containerregistry/cmd/crane", "v0.22.1")
-CONTAINERD_23 = tuple(
+CONTAINERD23 = tuple(
     Program(name, f"{CONTAINERD}{name}", "v2.3.7")
     for name in ("containerd", "containerd-shim-runc-v2", "ctr")
 )
 CRI_PULL = Program("cri-pull")
 REGISTRIES_PULL = Program("registries-pull")
-PROGRAMS = {each.name: each for each in (REGISTRY, CRANE, *CONTAINERD_23, CRI_PULL, REGISTRIES_PULL)}
+PROGRAMS = {each.name: each for each in (REGISTRY, CRANE, *CONTAINERD23, CRI_PULL, REGISTRIES_PULL)}
 
 
 def program(wanted: Program) -> Path:

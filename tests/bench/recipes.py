@@ -14,24 +14,65 @@ import docker
 
 from tests.bench.cache import cache, locked
 from tests.bench.leftovers import LABEL, this_process
+from tests.bench.programs import CONTAINERD23, Program, program
 from tests.bench.sources import sources
 
 BASE = ("systemd", "systemd-sysv", "openssh-server", "make", "python3", "ca-certificates", "iproute2")
 
 
+NEWER = "forky"
+
+# Debian's own, which is still of version 2, told as `containerd config migrate` does.
+CONTAINERD_CONFIG = """\
+version = 3
+
+[plugins]
+  [plugins.'io.containerd.cri.v1.runtime'.cni]
+    bin_dirs = ['/usr/lib/cni']
+    conf_dir = '/etc/cni/net.d'
+  [plugins.'io.containerd.internal.v1.opt']
+    path = '/var/lib/containerd/opt'
+"""
+# containerd's own, but for kernel modules and limits, which are the machine's.
+CONTAINERD_UNIT = """\
+[Unit]
+Description=containerd container runtime
+After=network.target
+
+[Service]
+ExecStart=/usr/local/bin/containerd
+Type=notify
+Delegate=yes
+KillMode=process
+Restart=always
+RestartSec=5
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """A host: the Debian `suite`, its `packages`, and the `versions` that must have come out, by the command telling."""
+    """A host: the Debian `suite`, its `packages`, and the `versions` that must have come out, by the command telling.
+
+    Packages in `newer` come from the suite `NEWER`. `programs` go to /usr/local/bin, `files` are texts by their path;
+    services among them are enabled.
+    """
 
     name: str
     suite: str
     packages: tuple[str, ...]
     versions: tuple[tuple[str, str], ...]
+    newer: tuple[str, ...] = ()
+    programs: tuple[Program, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
 
     @property
     def tag(self) -> str:
         """The image's name; it changes with the recipe."""
-        return f"homelab-bench-{self.name}:{hashlib.sha256(repr(self).encode()).hexdigest()[:12]}"
+        told = repr((self, *(each.key for each in self.programs)))
+        return f"homelab-bench-{self.name}:{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
 
 # Neither Docker nor pip nor sudo: what a user finds after Debian's installer.
@@ -42,7 +83,48 @@ BOOKWORM_DOCKER = Recipe(
     (*BASE, "docker.io", "openssl", "sudo", "strace", "python3-venv", "git"),
     (("cat /etc/debian_version", r"12\."), ("docker --version", r"Docker version 20\.10\.")),
 )
-RECIPES = {recipe.name: recipe for recipe in (BOOKWORM, BOOKWORM_DOCKER)}
+NODE = (*BASE, "openssl", "sudo", "strace")
+BOOKWORM_NODE = Recipe(
+    "bookworm-node",
+    "bookworm",
+    (*NODE, "docker.io", "podman"),
+    (
+        ("cat /etc/debian_version", r"12\."),
+        ("docker --version", r"Docker version 20\.10\."),
+        ("containerd --version", r"containerd github.com/containerd/containerd 1\.6\."),
+        ("podman --version", r"podman version 4\.3\."),
+    ),
+)
+TRIXIE_NODE = Recipe(
+    "trixie-node",
+    "trixie",
+    (*NODE, "docker.io", "docker-cli", "docker-buildx", "containerd", "runc", "podman", "skopeo"),
+    (
+        ("cat /etc/debian_version", r"13\."),
+        ("docker --version", r"Docker version 28\."),
+        ("containerd --version", r"containerd github.com/containerd/containerd/v2 2\.1\."),
+        ("podman --version", r"podman version 5\.4\."),
+        ("skopeo --version", r"skopeo version 1\."),
+    ),
+    newer=("docker.io", "docker-cli", "docker-buildx", "containerd", "runc"),
+    files=(("/etc/containerd/config.toml", CONTAINERD_CONFIG),),
+)
+# As upstream's archive installs it: below /usr/local, without a configuration.
+CONTAINERD23_NODE = Recipe(
+    "containerd23-node",
+    "trixie",
+    (*NODE, "runc"),
+    (
+        ("cat /etc/debian_version", r"13\."),
+        ("containerd --version", r"containerd github.com/containerd/containerd/v2 2\.3\.7"),
+    ),
+    programs=CONTAINERD23,
+    files=(("/etc/systemd/system/containerd.service", CONTAINERD_UNIT),),
+)
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (BOOKWORM, BOOKWORM_DOCKER, BOOKWORM_NODE, TRIXIE_NODE, CONTAINERD23_NODE)
+}
 
 
 def image(client: docker.DockerClient, recipe: Recipe) -> str:
@@ -84,13 +166,44 @@ def _build(recipe: Recipe, archive: Path) -> None:
     if shutil.which("mmdebstrap") is None:
         for command in (["update"], ["install", "-y", "mmdebstrap"]):
             subprocess.run(["apt-get", "-q", *command], check=True, stdout=subprocess.DEVNULL)
-    with tempfile.TemporaryDirectory(dir=cache()) as folder:
-        debian = Path(folder) / "debian.sources"  # mmdebstrap puts a copy into the host
-        debian.write_text(sources(recipe.suite))
-        new = Path(folder) / "new.tar"
+    with tempfile.TemporaryDirectory(dir=cache()) as temporary:
+        folder = Path(temporary)
+        before, after = folder / "before", folder / "after"  # laid over the host's root
+        suites = [recipe.suite]
+        if recipe.newer:
+            suites.append(NEWER)
+            _write(before / "etc/apt/preferences.d" / NEWER, _preferences(recipe.newer))
+        for each in recipe.programs:
+            _write(after / "usr/local/bin" / each.name, program(each).read_bytes(), 0o755)
+        for path, text in recipe.files:
+            _write(after / path.lstrip("/"), text.encode())
+        units = [Path(path).name for path, _ in recipe.files if path.endswith(".service")]
+        debian = folder / "debian.sources"  # mmdebstrap puts a copy into the host
+        debian.write_text("\n".join(sources(suite) for suite in suites))
+        new = folder / "new.tar"
         subprocess.run(
-            ["mmdebstrap", "-q", "--variant=important", f"--include={','.join(recipe.packages)}", recipe.suite,
-             str(new), str(debian)],
+            ["mmdebstrap", "-q", "--variant=important", f"--include={','.join(recipe.packages)}",
+             '--aptopt=Acquire::Check-Valid-Until "false"',  # a mirror may stand still
+             *([f'--setup-hook=cp -r {before}/. "$1"'] if before.exists() else []),
+             *([f'--customize-hook=cp -r {after}/. "$1"'] if after.exists() else []),
+             *(f'--customize-hook=chroot "$1" systemctl -q enable {unit}' for unit in units),
+             recipe.suite, str(new), str(debian)],
             check=True,
         )  # fmt: skip
         new.rename(archive)
+
+
+def _write(path: Path, data: bytes, mode: int = 0o644) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    path.chmod(mode)
+
+
+def _preferences(newer: tuple[str, ...]) -> bytes:
+    """Return apt's preferences: from `NEWER` these packages, and others only where these need them so."""
+    pins = (("*", 100), (" ".join(newer), 990))  # 500 is what the host's own suite has
+    stanzas = (
+        f"Package: {packages}\nPin: release n={NEWER}\nPin-Priority: {priority}\n"
+        for packages, priority in pins
+    )
+    return "\n".join(stanzas).encode()

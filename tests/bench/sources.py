@@ -9,11 +9,41 @@ from pathlib import Path
 COMPONENTS = {"main", "contrib", "non-free", "non-free-firmware"}
 ONE_LINE = re.compile(r"deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+([^#]+)")
 OPTIONS = {"signed-by", "trusted", "check-valid-until"}
+# A mirror that has one has the others. Forky is not released: what is new comes into the suite itself.
+SUITES = {
+    "bookworm": ("bookworm", "bookworm-updates", "bookworm-security"),
+    "trixie": ("trixie", "trixie-updates", "trixie-security"),
+    "forky": ("forky",),
+}
 
 
 def sources(suite: str, apt: Path = Path("/etc/apt")) -> str:
-    """Return deb822 text with the entries for the suite, its updates and its security; `RuntimeError` if none."""
-    own = {suite, f"{suite}-updates", f"{suite}-security"}
+    """Return deb822 text with the entries for the suite, its updates and its security.
+
+    Where this machine has none, they are made from those it has for another suite; `RuntimeError` if it has none.
+    """
+    found = _found(apt)
+    for other in dict.fromkeys((suite, *SUITES)):
+        kept = []
+        for entry in found:
+            named = [
+                name.replace(other, suite, 1)
+                for name in entry["suites"].split()
+                if name in SUITES.get(other, ())
+            ]
+            if suites := [name for name in named if name in SUITES.get(suite, ())]:
+                kept.append({**entry, "types": "deb", "suites": " ".join(suites)})
+        if any(suite in entry["suites"].split() for entry in kept):
+            return "\n".join(
+                "".join(f"{_name(key)}: {value}\n" for key, value in entry.items()) for entry in kept
+            )
+    raise RuntimeError(
+        f"no apt source of this machine has Debian's suite {suite}, nor one it could be told from"
+    )
+
+
+def _found(apt: Path) -> list[dict[str, str]]:
+    """Return the entries of packages that are Debian's own."""
     found: list[dict[str, str]] = []
     for path in sorted(apt.glob("sources.list.d/*.sources")):
         found += [_stanza(text) for text in re.split(r"\n[ \t]*\n", path.read_text())]
@@ -22,14 +52,11 @@ def sources(suite: str, apt: Path = Path("/etc/apt")) -> str:
             found += [_line(text) for text in path.read_text().splitlines()]
     kept = []
     for entry in found:
-        suites = [name for name in entry.get("suites", "").split() if name in own]
         components = entry.get("components", "").split()
         off = entry.get("enabled", "yes").lower() in {"no", "false", "0", "off", "disable", "without"}
-        if suites and "main" in components and COMPONENTS.issuperset(components) and not off:
-            kept.append({**entry, "types": "deb", "suites": " ".join(suites)})
-    if not any(suite in entry["suites"].split() for entry in kept):
-        raise RuntimeError(f"no apt source of this machine has Debian's suite {suite}")
-    return "\n".join("".join(f"{_name(key)}: {value}\n" for key, value in entry.items()) for entry in kept)
+        if "suites" in entry and "main" in components and COMPONENTS.issuperset(components) and not off:
+            kept.append(entry)
+    return kept
 
 
 def _name(key: str) -> str:

@@ -15,6 +15,7 @@ from docker.errors import NotFound
 
 from tests.bench import leftovers, network, recipes
 from tests.bench.hosts import BenchHost, remove_leftovers
+from tests.bench.programs import CRANE
 from tests.bench.recipes import BOOKWORM, BOOKWORM_DOCKER, Recipe, image
 from tests.bench.sources import sources
 from tests.bench.ssh import host_data, make_key, open_to
@@ -139,7 +140,7 @@ def test_what_a_dead_process_left_is_removed_and_nothing_else(client: docker.Doc
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
     ).stdout.strip()
     volumes = {mount["Name"] for mount in client.containers.get(left).attrs["Mounts"] if mount.get("Name")}
-    assert len(volumes) == 2
+    assert len(volumes) == 3
     living = BenchHost.start(BOOKWORM, "living", systemd=False)
     foreign = client.containers.create(image(client, BOOKWORM), ["true"], labels={"some": "thing"})
     try:
@@ -161,8 +162,8 @@ def test_an_owner_is_told_from_a_later_process_with_its_number() -> None:
     assert leftovers.alive("something the bench never wrote")
 
 
-@pytest.mark.parametrize("change", [{"packages": (*BOOKWORM.packages, "less")}, {"versions": ()}])
-def test_a_changed_recipe_has_another_tag(change: dict[str, tuple[str, ...]]) -> None:
+@pytest.mark.parametrize("change", [{"packages": (*BOOKWORM.packages, "less")}, {"versions": ()}, {"newer": ("runc",)}, {"programs": (CRANE,)}, {"files": (("/etc/x", ""),)}])  # fmt: skip
+def test_a_changed_recipe_has_another_tag(change: dict[str, object]) -> None:
     changed = replace(BOOKWORM, **change)  # type: ignore[arg-type]
     assert changed.tag != BOOKWORM.tag
     assert changed.tag.startswith("homelab-bench-bookworm:")
@@ -225,5 +226,30 @@ def test_only_debian_s_own_sources_are_used(tmp_path: Path) -> None:
         "Types: deb\nURIs: http://mirror.example/security\nSuites: bookworm-security\nComponents: main\n"
         "Signed-By: /k.gpg\n"
     )
+    assert sources("trixie", tmp_path) == (
+        "Types: deb\nURIs: http://mirror.example/debian\nSuites: trixie\nComponents: main\n"
+    )
     with pytest.raises(RuntimeError, match=r"no apt source of this machine has Debian's suite sid"):
         sources("sid", tmp_path)
+
+
+@pytest.mark.parametrize("machine_s", ["bookworm", "trixie"])
+def test_the_sources_of_a_suite_that_this_machine_does_not_have_are_told_from_those_it_has(
+    tmp_path: Path, machine_s: str
+) -> None:
+    (tmp_path / "sources.list").write_text(
+        f"deb http://mirror.example/debian {machine_s} main\n"
+        f"deb http://mirror.example/debian {machine_s}-updates main\n"
+        f"deb http://mirror.example/debian {machine_s}-backports main\n"
+        f"deb http://mirror.example/security {machine_s}-security main\n"
+    )
+    entry = "Types: deb\nURIs: http://mirror.example/{}\nSuites: {}\nComponents: main\n".format
+    for suite in ("bookworm", "trixie"):
+        assert sources(suite, tmp_path) == "\n".join(
+            [
+                entry("debian", suite),
+                entry("debian", f"{suite}-updates"),
+                entry("security", f"{suite}-security"),
+            ]
+        )
+    assert sources("forky", tmp_path) == entry("debian", "forky")

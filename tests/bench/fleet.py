@@ -1,0 +1,81 @@
+"""Several hosts at once, open to SSH, and the inventory that lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+
+from tests.bench.hosts import BenchHost
+from tests.bench.recipes import Recipe, image
+from tests.bench.ssh import OPERATOR, host_data, make_key, open_to
+
+AT_ONCE = 4
+"""How many boot at the same time: with more of them on two cores systemd is not up within its minute."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Running hosts by their names in the inventory, and pyinfra's data for each. Ended by `remove`."""
+
+    hosts: dict[str, BenchHost]
+    data: dict[str, dict[str, str | int]]
+
+    @classmethod
+    def start(
+        cls,
+        wanted: Mapping[str, Recipe],
+        folder: Path,
+        *,
+        as_root: Collection[str] = (),
+        owner: str | None = None,
+    ) -> Fleet:
+        """Boot a host for each name, or none: when one does not come up, the others are removed again.
+
+        The key to all of them, made here, and each one's known keys are in `folder`. `as_root` names those that are
+        logged in to as root, the others are as `op`; `owner` is the label's value, as for a single host.
+        """
+        for recipe in dict.fromkeys(wanted.values()):
+            image(docker.from_env(), recipe)
+        key = make_key(folder)
+
+        def boot(name: str) -> tuple[BenchHost, dict[str, str | int]]:
+            host = BenchHost.start(wanted[name], name, owner=owner)
+            try:
+                open_to(host, key)
+                return host, host_data(host, key, "root" if name in as_root else OPERATOR)
+            except BaseException:
+                host.remove()
+                raise
+
+        booting: dict[str, Future[tuple[BenchHost, dict[str, str | int]]]] = {}
+        pool = ThreadPoolExecutor(AT_ONCE)
+        try:
+            booting.update((name, pool.submit(boot, name)) for name in wanted)
+            booted = {name: future.result() for name, future in booting.items()}
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            for future in booting.values():
+                if not future.cancelled() and not future.exception():
+                    future.result()[0].remove()
+            raise
+        pool.shutdown()
+        return cls(
+            {name: host for name, (host, _) in booted.items()},
+            {name: data for name, (_, data) in booted.items()},
+        )
+
+    def inventory(self, groups: Mapping[str, Iterable[str]]) -> str:
+        """Return the text of an inventory file, in which each group has the hosts named."""
+        return "".join(
+            f"{group} = [{', '.join(repr((name, self.data[name])) for name in names)}]\n"
+            for group, names in groups.items()
+        )
+
+    def remove(self) -> None:
+        """End the hosts, with their volumes."""
+        for host in self.hosts.values():
+            host.remove()

@@ -1,0 +1,209 @@
+"""The bench's nodes: each runtime is of the version it is there for, and a pull is answered by a real registry."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import bcrypt
+import docker
+import pytest
+
+from tests.bench import fleet as fleet_module
+from tests.bench.fleet import Fleet
+from tests.bench.hosts import BenchHost, Result
+from tests.bench.programs import CRANE, CRI_PULL, REGISTRIES_PULL, REGISTRY
+from tests.bench.recipes import BOOKWORM, BOOKWORM_NODE, CONTAINERD23_NODE, TRIXIE_NODE
+
+CONTAINERD = "unix:///run/containerd/containerd.sock"
+UNKNOWN = "certificate signed by unknown authority"
+NODES = {recipe.name: recipe for recipe in (BOOKWORM_NODE, TRIXIE_NODE, CONTAINERD23_NODE)}
+NAMES = pytest.mark.parametrize("name", NODES)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("nodes")
+
+
+@pytest.fixture(scope="module")
+def fleet(folder: Path) -> Iterator[Fleet]:
+    """All nodes, and a bare host for the registry."""
+    fleet = Fleet.start({"registry": BOOKWORM, **NODES}, folder, as_root=["registry"])
+    yield fleet
+    fleet.remove()
+
+
+@dataclass(frozen=True)
+class Served:
+    """An image in a registry that asks for a login and has a certificate that nobody trusts yet."""
+
+    image: str
+    digest: str
+    certificate: str
+    login: str = "someone:a password"
+
+
+@pytest.fixture(scope="module")
+def served(fleet: Fleet, folder: Path) -> Served:
+    host = fleet.hosts["registry"]
+    place = f"{host.address}:5000"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=bench", "-addext", f"subjectAltName=IP:{host.address}",
+         "-keyout", "key", "-out", "certificate"],
+        cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+    made = Served(f"{place}/some/app:1", "", (folder / "certificate").read_text())
+    name, _, password = made.login.partition(":")
+    host.write("/srv/certificate", made.certificate)
+    host.write("/srv/key", (folder / "key").read_text(), "0600")
+    host.write("/srv/htpasswd", f"{name}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()}\n")
+    host.write("/srv/registry.yml", (
+        "version: 0.1\n"
+        "storage: {filesystem: {rootdirectory: /srv/storage}}\n"
+        "auth: {htpasswd: {realm: bench, path: /srv/htpasswd}}\n"
+        "http: {addr: ':5000', tls: {certificate: /srv/certificate, key: /srv/key}}\n"
+    ))  # fmt: skip
+    host.give(REGISTRY, CRANE, REGISTRIES_PULL)
+    host.run("systemd-run -q -E OTEL_TRACES_EXPORTER=none --unit registry registry serve /srv/registry.yml")
+    host.wait_until("ss -Htln 'sport = :5000' | grep -q .", 30, "the registry")
+    crane = "SSL_CERT_FILE=/srv/certificate crane"
+    host.run(f"{crane} auth login -u {name} --password-stdin {place}", stdin=password)
+    host.run(f"cd /srv && tar -cf layer.tar certificate && {crane} append -f layer.tar -t {made.image}")
+    digest = host.run(f"{crane} digest {made.image}").stdout.strip()
+    host.run("rm -r ~/.docker")
+    return Served(made.image, digest, made.certificate)
+
+
+def test_pyinfra_reaches_all_hosts_of_the_inventory_as_who_they_are_for(fleet: Fleet, folder: Path) -> None:
+    inventory = folder / "inventory.py"
+    inventory.write_text(fleet.inventory({"registry": ["registry"], "docker_hosts": ["trixie-node"], "cluster_nodes": NODES}))  # fmt: skip
+    ran = subprocess.run(
+        [sys.executable, "-m", "pyinfra", "-y", str(inventory), "exec", "--", "echo in as $(id -un), then $(sudo -n id -un || echo nobody)"],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", ran.stdout)
+    told = re.findall(r"\[(\S+)\] +in as (\w+), then (\w+)", plain)
+    assert sorted(told) == sorted([("registry", "root", "nobody"), *((name, "op", "root") for name in NODES)])
+
+
+def test_when_one_host_does_not_come_up_none_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def fails_once(host: BenchHost, _: Path) -> None:
+        started.append(host.name)
+        if "second" in host.name:
+            raise AssertionError("it does not come up")
+
+    monkeypatch.setattr(fleet_module, "open_to", fails_once)
+    with pytest.raises(AssertionError, match=r"^it does not come up$"):
+        Fleet.start(dict.fromkeys(("first", "second", "third"), BOOKWORM), folder)
+    assert len(started) >= 1
+    names = {container.name for container in docker.from_env().containers.list(all=True, ignore_removed=True)}
+    assert not names & set(started)
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "default", "file"),
+    [
+        ("bookworm-node", "1.6", "2", "version = 2"),
+        ("trixie-node", "2.1", "3", "version = 3"),
+        ("containerd23-node", "2.3", "4", ""),
+    ],
+)
+def test_each_containerd_is_of_its_version_with_a_configuration_of_its_time(
+    fleet: Fleet, name: str, version: str, default: str, file: str
+) -> None:
+    host = fleet.hosts[name]
+    assert host.run("systemctl is-active containerd").stdout == "active\n"
+    assert host.run("systemctl is-enabled containerd").stdout == "enabled\n"
+    assert f" {version}." in host.run("ctr version").stdout.partition("Server:")[2].replace("Version: ", "")
+    assert host.run("containerd config default | grep ^version").stdout == f"version = {default}\n"
+    assert host.run("grep -h ^version /etc/containerd/config.toml", check=False).stdout.strip() == file
+    assert host.run("containerd config dump >/dev/null").stderr == ""
+
+
+def cri_pull(host: BenchHost, image: str, login: str = "", endpoint: str = CONTAINERD) -> Result:
+    host.give(CRI_PULL)
+    return host.run(f"cri-pull {endpoint} {image}", stdin=login, check=False)
+
+
+@NAMES
+def test_a_pull_through_the_cri_is_refused_for_the_certificate_the_login_or_not_at_all(
+    fleet: Fleet, served: Served, name: str
+) -> None:
+    host = fleet.hosts[name]
+    refused = cri_pull(host, served.image, served.login)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert UNKNOWN in refused.stderr
+
+    # The system's store: the one place that every version reads, whatever its configuration.
+    host.write("/usr/local/share/ca-certificates/bench.crt", served.certificate)
+    host.run("update-ca-certificates && systemctl restart containerd")
+    anonymous = cri_pull(host, served.image)
+    assert (anonymous.exit_code, anonymous.stdout) == (1, "")
+    assert re.search(r"no basic auth credentials|401 Unauthorized", anonymous.stderr)
+    wrong = cri_pull(host, served.image, "someone:else")
+    assert wrong.exit_code == 1
+    assert "401 Unauthorized" in wrong.stderr
+    pulled = cri_pull(host, served.image, served.login)
+    assert (pulled.exit_code, pulled.stderr) == (0, "")
+    assert pulled.stdout.startswith("sha256:")
+    assert served.image in host.run("ctr -n k8s.io images ls -q").stdout
+
+    host.run(
+        "rm /usr/local/share/ca-certificates/bench.crt && update-ca-certificates && systemctl restart containerd"
+    )
+    assert UNKNOWN in cri_pull(host, served.image, served.login).stderr
+
+
+def test_cri_pull_says_that_there_is_no_runtime(fleet: Fleet) -> None:
+    host = fleet.hosts["registry"]
+    result = cri_pull(host, "registry.example/app:1", endpoint="unix:///run/none.sock")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert cri_pull(host, "registry.example/app:1", "no colon").exit_code == 2
+
+
+def test_what_k3s_reads_is_enough_for_a_pull_and_needed_for_it(fleet: Fleet, served: Served) -> None:
+    host = fleet.hosts["registry"]
+    place = served.image.partition("/")[0]
+    name, _, password = served.login.partition(":")
+    auth = f"auth: {{username: {name}, password: {password}}}"
+
+    def pull(config: str) -> Result:
+        host.write("/etc/rancher/k3s/registries.yaml", f'configs: {{"{place}": {{{config}}}}}\n', "0600")
+        return host.run(f"registries-pull /etc/rancher/k3s/registries.yaml {served.image}", check=False)
+
+    whole = pull(f"tls: {{ca_file: /srv/certificate}}, {auth}")
+    assert (whole.exit_code, whole.stdout) == (0, f"{served.digest}\n"), whole.stderr
+    no_trust = pull(auth)
+    assert (no_trust.exit_code, no_trust.stdout) == (1, "")
+    assert UNKNOWN in no_trust.stderr
+    no_login = pull("tls: {ca_file: /srv/certificate}")
+    assert (no_login.exit_code, no_login.stdout) == (1, "")
+    assert "UNAUTHORIZED" in no_login.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("bookworm-node", "docker pull"),
+        ("bookworm-node", "podman pull"),
+        ("trixie-node", "docker pull"),
+        ("trixie-node", "podman pull"),
+        ("trixie-node", "skopeo inspect docker:/"),
+    ],
+)
+def test_every_other_client_there_asks_the_registry_too(
+    fleet: Fleet, served: Served, name: str, command: str
+) -> None:
+    image = f"/{served.image}" if command.startswith("skopeo") else f" {served.image}"
+    result = fleet.hosts[name].run(command + image, check=False, timeout=120)
+    assert result.exit_code != 0
+    assert UNKNOWN in result.stderr
