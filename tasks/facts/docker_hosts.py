@@ -73,7 +73,7 @@ for folder in .docker snap/docker/current/.docker; do
     tell_status "$folder"
     tell_status "$file"
     tell_status "$folder/.config.json.homelab-new"
-    [ -r "$file" ] && [ ! -L "$file" ] || continue
+    [ -f "$file" ] && [ -r "$file" ] && [ ! -L "$file" ] || continue
     tell_text "$file"
     for helper in $(tr '\\n\\r\\t' '   ' < "$file" | grep -oE '"(credsStore|@KEYS@)" *: *"[A-Za-z0-9._-]+"' \\
             | sed 's/"$//; s/.*"//' | sort -u); do
