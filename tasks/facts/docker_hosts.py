@@ -1,22 +1,181 @@
-"""What a Docker host has: the CA in the engine's own folder, and how it finds the registry's name."""
+"""What a Docker host has: where its engines look for the CA, what they are told, and the logins of some users.
+
+The answers of users' own programs are told apart from root's, so that no user can speak for the host.
+"""
 
 from __future__ import annotations
 
+import shlex
+from base64 import b64decode
+from collections.abc import Sequence
+
 from pyinfra.api.facts import FactBase
 
-from tasks.facts.reading import read_answer, script, tell_paths, tell_texts
-from tasks.model.docker_hosts import DockerHost
+from tasks.facts import client_hosts
+from tasks.facts.reading import read_answer, script
+from tasks.model.docker_hosts import ROOTLESS, SNAP, SYSTEM, DockerHost, Engine
+from tasks.model.docker_logins import Home
+from tasks.model.logins import Told
+from tasks.model.system_trust import Family
+from tasks.model.users import RUN_AS, User
+
+ENGINES = """
+tell_engine() {
+    printf 'engine|%s|%s|%s\\n' "$1" "$2" "$3"
+    for path in @PATHS@; do tell_path "$1$path"; done
+    for path in @TEXTS@; do tell_text "$1$path"; done
+    tell_text "$2"
+}
+tell_engine @SYSTEM@ ''
+if [ -d /var/snap/docker/current ]; then tell_engine @SNAP@ ''; fi
+# A user's own engine: it runs, or its unit was made by dockerd-rootless-setuptool.sh.
+{
+    for socket in /run/user/*/docker.sock; do
+        [ -S "$socket" ] || continue
+        id=${socket#/run/user/}
+        getent passwd "${id%%/*}"
+    done
+    getent -s files passwd | while IFS=: read -r name x id group x home x; do
+        [ "$id" -ge 1000 ] && [ -e "$home/.config/systemd/user/docker.service" ] && echo "$name::$id:$group::$home:"
+    done
+} | while IFS=: read -r name x id group x home x; do echo "$name:$id:$group:$home"; done | sort -u \\
+  | while IFS=: read -r name id group home; do
+    tell_engine "$home/@ROOTLESS0@" "$home/@ROOTLESS1@" "$name|$id|$group|$home" || exit 1
+done || exit 1
+# Those of containers are other hosts'.
+for file in $(grep -lxs dockerd /proc/[0-9]*/comm); do
+    process=${file%/comm}
+    [ "$(readlink "$process/ns/pid")" = "$(readlink /proc/self/ns/pid)" ] || continue
+    arguments=$(tr '\\0' '\\n' 2>/dev/null < "$process/cmdline") || continue
+    printf 'daemon|%s|%s\\n' "${process#/proc/}" "$(echo "$arguments" | base64 -w 0)"
+    file=$(echo "$arguments" | awk 'next_one { print; exit } $0 == "--config-file" { next_one = 1 }
+        sub(/^--config-file=/, "") { print; exit }')
+    [ -z "$file" ] || tell_text "$file"
+done
+"""
+"""The engines, and the arguments of those that run."""
+
+IN_HOME = """
+tell_status() {
+    if [ -e "$1" ] || [ -L "$1" ]; then
+        status=$(stat -c '%F|%a|%u|%g|%.9Y|%i' -- "$1") || exit 1
+        printf 'path|%s|%s|\\n' "$1" "$status"
+    else
+        printf 'path|%s\\n' "$1"
+    fi
+}
+tell_status "$HOME"
+for folder in .docker snap/docker/current/.docker; do
+    [ "$folder" = .docker ] || [ -d "$HOME/${folder%/.docker}" ] || continue
+    folder=$HOME/$folder
+    file=$folder/config.json
+    printf 'folder|%s\\n' "$folder"
+    tell_status "$folder"
+    tell_status "$file"
+    tell_status "$folder/.config.json.homelab-new"
+    [ -f "$file" ] && [ -r "$file" ] && [ ! -L "$file" ] || continue
+    tell_text "$file"
+    for helper in $(tr '\\n\\r\\t' '   ' < "$file" | grep -oE '"(credsStore|@KEYS@)" *: *"[A-Za-z0-9._-]+"' \\
+            | sed 's/"$//; s/.*"//' | sort -u); do
+        for name in @NAMES@; do
+            output=$(printf '%s' "$name" | timeout -k 2 10 "docker-credential-$helper" get 2>/dev/null)
+            code=$?
+            printf 'helper|%s|%s|%s|%s\\n' "$helper" "$name" "$code" "$(printf '%s' "$output" | base64 -w 0)"
+        done
+    done
+done
+"""
+"""What is told of a user's home, with that user's rights."""
+
+USERS = """
+for name in @USERS@; do
+    entry=$(getent passwd -- "$name")
+    case $? in
+        (0) ;;
+        (2) printf 'user|%s\\n' "$name"; continue ;;
+        (*) exit 1 ;;
+    esac
+    printf '%s\\n' "$entry" | {
+        IFS=: read -r x x id group x home x
+        told=$(run_as "$id" "$group" "$name" "$home" @IN_HOME@) || exit 1
+        printf 'user|%s|%s|%s|%s|%s\\n' "$name" "$id" "$group" "$(printf '%s' "$told" | base64 -w 0)" "$home"
+    } || exit 1
+done
+"""
+"""The users who are to be logged in; getent ends with 2 where there is none of that name."""
 
 
 class DockerHostFact(FactBase[DockerHost | None]):
     """One round trip."""
 
-    def command(self, paths: list[str], texts: list[str], hosts_file: str) -> str:
-        """Return the script for the given paths, and the texts of some files."""
-        mount = f"if grep -q ' {hosts_file} ' /proc/self/mountinfo; then echo 'mount|yes'; fi"
-        return script(tell_paths(paths), tell_texts(texts), mount)
+    def command(
+        self,
+        paths: Sequence[str],
+        texts: Sequence[str],
+        names: Sequence[str],
+        users: Sequence[str],
+        trusting: Family | None,
+    ) -> str:
+        """Return the script.
+
+        `paths` and `texts` are those to be told of in each engine's folder, from there on; `names` are the
+        registry's, with the port; `users` those whose logins are asked for.
+        """
+        engines = _fill(
+            ENGINES,
+            PATHS=shlex.join(paths),
+            TEXTS=shlex.join(texts),
+            SYSTEM=shlex.join(SYSTEM),
+            SNAP=shlex.join(SNAP),
+            ROOTLESS0=ROOTLESS[0],
+            ROOTLESS1=ROOTLESS[1],
+        )
+        parts = [client_hosts.tell(trusting), engines]
+        if users:
+            keys = "|".join("".join(f"[{c}]" if c in ".[" else c for c in name) for name in names)
+            in_home = script(_fill(IN_HOME, KEYS=keys, NAMES=shlex.join(names)))
+            parts += [RUN_AS, _fill(USERS, USERS=shlex.join(users), IN_HOME=shlex.quote(in_home))]
+        return script(*parts)
 
     def process(self, output: list[str]) -> DockerHost:
         """Read the answer; `FactProcessError` where it is not whole."""
         answer = read_answer(output)
-        return DockerHost(answer.paths, answer.texts, hosts_is_mount=answer.one("mount") is not None)
+        return DockerHost(
+            paths=answer.paths,
+            texts=answer.texts,
+            engines=[_engine(*fields) for fields in answer.all("engine")],
+            daemons={pid: b64decode(text).decode().splitlines() for pid, text in answer.all("daemon")},
+            homes={name: _home(name, fields) for name, *fields in answer.all("user")},
+            client=client_hosts.read(answer),
+        )
+
+
+def _engine(folder: str, configuration: str, *user: str) -> Engine:
+    name, *fields = user
+    if not name:
+        return Engine(folder, configuration)
+    uid, gid, home = fields
+    return Engine(folder, configuration, User(name, int(uid), int(gid), home))
+
+
+def _home(name: str, fields: list[str]) -> Home | None:
+    if not fields:
+        return None
+    uid, gid, told, *home = fields
+    answer = read_answer(b64decode(told).decode().split("\n"))
+    return Home(
+        user=User(name, int(uid), int(gid), "|".join(home)),
+        folders=[folder for (folder,) in answer.all("folder")],
+        paths=answer.paths,
+        texts=answer.texts,
+        told={
+            (helper, registry): Told(int(code), b64decode(output).decode(errors="replace"))
+            for helper, registry, code, output in answer.all("helper")
+        },
+    )
+
+
+def _fill(text: str, **values: str) -> str:
+    for key, value in values.items():
+        text = text.replace(f"@{key}@", value)
+    return text

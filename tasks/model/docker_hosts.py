@@ -1,75 +1,143 @@
-"""A Docker host: the CA where the engine looks for it, and the registry's names in `/etc/hosts`."""
+"""A Docker host: the CA where each engine looks for it, the registry's names, and users who are logged in.
+
+Both image stores read `certs.d`: the graph drivers' (moby, `daemon/pkg/registry`) and containerd's, which takes
+its `.crt` files unless a `hosts.toml` stands beside them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from cryptography import x509
 
-from tasks.model import authority, files, hosts_file
+from tasks.model import authority, client_hosts, docker_conflicts, docker_logins, files
+from tasks.model.client_hosts import ClientHost
+from tasks.model.docker_logins import Home
 from tasks.model.files import File, Folder, Observed
-from tasks.model.settings import Settings
+from tasks.model.logins import Login
+from tasks.model.settings import HostSettings, Settings
 from tasks.model.steps import Conflict, Step
+from tasks.model.system_trust import Family
+from tasks.model.users import User
 
-CERTS = "/etc/docker/certs.d"
+SYSTEM = ("/etc/docker", "/etc/docker/daemon.json")
+"""Folder and configuration of the system's engine."""
+
+ROOTLESS = (".config/docker", ".config/docker/daemon.json")
+"""The same for a user's own engine, below the home (moby, `CertsDir`); a changed XDG_CONFIG_HOME is not seen."""
+
+SNAP = ("/var/snap/docker/current/etc/docker", "/var/snap/docker/current/config/daemon.json")
+"""The same for the snap (canonical/docker-snap#42, #51, and its README)."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where an engine looks: `folder` holds its `certs.d`; `user` is who runs it, None for root."""
+
+    folder: str
+    configuration: str
+    user: User | None = None
 
 
 @dataclass(frozen=True)
 class DockerHost:
     """A Docker host as it is. `texts` has those of the files that are there, by path.
 
-    Where `/etc/hosts` is a mount, as in a container, a rename is refused (EBUSY) and it is written in place.
+    `daemons` are the arguments of the engines that run, by process id; `homes` those of the users who are to be
+    logged in, None for one that does not exist.
     """
 
     paths: Mapping[str, Observed | None]
-    texts: Mapping[str, str]
-    hosts_is_mount: bool
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    engines: Sequence[Engine] = (Engine(*SYSTEM),)
+    daemons: Mapping[str, list[str]] = field(default_factory=dict)
+    homes: Mapping[str, Home | None] = field(default_factory=dict)
+    client: ClientHost = field(default_factory=ClientHost)
 
 
-def ca_files(settings: Settings) -> list[str]:
-    """Return where the engine looks for the CA, a file for each name (the port is part of the folder's name)."""
-    return [f"{CERTS}/{name}/ca.crt" for name in settings.authorities]
+@dataclass(frozen=True)
+class Wanted:
+    """What a Docker host is to have: `trusting` is whose trust store gets the CA as well, None for none."""
+
+    ca_pem: str
+    address: str
+    login: Login
+    trusting: Family | None = None
 
 
-def paths(settings: Settings) -> list[str]:
-    """Return all paths to be told of."""
-    written = ca_files(settings)
-    folders = [CERTS, *(path.rpartition("/")[0] for path in written)]
-    return [*folders, *written, *map(files.temporary, written)]
+def paths(settings: Settings, folder: str = SYSTEM[0]) -> list[str]:
+    """Return the paths to be told of in an engine's folder (the port is part of a name's folder)."""
+    certs = f"{folder}/certs.d"
+    written = ca_files(settings, folder)
+    stronger = [f"{certs}/{other}" for name in settings.authorities if (other := _stronger(name))]
+    return [certs, *map(files.parent, written), *written, *map(files.temporary, written), *stronger]
 
 
-def texts(settings: Settings) -> list[str]:
-    """Return the files whose texts are to be told."""
-    return [*ca_files(settings), hosts_file.PATH, hosts_file.RESCUE]
+def texts(settings: Settings, folder: str = SYSTEM[0]) -> list[str]:
+    """Return the files there whose texts are to be told."""
+    return [*ca_files(settings, folder), *_hosts_tomls(settings, folder)]
 
 
-def steps(settings: Settings, ca_pem: str, address: str, found: DockerHost) -> list[Step]:
+def ca_files(settings: Settings, folder: str = SYSTEM[0]) -> list[str]:
+    """Return where an engine looks for the CA, a file for each name."""
+    return [f"{folder}/certs.d/{name}/ca.crt" for name in settings.authorities]
+
+
+def steps(settings: Settings, own: HostSettings, wanted: Wanted, found: DockerHost) -> list[Step]:
     """Return the steps, in their order; `Conflict` where something of the user's says otherwise."""
-    _check({path: found.texts[path] for path in ca_files(settings) if path in found.texts})
-    wanted: list[Folder] = [Folder(CERTS)]
-    for path in ca_files(settings):
-        wanted += [Folder(path.rpartition("/")[0]), File(path, "0644", content=ca_pem)]
-    placed = files.leftovers(found.paths) + files.place(wanted, found.paths)
-    managed = settings.registry_manage_hosts_file
-    names = [name for name in settings.names if authority.address(name) is None]
-    return placed + hosts_file.steps(
-        found.texts.get(hosts_file.PATH, ""),
-        address if managed else None,
-        names,
-        is_mount=found.hosts_is_mount,
-        rescue=found.texts.get(hosts_file.RESCUE),
-    )
+    for engine in found.engines:
+        _check(engine, settings, wanted.address, found)
+    for pid, arguments in found.daemons.items():
+        docker_conflicts.check_arguments(pid, arguments, settings, wanted.address)
+        for path in docker_conflicts.values_of("--config-file", arguments):
+            docker_conflicts.check_configuration(path, found.texts.get(path, ""), settings, wanted.address)
+    trusted = [step for engine in found.engines for step in _trust(engine, settings, wanted.ca_pem, found)]
+    shared = client_hosts.steps(settings, wanted.ca_pem, wanted.address, wanted.trusting, found.client)
+    users = docker_logins.steps(own.registry_login_users, settings.authorities, wanted.login, found.homes)
+    return trusted + shared + users
 
 
-def _check(certificates: Mapping[str, str]) -> None:
-    for path, text in certificates.items():
-        try:
-            others = [c for c in x509.load_pem_x509_certificates(text.encode()) if not authority.ours(c)]
-        except ValueError:
-            continue  # not a certificate: ours, damaged
-        if others:
-            raise Conflict(
-                f"{path} holds a certificate of another authority ({others[0].subject.rfc4514_string()})",
-                f"move it away (mv {path} {path}.old) and run again",
-            )
+def _trust(engine: Engine, settings: Settings, ca_pem: str, found: DockerHost) -> list[Step]:
+    owner, group = (engine.user.uid, engine.user.gid) if engine.user else (0, 0)
+    there = {path: found.paths[path] for path in paths(settings, engine.folder)}
+    items: list[Folder] = [Folder(f"{engine.folder}/certs.d", owner=owner, group=group)]
+    for path in ca_files(settings, engine.folder):
+        items.append(Folder(files.parent(path), owner=owner, group=group))
+        items.append(File(path, "0644", owner, group, ca_pem))
+    placed = files.leftovers(there) + files.place(items, there)
+    if engine.user is None:
+        return placed
+    return [replace(step, script=engine.user.run(step.script)) for step in placed]
+
+
+def _check(engine: Engine, settings: Settings, address: str, found: DockerHost) -> None:
+    text = found.texts.get(engine.configuration, "")
+    docker_conflicts.check_configuration(engine.configuration, text, settings, address)
+    for name in settings.authorities:
+        stronger = f"{engine.folder}/certs.d/{_stronger(name)}"
+        if found.paths.get(stronger):
+            docker_conflicts.check_stronger_folder(stronger)
+    for path in _hosts_tomls(settings, engine.folder):
+        docker_conflicts.check_hosts_toml(path, found.texts.get(path, ""))
+    for path in ca_files(settings, engine.folder):
+        _check_authority(path, found.texts.get(path, ""))
+
+
+def _check_authority(path: str, text: str) -> None:
+    try:
+        others = [c for c in x509.load_pem_x509_certificates(text.encode()) if not authority.ours(c)]
+    except ValueError:
+        return  # not a certificate: ours, damaged
+    if others:
+        raise Conflict(
+            f"{path} holds a certificate of another authority ({others[0].subject.rfc4514_string()})",
+            f"move it away (mv {path} {path}.old) and run again",
+        )
+
+
+def _hosts_tomls(settings: Settings, folder: str) -> list[str]:
+    return [f"{files.parent(path)}/hosts.toml" for path in ca_files(settings, folder)]
+
+
+_stronger = docker_conflicts.stronger_folder

@@ -74,6 +74,11 @@ def temporary(path: str) -> str:
     return join(dirname(path), f".{basename(path)}{NEW_SUFFIX}")
 
 
+def parent(path: str) -> str:
+    """Return the folder that a path stands in."""
+    return dirname(path)
+
+
 def place(wanted: Iterable[Folder], observed: Mapping[str, Observed | None]) -> list[Step]:
     """Return the steps that bring files and folders from what was observed to what is wanted, folders first.
 

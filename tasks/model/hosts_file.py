@@ -20,7 +20,7 @@ def merge(text: str, address: str | None, names: Iterable[str]) -> str:
     """Return the text with exactly one line of ours, where ours stood or else at the end; every other byte as it was.
 
     `address` None takes our line out. Raises `Conflict`, quoting the line, where one of the user's gives a name
-    of ours another address.
+    of ours another address, or with none of ours a loopback address.
     """
     names = list(names)
     ours = f"{address} {' '.join(names)} {MARK}\n" if address and names else ""
@@ -31,8 +31,7 @@ def merge(text: str, address: str | None, names: Iterable[str]) -> str:
             lines += [] if placed else [ours]
             placed = True
             continue
-        if ours:
-            _check(line, number, address, names)
+        _check(line, number, address, names)
         lines.append(line)
     if not placed and ours:
         if lines and not lines[-1].endswith("\n"):
@@ -74,15 +73,26 @@ def steps(
 
 
 def _check(line: str, number: int, address: str | None, names: list[str]) -> None:
+    """Raise `Conflict` for a line of the user's that gives a name of ours another address.
+
+    Where the file is not ours to manage (`address` None) only a loopback address is one: Docker checks no certificate
+    there, even if the name has another address too (moby before 29.8.2, CVE-2026-92543).
+    """
     fields = line.partition("#")[0].split()
-    taken = [name for name in fields[1:] if name in names]
+    taken = [name for name in fields[1:] if name.lower() in names]
     if not taken:
         return
     try:
-        same = ipaddress.ip_address(fields[0]) == ipaddress.ip_address(address or "")
+        found = ipaddress.ip_address(fields[0].partition("%")[0])
     except ValueError:
-        same = False
-    if not same:
+        found = None
+    if found and (getattr(found, "ipv4_mapped", None) or found).is_loopback:
+        raise Conflict(
+            f"{PATH} line {number} gives {taken[0]} the loopback address {fields[0]}, where Docker checks no "
+            f"certificate: {line.strip()!r}",
+            "take the name out of that line and run again",
+        )
+    if address and found != ipaddress.ip_address(address):
         raise Conflict(
             f"{PATH} line {number} gives {taken[0]} another address than {address}: {line.strip()!r}",
             f"remove that line, or set registry_address to {fields[0]} if it is right, and run again",

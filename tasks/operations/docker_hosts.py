@@ -9,7 +9,9 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
 from tasks.facts.docker_hosts import DockerHostFact
-from tasks.model import docker_hosts, hosts_file
+from tasks.model import client_hosts, docker_hosts
+from tasks.model.docker_hosts import Wanted
+from tasks.model.logins import Login
 from tasks.model.steps import Conflict, Step
 from tasks.operations.carry_out import carry_out, read
 from tasks.run import Run, current
@@ -17,27 +19,49 @@ from tasks.run import Run, current
 
 @operation()
 def trust() -> Generator[PyinfraCommand, None, None]:
-    """Give the engine the CA, and the host the registry's address."""
-    yield from carry_out(host, lambda: _decide(current()), lambda: "Docker trusts the registry and finds it")
-    settings = current().configuration.settings
-    current().report.say(host.name, f"Docker trusts {', '.join(settings.authorities)}")
+    """Give the engine the CA, the host the registry's address, and the users their login."""
+    yield from carry_out(host, lambda: _decide(current()), _because)
+    current().report.say(host.name, _holds())
 
 
 def _decide(run: Run) -> list[Step]:
-    settings = run.configuration.settings
+    settings, own = run.configuration.settings, run.configuration.hosts[host.name]
     registry_host = host.inventory.get_host(run.configuration.registry_host)
     if not host.state.is_executing and registry_host in host.state.active_hosts:
         run.registry_decided.wait()  # a plan asks all hosts at once
-    if run.authority is None or run.address is None or (host.state.is_executing and not run.served):
+    account = settings.registry_login_account
+    password = run.passwords.get(account)
+    unserved = host.state.is_executing and not run.served
+    if run.authority is None or run.address is None or password is None or unserved:
         raise Conflict(
             f"the registry host {run.configuration.registry_host} is not finished, so nothing is told to trust it",
             "mend that host first and run again",
         )
+    wanted = Wanted(
+        ca_pem=run.authority.certificate_pem,
+        address=run.address,
+        login=Login(account, password),
+        trusting=client_hosts.family(own, run.machines[host.name].family),
+    )
     found = read(
         host,
         DockerHostFact,
-        paths=docker_hosts.paths(settings),
-        texts=docker_hosts.texts(settings),
-        hosts_file=hosts_file.PATH,
+        paths=docker_hosts.paths(settings, ""),
+        texts=docker_hosts.texts(settings, ""),
+        names=list(settings.authorities),
+        users=list(own.registry_login_users),
+        trusting=wanted.trusting,
     )
-    return docker_hosts.steps(settings, run.authority.certificate_pem, run.address, found)
+    return docker_hosts.steps(settings, own, wanted, found)
+
+
+def _because() -> str:
+    users = current().configuration.hosts[host.name].registry_login_users
+    return "Docker trusts the registry and finds it" + (", and its users are logged in" if users else "")
+
+
+def _holds() -> str:
+    configuration = current().configuration
+    users = configuration.hosts[host.name].registry_login_users
+    logged_in = f"; logged in: {', '.join(users)}" if users else ""
+    return f"Docker trusts {', '.join(configuration.settings.authorities)}{logged_in}"

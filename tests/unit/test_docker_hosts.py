@@ -16,9 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tasks.model import authority, docker_hosts
-from tasks.model.docker_hosts import DockerHost
+from tasks.model.client_hosts import ClientHost
+from tasks.model.docker_hosts import DockerHost, Wanted
 from tasks.model.files import Observed
-from tasks.model.settings import Settings
+from tasks.model.logins import Login
+from tasks.model.settings import HostSettings, Settings
 from tasks.model.steps import Conflict, Step
 
 NOW = dt.datetime.now(dt.UTC)
@@ -52,7 +54,7 @@ def file(pem: str = CA) -> Observed:
 def fresh(**settings: Any) -> DockerHost:
     """A host on which there is nothing of ours."""
     paths = dict.fromkeys(docker_hosts.paths(Settings(**settings)))
-    return DockerHost(paths, {HOSTS: LOCALHOST}, hosts_is_mount=False)
+    return DockerHost(paths, client=ClientHost(LOCALHOST))
 
 
 def converged(pem: str = CA, entry: str = ENTRY, **settings: Any) -> DockerHost:
@@ -60,20 +62,30 @@ def converged(pem: str = CA, entry: str = ENTRY, **settings: Any) -> DockerHost:
     found = fresh(**settings)
     files = docker_hosts.ca_files(Settings(**settings))
     there = {path: file(pem) for path in files}
-    folders = {path: DIRECTORY for path in found.paths if not path.endswith((".crt", ".homelab-new"))}
+    folders = {path: DIRECTORY for path in found.paths if not path.endswith((".crt", ".homelab-new", "_"))}
     return replace(
         found,
         paths={**found.paths, **folders, **there},
-        texts={**dict.fromkeys(files, pem), HOSTS: LOCALHOST + entry},
+        texts=dict.fromkeys(files, pem),
+        client=ClientHost(LOCALHOST + entry),
     )
 
 
 def with_text(found: DockerHost, path: str, text: str) -> DockerHost:
+    if path == HOSTS:
+        return replace(found, client=replace(found.client, hosts=text))
+    if path == RESCUE:
+        return replace(found, client=replace(found.client, rescue=text))
     return replace(found, texts={**found.texts, path: text})
 
 
+def on_mount(found: DockerHost, mount: bool = True) -> DockerHost:
+    return replace(found, client=replace(found.client, hosts_is_mount=mount))
+
+
 def steps(found: DockerHost, **settings: Any) -> list[Step]:
-    return docker_hosts.steps(Settings(**settings), CA, ADDRESS, found)
+    wanted = Wanted(CA, ADDRESS, Login("cluster", "secret"))
+    return docker_hosts.steps(Settings(**settings), HostSettings(), wanted, found)
 
 
 def texts(found: DockerHost, **settings: Any) -> list[str]:
@@ -115,6 +127,7 @@ def test_each_name_and_port_has_a_folder_and_all_paths_are_asked_for(
         *folders,
         *(f"{folder}/ca.crt" for folder in folders),
         *(f"{folder}/.ca.crt.homelab-new" for folder in folders),
+        *(f"{host}_{port}_" for host, colon, port in (each.rpartition(":") for each in folders) if colon),
     ]
 
 
@@ -162,7 +175,7 @@ def test_a_host_that_has_all_needs_nothing(settings: dict[str, Any], mount: bool
     elif settings:
         entry = ""
     found = converged(entry=entry, **settings)
-    found = replace(found, hosts_is_mount=mount)
+    found = on_mount(found, mount)
     found = with_text(found, RESCUE, "old") if rescued else found
     left = ["remove /etc/.hosts.homelab-rescue: a run was killed while writing /etc/hosts"]
     assert texts(found, **settings) == (left if rescued else [])
@@ -300,16 +313,14 @@ def test_the_entry_of_an_older_address_is_mended() -> None:
     ],
 )
 def test_a_file_that_is_a_mount_is_written_in_place(mount: bool, way: str) -> None:
-    (step,) = steps(replace(converged(entry=""), hosts_is_mount=mount))
+    (step,) = steps(on_mount(converged(entry=""), mount))
     assert step.text == "write /etc/hosts: our entry is missing"
     assert step.script.endswith(way)
 
 
 def test_a_write_that_was_killed_goes_on_from_the_rescued_text() -> None:
     whole = LOCALHOST + "10.0.0.5 printer\n" + ENTRY
-    found = with_text(
-        with_text(replace(converged(), hosts_is_mount=True), HOSTS, LOCALHOST[:7]), RESCUE, whole
-    )
+    found = with_text(with_text(on_mount(converged()), HOSTS, LOCALHOST[:7]), RESCUE, whole)
     (step,) = steps(found)
     assert step.text == "write /etc/hosts: a run was killed while writing it"
     assert step.stdin == whole

@@ -36,8 +36,9 @@ def test_our_line_is_taken_out_and_nothing_else() -> None:
     ("line", "address"),
     [
         ("192.168.1.99 registry.homelab.local", "192.168.1.99"),
-        ("127.0.1.1 nas images.homelab.local", "127.0.1.1"),
-        ("::1 registry.homelab.local # test", "::1"),
+        ("192.168.1.99 Registry.Homelab.LOCAL", "192.168.1.99"),
+        ("fd00::7 nas images.homelab.local # test", "fd00::7"),
+        ("x registry.homelab.local", "x"),
     ],
 )
 def test_a_line_of_the_user_that_says_otherwise_is_quoted(line: str, address: str) -> None:
@@ -46,6 +47,23 @@ def test_a_line_of_the_user_that_says_otherwise_is_quoted(line: str, address: st
     assert "/etc/hosts line 2 gives" in stop.value.problem
     assert line in stop.value.problem
     assert address in stop.value.remedy
+    assert hosts_file.merge(f"{OURS}{line}\n", None, NAMES) == f"{line}\n"
+
+
+@pytest.mark.parametrize("managed", [True, False])
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.1.1", "::1", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize("beside", [OURS, "192.168.1.10 images.homelab.local\n", ""])
+def test_a_loopback_address_is_refused_even_beside_the_right_one(
+    beside: str, address: str, managed: bool
+) -> None:
+    line = f"{address} nas images.homelab.local # test"
+    with pytest.raises(Conflict) as stop:
+        hosts_file.merge(f"{beside}{line}\n", "192.168.1.10" if managed else None, NAMES)
+    assert stop.value.problem == (
+        f"/etc/hosts line {2 if beside else 1} gives images.homelab.local the loopback address {address}, "
+        f"where Docker checks no certificate: {line!r}"
+    )
+    assert stop.value.remedy == "take the name out of that line and run again"
 
 
 def steps(text: str, rescue: str | None = None, *, mount: bool = False) -> list[str]:

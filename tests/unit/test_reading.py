@@ -15,10 +15,8 @@ from pathlib import Path
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
-from tasks.facts.docker_hosts import DockerHostFact
 from tasks.facts.reading import PREAMBLE, Answer, read_answer, script, tell_paths
 from tasks.facts.registry import RegistryFact
-from tasks.model.docker_hosts import DockerHost
 from tasks.model.files import Observed
 from tasks.model.registry import RegistryHost
 
@@ -216,69 +214,6 @@ def test_a_script_that_fails_half_way_tells_nothing_but_the_complaint() -> None:
 
 
 # The fact of a Docker host, run here on files of ours.
-
-
-def docker_host(folder: Path, hosts: str = "hosts") -> list[str]:
-    certificates = [str(folder / "a b" / "ca.crt"), str(folder / "gone")]
-    texts = [*certificates, str(folder / hosts), str(folder / "rescue file")]
-    return sh(DockerHostFact().command([str(folder), *certificates], texts, str(folder / hosts)))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "a b").mkdir()
-    (tmp_path / "a b" / "ca.crt").write_text("-----BEGIN CERTIFICATE-----\n|\n")
-    (tmp_path / "hosts").write_text("127.0.0.1 localhost # é | x\r\n\n\tlast line without its newline")
-    return tmp_path
-
-
-def test_texts_are_told_to_the_byte(folder: Path) -> None:
-    paths = [folder, folder / "a b" / "ca.crt", folder / "gone"]
-    found = DockerHostFact().process(docker_host(folder))
-    assert found == DockerHost(
-        paths={str(path): seen(path) for path in paths},
-        texts={
-            str(paths[1]): "-----BEGIN CERTIFICATE-----\n|\n",
-            str(folder / "hosts"): "127.0.0.1 localhost # é | x\r\n\n\tlast line without its newline",
-        },
-        hosts_is_mount=False,
-    )
-
-
-@pytest.mark.parametrize("rescue", ["", "half\n", "127.0.0.1 localhost\n" * 5000])
-def test_what_a_killed_run_left_is_told_even_if_it_is_empty(folder: Path, rescue: str) -> None:
-    (folder / "rescue file").write_text(rescue)
-    assert DockerHostFact().process(docker_host(folder)).texts[str(folder / "rescue file")] == rescue
-
-
-def test_an_empty_file_has_a_text_and_a_missing_one_none(folder: Path) -> None:
-    (folder / "hosts").write_text("")
-    assert DockerHostFact().process(docker_host(folder)).texts[str(folder / "hosts")] == ""
-    (folder / "hosts").unlink()
-    assert str(folder / "hosts") not in DockerHostFact().process(docker_host(folder)).texts
-
-
-def test_a_mount_is_told() -> None:
-    """/proc is a mount wherever Linux runs."""
-    answer = sh(DockerHostFact().command([], [], "/proc"))
-    assert answer == ["mount|yes", "end"]
-    assert DockerHostFact().process(answer) == DockerHost({}, {}, True)
-
-
-@pytest.mark.parametrize("name", ["hosts", "rescue file", "a b/ca.crt"])
-def test_what_is_no_text_is_unknown(folder: Path, name: str) -> None:
-    (folder / name).write_bytes(b"\xff\xfe")
-    with pytest.raises(FactProcessError, match=rf"^{folder / name} is not UTF-8 text$"):
-        DockerHostFact().process(docker_host(folder))
-
-
-def test_a_docker_host_s_answer_that_is_cut_anywhere_is_none(folder: Path) -> None:
-    (folder / "rescue file").write_text("x\n")
-    whole = docker_host(folder)
-    assert len(whole) == 7
-    for kept in range(len(whole)):
-        with pytest.raises(FactProcessError):
-            DockerHostFact().process(whole[:kept])
 
 
 # The registry host's answer.

@@ -1,0 +1,47 @@
+"""What every host that uses the registry gets, whatever it runs: the names, and the CA in the system's store.
+
+A Docker host that is a node of a cluster too gets these once, as a Docker host.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks.model import authority, hosts_file, system_trust
+from tasks.model.settings import HostSettings, Settings
+from tasks.model.steps import Step
+from tasks.model.system_trust import Family
+
+
+@dataclass(frozen=True)
+class ClientHost:
+    """Such a host as it is. `store` is None where nobody asked for it.
+
+    Where `/etc/hosts` is a mount, as in a container, a rename is refused (EBUSY) and it is written in place.
+    """
+
+    hosts: str = ""
+    rescue: str | None = None
+    hosts_is_mount: bool = False
+    store: system_trust.Found | None = None
+
+
+def family(host_settings: HostSettings, words: str) -> Family | None:
+    """Return whose trust store is to be managed, None where it is not; `Conflict` where it is not known."""
+    return system_trust.family_of(words) if host_settings.registry_system_trust else None
+
+
+def steps(
+    settings: Settings, ca_pem: str, address: str, trusting: Family | None, found: ClientHost
+) -> list[Step]:
+    """Return the steps, in their order; `Conflict` where something of the user's says otherwise."""
+    named = hosts_file.steps(
+        found.hosts,
+        address if settings.registry_manage_hosts_file else None,
+        [name for name in settings.names if authority.address(name) is None],
+        is_mount=found.hosts_is_mount,
+        rescue=found.rescue,
+    )
+    if trusting is None or found.store is None:
+        return named
+    return named + system_trust.steps(trusting, ca_pem, found.store)

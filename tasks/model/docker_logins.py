@@ -1,0 +1,140 @@
+"""Users of a Docker host who are logged in: an entry in their `config.json`, or in what they keep logins with instead.
+
+All of it is read and written with the user's own rights (`tasks.model.users`).
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from tasks.model import files, logins
+from tasks.model.files import Observed
+from tasks.model.logins import Helper, Login, Told
+from tasks.model.steps import Conflict, Step
+from tasks.model.users import User
+
+FILE = "regular"
+"""Begins what `stat` calls a file."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """What a user has: `folders` those in which a Docker client keeps its configuration, and what stands there.
+
+    `texts` are the `config.json` that the user can read; `told` what the helpers named in them answered, by
+    (helper, registry's name). The snap's Docker client has a folder of its own (docker/cli#3961).
+    """
+
+    user: User
+    folders: Sequence[str] = ()
+    paths: Mapping[str, Observed | None] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    told: Mapping[tuple[str, str], Told] = field(default_factory=dict)
+
+
+def steps(
+    users: Iterable[str], names: Sequence[str], login: Login, found: Mapping[str, Home | None]
+) -> list[Step]:
+    """Return the steps that log `users` in to each of `names`; `Conflict` where something of theirs is in the way.
+
+    Whoever is not in `users` is left alone, and keeps a login of an earlier run.
+    """
+    taken: list[Step] = []
+    for name in users:
+        home = found[name]
+        if home is None:
+            raise Conflict(
+                f"registry_login_users: there is no user {name} on this host",
+                "make it there, or take it out of registry_login_users, and run again",
+            )
+        if home.paths[home.user.home] is None:
+            raise Conflict(
+                f"registry_login_users: the home of {name} ({home.user.home}) is not there",
+                "make it there, or take the user out of registry_login_users, and run again",
+            )
+        for folder in home.folders:
+            taken += _log_in(home, folder, names, login)
+    return taken
+
+
+def _log_in(home: Home, folder: str, names: Sequence[str], login: Login) -> list[Step]:
+    user, path = home.user, f"{folder}/config.json"
+    _check(home, folder, "directory")
+    _check(home, path, FILE)
+    present = home.paths[path]
+    text = home.texts.get(path, "")
+    taken = files.leftovers({new: home.paths[new] for new in [files.temporary(path)]})
+    in_file, in_helpers = [], []
+    for name in names:
+        if helper := logins.helper(text, name, path):
+            in_helpers += _keep(home, helper, name, login, path)
+        else:
+            in_file.append(name)
+    wanted = logins.merge(text, in_file, login.account, login.password, path)
+    if home.paths[folder] is None and wanted != text:
+        taken.append(
+            Step(f"make {folder}: it is missing", f"umask 077; mkdir {shlex.quote(folder)}", path=folder)
+        )
+    if wanted != text:
+        missing = logins.missing(text, in_file, path)
+        reason = (
+            f"{user.name} has no login for {', '.join(missing)}" if missing
+            else f"the login of {user.name} is not as it should be"
+        )  # fmt: skip
+        taken.append(_write(path, wanted, reason))
+    elif present and int(present.mode, 8) != 0o600:
+        reason = f"its mode is {present.mode.zfill(4)}, not 0600"
+        taken.append(Step(f"set mode of {path}: {reason}", f"chmod 0600 {shlex.quote(path)}", path=path))
+    return [replace(step, script=user.run(step.script)) for step in taken + in_helpers]
+
+
+def _write(path: str, text: str, reason: str) -> Step:
+    """Return the step that writes a text of the user's, which may end without a newline, as Docker's own do.
+
+    pyinfra ends what it sends with one; so no more is taken than there should be.
+    """
+    new, size = shlex.quote(files.temporary(path)), len(text.encode())
+    script = (
+        f"umask 077; new={new}; trap 'rm -f \"$new\"' EXIT\n"
+        f'head -c {size} > "$new" && cat > /dev/null && [ "$(wc -c < "$new")" -eq {size} ] '
+        f'&& sync "$new" && mv -fT "$new" {shlex.quote(path)}'
+    )
+    return Step(f"write {path}: {reason}", script, text, path=path, writes=True)
+
+
+def _keep(home: Home, helper: Helper, name: str, login: Login, path: str) -> list[Step]:
+    """Return the step that gives a login to the helper, if that does not hold it.
+
+    `docker login` would do the same, but write the whole file anew in its own form, and ask the engine.
+    """
+    if logins.kept(home.told.get((helper.name, name)), helper, name, login, home.user.name):
+        return []
+    program = helper.program
+    complaint = f"{program} does not take the login; see why, or take it out of {path}"
+    script = (
+        f"timeout -k 2 20 {shlex.quote(program)} store >/dev/null 2>&1 || "
+        f"{{ echo {shlex.quote(complaint)} >&2; exit 1; }}"
+    )
+    text = f"give {program} the login of {home.user.name} for {name}: it does not hold it"
+    return [Step(text, script, login.for_helper(name))]
+
+
+def _check(home: Home, path: str, kind: str) -> None:
+    """Raise `Conflict` where a path is not the user's own file or folder."""
+    found, user = home.paths[path], home.user
+    if found is None:
+        return
+    if kind not in found.kind:
+        raise Conflict(
+            f"{path} is a {found.kind}, where a {kind}{' file' * (kind == FILE)} of {user.name} is needed",
+            f"replace it by one, or take {user.name} out of registry_login_users, and run again",
+        )
+    if found.owner != user.uid:
+        raise Conflict(
+            f"{path} belongs to the user {found.owner}, not to {user.name} ({user.uid})",
+            f"give it back (chown {user.uid}:{user.gid} {path}) and run again",
+        )
+    if kind == FILE and path not in home.texts:
+        raise Conflict(f"{user.name} may not read {path}", f"mend that (chmod 0600 {path}) and run again")

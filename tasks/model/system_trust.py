@@ -1,0 +1,186 @@
+"""The system's own trust store: our certificates among those that every program of a host trusts.
+
+Each family of distributions has a folder for certificates of the administrator's and a program that makes the
+store out of it: update-ca-certificates(8), update-ca-trust(8), trust(1). Whether that has to run is told by the
+store, not by what was written before.
+"""
+
+from __future__ import annotations
+
+import shlex
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from tasks.model import files
+from tasks.model.authority import ORGANIZATION
+from tasks.model.files import File, Observed
+from tasks.model.steps import Conflict, Step
+
+MOST = 2
+"""How many certificates there are at most: the old one and the new one, while a CA is being replaced."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """How a family of distributions keeps its store.
+
+    `folder` is the administrator's, `store` what programs read, `program` makes it (by `refresh`), and `package` brings
+    that program. `hashes` is the folder of OpenSSL's links by hash, where a program may look instead.
+    """
+
+    folder: str
+    store: str
+    program: str
+    refresh: str
+    package: str
+    hashes: str | None = None
+
+
+# update-ca-certificates makes the links by which OpenSSL finds a certificate only where it meets a new or a removed
+# file, not one whose content has changed; without our links it takes ours for new.
+DEBIAN = Family(
+    "/usr/local/share/ca-certificates",
+    "/etc/ssl/certs/ca-certificates.crt",
+    "update-ca-certificates",
+    "rm -f /etc/ssl/certs/homelab-registry.pem /etc/ssl/certs/homelab-registry-2.pem && update-ca-certificates",
+    "ca-certificates",
+    "/etc/ssl/certs",
+)
+RHEL = Family(
+    "/etc/pki/ca-trust/source/anchors",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "update-ca-trust",
+    "update-ca-trust extract",
+    "ca-certificates",
+)
+ARCH = Family(
+    "/etc/ca-certificates/trust-source/anchors",
+    "/etc/ca-certificates/extracted/tls-ca-bundle.pem",
+    "trust",
+    "trust extract-compat",
+    "p11-kit",
+)
+FAMILIES = {"debian": DEBIAN, "ubuntu": DEBIAN, "rhel": RHEL, "fedora": RHEL, "centos": RHEL, "arch": ARCH}
+"""By the words of os-release's ID and ID_LIKE."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A host's store as it is. Certificates are told as DER, and only those that bear our organization.
+
+    `stored` are those that programs find in it, `anchors` those in each file of the administrator's folder.
+    `hashed` are the files that OpenSSL finds by their links, `refresher` tells that the store can be made anew.
+    """
+
+    paths: Mapping[str, Observed | None]
+    stored: frozenset[bytes] = frozenset()
+    anchors: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
+    hashed: frozenset[str] = frozenset()
+    refresher: bool = True
+
+
+def family_of(words: str) -> Family:
+    """Return the family that os-release's words (ID, then ID_LIKE) tell; `Conflict` for one that is not known."""
+    for word in words.split():
+        if word in FAMILIES:
+            return FAMILIES[word]
+    name = (words.split() or ["this system"])[0]
+    raise Conflict(
+        f"registry_system_trust: the trust store of {name} is not known",
+        "set it to False for this host, and put the CA into its store by hand",
+    )
+
+
+def paths(family: Family) -> list[str]:
+    """Return all paths to be told of: a file for each certificate, and the name beside it that it is written under."""
+    written = _written(family)
+    return [*written, *map(files.temporary, written)]
+
+
+def tell(family: Family) -> str:
+    """Return the shell lines that tell of the store: `stored`, `anchor`, `hashed` and `refresher`.
+
+    Of a store with hundreds of certificates only those are told that hold our organization's name.
+    """
+    written = " ".join(map(shlex.quote, _written(family)))
+    hashed = (
+        f"for file in {written}; do\n"
+        f'    openssl verify -no_check_time -no-CAfile -CApath {family.hashes} "$file" >/dev/null 2>&1 '
+        "&& printf 'hashed|%s\\n' \"$file\"\ndone"
+    )
+    return f"""
+tell_ours() {{
+    awk -v what="$1" '/BEGIN CERTIFICATE/ {{ text = ""; inside = 1; next }}
+        /END CERTIFICATE/ {{ if (inside && text ~ /{"|".join(_forms())}/) print what "|" text; inside = 0 }}
+        inside {{ sub(/\\r$/, ""); text = text $0 }}' "$2" || exit 1
+}}
+if [ -f {family.store} ]; then tell_ours stored {family.store}; fi
+for file in {family.folder}/*; do
+    if [ -f "$file" ]; then tell_ours "anchor|$file" "$file"; fi
+done
+{hashed if family.hashes else ""}
+if command -v {family.program} >/dev/null; then echo 'refresher|yes'; fi
+"""
+
+
+def steps(family: Family, ca_pem: str, found: Found) -> list[Step]:
+    """Return the steps that make the system trust the certificates in `ca_pem`, and no other of ours.
+
+    One certificate to a file, as update-ca-certificates(8) asks for. `Conflict` where the store cannot be made anew.
+    """
+    written = _written(family)
+    certificates = x509.load_pem_x509_certificates(ca_pem.encode())[:MOST]
+    wanted = {
+        path: certificate.public_bytes(Encoding.PEM).decode()
+        for path, certificate in zip(written, certificates, strict=False)
+    }
+    placed = files.leftovers({path: found.paths[path] for path in paths(family)})
+    placed += files.place((File(path, "0644", content=pem) for path, pem in wanted.items()), found.paths)
+    placed += [
+        Step(f"remove {path}: its certificate is no longer wanted", f"rm -f {shlex.quote(path)}", path=path)
+        for path in written
+        if path not in wanted and found.paths[path]
+    ]
+    reason = _stale(family, {c.public_bytes(Encoding.DER) for c in certificates}, wanted, found)
+    if reason or any(step.writes for step in placed):
+        if not found.refresher:
+            raise Conflict(
+                f"registry_system_trust: {family.program} is not there to make the system's trust store",
+                f"install {family.package} there and run again",
+            )
+        why = reason or "a certificate in it is written anew"
+        placed.append(Step(f"refresh {family.store}: {why}", f"{{ {family.refresh}; }} >/dev/null"))
+    return placed
+
+
+def _stale(family: Family, ours: set[bytes], wanted: Mapping[str, str], found: Found) -> str | None:
+    if not ours <= found.stored:
+        return "our certificate is not in it"
+    # One that another file brings in is somebody else's business, and no refresh would take it out.
+    others = {path: held for path, held in found.anchors.items() if path not in _written(family)}
+    if found.stored - ours - frozenset().union(*others.values()):
+        return "it holds a certificate that is no longer wanted"
+    if family.hashes and not set(wanted) <= found.hashed:
+        return "OpenSSL does not find our certificate by its hash"
+    return None
+
+
+def _written(family: Family) -> list[str]:
+    return [
+        f"{family.folder}/homelab-registry{'' if number == 1 else f'-{number}'}.crt"
+        for number in range(1, MOST + 1)
+    ]
+
+
+def _forms() -> list[str]:
+    """Return how base64 can spell our organization's name, by where in a group of three octets it begins."""
+    name = ORGANIZATION.encode()
+    spelled = []
+    for before in range(3):
+        text = b64encode(bytes(before) + name).decode()
+        spelled.append(text[-(-before * 8 // 6) : (before + len(name)) * 8 // 6])
+    return spelled

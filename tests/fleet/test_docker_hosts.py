@@ -1,0 +1,228 @@
+"""Docker hosts: users who are logged in, the system's trust store, and what stands against the CA, on a real host."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+import pytest
+
+from tests.bench.hosts import BenchHost
+from tests.credential_helper import HELPER
+from tests.fleet.conftest import on
+from tests.fleet.deployment import Deployment, Ran
+
+NAME = "registry.homelab.local"
+IMAGE = f"{NAME}/test/logins:1"
+CONFIG = "/home/ci/.docker/config.json"
+STORE = "/usr/local/share/ca-certificates/homelab-registry.crt"
+BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+SETTINGS = {"registry_login_users": ["root", "ci"], "registry_system_trust": True}
+
+# What a user of long standing has: another registry's login, keys of no known meaning, a manner of writing.
+THEIRS = (
+    '{\n    "HttpHeaders": { "X-Meta": "a\\/b" },\n    "auths": {\n'
+    '        "registry.example.org": {"auth": "dTpw", "email": "u@example.org"}\n    },\n'
+    '    "psFormat": "table {{.ID}}",\n    "big": 1.50e3\n}'
+)
+
+
+@pytest.fixture(scope="module")
+def deployment(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """A registry and its clients on that host, deployed once, with two users of whom one has a login of their own."""
+    host.run("useradd -m -G docker ci && useradd -m -G docker kept")
+    host.write(CONFIG, THEIRS, "0600")
+    host.run(f"chown -R ci:ci /home/ci/.docker && cp {CONFIG} /home/ci/before")
+    made = on(host, tmp_path_factory.mktemp("deployment"), **SETTINGS)
+    ran = made.run()
+    assert ran.exit_code == 0, ran.output
+    assert f"[@docker/{host.name}] Docker trusts {NAME}; logged in: root, ci" in ran.output
+    push(host, made)
+    return made
+
+
+def push(host: BenchHost, deployment: Deployment) -> None:
+    """Push an image as `admin`, with a configuration that is gone again."""
+    admin = deployment.store.read().passwords["admin"]
+    host.run(
+        f"docker --config /tmp/admin login -u admin --password-stdin {NAME} && echo x > /tmp/x "
+        f"&& tar -c -C /tmp x | docker import - {IMAGE} && docker --config /tmp/admin push {IMAGE}; "
+        "code=$?; rm -rf /tmp/admin; exit $code",
+        stdin=admin,
+    )
+
+
+def pull(host: BenchHost, user: str) -> str:
+    """Pull as a user who types no password; return what is said where it is refused."""
+    host.run(f"docker rmi -f {IMAGE}")
+    done = host.run(f"su - {user} -c 'docker pull -q {IMAGE}'", check=False)
+    return done.stderr if done.exit_code else "pulled"
+
+
+def settings(deployment: Deployment, **more: object) -> None:
+    deployment.set(registry_state_dir=str(deployment.store.folder), **{**SETTINGS, **more})
+
+
+def run(deployment: Deployment) -> list[str]:
+    """Plan and run; return the steps, which are the same in both."""
+    planned, ran = deployment.plan(), deployment.run()
+    assert ran.exit_code == 0, ran.output
+    assert planned.steps == ran.steps
+    return ran.steps
+
+
+def refused(deployment: Deployment) -> Ran:
+    """Run; nothing is changed, and one line says why."""
+    ran = deployment.run()
+    assert (ran.exit_code, ran.steps, len(ran.problems)) == (1, [], 1), ran.output
+    return ran
+
+
+def auth(deployment: Deployment) -> str:
+    return b64encode(f"cluster:{deployment.store.read().passwords['cluster']}".encode()).decode()
+
+
+def with_login(deployment: Deployment) -> str:
+    """What the user's text is to become: one entry more, to the byte."""
+    entry = f',\n        "{NAME}": {{\n            "auth": "{auth(deployment)}"\n        }}'
+    return THEIRS.replace('example.org"}', f'example.org"}}{entry}')
+
+
+def test_users_pull_without_logging_in_and_others_do_not(host: BenchHost, deployment: Deployment) -> None:
+    assert pull(host, "root") == pull(host, "ci") == "pulled"
+    assert "no basic auth credentials" in pull(host, "kept")
+    assert host.read(CONFIG) == with_login(deployment)
+    assert host.run(f"stat -c '%a %U:%G' {CONFIG}").stdout == "600 ci:ci\n"
+    told = host.run("stat -c '%a %U:%G' /root/.docker /root/.docker/config.json").stdout
+    assert told == "700 root:root\n600 root:root\n"
+    again = deployment.run()
+    assert again.steps == []
+    assert "Docker trusts the registry and finds it, and its users are logged in" in again.reasons
+    assert len(again.commands) == 3, again.commands  # machines, the registry host's fact, the Docker host's
+
+
+def test_a_changed_password_reaches_them_in_the_same_run(host: BenchHost, deployment: Deployment) -> None:
+    deployment.store.password_path("cluster").write_text('correct "horse" bättery\n')
+    assert run(deployment)[-2:] == [
+        "write /root/.docker/config.json: the login of root is not as it should be",
+        f"write {CONFIG}: the login of ci is not as it should be",
+    ]
+    assert pull(host, "root") == pull(host, "ci") == "pulled"
+    assert host.read(CONFIG) == with_login(deployment)
+
+
+def test_the_system_trusts_the_registry(host: BenchHost, deployment: Deployment) -> None:
+    """openssl with the store's links by hash, and with its one file; Python, which reads neither from us."""
+    check = f"echo | openssl s_client -connect {NAME}:443 -servername {NAME} -verify_return_error"
+    for where in ("-no-CAfile -CApath /etc/ssl/certs", f"-CAfile {BUNDLE} -no-CApath"):
+        assert "Verify return code: 0 (ok)" in host.run(f"{check} {where} 2>&1").stdout
+    asked = f"import urllib.request as u; u.urlopen('https://{NAME}/')"
+    answered = host.run(f'python3 -c "{asked}"', check=False).stderr
+    assert "HTTP Error" in answered or not answered
+    assert "CERTIFICATE_VERIFY_FAILED" not in answered
+
+
+REFRESH = f"refresh {BUNDLE}"
+SECOND = STORE.replace(".crt", "-2.crt")
+ROOTS = "/root/.docker/config.json"
+DRIFT = {
+    "removed": {
+        f"cat /home/ci/before > {CONFIG}": [f"write {CONFIG}: ci has no login for {NAME}"],
+        "rm -r /root/.docker": ["make /root/.docker: it is missing", f"write {ROOTS}: root has no login for {NAME}"],
+        f"rm {STORE}": [f"write {STORE}: it is missing", f"{REFRESH}: OpenSSL does not find our certificate by its hash"],
+    },
+    "changed": {
+        f"sed -i '/{NAME}/,/}}/s/\"auth\": \".*\"/\"auth\": \"eDp5\"/' {CONFIG}":
+            [f"write {CONFIG}: the login of ci is not as it should be"],
+        f"rm {ROOTS}": [f"write {ROOTS}: root has no login for {NAME}"],
+        f"sed -i 5d {STORE} && update-ca-certificates":
+            [f"write {STORE}: its content is not as it should be", f"{REFRESH}: our certificate is not in it"],
+    },
+    "modes, and left by a killed run": {
+        f"chmod 0644 {CONFIG}": [f"set mode of {CONFIG}: its mode is 0644, not 0600"],
+        "install -m 600 /dev/null /root/.docker/.config.json.homelab-new":
+            ["remove /root/.docker/.config.json.homelab-new: a run was killed while writing it"],
+        f"mv {STORE} /tmp/s && update-ca-certificates && mv /tmp/s {STORE} && cp {STORE} {SECOND}":
+            [f"remove {SECOND}: its certificate is no longer wanted", f"{REFRESH}: our certificate is not in it"],
+    },
+}  # fmt: skip
+
+
+def where(step: str) -> int:
+    """In which order steps come: the system's trust store, then user by user."""
+    return 1 if "/root/" in step else 2 if "/home/" in step else 0
+
+
+@pytest.mark.parametrize("name", DRIFT)
+def test_drift_is_mended_exactly(host: BenchHost, deployment: Deployment, name: str) -> None:
+    before = host.read(CONFIG)
+    for command in DRIFT[name]:
+        host.run(command)
+    expected = [step for steps in DRIFT[name].values() for step in steps]
+    assert run(deployment) == sorted(expected, key=where)
+    assert host.read(CONFIG) == before
+    assert host.run(f"stat -c '%a %U:%G' {CONFIG}").stdout == "600 ci:ci\n"
+    verified = host.run(
+        f"openssl verify -CAfile {BUNDLE} -no-CApath {STORE} && openssl verify -no-CAfile {STORE}"
+    )
+    assert verified.stdout == f"{STORE}: OK\n" * 2
+
+
+def test_a_credential_helper_is_given_the_login(host: BenchHost, deployment: Deployment) -> None:
+    """And is asked for it ever after; Docker itself pulls with what it kept, and the file stays as it was."""
+    path, text = "/home/kept/.docker/config.json", '{"credsStore": "fake", "auths": {}}\n'
+    host.write("/usr/local/bin/docker-credential-fake", HELPER, "0755")
+    host.write(path, text, "0600")
+    host.run("chown -R kept: /home/kept/.docker")
+    settings(deployment, registry_login_users=["kept"])
+    given = f"give docker-credential-fake the login of kept for {NAME}: it does not hold it"
+    assert deployment.run().steps == [given]
+    assert pull(host, "kept") == "pulled"
+    assert deployment.run().steps == []
+    deployment.store.password_path("cluster").write_text("another one\n")
+    assert deployment.run().steps[-1] == given
+    assert pull(host, "kept") == "pulled"
+    assert host.read(path) == text
+    host.run("rm /usr/local/bin/docker-credential-fake")
+    assert "which cannot be run there; install it for kept" in refused(deployment).problems[0]
+
+
+def test_a_user_who_is_taken_out_keeps_an_old_login(host: BenchHost, deployment: Deployment) -> None:
+    settings(deployment, registry_login_users=["root"])
+    before = host.read(CONFIG)
+    run(deployment)
+    assert host.read(CONFIG) == before
+    settings(deployment)
+    assert run(deployment) == [f"write {CONFIG}: the login of ci is not as it should be"]
+
+
+CONFLICTS = {
+    "insecure-registries": (
+        f"""echo '{{\n  "insecure-registries": [\n    "x.y",\n    "{NAME}"\n  ]\n}}' > /etc/docker/daemon.json""",
+        "rm /etc/docker/daemon.json",
+        f'/etc/docker/daemon.json line 4 has "{NAME}" in insecure-registries, so Docker checks no certificate of {NAME}',
+    ),
+    "skip_verify": (
+        f"echo '# x\nskip_verify = true' > /etc/docker/certs.d/{NAME}/hosts.toml",
+        f"rm /etc/docker/certs.d/{NAME}/hosts.toml",
+        f"/etc/docker/certs.d/{NAME}/hosts.toml line 2 says 'skip_verify = true', so no certificate is checked there",
+    ),
+    "a symbolic link": (
+        f"mv {CONFIG} {CONFIG}.x && ln -s {CONFIG}.x {CONFIG}",
+        f"rm {CONFIG} && mv {CONFIG}.x {CONFIG}",
+        f"{CONFIG} is a symbolic link, where a regular file of ci is needed",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONFLICTS)
+def test_what_stands_in_the_way_is_quoted_before_anything_is_changed(
+    host: BenchHost, deployment: Deployment, name: str
+) -> None:
+    make, undo, problem = CONFLICTS[name]
+    host.run(f"{make}; rm {STORE}")
+    assert problem in refused(deployment).problems[0]
+    host.run(f"{undo}; cp /etc/docker/certs.d/{NAME}/ca.crt {STORE}")
+
+
+def test_nothing_is_left_to_do_after_all_that(deployment: Deployment) -> None:
+    assert run(deployment) == []

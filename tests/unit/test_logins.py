@@ -1,0 +1,132 @@
+"""Logins in a `config.json`, to the byte, and what a helper's answer tells."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+
+import pytest
+
+from tasks.model import logins
+from tasks.model.logins import Helper, Login, Told
+from tasks.model.steps import Conflict
+
+A, B = "registry.homelab.local:5443", "[fd00::1]:5443"
+LOGIN = Login("cluster", 'pass:"wörd"')
+AUTH = b64encode('cluster:pass:"wörd"'.encode()).decode()
+OTHER = b64encode(b"cluster:old").decode()
+PATH = "/home/ci/.docker/config.json"
+
+
+def merge(text: str, *names: str) -> str:
+    return logins.merge(text, names or (A, B), "cluster", 'pass:"wörd"', PATH)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", f'{{\n\t"auths": {{\n\t\t"{A}": {{\n\t\t\t"auth": "{AUTH}"\n\t\t}},\n\t\t"{B}": {{\n\t\t\t"auth": "{AUTH}"\n\t\t}}\n\t}}\n}}'),
+        ('{"credsStore": "x"}', f'{{"credsStore": "x", "auths": {{"{A}": {{"auth": "{AUTH}"}}, "{B}": {{"auth": "{AUTH}"}}}}}}'),
+        # One that is wrong, with a key of the user's; one that is right, in a manner of its own.
+        (f'{{"auths": {{"{A}": {{"auth": "{OTHER}", "email": "e"}}, "{B}":{{ "auth":"{AUTH}" }}}}}}',
+         f'{{"auths": {{"{A}": {{"auth": "{AUTH}", "email": "e"}}, "{B}":{{ "auth":"{AUTH}" }}}}}}'),
+        # What would be taken instead of `auth` goes.
+        (f'{{"auths":{{"{A}":{{"auth":"{AUTH}","identitytoken":"t"}},"{B}":{{"username":"u","password":"p"}}}}}}',
+         f'{{"auths":{{"{A}":{{"auth":"{AUTH}"}},"{B}":{{"auth":"{AUTH}"}}}}}}'),
+        (f'{{"auths":{{"{A}":{{"auth":"%%%"}},"{B}":{{"auth":7}}}}}}', f'{{"auths":{{"{A}":{{"auth":"{AUTH}"}},"{B}":{{"auth":"{AUTH}"}}}}}}'),
+        (f'{{"auths":{{"{A}":null,"{B}":{{}}}}}}', f'{{"auths":{{"{A}":{{"auth":"{AUTH}"}},"{B}":{{"auth":"{AUTH}"}}}}}}'),
+        # Other registries' names that hold ours.
+        (f'{{"auths":{{"https://{A}/v2/":{{"auth":"q"}},"x{A}":{{}},"{A}":{{"auth":"{AUTH}"}},"{B}":{{"auth":"{AUTH}"}}}}}}', None),
+    ],
+)  # fmt: skip
+def test_merge(before: str, after: str | None) -> None:
+    after = before if after is None else after
+    assert merge(before) == after
+    assert merge(after) == after
+    auths = json.loads(after)["auths"]
+    assert {auths[name]["auth"] for name in (A, B)} == {AUTH}
+
+
+def test_without_a_name_nothing_is_touched() -> None:
+    assert logins.merge('{"a" :1}', [], "x", "y", PATH) == '{"a" :1}'
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{\n "auths": []\n}', f"{PATH} line 2: auths is no object"),
+        ('{"auths": {\n}', f"{PATH} line 2 is no JSON (Expecting ',' delimiter)"),
+    ],
+)
+def test_a_text_that_is_broken_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(Conflict) as stop:
+        merge(text)
+    assert stop.value.problem == problem
+
+
+def test_which_are_missing() -> None:
+    assert logins.missing(f'{{"auths": {{"{A}": {{}}}}}}', [A, B], PATH) == [B]
+    assert logins.missing("", [A, B], PATH) == [A, B]
+
+
+def test_no_secret_is_in_a_repr() -> None:
+    assert "wörd" not in repr((LOGIN, Told(0, LOGIN.for_helper(A))))
+
+
+@pytest.mark.parametrize(
+    ("text", "helper"),
+    [
+        ("", None),
+        ('{"auths": {}}', None),
+        ('{"credsStore": ""}', None),
+        ('{"credsStore": null, "credHelpers": 7}', None),
+        ('{\n"credsStore": "pass"}', Helper("pass", f"{PATH} line 2")),
+        (f'{{"credHelpers": {{"{B}": "gcr"}}}}', None),
+        (f'{{"credsStore": "pass",\n"credHelpers": {{"{B}": "gcr",\n"{A}": "ecr"}}}}', Helper("ecr", f"{PATH} line 3")),
+        (f'{{"credsStore": "pass", "credHelpers": {{"{A}": ""}}}}', None),
+    ],
+)  # fmt: skip
+def test_which_helper_has_the_say(text: str, helper: Helper | None) -> None:
+    assert logins.helper(text, A, PATH) == helper
+
+
+HELPER = Helper("pass", f"{PATH} line 2")
+BEGIN = f"{PATH} line 2 has docker-credential-pass keep the logins of ci, which "
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        (Told(0, json.dumps({"ServerURL": A, "Username": "cluster", "Secret": 'pass:"wörd"'})), True),
+        (Told(0, f'{{"Username": "cluster", "Secret": "old", "ServerURL": "{A}"}}'), False),
+        (Told(0, f'{{"Username": "<token>", "Secret": "pass:\\"wörd\\"", "ServerURL": "{A}"}}'), False),
+        (Told(0, "[]"), False),
+        (Told(0, ""), False),
+        (Told(0, "[" * 100_000), False),
+        (Told(1, "credentials not found in native keychain\n"), False),
+    ],
+    ids=range(7),
+)
+def test_what_a_helper_keeps(told: Told, kept: bool) -> None:
+    assert logins.kept(told, HELPER, A, LOGIN, "ci") is kept
+
+
+@pytest.mark.parametrize(
+    ("told", "problem", "remedy"),
+    [
+        (None, "could not be asked", "write its name in plain letters and run again"),
+        (Told(127), "cannot be run there", "install it for ci, or take it out of that file, and run again"),
+        (Told(126), "cannot be run there", "install it for ci, or take it out of that file, and run again"),
+        (Told(124), "gives no answer in 10 s", "unlock it for ci, or take it out of that file"),
+        (Told(2, "secret"), "fails (exit code 2)",
+         f"see why (echo {A} | docker-credential-pass get, as ci), or take it out of that file, and run again"),
+    ],
+)  # fmt: skip
+def test_a_helper_that_gives_no_answer(told: Told | None, problem: str, remedy: str) -> None:
+    with pytest.raises(Conflict) as stop:
+        logins.kept(told, HELPER, A, LOGIN, "ci")
+    assert (stop.value.problem, stop.value.remedy) == (BEGIN + problem, remedy)
+
+
+def test_what_a_helper_is_given() -> None:
+    assert json.loads(LOGIN.for_helper(A)) == {"ServerURL": A, "Username": "cluster", "Secret": 'pass:"wörd"'}
