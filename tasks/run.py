@@ -40,6 +40,7 @@ class Run:
     address: str | None = None
     authority: Pair | None = None
     leaf: Pair | None = None
+    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     hashes: Mapping[str, str] = field(default_factory=dict, repr=False)
     http_secret: str | None = field(default=None, repr=False)
     images: dict[str, str] = field(default_factory=dict)

@@ -31,6 +31,7 @@ def _decide(run: Run) -> list[AnyStep]:
             write = partial(run.store.write_password, name, password)
             steps.append(LocalStep(f"generate a password for {name}: it has none yet", write))
         passwords[name] = password
+    run.passwords = passwords
     run.hashes = hashes = accounts.hashes(passwords, run.state.hashes)
     changed = sorted(name for name in hashes if hashes[name] != run.state.hashes.get(name))
     gone = sorted(set(run.state.hashes) - set(hashes))

@@ -10,8 +10,9 @@ from pyinfra.api.operation import operation
 
 from tasks.facts.docker_hosts import DockerHostFact
 from tasks.model import docker_hosts, hosts_file
-from tasks.model.steps import Conflict, Step
+from tasks.model.steps import Step
 from tasks.operations.carry_out import carry_out, read
+from tasks.operations.finished_registry import finished_registry
 from tasks.run import Run, current
 
 
@@ -25,14 +26,7 @@ def trust() -> Generator[PyinfraCommand, None, None]:
 
 def _decide(run: Run) -> list[Step]:
     settings = run.configuration.settings
-    registry_host = host.inventory.get_host(run.configuration.registry_host)
-    if not host.state.is_executing and registry_host in host.state.active_hosts:
-        run.registry_decided.wait()  # a plan asks all hosts at once
-    if run.authority is None or run.address is None or (host.state.is_executing and not run.served):
-        raise Conflict(
-            f"the registry host {run.configuration.registry_host} is not finished, so nothing is told to trust it",
-            "mend that host first and run again",
-        )
+    ca_pem, address = finished_registry(host)
     found = read(
         host,
         DockerHostFact,
@@ -40,4 +34,4 @@ def _decide(run: Run) -> list[Step]:
         texts=docker_hosts.texts(settings),
         hosts_file=hosts_file.PATH,
     )
-    return docker_hosts.steps(settings, run.authority.certificate_pem, run.address, found)
+    return docker_hosts.steps(settings, ca_pem, address, found)
