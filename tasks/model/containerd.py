@@ -82,8 +82,8 @@ def steps(authorities: Iterable[str], ca_pem: str, found: Containerd) -> list[St
 def hosts_toml(folder: str, authority: str) -> str:
     """Return the file that tells containerd how to reach a registry.
 
-    The CA is named twice: for the host, since one outside of a table is not enough (containerd#13212), and for the
-    server, which is asked once more where the host has said 404 and would then be told off for its certificate.
+    The CA is named twice. Outside of a table alone it does not do (containerd#13212). But what stands there is asked
+    once more where the host answers 404: without the CA a missing tag reads as a certificate of unknown authority.
     """
     url, ca = f"https://{authority}", f"{folder}/ca.crt"
     return (
