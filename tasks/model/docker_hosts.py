@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from cryptography import x509
-
-from tasks.model import authority, client_hosts, docker_conflicts, docker_logins, files
+from tasks.model import client_hosts, docker_conflicts, docker_logins, files
+from tasks.model.ca_files import check as check_authority
 from tasks.model.client_hosts import ClientHost
 from tasks.model.docker_logins import Home
 from tasks.model.files import File, Folder, Observed
 from tasks.model.logins import Login
 from tasks.model.settings import HostSettings, Settings
-from tasks.model.steps import Conflict, Step
+from tasks.model.steps import Step
 from tasks.model.system_trust import Family
 from tasks.model.users import User
 
@@ -120,20 +119,7 @@ def _check(engine: Engine, settings: Settings, address: str, found: DockerHost) 
             docker_conflicts.check_stronger_folder(stronger)
     for path in _hosts_tomls(settings, engine.folder):
         docker_conflicts.check_hosts_toml(path, found.texts.get(path, ""))
-    for path in ca_files(settings, engine.folder):
-        _check_authority(path, found.texts.get(path, ""))
-
-
-def _check_authority(path: str, text: str) -> None:
-    try:
-        others = [c for c in x509.load_pem_x509_certificates(text.encode()) if not authority.ours(c)]
-    except ValueError:
-        return  # not a certificate: ours, damaged
-    if others:
-        raise Conflict(
-            f"{path} holds a certificate of another authority ({others[0].subject.rfc4514_string()})",
-            f"move it away (mv {path} {path}.old) and run again",
-        )
+    check_authority(ca_files(settings, engine.folder), found.texts)
 
 
 def _hosts_tomls(settings: Settings, folder: str) -> list[str]:

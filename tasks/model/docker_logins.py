@@ -83,14 +83,14 @@ def _log_in(home: Home, folder: str, names: Sequence[str], login: Login) -> list
             f"{user.name} has no login for {', '.join(missing)}" if missing
             else f"the login of {user.name} is not as it should be"
         )  # fmt: skip
-        taken.append(_write(path, wanted, reason))
+        taken.append(write(path, wanted, reason))
     elif present and int(present.mode, 8) != 0o600:
         reason = f"its mode is {present.mode.zfill(4)}, not 0600"
         taken.append(Step(f"set mode of {path}: {reason}", f"chmod 0600 {shlex.quote(path)}", path=path))
     return [replace(step, script=user.run(step.script)) for step in taken + in_helpers]
 
 
-def _write(path: str, text: str, reason: str) -> Step:
+def write(path: str, text: str, reason: str) -> Step:
     """Return the step that writes a text of the user's, which may end without a newline, as Docker's own do.
 
     pyinfra ends what it sends with one; so no more is taken than there should be.

@@ -69,6 +69,24 @@ def write(file: File, reason: str) -> Step:
     return Step(f"write {file.path}: {reason}", script, file.content, path=file.path, writes=True)
 
 
+def rewrite(path: str, content: str, reason: str, *, mode: str | None = None, first: str = "true") -> Step:
+    """Return the step that gives a file of the user's a new content by one rename, its owner and mode kept.
+
+    A link stays one, a missing file is made (0644). `mode` is set where it is given; `first` is a command that runs
+    when the new file is whole and not yet in place.
+    """
+    script = (
+        f'umask 077; file=$(readlink -f {shlex.quote(path)}) && mkdir -p "${{file%/*}}" || exit 1\n'
+        f'new="${{file%/*}}/.${{file##*/}}{NEW_SUFFIX}"; trap \'rm -f "$new"\' EXIT\n'
+        f'cat > "$new" && [ "$(wc -c < "$new")" -eq {len(content.encode())} ] || exit 1\n'
+        'if [ -e "$file" ]; then chown --reference="$file" "$new" && chmod --reference="$file" "$new" || exit 1\n'
+        'else chmod 0644 "$new" || exit 1; fi\n'
+        + (f'chmod {mode} "$new" || exit 1\n' if mode else "")
+        + f'sync "$new" && {first} && mv -fT "$new" "$file"'
+    )
+    return Step(f"write {path}: {reason}", script, content, path=path, writes=True)
+
+
 def temporary(path: str) -> str:
     """Return the name beside `path` under which a new version of it is written."""
     return join(dirname(path), f".{basename(path)}{NEW_SUFFIX}")

@@ -11,9 +11,9 @@ from pyinfra.api.operation import operation
 from tasks.facts.docker_hosts import DockerHostFact
 from tasks.model import client_hosts, docker_hosts
 from tasks.model.docker_hosts import Wanted
-from tasks.model.logins import Login
-from tasks.model.steps import Conflict, Step
+from tasks.model.steps import Step
 from tasks.operations.carry_out import carry_out, read
+from tasks.operations.finished_registry import finished_registry
 from tasks.run import Run, current
 
 
@@ -26,21 +26,11 @@ def trust() -> Generator[PyinfraCommand, None, None]:
 
 def _decide(run: Run) -> list[Step]:
     settings, own = run.configuration.settings, run.configuration.hosts[host.name]
-    registry_host = host.inventory.get_host(run.configuration.registry_host)
-    if not host.state.is_executing and registry_host in host.state.active_hosts:
-        run.registry_decided.wait()  # a plan asks all hosts at once
-    account = settings.registry_login_account
-    password = run.passwords.get(account)
-    unserved = host.state.is_executing and not run.served
-    if run.authority is None or run.address is None or password is None or unserved:
-        raise Conflict(
-            f"the registry host {run.configuration.registry_host} is not finished, so nothing is told to trust it",
-            "mend that host first and run again",
-        )
+    registry = finished_registry(host)
     wanted = Wanted(
-        ca_pem=run.authority.certificate_pem,
-        address=run.address,
-        login=Login(account, password),
+        ca_pem=registry.ca_pem,
+        address=registry.address,
+        login=registry.login,
         trusting=client_hosts.family(own, run.machines[host.name].family),
     )
     found = read(

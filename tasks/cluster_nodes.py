@@ -1,0 +1,16 @@
+"""The cluster's nodes, and other hosts that pull without Docker."""
+
+from __future__ import annotations
+
+from pyinfra import host
+from pyinfra.api.deploy import deploy
+
+from tasks.operations import cluster_nodes
+from tasks.placement import as_root
+
+
+@deploy("Cluster nodes")
+def trust() -> None:
+    """Make each container runtime trust the registry and find it."""
+    if "cluster_nodes" in host.groups:
+        cluster_nodes.trust(name="trust and name", **as_root())

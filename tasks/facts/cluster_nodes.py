@@ -1,0 +1,178 @@
+"""What a node has: which container runtimes, their configuration with all that it imports, and our files in it."""
+
+from __future__ import annotations
+
+import shlex
+
+from pyinfra.api.facts import FactBase
+
+from tasks.facts import client_hosts
+from tasks.facts.reading import read_answer, script, tell_paths, tell_texts
+from tasks.model.cluster_nodes import OF_UNIT, Node
+from tasks.model.files import NEW_SUFFIX
+from tasks.model.system_trust import Family
+
+# A unit that runs is told with the moment it was started. systemctl has --timestamp from 248 on; before, whole
+# seconds have to do, cut off, so that a restart may come once more than it has to.
+SERVICES = r"""
+show() { systemctl show -p Id -p LoadState -p ActiveState -p MainPID -p ExecMainStartTimestamp "$@"; }
+pid=
+if [ -d /run/systemd/system ]; then
+    told=$(show --timestamp=us+utc $units 2>/dev/null || show $units) || exit 1
+    services=$(printf '%s\n\n' "$told" | while IFS='=' read -r key value; do
+        case $key in
+            (Id) id=$value ;;
+            (LoadState) load=$value ;;
+            (ActiveState) active=$value ;;
+            (MainPID) main=$value ;;
+            (ExecMainStartTimestamp) started=$value ;;
+            ('')
+                if [ "$load" = loaded ]; then echo "unit|$id"; fi
+                if [ "$active" = active ] && [ -n "$started" ]; then
+                    started=$(date -d "$started" +%s.%N) || exit 1
+                    echo "started|$id|$started|$main"
+                fi
+                load=; active=; started= ;;
+        esac
+    done) || exit 1
+    [ -z "$services" ] || echo "$services"
+    pid=$(echo "$services" | sed -n 's/^started|containerd.service|.*|//p')
+fi
+"""
+
+# K3s puts links to itself beside it, and RKE2's containerd may be on the path: neither is one of its own.
+PROGRAMS = r"""
+for name in k3s rke2 crio podman; do
+    if command -v $name >/dev/null || [ -x "/usr/local/bin/$name" ]; then echo "program|$name"; fi
+done
+program=$(readlink -f "$(command -v containerd || echo /nowhere)")
+case $program in
+    (/nowhere|*/rancher/*|*/k3s|*/rke2) ;;
+    (*) if [ -x "$program" ]; then
+        version=$("$program" --version) || exit 1
+        echo "containerd|$(echo "$version" | cut -d ' ' -f 3)"
+    fi ;;
+esac
+"""
+
+# The main file is followed with all it imports, in whatever order; more files than are imported do no harm. A line
+# break parts the names, as it cannot be in one.
+CONTAINERD = r"""
+nl='
+'
+if [ -n "$pid" ] && [ "$pid" != 0 ]; then
+    flag='--\{0,1\}c\(onfig\)\{0,1\}'
+    given=$(tr '\0' '\n' < "/proc/$pid/cmdline" | sed -n "/^$flag\$/{n;p;};s/^$flag=//p")
+    config=${given:-$config}
+fi
+echo "config|$config"
+imports() {
+    uncommented=$(sed 's/^[[:space:]]*#.*//' < "$1" | tr '\n' ' ')
+    echo "$uncommented" | grep -o 'imports[[:space:]]*=[[:space:]]*\[[^]]*\]' |
+        grep -o "\"[^\"]*\"\|'[^']*'" | sed "s/^.//;s/.\$//;s|^[^/]|${1%/*}/&|"
+}
+pending=$config; seen=; roots=$certs
+while [ -n "$pending" ]; do
+    file=${pending%%"$nl"*}
+    case $pending in (*"$nl"*) pending=${pending#*"$nl"} ;; (*) pending= ;; esac
+    case "$nl$seen$nl" in (*"$nl$file$nl"*) continue ;; esac
+    seen="$seen$nl$file"
+    [ -f "$file" ] || continue
+    tell_text "$file"
+    tell_path "${file%/*}/.${file##*/}$suffix"
+    named=$(imports "$file")
+    roots="$roots$nl$(grep -o "config_path[[:space:]]*=[[:space:]]*[\"'][^\"']*" < "$file" | sed "s/^[^\"']*.//")"
+    IFS=$nl
+    for each in $named; do pending="$pending${pending:+$nl}$each"; done
+    unset IFS
+done
+IFS=$nl
+for root in $(echo "$roots" | sed 's|\(.\)/*$|\1|' | sort -u); do
+    case $root in
+        (*:*) ;;
+        (/*)
+            tell_path "$root"
+            for each in $below; do tell_path "$root/$each"; done
+            for each in $below; do case $each in (*/ca.crt|*/hosts.toml) tell_text "$root/$each" ;; esac; done ;;
+    esac
+done
+unset IFS
+"""
+
+# The data folder is told by its configuration, of which a later file wins (docs.k3s.io/installation/configuration).
+RANCHER = r"""
+for name in $kinds; do
+    data=$(cat "$rancher/$name/config.yaml" "$rancher/$name/config.yaml.d"/*.yaml 2>/dev/null |
+        sed -n "s/^data-dir:[[:space:]]*[\"']\{0,1\}\([^\"'#]*[^\"'#[:space:]]\).*/\1/p" | tail -n 1)
+    data=${data:-/var/lib/rancher/$name}
+    echo "data|$name|$data"
+    IFS=$nl
+    for each in $generated; do tell_text "$data/agent/etc/containerd/$each"; done
+    unset IFS
+done
+"""
+
+
+class ClusterNodeFact(FactBase[Node | None]):
+    """One round trip. What it tells may hold passwords, of the user's and ours."""
+
+    def command(
+        self,
+        paths: list[str],
+        texts: list[str],
+        patterns: list[str],
+        config: str,
+        certs: str,
+        below: list[str],
+        rancher: str,
+        kinds: list[str],
+        generated: list[str],
+        units: list[str],
+        trusting: Family | None,
+    ) -> str:
+        """Return the script.
+
+        `paths` and `texts` are told as they are, and the texts that `patterns` match. `config` is containerd's usual
+        main file, `certs` a folder of which all paths `below` are told, as of any that a `config_path` names.
+        `rancher` is the folder of the configuration of `kinds`, `generated` are files that these make from it.
+        `trusting` is whose trust store is asked for.
+        """
+        given = {
+            "config": config,
+            "certs": certs,
+            "below": "\n".join(below),
+            "rancher": rancher,
+            "kinds": " ".join(kinds),
+            "generated": "\n".join(generated),
+            "units": " ".join(units),
+            "suffix": NEW_SUFFIX,
+        }
+        return script(
+            "\n".join(f"{name}={shlex.quote(value)}" for name, value in given.items()),
+            tell_paths(paths),
+            tell_texts(texts),
+            f'for file in {" ".join(patterns)}; do tell_text "$file"; done',
+            SERVICES,
+            PROGRAMS,
+            CONTAINERD,
+            RANCHER,
+            client_hosts.tell(trusting),
+        )
+
+    def process(self, output: list[str]) -> Node:
+        """Read the answer; `FactProcessError` where it is not whole."""
+        answer = read_answer(output)
+        found = {name for (name,) in answer.all("program")}
+        found |= {OF_UNIT[unit] for (unit,) in answer.all("unit") if unit in OF_UNIT}
+        if answer.one("containerd") is not None:
+            found.add("containerd")
+        return Node(
+            runtimes=frozenset(found),
+            started={unit: float(started) for unit, started, _ in answer.all("started")},
+            containerd_version=answer.one("containerd") or "",
+            containerd_config=answer.one("config") or "",
+            data=dict(answer.all("data")),
+            paths=answer.paths,
+            texts=answer.texts,
+            client=client_hosts.read(answer),
+        )

@@ -1,0 +1,166 @@
+"""containerd with its CRI: the CA and a `hosts.toml` for each name, one `config_path`, and a restart when that is new.
+
+`hosts.toml` needs no restart; `config_path` does (containerd's docs/hosts.md). Whether one is due is read off a
+marker in /run, which is made just before the new configuration is in place, and is gone after a reboot.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tasks.model import ca_files, containerd_config, files, toml_text
+from tasks.model.containerd_config import CERTS, InForce
+from tasks.model.files import File, Folder, Observed
+from tasks.model.steps import Conflict, Step
+
+CONFIG = "/etc/containerd/config.toml"
+UNIT = "containerd.service"
+RESTART_DUE = "/run/homelab-registry-restart-containerd"
+MARK = "# Written by homelab-registry; a change here is undone by its next run."
+
+
+@dataclass(frozen=True)
+class Containerd:
+    """containerd as it is on a host.
+
+    `config` is the main file that it reads, `started` when its service was started (seconds since 1970), None
+    where no service runs. `texts` has the configuration's files and those that `relative` names in each folder
+    that is a `config_path`. `shared` tells that Docker Engine runs on it too.
+    """
+
+    version: str
+    config: str
+    started: float | None
+    shared: bool
+    paths: Mapping[str, Observed | None]
+    texts: Mapping[str, str]
+
+
+def relative(authorities: Iterable[str]) -> list[str]:
+    """Return all paths to be told of below a folder that `config_path` may name."""
+    found = []
+    for authority in authorities:
+        found += [authority, f"{authority}/ca.crt", f"{authority}/hosts.toml"]
+        found += [files.temporary(path) for path in found[-2:]]
+        if (preferred := _preferred(authority)) != authority:
+            found.append(preferred)
+    return found
+
+
+def switched_off(found: Containerd) -> str | None:
+    """Return where the CRI is switched off, as in the configuration that comes with Docker; None where it is on."""
+    version = containerd_config.version_of(found.version)
+    return containerd_config.disabled(containerd_config.load(found.config, found.texts, version))
+
+
+def steps(authorities: Iterable[str], ca_pem: str, found: Containerd) -> list[Step]:
+    """Return the steps, in their order; `Conflict` where something of the user's says otherwise."""
+    configured, current = _in_force(found)
+    root = configured.folder
+    if root not in found.paths:
+        raise Conflict(
+            f"{configured.place} sets config_path in a way that could not be read from the host",
+            f'write it in one line, config_path = "{root}", and run again',
+        )
+    wanted: list[Folder] = []
+    if root == CERTS or found.paths[root] is None:
+        wanted.append(Folder(root))
+    for authority in authorities:
+        folder = f"{root}/{authority}"
+        _check(folder, authority, found)
+        wanted += [
+            Folder(folder),
+            File(f"{folder}/ca.crt", "0644", content=ca_pem),
+            File(f"{folder}/hosts.toml", "0644", content=hosts_toml(folder, authority)),
+        ]
+    return files.place(wanted, found.paths) + _configure(configured, current, found)
+
+
+def hosts_toml(folder: str, authority: str) -> str:
+    """Return the file that tells containerd how to reach a registry.
+
+    The CA is named twice. Outside of a table alone it does not do (containerd#13212). But what stands there is asked
+    once more where the host answers 404: without the CA a missing tag reads as a certificate of unknown authority.
+    """
+    url, ca = f"https://{authority}", f"{folder}/ca.crt"
+    return (
+        f'{MARK}\nserver = "{url}"\nca = "{ca}"\n\n'
+        f'[host."{url}"]\n  capabilities = ["pull", "resolve", "push"]\n  ca = "{ca}"\n'
+    )
+
+
+def _in_force(found: Containerd) -> tuple[InForce, str]:
+    """Return the `config_path` in force, and the text of the file to write it to, "" where there is none yet."""
+    version = containerd_config.version_of(found.version)
+    loaded = containerd_config.load(found.config, found.texts, version)
+    if where := containerd_config.disabled(loaded):
+        raise Conflict(
+            f"containerd's CRI is switched off ({where}), so no node pulls with it",
+            "take that out, or take this host out of cluster_nodes, and run again",
+        )
+    containerd_config.check_inline(loaded)
+    if loaded:
+        configured = containerd_config.in_force(loaded, version)
+        return configured, configured.file.text
+    new = {found.config: containerd_config.fresh(version)}
+    return containerd_config.in_force(containerd_config.load(found.config, new, version), version), ""
+
+
+def _configure(configured: InForce, current: str, found: Containerd) -> list[Step]:
+    written: list[Step] = []
+    if configured.value != configured.folder and configured.ours_to_set:
+        text = toml_text.put(configured.file.text, configured.keys, configured.folder, configured.file.path)
+        reason = (
+            "config_path is not set" if configured.value == "" else "config_path is the default of two paths"
+        )
+        if not current:
+            reason = "it is missing, and config_path with it"
+        first = f"touch {RESTART_DUE}" if found.started is not None else "true"
+        written = [files.rewrite(configured.file.path, text, reason, first=first)]
+    marker = found.paths[RESTART_DUE]
+    if written:
+        due = found.started is not None
+    else:
+        # A service that is not running did not come up with the new configuration, or was stopped before it.
+        due = marker is not None and (found.started is None or marker.modified >= found.started)
+    if due:
+        also = "; Docker Engine here uses it too" if found.shared else ""
+        text = f"restart containerd: its config_path is newer than it is (pods and containers stay up{also})"
+        return [*written, Step(text, f"systemctl restart {UNIT} && rm -f {RESTART_DUE}")]
+    if marker and not written:
+        return [Step(f"remove {RESTART_DUE}: containerd was restarted since", f"rm -f {RESTART_DUE}")]
+    return written
+
+
+def _check(folder: str, authority: str, found: Containerd) -> None:
+    preferred = posixpath.join(posixpath.dirname(folder), _preferred(authority))
+    if preferred != folder and found.paths[preferred]:
+        raise Conflict(
+            f"{preferred} is looked up before {folder}, and is not ours",
+            f"move it away (mv {shlex.quote(preferred)} {shlex.quote(preferred + '.old')}) and run again",
+        )
+    ca_files.check([f"{folder}/ca.crt"], found.texts)
+    path = f"{folder}/hosts.toml"
+    text = found.texts.get(path, "")
+    if not text.strip() or text.startswith(MARK):
+        return
+    remedy = f"move it away (mv {shlex.quote(path)} {shlex.quote(path + '.old')}) and run again"
+    says = toml_text.read(text, path)
+    hosts = says.get("host")
+    urls = [url for url, table in hosts.items() if isinstance(table, dict)] if isinstance(hosts, dict) else []
+    for key in ("skip_verify", "ca", "server"):
+        for keys in [(key,), *(("host", url, key) for url in urls)]:
+            value = says.get(key) if len(keys) == 1 else says["host"][keys[1]].get(key)
+            if value:
+                place = f"{path} line {toml_text.line_of(text, keys)}"
+                raise Conflict(f"{place} has {key} = {value!r}, and is not ours", remedy)
+    raise Conflict(f"{path} is not ours", remedy)
+
+
+def _preferred(authority: str) -> str:
+    """Return the folder that containerd looks up first (core/remotes/docker/config/hosts.go, `hostDirectory`)."""
+    host, colon, port = authority.rpartition(":")
+    return f"{host}_{port}_" if colon and host else authority

@@ -1,0 +1,220 @@
+"""containerd's `config.toml` and the files it imports: the `config_path` in force, and where it has to be written.
+
+The rules are those of containerd's own loader (1.x: `services/server/config/config.go`, 2.x:
+`cmd/containerd/server/config/config.go`): files are read breadth-first, and a later one wins. In 1.x it replaces a
+plugin's whole section; in 2.x sections are merged key by key, and an empty value wins as well.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.model import toml_text
+from tasks.model.steps import Conflict
+
+CERTS = "/etc/containerd/certs.d"
+"""The folder that `config_path` is set to where it is ours to set."""
+
+TWO_PATHS = "/etc/containerd/certs.d:/etc/docker/certs.d"
+"""The default of 2.2 and later, which pulls through the CRI take for one folder (containerd#12808)."""
+
+CRI_1, CRI_2, IMAGES = "cri", "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"
+"""The plugin that pulls, by its name in configuration versions 1, 2, and 3 or later."""
+
+DISABLING = frozenset({CRI_1, CRI_2, IMAGES, "io.containerd.cri.v1.runtime"})
+
+NEWEST = 4
+"""The newest configuration version that is known here (containerd 2.3)."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One of the files: its text, what it says, and the names under which containerd finds the pulling plugin in it.
+
+    Of these the first one wins.
+    """
+
+    path: str
+    text: str
+    says: Mapping[str, Any]
+    names: tuple[str, ...]
+
+    def registry(self, name: str) -> Mapping[str, Any]:
+        """The registry settings under one of the plugin's names."""
+        section = self.section(name)
+        registry = section.get("registry") if isinstance(section, dict) else None
+        return registry if isinstance(registry, dict) else {}
+
+    def section(self, name: str) -> Any:
+        """All settings under one of the plugin's names, None where there are none."""
+        plugins = self.says.get("plugins", {})
+        return plugins.get(name) if isinstance(plugins, dict) else None
+
+    def line(self, *keys: str) -> str:
+        """Return the place of some keys as messages name it."""
+        return f"{self.path} line {toml_text.line_of(self.text, keys)}"
+
+
+@dataclass(frozen=True)
+class InForce:
+    """The `config_path` in force, or that there is none (""), and the file and plugin name to write it under."""
+
+    value: str
+    file: Loaded
+    name: str
+
+    @property
+    def keys(self) -> tuple[str, str, str, str]:
+        """Where the value stands in that file."""
+        return ("plugins", self.name, "registry", "config_path")
+
+    @property
+    def place(self) -> str:
+        """File and line as messages name them."""
+        return self.file.line(*self.keys)
+
+    @property
+    def ours_to_set(self) -> bool:
+        """Whether nobody but a default has chosen the value."""
+        return self.value in {"", TWO_PATHS}
+
+    @property
+    def folder(self) -> str:
+        """The single folder in which `hosts.toml` are looked for; `Conflict` where the value is no such folder."""
+        if self.ours_to_set:
+            return CERTS
+        if not self.value.startswith("/") or ":" in self.value:
+            raise Conflict(
+                f"{self.place} sets config_path to {self.value!r}, which is not one absolute path",
+                f'set it to "{CERTS}" and run again',
+            )
+        return posixpath.normpath(self.value)
+
+
+def version_of(told: str) -> tuple[int, int]:
+    """Return major and minor of containerd's version; `Conflict` where it tells none."""
+    if found := re.match(r"v?(\d+)\.(\d+)", told):
+        return int(found[1]), int(found[2])
+    raise Conflict(f"containerd tells no version ({told!r})", "mend its installation and run again")
+
+
+def fresh(version: tuple[int, int]) -> str:
+    """Return the text of a new main file, for a containerd that has none."""
+    return f"version = {2 if version < (2, 0) else 3}\n"
+
+
+def load(main: str, texts: Mapping[str, str], version: tuple[int, int]) -> list[Loaded]:
+    """Return the files in the order in which containerd reads them; none where there is no main file.
+
+    Raises `Conflict` where one is broken or not there. `texts` are those the host told of, by path.
+    """
+    texts = {posixpath.normpath(path): text for path, text in texts.items()}
+    if main not in texts:
+        return []
+    read: dict[str, Mapping[str, Any]] = {}
+    pending = [main]
+    while pending:
+        path = pending.pop(0)
+        if path not in read:
+            read[path] = toml_text.read(texts[path], path)
+            pending += _imports(path, texts, read[path])
+    versions = {path: _version(path, texts[path], says) for path, says in read.items()}
+    shared = [number for number in versions.values() if number] or [1 if version < (2, 0) else 3]
+    return [
+        Loaded(path, texts[path], says, _names(versions[path], shared[-1], version))
+        for path, says in read.items()
+    ]
+
+
+def in_force(files: Sequence[Loaded], version: tuple[int, int]) -> InForce:
+    """Return the `config_path` in force. `files` has at least the main file."""
+    if version < (2, 0):
+        holding = [file for file in files if file.section(file.names[0]) is not None]
+        file = (holding or files[:1])[-1]
+        return InForce(str(file.registry(file.names[0]).get("config_path", "")), file, file.names[0])
+    for file in reversed(files):
+        for name in file.names:
+            if "config_path" in file.registry(name):
+                return InForce(str(file.registry(name)["config_path"]), file, name)
+    main = files[0]
+    usual = CRI_2 if main.names[0] == CRI_2 else main.names[-1]
+    return InForce("", main, next((name for name in main.names if main.section(name) is not None), usual))
+
+
+def disabled(files: Sequence[Loaded]) -> str | None:
+    """Return where the CRI is switched off, None where it is on. The lists of all files add up."""
+    for file in files:
+        if found := DISABLING.intersection(map(str, file.says.get("disabled_plugins", []))):
+            return f'{file.line("disabled_plugins")}: disabled_plugins has "{sorted(found)[0]}"'
+    return None
+
+
+def check_inline(files: Sequence[Loaded]) -> None:
+    """Raise `Conflict` where registries are configured inline, which `config_path` excludes (containerd#5304)."""
+    for file in files:
+        for name in file.names:
+            registry = file.registry(name)
+            inline = [key for key in ("mirrors", "configs") if _inline(key, registry.get(key))]
+            if inline:
+                raise Conflict(
+                    f"{file.line('plugins', name, 'registry', inline[0])} has inline registry {inline[0]}, "
+                    "beside which containerd's CRI does not start with a config_path",
+                    "move them into hosts.toml files (containerd's docs/hosts.md) and run again",
+                )
+
+
+def _inline(key: str, value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    return any(key == "mirrors" or (isinstance(each, dict) and each.get("tls")) for each in value.values())
+
+
+def _version(path: str, text: str, says: Mapping[str, Any]) -> int:
+    version = says.get("version", 0)
+    if not isinstance(version, int) or version > NEWEST:
+        raise Conflict(
+            f"{path} line {toml_text.line_of(text, ['version'])} has configuration version {version!r}, "
+            f"and the newest this project knows is {NEWEST}",
+            "update this project and run again",
+        )
+    return version
+
+
+def _names(own: int, shared: int, version: tuple[int, int]) -> tuple[str, ...]:
+    """Return the plugin's names in a file with a version of its `own` (0: none).
+
+    Until 2.2 the version that is read last is that of all files. From 2.3 on each is migrated by itself, and what
+    stands under an older name replaces what stands under a newer one.
+    """
+    if version < (2, 0):
+        return (CRI_1,) if shared < 2 else (CRI_2,)
+    if version < (2, 3):
+        return (CRI_2, IMAGES) if shared == 2 else (IMAGES,)
+    return {2: (CRI_2, IMAGES), 3: (IMAGES,), 4: (IMAGES,)}.get(own, (CRI_1, CRI_2, IMAGES))
+
+
+def _imports(path: str, texts: Mapping[str, str], says: Mapping[str, Any]) -> list[str]:
+    found: list[str] = []
+    for pattern in says.get("imports", []):
+        full = posixpath.normpath(posixpath.join(posixpath.dirname(path), str(pattern)))
+        if "*" in full:
+            found += [each for each in sorted(texts) if _matches(each, full)]
+        elif full in texts:
+            found.append(full)
+        else:
+            line = toml_text.line_of(texts[path], ["imports"])
+            raise Conflict(
+                f"{path} line {line} imports {full}, which is not there", "correct it and run again"
+            )
+    return found
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """Match as Go's `filepath.Glob` does: no wildcard goes beyond a slash."""
+    parts, wanted = path.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))

@@ -1,0 +1,69 @@
+"""The login that a node pulls with by itself, where it is not K3s or RKE2 that keeps it: the kubelet's, and Podman's.
+
+An entry stays where it was made when `registry_node_login` is switched off again, as those of users do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from tasks.model import docker_logins, files, logins
+from tasks.model.files import Observed
+from tasks.model.logins import Login
+from tasks.model.steps import Conflict, Step
+
+KUBELET = "/var/lib/kubelet/config.json"
+"""What the kubelet hands to the runtime with each pull (kubernetes.io, "Pull an Image from a Private Registry")."""
+
+PODMAN = "/root/.config/containers/auth.json"
+"""Where root's Podman looks after the one in XDG_RUNTIME_DIR, which a reboot takes away (containers-auth.json(5))."""
+
+FILES = {"containerd": KUBELET, "crio": KUBELET, "podman": PODMAN}
+
+
+def paths() -> list[str]:
+    """Return all paths to be told of."""
+    written = [KUBELET, PODMAN]
+    return [*map(files.parent, written), *written, *map(files.temporary, written)]
+
+
+def steps(
+    runtimes: Collection[str],
+    names: Sequence[str],
+    login: Login,
+    observed: Mapping[str, Observed | None],
+    texts: Mapping[str, str],
+) -> list[Step]:
+    """Return the steps that give each runtime the login for `names`; `Conflict` where the user's file is in the way."""
+    taken: list[Step] = []
+    for path in dict.fromkeys(FILES[runtime] for runtime in runtimes if runtime in FILES):
+        taken += _steps(path, names, login, observed, texts.get(path, ""))
+    return taken
+
+
+def _steps(
+    path: str, names: Sequence[str], login: Login, observed: Mapping[str, Observed | None], text: str
+) -> list[Step]:
+    found, folder = observed[path], files.parent(path)
+    if found and "regular" not in found.kind:
+        raise Conflict(
+            f"{path} is a {found.kind}, where a file is needed",
+            "replace it by one, or set registry_node_login to False for this host, and run again",
+        )
+    for name in names:
+        if helper := logins.helper(text, name, path):
+            raise Conflict(
+                f"{helper.where} has {helper.program} keep the logins, which wins over an entry there",
+                "take that out, or set registry_node_login to False for this host, and run again",
+            )
+    wanted = logins.merge(text, names, login.account, login.password, path)
+    if wanted != text:
+        reason = "it is missing" if found is None else "the node's login is not as it should be"
+        made = []
+        if observed[folder] is None:
+            made = [Step(f"make {folder}: it is missing", f"umask 077; mkdir -p {folder}", path=folder)]
+        return [*made, docker_logins.write(path, wanted, reason)]
+    if found and int(found.mode, 8) != 0o600:
+        text = f"set mode of {path}: it is {found.mode.zfill(4)}, and holds a password"
+        return [Step(text, f"chmod 0600 {path}", path=path)]
+    return []

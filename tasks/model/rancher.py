@@ -1,0 +1,210 @@
+"""K3s and RKE2: the CA, our entries in `registries.yaml`, and a restart until what they generate from it is ours.
+
+Both bring a containerd of their own and write its configuration at their start, from `registries.yaml`
+(k3s: `pkg/agent/containerd/config.go`). So what was generated shows whether a restart is still due.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.model import ca_files, files, registries_yaml
+from tasks.model.files import File, Folder, Observed
+from tasks.model.logins import Login
+from tasks.model.steps import Conflict, Step
+
+FOLDER = "/etc/rancher"
+TEMPLATES = ("config-v3.toml.tmpl", "config.toml.tmpl")
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """K3s or RKE2: its `name` on disk, its name for people, and the units it runs as, of which a host has one."""
+
+    name: str
+    title: str
+    units: tuple[str, ...]
+
+    @property
+    def folder(self) -> str:
+        """The folder of its configuration."""
+        return f"{FOLDER}/{self.name}"
+
+    @property
+    def registries(self) -> str:
+        """The file in which its registries are configured."""
+        return f"{self.folder}/registries.yaml"
+
+    @property
+    def ca_file(self) -> str:
+        """Where our CA is kept for it."""
+        return f"{self.folder}/homelab-registry-ca.crt"
+
+
+K3S = Distribution("k3s", "K3s", ("k3s.service", "k3s-agent.service"))
+RKE2 = Distribution("rke2", "RKE2", ("rke2-server.service", "rke2-agent.service"))
+
+
+@dataclass(frozen=True)
+class Node:
+    """One of them as it is on a host.
+
+    `data` is its data folder, `unit` the unit that runs and `started` when it was (seconds since 1970), both None
+    where none runs. `texts` has `registries.yaml`, and below `generated(data)` what was made from it.
+    """
+
+    data: str
+    unit: str | None
+    started: float | None
+    paths: Mapping[str, Observed | None]
+    texts: Mapping[str, str]
+
+
+def generated(data: str) -> str:
+    """Return the folder of the containerd configuration that it makes at its start."""
+    return f"{data}/agent/etc/containerd"
+
+
+def relative(authorities: Iterable[str]) -> list[str]:
+    """Return the files whose texts are to be told, below the folder of what is generated."""
+    return [*TEMPLATES, "config.toml", *(path for name in authorities for path in _hosts_tomls(name))]
+
+
+def paths(kind: Distribution) -> list[str]:
+    """Return all paths to be told of."""
+    written = [kind.ca_file, kind.registries]
+    return [kind.folder, *written, *map(files.temporary, written)]
+
+
+def steps(
+    kind: Distribution,
+    authorities: Iterable[str],
+    ca_pem: str,
+    login: Login | None,
+    accounts: Collection[str],
+    found: Node,
+) -> list[Step]:
+    """Return the steps, in their order; `Conflict` where something of the user's says otherwise.
+
+    `login` is the account that nodes pull with, None where they do not; `accounts` are all of the registry's.
+    """
+    authorities = list(authorities)
+    ca_files.check([kind.ca_file], found.texts)
+    _check_templates(found)
+    text = found.texts.get(kind.registries, "")
+    wanted = registries_yaml.merge(text, authorities, kind.ca_file, login, kind.registries)
+    folders = [] if found.paths[kind.folder] else [Folder(kind.folder)]
+    placed = files.place([*folders, File(kind.ca_file, "0644", content=ca_pem)], found.paths)
+    written = _write(kind, wanted, login, found)
+    lacking = next(_lacking(kind, authorities, wanted, login, accounts, found), None)
+    if found.unit is None or found.started is None or lacking is None:
+        return placed + written
+    there = found.paths[kind.registries]
+    if wanted != text or there is None or there.modified >= found.started:
+        why = f"{lacking} (running pods stay up)"
+        return [*placed, *written, Step(f"restart {found.unit}: {why}", f"systemctl restart {found.unit}")]
+    raise Conflict(
+        f"{found.unit} was started after {kind.registries} was written, and still {lacking}",
+        f"update {kind.title} if it is older than 1.29.4, which takes tls for mirrors only (k3s#9839); else see "
+        f"journalctl -u {found.unit} and {found.data}/agent/containerd/containerd.log",
+    )
+
+
+def _write(kind: Distribution, wanted: str, login: Login | None, found: Node) -> list[Step]:
+    there, path = found.paths[kind.registries], kind.registries
+    secret = None if login is None else "0600"
+    if wanted != found.texts.get(path, ""):
+        reason = "it is missing" if there is None else "our entries are not as they should be"
+        return [files.rewrite(path, wanted, reason, mode=secret or ("0600" if there is None else None))]
+    if there and secret and int(there.mode, 8) & 0o077:
+        text = f"set the mode of {path}: it is {there.mode.zfill(4)}, and holds a password"
+        return [Step(text, f"chmod {secret} {path}", path=path)]
+    return []
+
+
+def _lacking(
+    kind: Distribution,
+    authorities: Iterable[str],
+    wanted: str,
+    login: Login | None,
+    accounts: Collection[str],
+    found: Node,
+) -> Iterator[str]:
+    """Yield what the generated configuration lacks of what `registries.yaml` asks for on our behalf."""
+    folder = generated(found.data)
+    config = found.texts.get(f"{folder}/config.toml", "")
+    for authority in authorities:
+        told = [
+            found.texts[f"{folder}/{path}"]
+            for path in _hosts_tomls(authority)
+            if f"{folder}/{path}" in found.texts
+        ]
+        if not any(_names_ca(text, kind.ca_file) for text in told):
+            yield f"what it generated from {kind.registries} does not name our CA for {authority}"
+        asked = registries_yaml.auth_of(wanted, authority, kind.registries)
+        present = _generated_auth(config, authority)
+        # A login that the user wrote, or took out, is none of ours to restart for.
+        if asked != present and (login or (asked is None and present and present[0] in accounts)):
+            yield f"what it generated from {kind.registries} has another login for {authority}"
+
+
+def _names_ca(text: str, ca_file: str) -> bool:
+    says = _parsed(text)
+    hosts = says.get("host", {})
+    tables = [says, *(table for table in hosts.values() if isinstance(table, dict))]
+    if any(table.get("skip_verify") for table in tables):
+        return False
+    named = [table.get("ca") for table in tables]
+    return any(ca_file in (each if isinstance(each, list) else [each]) for each in named)
+
+
+def _generated_auth(config: str, authority: str) -> tuple[str, str] | None:
+    plugins = _parsed(config).get("plugins", {})
+    for plugin in plugins.values():
+        registry = plugin.get("registry", {}) if isinstance(plugin, dict) else {}
+        auth = registry.get("configs", {}).get(authority, {}).get("auth")
+        if auth:
+            return str(auth.get("username", "")), str(auth.get("password", ""))
+    return None
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Return what a generated file says; one that is broken says nothing, and is made anew at the next start."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def _hosts_tomls(authority: str) -> list[str]:
+    """Return where the generated `hosts.toml` may stand: with the port as it is, or as `_port_` (since K3s 1.32)."""
+    host, _, port = authority.rpartition(":")
+    names = [authority, f"{host}_{port}_"] if host and port.isdigit() else [authority]
+    if host.startswith("[") and port.isdigit():
+        names.append(f"{host[1:-1]}_{port}_")  # Go's net.SplitHostPort drops the brackets
+    return [f"certs.d/{name}/hosts.toml" for name in names]
+
+
+def _check_templates(found: Node) -> None:
+    """Raise `Conflict` where a template of the user's leaves out where containerd is to look for `hosts.toml`."""
+    for name in TEMPLATES:
+        path = f"{generated(found.data)}/{name}"
+        text = found.texts.get(path)
+        if text is None or re.search(r"\{\{-?\s*template\s+\"base\"", text):
+            continue
+        given = re.search(r"^\s*config_path\s*=\s*(.*)$", text, re.MULTILINE)
+        if given and re.search(
+            r"NodeConfig\.Containerd\.Registry\b|agent/etc/containerd/certs\.d/?[\"']", given[1]
+        ):
+            continue
+        line = text.count("\n", 0, given.start(1)) + 1 if given else 1
+        what = f"sets config_path to {given[1].strip()}" if given else "sets no config_path"
+        raise Conflict(
+            f"{path} line {line} {what}, so containerd would not see our CA",
+            'begin it with {{ template "base" . }}, or set config_path = "{{ .NodeConfig.Containerd.Registry }}", '
+            "and run again",
+        )

@@ -1,0 +1,228 @@
+"""`registries.yaml` of K3s and RKE2: our entries under `configs`, in a file that belongs to the user.
+
+The form is the one of `github.com/rancher/wharfie/pkg/registries`. A parser tells where things stand, lines are put
+in and taken out there, and what comes out is parsed again: every other byte stays as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+
+from tasks.model.logins import Login
+from tasks.model.steps import Conflict
+
+MARK = "# homelab-registry"
+"""Ends the line of an `auth` that is ours, and so may be taken out."""
+
+BY_HAND = "write it as a block, a line for each key, and run again"
+
+
+def merge(text: str, authorities: Iterable[str], ca_file: str, login: Login | None, path: str) -> str:
+    """Return the text with an entry for each of `authorities` that names the CA, and the login or none of ours.
+
+    Raises `Conflict`, with the line, where the text is broken, says otherwise, or cannot be added to. `path` is the
+    file that messages speak of.
+    """
+    says = read(text, path)
+    for authority in authorities:
+        _check(text, authority, ca_file, path)
+        merged = _with_login(_with_ca(text, authority, ca_file, path), authority, login, path)
+        if merged != text and _others(read(merged, path), authority) != _others(says, authority):
+            raise Conflict(f"{path} is written in a way that this project cannot add to", BY_HAND)
+        text, says = merged, read(merged, path)
+    return text
+
+
+def read(text: str, path: str) -> dict[str, Any]:
+    """Return what a text says; `Conflict` with the line where it is broken."""
+    try:
+        found = YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        # The rest of the message may hold a password.
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise Conflict(f"{path} line {line} is no YAML", "correct it and run again") from None
+    except (YAMLError, ValueError):
+        raise Conflict(f"{path} is no YAML", "correct it and run again") from None
+    if found is not None and not isinstance(found, dict):
+        raise Conflict(f"{path} line 1 is YAML, but no mapping", "correct it and run again")
+    return found or {}
+
+
+def auth_of(text: str, authority: str, path: str) -> tuple[str, str] | None:
+    """Return account and password of a registry, where the text has them."""
+    configs = read(text, path).get("configs") or {}
+    entry = configs.get(authority) if isinstance(configs, dict) else None
+    auth = entry.get("auth") if isinstance(entry, dict) else None
+    if not isinstance(auth, dict):
+        return None
+    return str(auth.get("username", "")), str(auth.get("password", ""))
+
+
+def _check(text: str, authority: str, ca_file: str, path: str) -> None:
+    """Raise `Conflict` where the user's own lines on our registry say otherwise."""
+    for name in (authority, f"https://{authority}", f"http://{authority}"):
+        if mirror := _find(text, ("mirrors", name)):
+            raise Conflict(
+                f"{path} line {_line(mirror.key)} has a mirror for our registry, which could hand out private images "
+                "without a login",
+                "remove it and run again",
+            )
+    entry = ("configs", authority, "tls")
+    insecure, named = _find(text, (*entry, "insecure_skip_verify")), _find(text, (*entry, "ca_file"))
+    if insecure and str(insecure.value.value).lower() not in {"false", ""}:
+        raise Conflict(
+            f"{path} line {_line(insecure.key)} switches the check of our certificate off (insecure_skip_verify)",
+            "remove that line and run again",
+        )
+    if named and named.value.value not in {ca_file, ""}:
+        raise Conflict(
+            f"{path} line {_line(named.key)} names another CA for our registry: {named.value.value!r}",
+            "remove that line and run again",
+        )
+
+
+def _with_ca(text: str, authority: str, ca_file: str, path: str) -> str:
+    keys = ("configs", authority, "tls", "ca_file")
+    named = _find(text, keys)
+    if named and named.value.value == ca_file:
+        return text
+    return _put(_take_out(text, named, path), keys[:-1], [f"ca_file: {ca_file}"], path)
+
+
+def _with_login(text: str, authority: str, login: Login | None, path: str) -> str:
+    keys = ("configs", authority, "auth")
+    present = _find(text, keys)
+    if login and auth_of(text, authority, path) == (login.account, login.password):
+        return text
+    if present and not _lines(text)[_line(present.key) - 1].rstrip().endswith(MARK):
+        if login is None:
+            return text
+        raise Conflict(
+            f"{path} line {_line(present.key)} has a login of its own for our registry",
+            "remove it, or set registry_node_login = False for this host, and run again",
+        )
+    text = _take_out(text, present, path)
+    if login is None:
+        return text
+    # JSON's strings are YAML's double-quoted ones, whatever a password holds.
+    account, password = (json.dumps(word, ensure_ascii=False) for word in (login.account, login.password))
+    return _put(text, keys[:-1], [f"auth: {MARK}", f"  username: {account}", f"  password: {password}"], path)
+
+
+def _others(says: Mapping[str, Any], authority: str) -> dict[str, Any]:
+    """Return all that a text says but for the entry of one registry."""
+    configs = says.get("configs")
+    kept = (
+        {key: value for key, value in configs.items() if key != authority}
+        if isinstance(configs, dict)
+        else {}
+    )
+    return {**says, "configs": kept}
+
+
+def _put(text: str, parents: Sequence[str], block: Sequence[str], path: str) -> str:
+    """Return the text with the lines of a new key as the first below `parents`, which are made where missing."""
+    there = 0
+    while there < len(parents) and _find(text, parents[: there + 1]):
+        there += 1
+    for parent in reversed(parents[there:]):
+        name = parent if parent.isalnum() else json.dumps(parent)
+        block = [f"{name}:", *(f"  {line}" for line in block)]
+    if there:
+        return _put_below(text, parents[:there], block, path)
+    root = _compose(text)
+    if root is None:
+        return _insert(text, len(_lines(text)), 0, block)
+    if root.flow_style:
+        raise Conflict(f"{path} line {_line(root)} is written in one line", BY_HAND)
+    return _insert(text, _last_line(root) + 1, root.start_mark.column, block)
+
+
+def _put_below(text: str, keys: Sequence[str], block: Sequence[str], path: str) -> str:
+    pair = _find(text, keys)
+    if pair is None:
+        raise LookupError(keys)
+    value, at = pair.value, pair.key.start_mark
+    if (
+        isinstance(value, MappingNode)
+        and value.value
+        and not value.flow_style
+        and value.start_mark.line > at.line
+    ):
+        return _insert(text, at.line + 1, value.start_mark.column, block)
+    begin, end = value.start_mark.index, value.end_mark.index
+    if value.value in ([], "", "~", "null") and (begin == end or value.start_mark.line == at.line):
+        # Nothing, or {}, which cannot stay beside what comes below.
+        return _insert(text[:begin] + text[end:], at.line + 1, at.column + 2, block)
+    raise Conflict(f"{path} line {_line(pair.key)} is written in one line, or somewhere else", BY_HAND)
+
+
+def _take_out(text: str, pair: _Pair | None, path: str) -> str:
+    """Return the text without the lines of a key and its value."""
+    if pair is None:
+        return text
+    lines = _lines(text)
+    at = pair.key.start_mark
+    if lines[at.line][: at.column].strip():
+        raise Conflict(f"{path} line {_line(pair.key)} is written in one line", BY_HAND)
+    del lines[at.line : max(at.line, _last_line(pair.value)) + 1]
+    return "".join(lines)
+
+
+def _insert(text: str, line: int, column: int, block: Iterable[str]) -> str:
+    lines = _lines(text)
+    if line and not lines[line - 1].endswith("\n"):
+        lines[line - 1] += "\n"
+    lines[line:line] = [f"{' ' * column}{each}\n" for each in block]
+    return "".join(lines)
+
+
+def _lines(text: str) -> list[str]:
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    key: Node
+    value: Node
+
+
+def _compose(text: str) -> MappingNode | None:
+    found = YAML(typ="safe", pure=True).compose(text)
+    return found if isinstance(found, MappingNode) else None
+
+
+def _find(text: str, keys: Sequence[str]) -> _Pair | None:
+    """Return the key that `keys` lead to, and its value, None where there is none."""
+    node: Node | None = _compose(text)
+    pair = None
+    for key in keys:
+        pairs = node.value if isinstance(node, MappingNode) else []
+        pair = next((_Pair(name, value) for name, value in pairs if name.value == key), None)
+        if pair is None:
+            return None
+        node = pair.value
+    return pair
+
+
+def _line(node: Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _last_line(node: Node) -> int:
+    """Return the last line (from 0) that a value reaches to; a parser's own mark lies behind what follows it."""
+    if isinstance(node, MappingNode) and not node.flow_style and node.value:
+        key, value = node.value[-1]
+        return max(_last_line(key), _last_line(value))
+    if isinstance(node, SequenceNode) and not node.flow_style and node.value:
+        return _last_line(node.value[-1])
+    end = node.end_mark
+    return int(end.line) - (1 if end.column == 0 and end.line > node.start_mark.line else 0)

@@ -1,0 +1,41 @@
+"""What clients are told of the registry, once it is there to be told of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyinfra.api.host import Host
+
+from tasks.model.logins import Login
+from tasks.model.steps import Conflict
+from tasks.run import current
+
+
+@dataclass(frozen=True)
+class FinishedRegistry:
+    """The CA's certificate as PEM text, the registry's address, and the login of users and nodes."""
+
+    ca_pem: str
+    address: str
+    login: Login
+
+
+def finished_registry(host: Host) -> FinishedRegistry:
+    """Return what a client `host` needs to know.
+
+    Raises `Conflict` where the registry host is not finished: nothing is told to trust what is not there. A plan
+    takes what a run would make.
+    """
+    run = current()
+    registry_host = host.inventory.get_host(run.configuration.registry_host)
+    if not host.state.is_executing and registry_host in host.state.active_hosts:
+        run.registry_decided.wait()  # a plan asks all hosts at once
+    account = run.configuration.settings.registry_login_account
+    password = run.passwords.get(account)
+    unserved = host.state.is_executing and not run.served
+    if run.authority is None or run.address is None or password is None or unserved:
+        raise Conflict(
+            f"the registry host {run.configuration.registry_host} is not finished, so nothing is told to trust it",
+            "mend that host first and run again",
+        )
+    return FinishedRegistry(run.authority.certificate_pem, run.address, Login(account, password))

@@ -1,0 +1,385 @@
+"""containerd: where it looks for `hosts.toml`, what is written for it, when it is restarted, and what is in the way."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tasks.model import authority, containerd, containerd_config, toml_text
+from tasks.model.containerd import CONFIG, RESTART_DUE, Containerd
+from tasks.model.containerd_config import CERTS, CRI_1, CRI_2, IMAGES, TWO_PATHS
+from tasks.model.files import Observed
+from tasks.model.steps import Conflict, Step
+from tests.unit.containerd_shapes import SHAPES, Shape, three, two
+
+NAME = "registry.homelab.local"
+NOW = dt.datetime.now(dt.UTC)
+CA = authority.make_authority([NAME], 3650, NOW).certificate_pem
+STARTED = 1000.0
+FOLDER = f"{CERTS}/{NAME}"
+SET = f"version = 2\n{two(CERTS)}"
+FOLDERS = Observed("directory", "755", 0, 0, 1.0, 1, None)
+DROP = "/etc/containerd/conf.d/x.toml"
+
+
+def file(text: str, modified: float = 1.0) -> Observed:
+    return Observed("regular file", "644", 0, 0, modified, 2, hashlib.sha256(text.encode()).hexdigest())
+
+
+def host(
+    config: str | None = SET,
+    *,
+    names: Sequence[str] = (NAME,),
+    root: str = CERTS,
+    texts: Mapping[str, str] | None = None,
+    paths: Mapping[str, Observed | None] | None = None,
+    version: str = "1.6.20~ds1",
+    started: float | None = STARTED,
+) -> Containerd:
+    """A host with nothing of ours but, if it is given, the configuration."""
+    told = [RESTART_DUE, CERTS, root]
+    told += [f"{folder}/{path}" for folder in (CERTS, root) for path in containerd.relative(names)]
+    return Containerd(
+        version=version,
+        config=CONFIG,
+        started=started,
+        shared=False,
+        paths={**dict.fromkeys(told), **(paths or {})},
+        texts={**({} if config is None else {CONFIG: config}), **(texts or {})},
+    )
+
+
+def converged(config: str | None = SET, root: str = CERTS) -> Containerd:
+    found = host(config, root=root)
+    hosts = containerd.hosts_toml(f"{root}/{NAME}", NAME)
+    ours = {f"{root}/{NAME}/ca.crt": CA, f"{root}/{NAME}/hosts.toml": hosts}
+    paths = {root: FOLDERS, f"{root}/{NAME}": FOLDERS, **{path: file(text) for path, text in ours.items()}}
+    return replace(found, paths={**found.paths, **paths}, texts={**found.texts, **ours})
+
+
+def steps(found: Containerd, *names: str) -> list[Step]:
+    return containerd.steps(names or (NAME,), CA, found)
+
+
+def texts(found: Containerd, *names: str) -> list[str]:
+    return [step.text for step in steps(found, *names)]
+
+
+def stop(found: Containerd, *names: str) -> str:
+    with pytest.raises(Conflict) as raised:
+        steps(found, *names)
+    assert raised.value.remedy.endswith("and run again")
+    return raised.value.problem
+
+
+# The configuration: what is in force, and where it is written.
+
+
+@pytest.mark.parametrize(
+    ("shape", "version", "expected"),
+    [
+        pytest.param(shape, version, expected, id=f"{name}, containerd {version[0]}.{version[1]}")
+        for name, shape in SHAPES.items()
+        for version, expected in shape.expected.items()
+    ],
+)
+def test_the_value_in_force_is_found(
+    shape: Shape, version: tuple[int, int], expected: tuple[str, str, str]
+) -> None:
+    given = {CONFIG: shape.main, **({} if shape.drop is None else {DROP: shape.drop})}
+    given = {path: text.replace("IMPORTS", "conf.d/*.toml") for path, text in given.items()}
+    loaded = containerd_config.load(CONFIG, given, version)
+    found = containerd_config.in_force(loaded, version)
+    where = {"main": CONFIG, "drop": DROP}[expected[1]]
+    assert (found.value, found.file.path, found.name) == (expected[0], where, expected[2])
+    if found.value == "/own":
+        assert found.folder == "/own"
+        return
+    # And written there, it is the one in force.
+    written = toml_text.put(found.file.text, found.keys, CERTS, found.file.path)
+    again = containerd_config.in_force(
+        containerd_config.load(CONFIG, {**given, found.file.path: written}, version), version
+    )
+    assert again.value == found.folder == CERTS
+
+
+@pytest.mark.parametrize(
+    ("version", "text"),
+    [
+        ("1.6.20~ds1", f'version = 2\n\n[plugins."{CRI_2}".registry]\nconfig_path = "{CERTS}"\n'),
+        ("1.7.27", f'version = 2\n\n[plugins."{CRI_2}".registry]\nconfig_path = "{CERTS}"\n'),
+        ("v2.1.5", f'version = 3\n\n[plugins."{IMAGES}".registry]\nconfig_path = "{CERTS}"\n'),
+        ("2.3.7+unknown", f'version = 3\n\n[plugins."{IMAGES}".registry]\nconfig_path = "{CERTS}"\n'),
+    ],
+)
+def test_a_missing_main_file_is_made(version: str, text: str) -> None:
+    written = steps(replace(converged(None), version=version))
+    assert [step.text for step in written] == [
+        f"write {CONFIG}: it is missing, and config_path with it",
+        "restart containerd: its config_path is newer than it is (pods and containers stay up)",
+    ]
+    assert written[0].stdin == text
+
+
+def test_imports_are_followed_breadth_first_each_once() -> None:
+    given = {
+        "/e/config.toml": 'imports = ["a.toml", "/x/*.toml"]\n',
+        "/e/a.toml": 'imports = ["./config.toml", "../e//b.toml"]\n',
+        "/e/b.toml": "",
+        "/x/2.toml": "",
+        "/x/1.toml": "",
+        "/x/deeper/3.toml": "",
+    }
+    loaded = containerd_config.load("/e/config.toml", given, (1, 6))
+    assert [each.path for each in loaded] == [
+        "/e/config.toml",
+        "/e/a.toml",
+        "/x/1.toml",
+        "/x/2.toml",
+        "/e/b.toml",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("told", "version"), [("v2.1.5", (2, 1)), ("1.6.20~ds1", (1, 6)), ("2.3.7+unknown", (2, 3))]
+)
+def test_the_version_is_read(told: str, version: tuple[int, int]) -> None:
+    assert containerd_config.version_of(told) == version
+
+
+# The files.
+
+
+def test_a_fresh_host_gets_folders_the_ca_and_hosts_toml_then_the_configuration_then_one_restart() -> None:
+    config = f"# mine\nversion = 2\n{two('')}"
+    found = steps(host(config))
+    assert [step.text for step in found] == [
+        f"make {CERTS}: it is missing",
+        f"make {FOLDER}: it is missing",
+        f"write {FOLDER}/ca.crt: it is missing",
+        f"write {FOLDER}/hosts.toml: it is missing",
+        f"write {CONFIG}: config_path is not set",
+        "restart containerd: its config_path is newer than it is (pods and containers stay up)",
+    ]
+    assert [step.stdin for step in found[2:]] == [
+        CA,
+        containerd.hosts_toml(FOLDER, NAME),
+        config.replace('config_path = ""', f'config_path = "{CERTS}"'),
+        None,
+    ]
+    assert f"touch {RESTART_DUE} && mv" in found[4].script
+    assert found[5].script == f"systemctl restart containerd.service && rm -f {RESTART_DUE}"
+
+
+def test_hosts_toml_to_the_letter() -> None:
+    text = containerd.hosts_toml(f"{CERTS}/[fd00::1]:5443", "[fd00::1]:5443")
+    assert text == (
+        "# Written by homelab-registry; a change here is undone by its next run.\n"
+        'server = "https://[fd00::1]:5443"\n'
+        'ca = "/etc/containerd/certs.d/[fd00::1]:5443/ca.crt"\n'
+        "\n"
+        '[host."https://[fd00::1]:5443"]\n'
+        '  capabilities = ["pull", "resolve", "push"]\n'
+        '  ca = "/etc/containerd/certs.d/[fd00::1]:5443/ca.crt"\n'
+    )
+    assert list(tomllib.loads(text)["host"]) == ["https://[fd00::1]:5443"]
+
+
+def test_each_name_has_a_folder_and_all_paths_are_asked_for() -> None:
+    assert containerd.relative([NAME, "[fd00::1]:5443"]) == [
+        NAME,
+        f"{NAME}/ca.crt",
+        f"{NAME}/hosts.toml",
+        f"{NAME}/.ca.crt.homelab-new",
+        f"{NAME}/.hosts.toml.homelab-new",
+        "[fd00::1]:5443",
+        "[fd00::1]:5443/ca.crt",
+        "[fd00::1]:5443/hosts.toml",
+        "[fd00::1]:5443/.ca.crt.homelab-new",
+        "[fd00::1]:5443/.hosts.toml.homelab-new",
+        "[fd00::1]_5443_",
+    ]
+
+
+@pytest.mark.parametrize("config", [SET, f"version = 3\n{three(CERTS)}"])
+def test_a_host_that_has_all_needs_nothing(config: str) -> None:
+    version = "1.6.20" if config == SET else "2.3.7"
+    assert steps(replace(converged(config), version=version)) == []
+
+
+def test_the_user_s_own_folder_is_followed_and_its_mode_left_alone() -> None:
+    config = f"version = 2\n{two('/srv/certs/')}"
+    assert texts(host(config, root="/srv/certs")) == [
+        "make /srv/certs: it is missing",
+        f"make /srv/certs/{NAME}: it is missing",
+        f"write /srv/certs/{NAME}/ca.crt: it is missing",
+        f"write /srv/certs/{NAME}/hosts.toml: it is missing",
+    ]
+    found = converged(config, root="/srv/certs")
+    assert steps(found) == []
+    assert steps(replace(found, paths={**found.paths, "/srv/certs": replace(FOLDERS, mode="700")})) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "observed", "text"),
+    [
+        (CERTS, replace(FOLDERS, mode="700"), f"set owner and mode of {CERTS}: its mode is 0700, not 0755"),
+        (FOLDER, replace(FOLDERS, owner=7), f"set owner and mode of {FOLDER}: it belongs to 7:0, not 0:0"),
+        (f"{FOLDER}/ca.crt", None, f"write {FOLDER}/ca.crt: it is missing"),
+        (f"{FOLDER}/hosts.toml", file("x"), f"write {FOLDER}/hosts.toml: its content is not as it should be"),
+        (f"{FOLDER}/hosts.toml", replace(file(containerd.hosts_toml(FOLDER, NAME)), mode="600"),
+         f"set owner and mode of {FOLDER}/hosts.toml: its mode is 0600, not 0644"),
+    ],
+)  # fmt: skip
+def test_one_difference_is_one_step(path: str, observed: Observed | None, text: str) -> None:
+    found = converged()
+    assert texts(replace(found, paths={**found.paths, path: observed})) == [text]
+
+
+def test_a_change_in_a_file_that_bears_our_mark_is_undone() -> None:
+    found = converged()
+    path, text = f"{FOLDER}/hosts.toml", containerd.hosts_toml(FOLDER, NAME) + "skip_verify = true\n"
+    changed = replace(found, texts={**found.texts, path: text}, paths={**found.paths, path: file(text)})
+    assert texts(changed) == [f"write {path}: its content is not as it should be"]
+
+
+# The restart.
+
+
+@pytest.mark.parametrize(
+    ("config", "started", "marker", "texts_expected"),
+    [
+        (SET, STARTED, None, []),
+        (SET, STARTED, STARTED - 1, [f"remove {RESTART_DUE}: containerd was restarted since"]),
+        (SET, STARTED, STARTED, ["restart"]),
+        (SET, STARTED, STARTED + 1, ["restart"]),
+        (SET, None, STARTED, ["restart"]),
+        (SET, None, None, []),
+        ("version = 2\n", STARTED, None, [f"write {CONFIG}: config_path is not set", "restart"]),
+        ("version = 2\n", STARTED, STARTED - 1, [f"write {CONFIG}: config_path is not set", "restart"]),
+        ("version = 2\n", None, None, [f"write {CONFIG}: config_path is not set"]),
+        (f"version = 2\n{two(TWO_PATHS)}", STARTED, None,
+         [f"write {CONFIG}: config_path is the default of two paths", "restart"]),
+    ],
+)  # fmt: skip
+def test_a_restart_is_due_until_it_has_been(
+    config: str, started: float | None, marker: float | None, texts_expected: list[str]
+) -> None:
+    found = replace(converged(config), started=started)
+    found = replace(found, paths={**found.paths, RESTART_DUE: None if marker is None else file("", marker)})
+    assert [text.split(" containerd: ")[0] for text in texts(found)] == texts_expected
+
+
+def test_a_service_that_does_not_run_gets_no_marker_and_docker_s_share_is_told() -> None:
+    assert RESTART_DUE not in steps(replace(converged("version = 2\n"), started=None))[0].script
+    assert steps(replace(converged("version = 2\n"), shared=True))[1].text == (
+        "restart containerd: its config_path is newer than it is "
+        "(pods and containers stay up; Docker Engine here uses it too)"
+    )
+
+
+# What is in the way.
+
+INLINE = "beside which containerd's CRI does not start with a config_path"
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        (f'version = 2\n{two("")}\n[plugins."{CRI_2}".registry.mirrors."docker.io"]\nendpoint = ["x"]\n',
+         f"{CONFIG} line 5 has inline registry mirrors, {INLINE}"),
+        (f'version = 2\n[plugins."{CRI_2}".registry.configs."a.b".tls]\nca_file = "x"\n',
+         f"{CONFIG} line 2 has inline registry configs, {INLINE}"),
+        (f'version = 2\n\ndisabled_plugins = ["{CRI_2}"]\n',
+         f"containerd's CRI is switched off ({CONFIG} line 3: disabled_plugins has \"{CRI_2}\"), so no node pulls with it"),
+        ('disabled_plugins = ["cri"]\n',
+         f"containerd's CRI is switched off ({CONFIG} line 1: disabled_plugins has \"cri\"), so no node pulls with it"),
+        (f"version = 2\n{two('/a:/b')}", f"{CONFIG} line 3 sets config_path to '/a:/b', which is not one absolute path"),
+        (f"version = 2\n{two('certs.d')}", f"{CONFIG} line 3 sets config_path to 'certs.d', which is not one absolute path"),
+        (f"version = 2\n{two('/elsewhere')}",
+         f"{CONFIG} line 3 sets config_path in a way that could not be read from the host"),
+        ("version = 2\n[plugins\n", f"{CONFIG} line 2 is no TOML"),
+        ("version = 9\n", f"{CONFIG} line 1 has configuration version 9, and the newest this project knows is 4"),
+        ('version = 2\nimports = ["gone.toml"]\n',
+         f"{CONFIG} line 2 imports /etc/containerd/gone.toml, which is not there"),
+    ],
+)  # fmt: skip
+def test_what_the_configuration_says_otherwise(config: str, problem: str) -> None:
+    assert stop(converged(config)) == problem
+
+
+def test_a_drop_in_s_conflict_names_the_drop_in() -> None:
+    found = host(
+        'version = 2\nimports = ["/etc/containerd/conf.d/*.toml"]\n',
+        texts={DROP: f'[plugins."{CRI_2}".registry.mirrors.x]\nendpoint = []\n'},
+    )
+    assert stop(found) == f"{DROP} line 1 has inline registry mirrors, {INLINE}"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        f"version = 2\n{two(CERTS)}\n[plugins.\"{CRI_2}\".registry.mirrors]\n[plugins.\"{CRI_2}\".registry.configs]\n",
+        f'version = 2\n{two(CERTS)}\n[plugins."{CRI_2}".registry.configs."a.b".auth]\nusername = "x"\n',
+        f'version = 2\ndisabled_plugins = ["io.containerd.internal.v1.opt"]\n{two(CERTS)}',
+    ],
+)  # fmt: skip
+def test_what_is_in_nobody_s_way(config: str) -> None:
+    assert steps(converged(config)) == []
+
+
+def test_an_unknown_version_is_said() -> None:
+    assert stop(replace(converged(), version="dev")) == "containerd tells no version ('dev')"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('server = "https://x"\n', "line 1 has server = 'https://x', and is not ours"),
+        (f'server = "x"\n[host."https://{NAME}"]\n  ca = "/other.crt"\n', "line 3 has ca = '/other.crt', and is not ours"),
+        (f'server = "x"\nca = "y"\n\n[host."https://{NAME}"]\nskip_verify = true\n',
+         "line 5 has skip_verify = True, and is not ours"),
+        ('[host."https://mirror"]\n', "is not ours"),
+        ("[host\n", "line 1 is no TOML"),
+    ],
+)  # fmt: skip
+def test_a_hosts_toml_that_is_not_ours(text: str, problem: str) -> None:
+    assert stop(host(texts={f"{FOLDER}/hosts.toml": text})) == f"{FOLDER}/hosts.toml {problem}"
+
+
+def test_a_folder_that_is_looked_up_first() -> None:
+    name = f"{NAME}:5443"
+    found = host(names=[name], paths={f"{CERTS}/{NAME}_5443_": FOLDERS})
+    assert stop(found, name) == f"{CERTS}/{NAME}_5443_ is looked up before {CERTS}/{name}, and is not ours"
+
+
+def test_another_authority_s_certificate() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Other")])
+    builder = (
+        x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+    )
+    builder = builder.serial_number(1).not_valid_before(NOW).not_valid_after(NOW + dt.timedelta(1))
+    pem = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    found = host(texts={f"{FOLDER}/ca.crt": CA + pem})
+    assert stop(found) == f"{FOLDER}/ca.crt holds a certificate of another authority (CN=Other)"
+    assert stop(host(texts={f"{FOLDER}/ca.crt": pem})).startswith(f"{FOLDER}/ca.crt holds")
+    assert texts(host(texts={f"{FOLDER}/ca.crt": CA + CA}))
+
+
+def test_docker_s_own_configuration_switches_the_cri_off() -> None:
+    assert containerd.switched_off(host('disabled_plugins = ["cri"]\n')) == (
+        f'{CONFIG} line 1: disabled_plugins has "cri"'
+    )
+    assert containerd.switched_off(host(SET)) is None
+    assert containerd.switched_off(host(None)) is None
+    assert CRI_1 in containerd_config.DISABLING

@@ -1,0 +1,74 @@
+"""One value set in a TOML text of the user's: what is added, and that all else is as it was."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from tasks.model import toml_text
+from tasks.model.steps import Conflict
+
+KEYS = ("plugins", "io.x.y", "registry", "config_path")
+ADDED = '[plugins."io.x.y".registry]\nconfig_path = "/certs"\n'
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", ADDED),
+        ("# mine\n", f"# mine\n\n{ADDED}"),
+        ("version = 2", f"version = 2\n\n{ADDED}"),
+        ('a = 1\n\n[plugins]\n  [plugins."io.x.y"]  # mine\n    x = 1\n\n[other]\ny = """\n[z]\n"""\n\n',
+         f'a = 1\n\n[plugins]\n  [plugins."io.x.y"]  # mine\n    x = 1\n\n[other]\ny = """\n[z]\n"""\n\n\n{ADDED}'),
+        ('[plugins."io.x.y".registry.headers]\nX = ["a"]\n', f'[plugins."io.x.y".registry.headers]\nX = ["a"]\n\n{ADDED}'),
+        ('plugins."io.x.y".z = 1\n', f'plugins."io.x.y".z = 1\n\n{ADDED}'),
+        ('[plugins."io.x.y".registry]\n\n[x]\na = 1\n',
+         '[plugins."io.x.y".registry]\nconfig_path = "/certs"\n\n[x]\na = 1\n'),
+        ('[plugins."io.x.y".registry]', '[plugins."io.x.y".registry]\nconfig_path = "/certs"\n'),
+        ('  [plugins."io.x.y".registry]\n    a = 1 # b\n',
+         '  [plugins."io.x.y".registry]\n    config_path = "/certs"\n    a = 1 # b\n'),
+        ("[plugins.'io.x.y'.registry]\r\n  a = 1\r\n",
+         "[plugins.'io.x.y'.registry]\r\n  config_path = \"/certs\"\n  a = 1\r\n"),
+        ('[plugins."io.x.y".registry]\n  # c\n  config_path = ""   # keep\n\n  [plugins."io.x.y".registry.mirrors]\n',
+         '[plugins."io.x.y".registry]\n  # c\n  config_path = "/certs"   # keep\n\n  [plugins."io.x.y".registry.mirrors]\n'),
+        ("[plugins.'io.x.y']\nregistry.config_path = 'a:b'\n", "[plugins.'io.x.y']\nregistry.config_path = \"/certs\"\n"),
+        ('plugins."io.x.y".registry.headers.x = ["a"]\nversion = 2\n',
+         'plugins."io.x.y".registry.headers.x = ["a"]\nplugins."io.x.y".registry.config_path = "/certs"\nversion = 2\n'),
+        ('[plugins."io.x.y"]\nregistry = {}  # c\n[y]\nb = 1\n',
+         '[plugins."io.x.y"]\nregistry = {config_path = "/certs"}  # c\n[y]\nb = 1\n'),
+        ('[a]\nconfig_path = "/a"\n[plugins."io.x.y".registry]\nconfig_path = "/b"\n',
+         '[a]\nconfig_path = "/a"\n[plugins."io.x.y".registry]\nconfig_path = "/certs"\n'),
+    ],
+)  # fmt: skip
+def test_a_value_is_put_and_all_else_stays(before: str, after: str) -> None:
+    assert toml_text.put(before, KEYS, "/certs", "/f") == after
+    assert toml_text.put(after, KEYS, "/certs", "/f") == after
+    assert tomllib.loads(after)["plugins"]["io.x.y"]["registry"]["config_path"] == "/certs"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("plugins = 3\n", "/f line 1 holds no table"),
+        ("a = 1\nplugins = [1]\n", "/f line 2 holds no table"),
+        ('plugins = {"io.x.y" = {x = 1}} # c\n',
+         "/f line 1 is written in a way that this project cannot add to"),
+        ("a = 1\nb = \n", "/f line 2 is no TOML"),
+        ("[a\n", "/f line 1 is no TOML"),
+        ("a = 1\n\na = 'password'\n", "/f line 3 is no TOML"),
+        ('a = "', "/f line 1 is no TOML"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_said_with_its_line(text: str, problem: str) -> None:
+    with pytest.raises(Conflict) as raised:
+        toml_text.put(text, KEYS, "/certs", "/f")
+    assert raised.value.problem == problem
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [(["a"], 1), (["x"], 3), (["x", "y z"], 3), (["x", "y z", "b"], 4), (["x", "y z", "c", "d"], 5), (["u"], 7), (["no"], 1)],
+)  # fmt: skip
+def test_a_line_is_found_by_its_keys(keys: list[str], line: int) -> None:
+    assert toml_text.line_of('a = 1\n\n[x."y z"] # c\nb = 1\nc.d = 2\n\n[[u]]\n', keys) == line
