@@ -37,8 +37,7 @@ def prepare() -> None:
     engine()
     client = docker.from_env()
     for number, recipe in enumerate(RECIPES.values(), 1):
-        print(f"image {number} of {len(RECIPES)}: {recipe.tag}", flush=True)
-        image(client, recipe)
+        print(f"image {number} of {len(RECIPES)}: {image(client, recipe)}", flush=True)
     for number, each in enumerate(PROGRAMS.values(), 1):
         print(f"program {number} of {len(PROGRAMS)}: {program(each).name}", flush=True)
 
@@ -71,9 +70,10 @@ def up(names: list[str]) -> None:
     if staying:
         sys.exit(f"up already: {UP / 'bench.py'}; `make bench-down` removes them")
     shutil.rmtree(UP, ignore_errors=True)
-    (UP / "group_data").mkdir(mode=0o700, parents=True)
+    UP.mkdir(mode=0o700)
+    (UP / "group_data").mkdir()
     wanted = {name: RECIPES[name] for name in names or RECIPES}
-    print(f"booting {', '.join(wanted)} ...", flush=True)
+    print(f"bringing up {', '.join(wanted)} ...", flush=True)
     fleet = Fleet.start(wanted, UP, as_root=[BOOKWORM.name], owner=machine)
     engines = [name for name, recipe in wanted.items() if "docker.io" in recipe.packages]
     groups = {
@@ -109,14 +109,17 @@ def show() -> None:
         print(container.name, container.status, addresses or "-", state)
 
 
-match sys.argv[1:]:
-    case ["prepare"]:
-        prepare()
-    case ["up", *names]:
-        up(names)
-    case ["down"]:
-        down()
-    case ["list"]:
-        show()
-    case _:
-        sys.exit(__doc__)
+try:
+    match sys.argv[1:]:
+        case ["prepare"]:
+            prepare()
+        case ["up", *names]:
+            up(names)
+        case ["down"]:
+            down()
+        case ["list"]:
+            show()
+        case _:
+            sys.exit(__doc__)
+except RuntimeError as error:  # a version that is not the one wanted, a program that does not build
+    sys.exit(str(error))

@@ -70,10 +70,11 @@ class Fleet:
 
     def inventory(self, groups: Mapping[str, Iterable[str]]) -> str:
         """Return the text of an inventory file, in which each group has the hosts named."""
-        return "".join(
-            f"{group} = [{', '.join(repr((name, self.data[name])) for name in names)}]\n"
+        listed = {
+            group: "".join(f"    {(name, self.data[name])!r},\n" for name in names)
             for group, names in groups.items()
-        )
+        }
+        return "".join(f"{group} = [\n{hosts}]\n" for group, hosts in listed.items())
 
     def remove(self) -> None:
         """End the hosts, with their volumes."""

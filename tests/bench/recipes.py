@@ -6,7 +6,9 @@ import hashlib
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,7 +133,10 @@ def image(client: docker.DockerClient, recipe: Recipe) -> str:
     """Return the tag of the recipe's image, made if it is not there; `RuntimeError` if it is not what it should be."""
     with locked(recipe.name):
         if not client.images.list(recipe.tag):
+            began = time.monotonic()
+            print(f"making the image {recipe.tag} ...", file=sys.stderr, flush=True)
             _make(client, recipe)
+            print(f"made it in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     return recipe.tag
 
 

@@ -23,11 +23,17 @@ class Ran:
 
     @property
     def steps(self) -> list[str]:
-        return re.findall(r"\] step: (.*)", self.output)
+        return re.findall(r"\] +step: (.*)", self.output)
+
+    def steps_on(self, host: str) -> list[str]:
+        return re.findall(rf"\[{re.escape(host)}\] +step: (.*)", self.output)
+
+    def commands_on(self, host: str) -> list[str]:
+        return [line for line in self.commands if re.match(rf"\d+ host\+? {re.escape(host)}: ", line)]
 
     @property
     def reasons(self) -> list[str]:
-        return re.findall(r"\] noop: (.*)", self.output)
+        return re.findall(r"\] +noop: (.*)", self.output)
 
     @property
     def problems(self) -> list[str]:

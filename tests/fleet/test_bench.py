@@ -13,7 +13,7 @@ import docker
 import pytest
 from docker.errors import NotFound
 
-from tests.bench import leftovers, network, recipes
+from tests.bench import leftovers, network, programs, recipes
 from tests.bench.hosts import BenchHost, remove_leftovers
 from tests.bench.programs import CRANE
 from tests.bench.recipes import BOOKWORM, BOOKWORM_DOCKER, Recipe, image
@@ -168,6 +168,19 @@ def test_a_changed_recipe_has_another_tag(change: dict[str, object]) -> None:
     assert changed.tag != BOOKWORM.tag
     assert changed.tag.startswith("homelab-bench-bookworm:")
     assert replace(BOOKWORM).tag == BOOKWORM.tag
+
+
+def test_changed_source_of_a_program_in_it_gives_a_recipe_another_tag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "OWN", tmp_path)
+    recipe = replace(BOOKWORM, programs=(programs.Program("tool"),))
+    (tmp_path / "tool").mkdir()
+    (tmp_path / "tool/main.go").write_text("package main\n")
+    before = recipe.tag
+    assert recipe.tag == before
+    (tmp_path / "tool/main.go").write_text("package main // changed\n")
+    assert recipe.tag != before
 
 
 def test_an_image_of_another_version_is_refused(

@@ -37,7 +37,8 @@ def counted(run: Any, kind: str) -> Any:
     def wrapper(self: Any, command: Any, *args: Any, **kwargs: Any) -> Any:
         if type(self) is not self.host.connector_cls:
             return run(self, command, *args, **kwargs)  # the Docker connector works through the local one
-        begin(f"{kind}{'+' if kwargs.get('_stdin') else ''}", str(command).strip().splitlines()[0][:150])
+        what = str(command).strip().splitlines()[0][:150]
+        begin(f"{kind}{'+' if kwargs.get('_stdin') else ''}", f"{self.host.name}: {what}")
         result = run(self, command, *args, **kwargs)
         if count == kill_after:
             die()

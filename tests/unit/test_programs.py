@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,17 +20,19 @@ SAYS = """\
 #!/bin/sh
 # A stand-in for Go: "builds" a program that holds how it was called.
 [ "$1" = env ] && { echo go1.99.0; exit; }
+echo "$CGO_ENABLED $*" >> "$FAKE_GO/calls"
+while [ -e "$FAKE_GO/wait" ]; do sleep 0.05; done
 [ -e "$FAKE_GO/broken" ] && { echo 'go: downloading x v1' >&2; echo 'main.go:1: no such thing' >&2; exit 1; }
 out=$GOBIN/$(basename "${*##* }" | sed 's/@.*//')
 [ "$1" = build ] && out=$GOBIN/$(basename "$PWD")
-echo "$CGO_ENABLED $*" | tee -a "$FAKE_GO/calls" > "$out"
+echo "$CGO_ENABLED $*" > "$out"
 chmod +x "$out"
 """
 
 
 @pytest.fixture
 def fake_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder whose `calls` has a line for each build; with a file `broken` in it, builds fail."""
+    """A folder whose `calls` has a line for each build. A file `broken` in it fails builds, a file `wait` holds them."""
     (tmp_path / "go").write_text(SAYS)
     (tmp_path / "go").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
@@ -90,15 +94,34 @@ def test_what_does_not_build_leaves_nothing_and_says_why(fake_go: Path) -> None:
 
 
 def test_two_at_a_time_build_it_once(fake_go: Path) -> None:
+    (fake_go / "wait").touch()
     code = "from tests.bench.programs import CRANE, program; print(program(CRANE))"
-    root = Path(__file__).parents[2]
-    both = [
-        subprocess.Popen([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    told = [process.communicate(timeout=60)[0] for process in both]
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", code], cwd=OWN.parents[2], stdout=subprocess.PIPE, text=True
+        )
+
+    first = start()
+    until((fake_go / "calls").exists)
+    second = start()
+    until(lambda: waits_for_a_lock(second.pid) or len(calls(fake_go)) > 1)
+    (fake_go / "wait").unlink()
+    told = [process.communicate(timeout=60)[0] for process in (first, second)]
     assert told[0] == told[1] != ""
     assert len(calls(fake_go)) == 1
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def waits_for_a_lock(pid: int) -> bool:
+    lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return any(fields[1] == "->" and fields[5] == str(pid) for fields in lines)
 
 
 @pytest.mark.parametrize(("version", "new_enough"), [("go1.19.8", False), ("go1.26.7", False), ("go1.26", False), ("go1.26.8", True), ("go1.26.8-X:nodwarf5", True), ("go1.27", True), ("go1.100.0", True), ("devel +abc", False)])  # fmt: skip

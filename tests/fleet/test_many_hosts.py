@@ -1,0 +1,383 @@
+"""A homelab of several kinds of hosts at once, over SSH: each runtime trusts the registry, proven by its own client.
+
+What is asked of each runtime is asked in reverse too: without our file and with a wrong CA the same pull is refused
+for the certificate, and with our file another name's certificate still is.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from tasks.model import authority
+from tests.bench.fleet import Fleet
+from tests.bench.hosts import BenchHost, Result
+from tests.bench.programs import CRI_PULL, REGISTRIES_PULL
+from tests.bench.recipes import BOOKWORM_DOCKER, BOOKWORM_NODE, CONTAINERD23_NODE, TRIXIE_NODE
+from tests.fleet.deployment import Deployment, Ran
+
+NAME, OTHER = "registry.homelab.local", "other.homelab.local"
+IMAGE = "team/app:v1"
+RECIPES = {"nas": BOOKWORM_DOCKER, "deb12": BOOKWORM_NODE, "deb13": TRIXIE_NODE, "newest": CONTAINERD23_NODE}
+STRANGER = authority.make_authority([NAME], 2, dt.datetime.now(dt.UTC)).certificate_pem
+UNKNOWN = "certificate signed by unknown authority"
+ANOTHER = f"certificate is valid for {NAME}, not {OTHER}"
+
+# A fake: K3s is not to be had. With a program of its name there, the project takes the host for one with K3s, and
+# what it writes is read by the module that K3s itself reads it with (`registries-pull`).
+K3S = "printf '#!/bin/sh\\n' > /usr/local/bin/k3s && chmod 0755 /usr/local/bin/k3s"
+
+
+USER_S_OWN = [
+    ("deb12", "/home/worker/.docker/config.json",
+     '{\n  "psFormat": "x",\n  "auths": {\n    "ghcr.io": {"auth": "dTpw"}\n  }\n}'),
+    ("deb12", "/etc/containerd/config.toml", "\n# The user's own.\n[debug]\n  level = 'info'   # and a remark\n"),
+    ("deb13", "/etc/containerd/config.toml", "\n# The user's own.\n[debug]\n  level = 'info'   # and a remark\n"),
+    ("newest", "/etc/rancher/k3s/registries.yaml",
+     "# The user's own.\nmirrors:\n  docker.io:\n    endpoint:\n      - \"https://mirror.homelab.local\"   # a remark\n"
+     "configs:\n  'mirror.homelab.local':\n    auth: {username: u, password: p}\n"),
+]  # fmt: skip
+"""(host, path, text): what the user wrote into files that the project adds to."""
+
+
+@dataclass(frozen=True)
+class Homelab:
+    """The hosts and the deployment on them; `planned` and `first` are its first plan and its first run."""
+
+    fleet: Fleet
+    deployment: Deployment
+    before: dict[str, str]
+    after_plan: dict[str, str]
+    planned: Ran
+    first: Ran
+
+    def host(self, name: str) -> BenchHost:
+        return self.fleet.hosts[name]
+
+
+def listing(host: BenchHost) -> str:
+    """All that a run could change."""
+    where = "/etc /root /home /usr/local /var/lib/kubelet /var/lib/homelab-registry"
+    return host.run(
+        f"find {where} -type f -exec sha256sum {{}} + 2>/dev/null | sort;"
+        f"find {where} -printf '%p %y %m %U %G\\n' 2>/dev/null | sort; ls /run | grep homelab; true"
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def homelab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homelab]:
+    folder = tmp_path_factory.mktemp("homelab")
+    fleet = Fleet.start(RECIPES, folder, as_root=["newest"])
+    try:
+        for host in fleet.hosts.values():
+            # The registry answers by another name too, for which it has no certificate.
+            host.run(f"echo '{fleet.hosts['nas'].address} {OTHER} # of the user' >> /etc/hosts")
+        fleet.hosts["newest"].run(K3S)
+        fleet.hosts["deb12"].run("useradd --create-home --shell /bin/sh worker && usermod -aG docker worker")
+        for name, path, text in USER_S_OWN:
+            fleet.hosts[name].run(f"mkdir -p $(dirname {path})")
+            fleet.hosts[name].run(f"cat >> {path}", stdin=text)
+        fleet.hosts["deb12"].run("chown -R worker: /home/worker")
+        fleet.data["deb12"] |= {"registry_login_users": ["root", "worker"]}  # type: ignore[dict-item]
+        fleet.data["deb13"] |= {"registry_system_trust": True}
+        fleet.data["newest"] |= {"registry_node_login": True, "registry_system_trust": True}
+        groups = {
+            "registry": ["nas"],
+            "docker_hosts": ["nas", "deb12", "deb13"],
+            "cluster_nodes": ["deb12", "deb13", "newest"],
+        }
+        deployment = Deployment(folder, fleet.inventory(groups))
+        before = {name: listing(host) for name, host in fleet.hosts.items()}
+        planned = deployment.plan()
+        after_plan = {name: listing(host) for name, host in fleet.hosts.items()}
+        first = deployment.run()
+        assert first.exit_code == 0, first.output
+        push(fleet.hosts["nas"], deployment)
+        yield Homelab(fleet, deployment, before, after_plan, planned, first)
+    finally:
+        fleet.remove()
+
+
+def password(deployment: Deployment, account: str) -> str:
+    return deployment.store.password_path(account).read_text().strip()
+
+
+def push(host: BenchHost, deployment: Deployment) -> None:
+    """Push an image of one file that a build can run on, as a person would."""
+    host.run(f"docker login -u ci --password-stdin {NAME}", stdin=password(deployment, "ci"))
+    host.run(f"echo hello > /tmp/hello && tar -c -C /tmp hello | docker import - {NAME}/{IMAGE}")
+    host.run(f"docker push {NAME}/{IMAGE} && docker rmi {NAME}/{IMAGE} && docker logout {NAME}")
+
+
+# Plan, first run, second run.
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_plan_is_the_run_and_leaves_nothing_on_disk(homelab: Homelab, name: str) -> None:
+    assert homelab.planned.exit_code == 0, homelab.planned.output
+    assert homelab.first.steps_on(name), "nothing to do on a fresh host"
+    assert homelab.planned.steps_on(name) == homelab.first.steps_on(name)
+    assert homelab.after_plan[name] == homelab.before[name]
+
+
+@pytest.mark.parametrize(("name", "path", "text"), USER_S_OWN)
+def test_what_the_user_wrote_stays_to_the_byte(homelab: Homelab, name: str, path: str, text: str) -> None:
+    now = homelab.host(name).read(path)
+    rest = iter(now.splitlines())
+    ends = ('"auth": "dTpw"}', "  }", "}")  # JSON asks for a comma behind what something is added to
+    for line in text.splitlines():
+        assert any(
+            line in (found, found.removesuffix(",") if line.endswith(ends) else found) for found in rest
+        ), line
+
+
+def test_each_host_is_told_of_at_the_end(homelab: Homelab) -> None:
+    for line in (
+        f"[nas] Docker trusts {NAME}",
+        f"[deb12] Docker trusts {NAME}; logged in: root, worker",
+        f"[deb12] containerd and Podman trust {NAME}",
+        f"[deb13] Docker trusts {NAME}",
+        f"[deb13] containerd and Podman trust {NAME}",
+        f"[newest] K3s and containerd trust {NAME}",
+    ):
+        assert line in homelab.first.output
+
+
+def test_a_second_run_does_nothing_and_asks_each_role_once(homelab: Homelab) -> None:
+    ran = homelab.deployment.run()
+    assert ran.exit_code == 0, ran.output
+    assert ran.steps == []
+    counted = {name: len(ran.commands_on(name)) for name in RECIPES}
+    # The look at the machine, and one fact for each role: nas is the registry host and a Docker host.
+    assert counted == {"nas": 3, "deb12": 3, "deb13": 3, "newest": 2}, ran.commands
+
+
+def test_users_are_logged_in(homelab: Homelab) -> None:
+    host = homelab.host("deb12")
+    host.run(f"docker rmi -f {NAME}/{IMAGE}", check=False)
+    assert "Downloaded newer image" in host.run(f"su worker -c 'docker pull {NAME}/{IMAGE}'").stdout
+
+
+# Drift: on each host at once, one thing at a time.
+
+
+def ca_drift(path: str, owner: str = "0:0") -> list[tuple[str, str]]:
+    """(command, step) for a file of ours with the CA: changed, removed, of another mode and of another owner."""
+    return [
+        (f"echo x >> {path}", f"write {path}: its content is not as it should be"),
+        (f"rm {path}", f"write {path}: it is missing"),
+        (f"chmod 0640 {path}", f"set owner and mode of {path}: its mode is 0640, not 0644"),
+        (f"chown 7:8 {path}", f"set owner and mode of {path}: it belongs to 7:8, not {owner}"),
+    ]
+
+
+ENTRY = [
+    ("sed '/# homelab-registry$/d' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts",
+     "write /etc/hosts: our entry is missing"),
+    ("sed 's/^.*# homelab-registry$/192.168.9.9 x # homelab-registry/' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts",
+     "write /etc/hosts: our entry is not as it should be"),
+]  # fmt: skip
+NODE = [
+    *ca_drift(f"/etc/containerd/certs.d/{NAME}/ca.crt"),
+    *ca_drift(f"/etc/containerd/certs.d/{NAME}/hosts.toml"),
+]
+CONFIG, KUBELET = "/home/worker/.docker/config.json", "/var/lib/kubelet/config.json"
+REGISTRIES = "/etc/rancher/k3s/registries.yaml"
+STORE = "/usr/local/share/ca-certificates/homelab-registry.crt"
+SYSTEM_STORE = [
+    (f"rm {STORE}", [f"write {STORE}: it is missing",
+     "refresh /etc/ssl/certs/ca-certificates.crt: a certificate in it is written anew"]),
+    ("cp /etc/ssl/certs/ca-certificates.crt /tmp/all && mv "
+     f"{STORE} /tmp/ours && update-ca-certificates >/dev/null 2>&1 && mv /tmp/ours {STORE}",
+     ["refresh /etc/ssl/certs/ca-certificates.crt: our certificate is not in it"]),
+]  # fmt: skip
+DRIFT: dict[str, list[tuple[str, str | list[str]]]] = {
+    "deb12": [
+        *ENTRY,
+        *ca_drift(f"/etc/docker/certs.d/{NAME}/ca.crt"),
+        ("chmod 0700 /etc/docker/certs.d", "set owner and mode of /etc/docker/certs.d: its mode is 0700, not 0755"),
+        (f"sed -i 's/\"auth\": \"[^\"]*\"/\"auth\": \"eDp5\"/2' {CONFIG}",
+         f"write {CONFIG}: the login of worker is not as it should be"),
+        (f"chmod 0644 {CONFIG}", f"set mode of {CONFIG}: its mode is 0644, not 0600"),
+        *NODE,
+        *ca_drift(f"/etc/containers/certs.d/{NAME}/ca.crt"),
+    ],
+    "deb13": [
+        *ENTRY, *ca_drift(f"/etc/docker/certs.d/{NAME}/ca.crt"), *NODE,
+        *ca_drift(f"/etc/containers/certs.d/{NAME}/ca.crt"), *SYSTEM_STORE,
+    ],
+    "newest": [
+        *ENTRY,
+        *NODE,
+        *ca_drift("/etc/rancher/k3s/homelab-registry-ca.crt"),
+        (f"sed -i '/ca_file/d' {REGISTRIES}", f"write {REGISTRIES}: our entries are not as they should be"),
+        (f"chmod 0644 {REGISTRIES}", f"set the mode of {REGISTRIES}: it is 0644, and holds a password"),
+        (f"rm {KUBELET}", f"write {KUBELET}: it is missing"),
+        (f"sed -i 's/\"auth\": \"[^\"]*\"/\"auth\": \"eDp5\"/' {KUBELET}",
+         f"write {KUBELET}: the node's login is not as it should be"),
+        (f"chmod 0644 {KUBELET}", f"set mode of {KUBELET}: it is 0644, and holds a password"),
+        *SYSTEM_STORE,
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(max(map(len, DRIFT.values()))))
+def test_drift_is_mended_exactly(homelab: Homelab, number: int) -> None:
+    drifted = {name: drifts[number] for name, drifts in DRIFT.items() if number < len(drifts)}
+    before = {name: listing(homelab.host(name)) for name in drifted}
+    for name, (command, _) in drifted.items():
+        homelab.host(name).run(command)
+        assert listing(homelab.host(name)) != before[name], f"{name}: {command}"
+    expected = {name: [steps] if isinstance(steps, str) else steps for name, (_, steps) in drifted.items()}
+    planned, ran = homelab.deployment.plan(), homelab.deployment.run()
+    assert ran.exit_code == 0, ran.output
+    assert {name: ran.steps_on(name) for name in expected} == expected
+    assert {name: planned.steps_on(name) for name in expected} == expected
+    assert len(ran.steps) == sum(map(len, expected.values()))
+    for name, listed in before.items():
+        assert listing(homelab.host(name)) == listed, name
+
+
+# Each runtime by its own client.
+
+
+def docker_pull(host: BenchHost, image: str) -> Result:
+    host.run(f"docker rmi -f {image}", check=False)
+    return host.run(f"docker pull {image}", check=False, timeout=120)
+
+
+def docker_build(host: BenchHost, image: str) -> Result:
+    """BuildKit keeps for minutes how it reached a registry (buildkit, util/resolver/pool.go): so it is begun anew."""
+    host.run(f"docker rmi -f {image} built; docker builder prune -af; systemctl restart docker", check=False)
+    host.wait_until("docker info", 60, "Docker Engine")
+    command = "docker build --pull -t built -"
+    return host.run(
+        command, stdin=f"FROM {image}\nCOPY --from={image} /hello /again\n", check=False, timeout=120
+    )
+
+
+def podman_pull(host: BenchHost, image: str) -> Result:
+    host.run(f"podman rmi -f {image}", check=False)
+    return host.run(f"podman pull {image}", check=False, timeout=120)
+
+
+def skopeo(host: BenchHost, image: str) -> Result:
+    return host.run(f"skopeo inspect docker://{image}", check=False, timeout=120)
+
+
+LOGIN = {"docker": "docker login", "podman": "podman login"}
+
+
+def log_in(homelab: Homelab, name: str, program: str, registry: str) -> None:
+    command = f"{LOGIN[program]} -u cluster --password-stdin {registry}"
+    homelab.host(name).run(command, stdin=password(homelab.deployment, "cluster"), check=False)
+
+
+@dataclass(frozen=True)
+class Client:
+    """A runtime on a host, with the folder in which its trust stands."""
+
+    host: str
+    kind: str
+    certs: str
+
+    @property
+    def file(self) -> str:
+        """The CA."""
+        return f"{self.certs}/" + ("homelab-registry-ca.crt" if self.kind == "k3s" else f"{NAME}/ca.crt")
+
+    @property
+    def without(self) -> str:
+        """The command that takes our trust away."""
+        if self.kind == "k3s":
+            return r"sed -i '/ca_file/d; s/^\( *tls:\) *$/\1 {}/' registries.yaml"
+        return f"rm -r {NAME}"
+
+    @property
+    def for_other(self) -> str:
+        """The command that gives the other name the same trust."""
+        if self.kind == "k3s":
+            return f"sed -i s/{NAME}/{OTHER}/ registries.yaml"
+        return f"cp -a {NAME} {OTHER} && find {OTHER} -name hosts.toml | xargs -r sed -i 's/{NAME}/{OTHER}/g'"
+
+
+DOCKER, CONTAINERD, CONTAINERS = "/etc/docker/certs.d", "/etc/containerd/certs.d", "/etc/containers/certs.d"
+CLIENTS = [
+    Client("deb12", "docker pull", DOCKER),
+    Client("deb12", "docker build", DOCKER),
+    Client("deb12", "cri", CONTAINERD),
+    Client("deb12", "podman", CONTAINERS),
+    Client("deb13", "docker pull", DOCKER),
+    Client("deb13", "docker build", DOCKER),
+    Client("deb13", "cri", CONTAINERD),
+    Client("deb13", "podman", CONTAINERS),
+    Client("deb13", "skopeo", CONTAINERS),
+    Client("newest", "cri", CONTAINERD),
+    Client("newest", "k3s", "/etc/rancher/k3s"),
+]
+
+
+def pull(homelab: Homelab, client: Client, registry: str = NAME) -> Result:
+    host, image = homelab.host(client.host), f"{registry}/{IMAGE}"
+    match client.kind:
+        case "docker pull":
+            return docker_pull(host, image)
+        case "docker build":
+            return docker_build(host, image)
+        case "podman":
+            return podman_pull(host, image)
+        case "skopeo":
+            return skopeo(host, image)
+        case "k3s":
+            host.give(REGISTRIES_PULL)
+            return host.run(f"registries-pull /etc/rancher/k3s/registries.yaml {image}", check=False)
+    host.give(CRI_PULL)
+    host.run(f"ctr -n k8s.io images rm {image}", check=False)
+    login = f"cluster:{password(homelab.deployment, 'cluster')}"
+    return host.run(f"cri-pull unix:///run/containerd/containerd.sock {image}", stdin=login, check=False)
+
+
+@contextmanager
+def changed(host: BenchHost, folder: str, change: str) -> Iterator[None]:
+    """Change something in a folder with a command there, and put the folder back as it was."""
+    host.run(f"cp -a {folder} /tmp/kept && cd {folder} && {change}")
+    try:
+        yield
+    finally:
+        host.run(f"rm -rf {folder} && mv /tmp/kept {folder}")
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda client: f"{client.host} {client.kind}")
+def test_a_pull_needs_our_ca_and_no_other_name_s_certificate(homelab: Homelab, client: Client) -> None:
+    """What is to be refused comes first: a runtime may keep a connection that it has found to be good."""
+    host, certs = homelab.host(client.host), client.certs
+    for program in ("docker", "podman"):
+        if program in client.kind or (program, client.kind) == ("podman", "skopeo"):
+            log_in(homelab, client.host, program, NAME)
+    leave_the_runtime_alone_with_its_file(host, client)
+    for change in (client.without, f"cat > {client.file} <<'EOF'\n{STRANGER}EOF"):
+        with changed(host, certs, change):
+            refused = pull(homelab, client)
+            assert refused.exit_code != 0
+            assert UNKNOWN in refused.stderr + refused.stdout, refused
+    with changed(host, certs, client.for_other):
+        refused = pull(homelab, client, OTHER)
+        assert refused.exit_code != 0
+        assert ANOTHER in refused.stderr + refused.stdout, refused
+    worked = pull(homelab, client)
+    assert worked.exit_code == 0, worked.stderr
+
+
+def leave_the_runtime_alone_with_its_file(host: BenchHost, client: Client) -> None:
+    """The system's store would do as well, and so would Docker's folder for Podman and Skopeo."""
+    store = "/usr/local/share/ca-certificates/homelab-registry.crt"
+    if host.run(f"test -e {store}", check=False).exit_code == 0:
+        host.run(f"rm {store} && update-ca-certificates")
+        for unit in ("containerd", "docker"):  # a program reads it at its start
+            host.run(f"systemctl restart {unit}", check=False)
+    if client.certs == CONTAINERS:
+        host.run(f"rm -rf {DOCKER}")
