@@ -3,7 +3,7 @@ INVENTORY ?= inventories/local.py
 PYTHON ?= python3
 AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -n)
 
-SAMPLES := $(addprefix tests/fleet/test_,bench.py fresh_host.py convergence.py changes.py)
+SAMPLES := $(addprefix tests/fleet/test_,bench.py fresh_host.py convergence.py changes.py docker_hosts.py)
 
 .PHONY: deploy plan verify test test-unit soak bench lint help
 help: ; @sed -n 's/^## //p' Makefile
