@@ -174,10 +174,10 @@ def test_files_at_every_moment(trace: Reader) -> None:
 
 
 def test_files_in_the_end(host: BenchHost, evidence: Evidence, needles: Needles) -> None:
-    """The whole host is looked through, the engine's layers as well, but for the traces themselves."""
+    """The whole host is looked through, the engine's layers as well, but for the traces and the text of this test."""
     host.write(f"{TRACES}/needles", "".join(f"{form}\n" for form in needles.names), "0600")
     found = host.run(
-        f"find / \\( -path /proc -o -path /sys -o -path /src -o -path {TRACES} \\) -prune -o -type f -print0 "
+        f"find / \\( -path /proc -o -path /sys -o -path /src -o -path {TRACES} -o -path {PROJECT}/tests \\) -prune -o -type f -print0 "
         f"| xargs -0 grep -alF -f {TRACES}/needles | xargs stat -c '%a %n' | sort",
     ).stdout.splitlines()
     passwords = [f"600 {STATE}/accounts/{name}.password" for name in sorted(TYPED)]

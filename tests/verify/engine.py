@@ -25,7 +25,7 @@ class Engine:
         self._authorities: set[str] = set()
         # With an entry in it, docker does not look for a key ring of the user's to keep the login in.
         config = '{"auths": {"homelab-verify.invalid": {}}}'
-        host.run_with_input(config, "cat > %s", f"{self._folder}/config.json")
+        host.run_with_input(config, "umask 077 && cat > %s", f"{self._folder}/config.json")
 
     def close(self) -> None:
         """Remove all that was made; one line where something stays."""
