@@ -32,6 +32,8 @@ def deployment(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Dep
     host.run("useradd -m -G docker ci && useradd -m -G docker kept")
     host.write(CONFIG, THEIRS, "0600")
     host.run(f"chown -R ci:ci /home/ci/.docker && cp {CONFIG} /home/ci/before")
+    # As dockerd-rootless-setuptool.sh leaves it.
+    host.run("su ci -c 'mkdir -p ~/.config/systemd/user && touch ~/.config/systemd/user/docker.service'")
     made = on(host, tmp_path_factory.mktemp("deployment"), **SETTINGS)
     ran = made.run()
     assert ran.exit_code == 0, ran.output
@@ -94,6 +96,10 @@ def test_users_pull_without_logging_in_and_others_do_not(host: BenchHost, deploy
     assert host.run(f"stat -c '%a %U:%G' {CONFIG}").stdout == "600 ci:ci\n"
     told = host.run("stat -c '%a %U:%G' /root/.docker /root/.docker/config.json").stdout
     assert told == "700 root:root\n600 root:root\n"
+    rootless = f"/home/ci/.config/docker/certs.d/{NAME}/ca.crt"
+    assert host.run(
+        f"cmp {rootless} /etc/docker/certs.d/{NAME}/ca.crt; stat -c '%a %U:%G' {rootless}"
+    ).stdout == ("644 ci:ci\n")
     again = deployment.run()
     assert again.steps == []
     assert "Docker trusts the registry and finds it, and its users are logged in" in again.reasons

@@ -17,12 +17,14 @@ import pytest
 from tasks.state import Store
 from tests.bench.hosts import BenchHost, Result
 from tests.bench.recipes import BOOKWORM_DOCKER
+from tests.credential_helper import HELPER
 from tests.fleet.deployment import ROOT
 from tests.fleet.tracing import Needles, Reader, strace
 
 PROJECT, TRACES = "/root/project", "/traces"
 STATE = f"{PROJECT}/state/local"
 CONF = "/etc/homelab-registry"
+LOGIN, KEPT = "/root/.docker/config.json", "/home/kept/.fake-logins/"
 PYINFRA = ".venv/bin/pyinfra -vvv --diff"
 DEPLOY = f"{PYINFRA} -y inventories/local.py deploy.py"
 VERIFY = ".venv/bin/python -m pytest -vv --tb=long tests/verify --inventory inventories/local.py"
@@ -95,6 +97,12 @@ def host() -> Iterator[BenchHost]:
 def evidence(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     """A deployment's life: made, given other passwords, run and planned again, failing, verified well and badly."""
     made = Evidence(host, tmp_path_factory.mktemp("state"))
+    # Two users are logged in, one of them through a credential helper.
+    host.write("/usr/local/bin/docker-credential-fake", HELPER, "0755")
+    host.run(
+        'useradd -m kept && su kept -c \'mkdir ~/.docker && echo {\\"credsStore\\":\\"fake\\"} > ~/.docker/config.json\''
+    )
+    host.run(f'echo \'registry_login_users = ["root", "kept"]\' >> {PROJECT}/inventories/group_data/local.py')
     assert made.run("first run", DEPLOY).exit_code == 0, "the first run fails"
     made.type_passwords(**TYPED)
     assert made.run("run with typed passwords", DEPLOY).exit_code == 0, "a run with typed passwords fails"
@@ -161,16 +169,17 @@ def test_running_programs(host: BenchHost, evidence: Evidence, needles: Needles)
 
 def test_files_at_every_moment(trace: Reader) -> None:
     written = {f"{CONF}/gateway/tls/tls.pem", f"{CONF}/registry/config.yml", f"{CONF}/registry/htpasswd"}
-    written |= {f"{STATE}/leaf.pem", f"{STATE}/htpasswd", f"{STATE}/http.secret"}
+    written |= {f"{STATE}/leaf.pem", f"{STATE}/htpasswd", f"{STATE}/http.secret", LOGIN}
+    assert any(path.startswith(KEPT) for path in trace.holders)
     assert written <= set(trace.holders)
     assert trace.wide == []
 
 
 def test_files_in_the_end(host: BenchHost, evidence: Evidence, needles: Needles) -> None:
-    """The whole host is looked through, the engine's layers as well, but for the traces themselves."""
+    """The whole host is looked through, the engine's layers as well, but for the traces and the text of this test."""
     host.write(f"{TRACES}/needles", "".join(f"{form}\n" for form in needles.names), "0600")
     found = host.run(
-        f"find / \\( -path /proc -o -path /sys -o -path /src -o -path {TRACES} \\) -prune -o -type f -print0 "
+        f"find / \\( -path /proc -o -path /sys -o -path /src -o -path {TRACES} -o -path {PROJECT}/tests \\) -prune -o -type f -print0 "
         f"| xargs -0 grep -alF -f {TRACES}/needles | xargs stat -c '%a %n' | sort",
     ).stdout.splitlines()
     passwords = [f"600 {STATE}/accounts/{name}.password" for name in sorted(TYPED)]
@@ -181,6 +190,7 @@ def test_files_in_the_end(host: BenchHost, evidence: Evidence, needles: Needles)
     expected = [f"600 {STATE}/{name}" for name in of_the_state] + [
         f"600 {CONF}/{name}" for name in of_the_host
     ]
+    expected += [f"600 {LOGIN}", f"600 {KEPT}"]
     others = [line for line in found if line not in passwords]
     assert len(others) == len(expected), others
     assert all(any(line.startswith(start) for start in expected) for line in others), others

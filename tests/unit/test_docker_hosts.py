@@ -15,13 +15,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tasks.model import authority, docker_hosts
+from tasks.model import authority, docker_hosts, system_trust
 from tasks.model.client_hosts import ClientHost
-from tasks.model.docker_hosts import DockerHost, Wanted
+from tasks.model.docker_hosts import DockerHost, Engine, Wanted
+from tasks.model.docker_logins import Home
 from tasks.model.files import Observed
 from tasks.model.logins import Login
 from tasks.model.settings import HostSettings, Settings
 from tasks.model.steps import Conflict, Step
+from tasks.model.users import User
 
 NOW = dt.datetime.now(dt.UTC)
 CA, OLDER_CA = (
@@ -343,3 +345,64 @@ def test_where_the_file_is_not_to_be_managed_our_entry_is_taken_out(theirs: str)
     assert step.stdin == LOCALHOST + theirs
     without = with_text(found, HOSTS, LOCALHOST + theirs)
     assert texts(without, registry_manage_hosts_file=False) == []
+
+
+# Other engines of the host.
+
+CI = User("ci", 1000, 1001, "/home/ci")
+ROOTLESS = Engine("/home/ci/.config/docker", "/home/ci/.config/docker/daemon.json", CI)
+SNAP = Engine(*docker_hosts.SNAP)
+
+
+def with_engine(engine: Engine) -> DockerHost:
+    found = converged()
+    more = dict.fromkeys(docker_hosts.paths(Settings(), engine.folder))
+    return replace(found, paths={**found.paths, **more}, engines=[*found.engines, engine])
+
+
+@pytest.mark.parametrize("engine", [ROOTLESS, SNAP])
+def test_each_engine_of_a_host_is_given_the_ca_where_it_looks(engine: Engine) -> None:
+    folder = f"{engine.folder}/certs.d"
+    found = steps(with_engine(engine))
+    assert [step.text for step in found] == [
+        f"make {folder}: it is missing",
+        f"make {folder}/registry.homelab.local: it is missing",
+        f"write {folder}/registry.homelab.local/ca.crt: it is missing",
+    ]
+    assert found[2].stdin == CA
+    owner = "1000:1001" if engine.user else "0:0"
+    assert all(f"chown {owner} " in step.script for step in found)
+    assert all(("run_as 1000 1001 ci /home/ci " in step.script) is bool(engine.user) for step in found)
+
+
+@pytest.mark.parametrize("engine", [ROOTLESS, SNAP])
+def test_what_stands_against_the_ca_is_found_for_each(engine: Engine) -> None:
+    found = with_engine(engine)
+    insecure = with_text(found, engine.configuration, '{"insecure-registries": ["registry.homelab.local"]}')
+    assert stop(insecure)[0].startswith(f"{engine.configuration} line 1 has ")
+    path = f"{engine.folder}/certs.d/registry.homelab.local/hosts.toml"
+    assert stop(with_text(found, path, "x = 1"))[0].startswith(f"{path} is there")
+    path = f"{engine.folder}/certs.d/registry.homelab.local/ca.crt"
+    assert stop(with_text(found, path, THEIRS))[0].startswith(
+        f"{path} holds a certificate of another authority"
+    )
+
+
+def test_all_of_it_comes_in_one_order() -> None:
+    """The CA, the name, the system's trust store, the users; what stands in the way of the last stops the first."""
+    home = Home(CI, ["/home/ci/.docker"], {
+        CI.home: DIRECTORY, "/home/ci/.docker": None, "/home/ci/.docker/config.json": None,
+        "/home/ci/.docker/.config.json.homelab-new": None,
+    })  # fmt: skip
+    store = system_trust.Found(dict.fromkeys(system_trust.paths(system_trust.DEBIAN)))
+    found = replace(fresh(), homes={"ci": home}, client=ClientHost(LOCALHOST, store=store))
+    own = HostSettings(registry_login_users=("ci",), registry_system_trust=True)
+    wanted = Wanted(CA, ADDRESS, Login("cluster", "secret"), system_trust.DEBIAN)
+    made = docker_hosts.steps(Settings(), own, wanted, found)
+    assert [step.text.partition(":")[0] for step in made] == [
+        f"make {CERTS}", f"make {FOLDER}", f"write {FILE}", "write /etc/hosts",
+        "write /usr/local/share/ca-certificates/homelab-registry.crt", "refresh /etc/ssl/certs/ca-certificates.crt",
+        "make /home/ci/.docker", "write /home/ci/.docker/config.json",
+    ]  # fmt: skip
+    with pytest.raises(Conflict):
+        docker_hosts.steps(Settings(), own, wanted, replace(found, homes={"ci": None}))

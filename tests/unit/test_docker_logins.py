@@ -286,6 +286,13 @@ def test_what_is_no_config_json(machine: Machine, prepare: Callable[[Machine], N
     assert machine.stop().startswith(problem)
 
 
+def test_what_a_link_leads_to_is_not_even_read(machine: Machine) -> None:
+    linked(machine)
+    home = machine.ask("ci")["ci"]
+    assert home
+    assert home.texts == {}
+
+
 def test_somebody_else_s_file(machine: Machine) -> None:
     machine.write("{}")
     homes = machine.ask("ci")
