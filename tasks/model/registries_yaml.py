@@ -38,13 +38,11 @@ def merge(text: str, authorities: Iterable[str], ca_file: str, login: Login | No
     Raises `Conflict`, with the line, where the text is broken, says otherwise, or cannot be added to. `path` is the
     file that messages speak of.
     """
-    says = read(text, path)
     for authority in authorities:
+        others = _others(read(text, path), authority)
         _check(text, authority, ca_file, path)
-        merged = _with_login(_with_ca(text, authority, ca_file, path), authority, login, path)
-        if merged != text and _others(read(merged, path), authority) != _others(says, authority):
-            raise Conflict(f"{path} is written in a way that this project cannot add to", BY_HAND)
-        text, says = merged, read(merged, path)
+        text = _sound(_with_ca(text, authority, ca_file, path), authority, others, path)
+        text = _sound(_with_login(text, authority, login, path), authority, others, path)
     return text
 
 
@@ -135,6 +133,18 @@ def _others(says: Mapping[str, Any], authority: str) -> dict[str, Any]:
     return {**says, "configs": kept}
 
 
+def _sound(text: str, authority: str, others: Mapping[str, Any], path: str) -> str:
+    """Return a text that was changed; `Conflict` where it no longer says what it did of others."""
+    refused = Conflict(f"{path} is written in a way that this project cannot add to", BY_HAND)
+    try:
+        found = YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError):
+        raise refused from None
+    if _others(found or {}, authority) != others:
+        raise refused
+    return text
+
+
 def _put(text: str, parents: Sequence[str], block: Sequence[str], path: str) -> str:
     """Return the text with the lines of a new key as the first below `parents`, which are made where missing."""
     there = 0
@@ -180,12 +190,13 @@ def _take_out(text: str, pair: _Pair | None, path: str) -> str:
     at = pair.key.start_mark
     if lines[at.line][: at.column].strip():
         raise Conflict(f"{path} line {_line(pair.key)} is written in one line", BY_HAND)
-    del lines[at.line : max(at.line, _last_line(pair.value)) + 1]
+    del lines[at.line : _end_of(pair.key, pair.value) + 1]
     return "".join(lines)
 
 
 def _insert(text: str, line: int, column: int, block: Iterable[str]) -> str:
     lines = _lines(text)
+    line = min(line, len(lines))
     if line and not lines[line - 1].endswith("\n"):
         lines[line - 1] += "\n"
     lines[line:line] = [f"{' ' * column}{each}\n" for each in block]
@@ -224,12 +235,21 @@ def _line(node: Node) -> int:
     return int(node.start_mark.line) + 1
 
 
+def _end_of(key: Node, value: Node) -> int:
+    """Return the last line (from 0) of a key with its value. One that is empty, or an alias, stands elsewhere."""
+    if value.start_mark.index == value.end_mark.index:
+        return int(key.start_mark.line)
+    return max(int(key.start_mark.line), _last_line(value))
+
+
 def _last_line(node: Node) -> int:
     """Return the last line (from 0) that a value reaches to; a parser's own mark lies behind what follows it."""
     if isinstance(node, MappingNode) and not node.flow_style and node.value:
-        key, value = node.value[-1]
-        return max(_last_line(key), _last_line(value))
+        return _end_of(*node.value[-1])
     if isinstance(node, SequenceNode) and not node.flow_style and node.value:
-        return _last_line(node.value[-1])
+        last = node.value[-1]
+        return (
+            _last_line(last) if last.start_mark.index < last.end_mark.index else int(node.end_mark.line) - 1
+        )
     end = node.end_mark
     return int(end.line) - (1 if end.column == 0 and end.line > node.start_mark.line else 0)
