@@ -51,7 +51,7 @@ class Node:
 def paths(settings: Settings) -> list[str]:
     """Return all paths to be told of that are known before the host is asked."""
     ours = [path for kind in DISTRIBUTIONS.values() for path in rancher.paths(kind)]
-    return [containerd.RESTART_DUE, *containers_certs.paths(settings.authorities), *ours]
+    return [containerd.HOME, containerd.RESTART_DUE, *containers_certs.paths(settings.authorities), *ours]
 
 
 def texts(settings: Settings) -> list[str]:

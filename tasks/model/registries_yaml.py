@@ -14,7 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from tasks.model.steps import Conflict
 
@@ -82,14 +82,14 @@ def _check(text: str, authority: str, ca_file: str, path: str) -> None:
             )
     entry = ("configs", authority, "tls")
     insecure, named = _find(text, (*entry, "insecure_skip_verify")), _find(text, (*entry, "ca_file"))
-    if insecure and str(insecure.value.value).lower() not in {"false", ""}:
+    if insecure and _word(insecure.value).lower() not in {"false", ""}:
         raise Conflict(
             f"{path} line {_line(insecure.key)} switches the check of our certificate off (insecure_skip_verify)",
             "remove that line and run again",
         )
-    if named and named.value.value not in {ca_file, ""}:
+    if named and _word(named.value) not in {ca_file, ""}:
         raise Conflict(
-            f"{path} line {_line(named.key)} names another CA for our registry: {named.value.value!r}",
+            f"{path} line {_line(named.key)} names another CA for our registry: {_word(named.value)!r}",
             "remove that line and run again",
         )
 
@@ -97,7 +97,7 @@ def _check(text: str, authority: str, ca_file: str, path: str) -> None:
 def _with_ca(text: str, authority: str, ca_file: str, path: str) -> str:
     keys = ("configs", authority, "tls", "ca_file")
     named = _find(text, keys)
-    if named and named.value.value == ca_file:
+    if named and _word(named.value) == ca_file:
         return text
     return _put(_take_out(text, named, path), keys[:-1], [f"ca_file: {ca_file}"], path)
 
@@ -229,6 +229,13 @@ def _find(text: str, keys: Sequence[str]) -> _Pair | None:
             return None
         node = pair.value
     return pair
+
+
+def _word(node: Node) -> str:
+    """Return a plain value as it is written, "" where it is none at all."""
+    if str(node.tag).endswith(":null"):
+        return ""
+    return str(node.value) if isinstance(node, ScalarNode) else "a list or mapping"
 
 
 def _line(node: Node) -> int:

@@ -13,7 +13,7 @@ from tasks.model import cluster_nodes, containerd, containerd_config, containers
 from tasks.model.registries_yaml import Login
 from tasks.model.steps import Step
 from tasks.operations.carry_out import carry_out, read
-from tasks.operations.finished_registry import finished_registry
+from tasks.operations.finished_registry import finished_registry, password_of
 from tasks.run import Run, current
 
 
@@ -52,7 +52,7 @@ def _decide(run: Run, served: list[str]) -> list[Step]:
     )
     runtimes = cluster_nodes.runtimes(own, found)
     account = settings.registry_login_account
-    login = Login(account, run.passwords[account]) if own.registry_node_login else None
+    login = Login(account, password_of(account)) if own.registry_node_login else None
     steps = cluster_nodes.steps(
         settings, ca_pem, address, login, runtimes, "docker_hosts" in host.groups, found
     )

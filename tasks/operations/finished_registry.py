@@ -24,3 +24,14 @@ def finished_registry(host: Host) -> tuple[str, str]:
             "mend that host first and run again",
         )
     return run.authority.certificate_pem, run.address
+
+
+def password_of(account: str) -> str:
+    """Return an account's password; `Conflict` where the registry host did not get as far as having one."""
+    run = current()
+    if account not in run.passwords:
+        raise Conflict(
+            f"the registry host {run.configuration.registry_host} is not finished, so {account} has no password yet",
+            "mend that host first and run again",
+        )
+    return run.passwords[account]

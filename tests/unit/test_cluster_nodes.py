@@ -100,6 +100,7 @@ def test_all_runtimes_of_a_host_are_served_and_its_names_come_last() -> None:
         "make /etc/rancher/rke2",
         "write /etc/rancher/rke2/homelab-registry-ca.crt",
         "write /etc/rancher/rke2/registries.yaml",
+        "make /etc/containerd",
         f"make {CERTS}",
         f"make {CERTS}/{NAME}",
         f"write {CERTS}/{NAME}/ca.crt",
@@ -111,7 +112,7 @@ def test_all_runtimes_of_a_host_are_served_and_its_names_come_last() -> None:
         f"write /etc/containers/certs.d/{NAME}/ca.crt",
         "write /etc/hosts",
     ]
-    assert "Docker Engine here uses it too" in found[12].text
+    assert "Docker Engine here uses it too" in found[13].text
     assert found[-1].stdin == f"127.0.0.1 localhost\n{ADDRESS} {NAME} # homelab-registry\n"
 
 

@@ -80,7 +80,8 @@ def test_a_check_that_is_switched_off(key: str, path: str, text: str, line: int)
         '[[registry]]\nlocation = "a.b"\ninsecure = true\n',
         '[[registry]]\nlocation = "registry.homelab.local"\ninsecure = true\n',
         '[[registry]]\nprefix = "*.lab.local"\ninsecure = true\n',
-        "registry = 1\n",
+        "registry = 1\nregistries = 2\n",
+        "registry = [1, {mirror = 2, insecure = true}]\n",
     ],
 )
 def test_what_is_in_nobody_s_way(text: str) -> None:

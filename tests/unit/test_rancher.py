@@ -126,7 +126,7 @@ RESTART = f"restart k3s.service: {NO_CA} (running pods stay up)"
         "",
         "[[[",
         generated(K3S, "/other.crt"),
-        generated(K3S).replace('"]\n', '"]\nskip_verify = true\n'),
+        generated(K3S) + "skip_verify = true\n",
         f'server = "https://{NAME}"\n',
     ],
 )
