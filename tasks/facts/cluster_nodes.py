@@ -83,7 +83,10 @@ while [ -n "$pending" ]; do
     named=$(imports "$file")
     roots="$roots$nl$(grep -o "config_path[[:space:]]*=[[:space:]]*[\"'][^\"']*" < "$file" | sed "s/^[^\"']*.//")"
     IFS=$nl
-    for each in $named; do pending="$pending${pending:+$nl}$each"; done
+    for each in $named; do
+        each=$(realpath -ms -- "$each") || exit 1
+        pending="$pending${pending:+$nl}$each"
+    done
     unset IFS
 done
 IFS=$nl

@@ -54,7 +54,7 @@ def paths(settings: Settings) -> list[str]:
     """Return all paths to be told of that are known before the host is asked."""
     ours = [path for kind in DISTRIBUTIONS.values() for path in rancher.paths(kind)]
     trusted = containers_certs.paths(settings.authorities)
-    return [containerd.RESTART_DUE, *trusted, *node_logins.paths(), *ours]
+    return [containerd.HOME, containerd.RESTART_DUE, *trusted, *node_logins.paths(), *ours]
 
 
 def texts(settings: Settings) -> list[str]:

@@ -17,6 +17,7 @@ from tasks.model.files import File, Folder, Observed
 from tasks.model.steps import Conflict, Step
 
 CONFIG = "/etc/containerd/config.toml"
+HOME = "/etc/containerd"
 UNIT = "containerd.service"
 RESTART_DUE = "/run/homelab-registry-restart-containerd"
 MARK = "# Written by homelab-registry; a change here is undone by its next run."
@@ -65,7 +66,8 @@ def steps(authorities: Iterable[str], ca_pem: str, found: Containerd) -> list[St
             f"{configured.place} sets config_path in a way that could not be read from the host",
             f'write it in one line, config_path = "{root}", and run again',
         )
-    wanted: list[Folder] = []
+    # Not ours, but a folder on the way that is made with ours is for root alone.
+    wanted = [] if found.paths[HOME] else [Folder(HOME)]
     if root == CERTS or found.paths[root] is None:
         wanted.append(Folder(root))
     for authority in authorities:

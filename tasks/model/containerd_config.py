@@ -46,14 +46,12 @@ class Loaded:
 
     def registry(self, name: str) -> Mapping[str, Any]:
         """The registry settings under one of the plugin's names."""
-        section = self.section(name)
-        registry = section.get("registry") if isinstance(section, dict) else None
+        registry = toml_text.at(self.section(name), "registry")
         return registry if isinstance(registry, dict) else {}
 
     def section(self, name: str) -> Any:
         """All settings under one of the plugin's names, None where there are none."""
-        plugins = self.says.get("plugins", {})
-        return plugins.get(name) if isinstance(plugins, dict) else None
+        return toml_text.at(self.says, "plugins", name)
 
     def line(self, *keys: str) -> str:
         """Return the place of some keys as messages name it."""
@@ -149,7 +147,7 @@ def in_force(files: Sequence[Loaded], version: tuple[int, int]) -> InForce:
 def disabled(files: Sequence[Loaded]) -> str | None:
     """Return where the CRI is switched off, None where it is on. The lists of all files add up."""
     for file in files:
-        if found := DISABLING.intersection(map(str, file.says.get("disabled_plugins", []))):
+        if found := DISABLING.intersection(map(str, toml_text.listed(file.says, "disabled_plugins"))):
             return f'{file.line("disabled_plugins")}: disabled_plugins has "{sorted(found)[0]}"'
     return None
 
@@ -200,7 +198,7 @@ def _names(own: int, shared: int, version: tuple[int, int]) -> tuple[str, ...]:
 
 def _imports(path: str, texts: Mapping[str, str], says: Mapping[str, Any]) -> list[str]:
     found: list[str] = []
-    for pattern in says.get("imports", []):
+    for pattern in toml_text.listed(says, "imports"):
         full = posixpath.normpath(posixpath.join(posixpath.dirname(path), str(pattern)))
         if "*" in full:
             found += [each for each in sorted(texts) if _matches(each, full)]

@@ -6,7 +6,6 @@ The folder is the one of containers/image (containers-certs.d(5)).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from tasks.model import ca_files, files, toml_text
 from tasks.model.files import File, Folder, Observed
@@ -58,16 +57,15 @@ def _check_secure(path: str, text: str, authorities: Iterable[str]) -> None:
 def _insecure(path: str, text: str) -> Iterator[tuple[str, int]]:
     """Yield each name for which no certificate is checked, and the line (containers-registries.conf(5))."""
     says = toml_text.read(text, path)
-    registry = says.get("registry", [])
-    entries: list[Any] = registry if isinstance(registry, list) else []
-    mirrors = [mirror for each in entries if isinstance(each, dict) for mirror in each.get("mirror", [])]
-    for entry in [each for each in [*entries, *mirrors] if isinstance(each, dict)]:
-        if entry.get("insecure") is True:
+    entries = toml_text.listed(says, "registry")
+    mirrors = [mirror for entry in entries for mirror in toml_text.listed(entry, "mirror")]
+    for entry in [*entries, *mirrors]:
+        if toml_text.at(entry, "insecure") is True:
             for key in ("prefix", "location"):
-                if name := str(entry.get(key, "")):
+                if name := str(toml_text.at(entry, key) or ""):
                     yield name, _line(text, f'"{name}"')
     # The first version of the format.
-    for name in says.get("registries", {}).get("insecure", {}).get("registries", []):
+    for name in toml_text.listed(says, "registries", "insecure", "registries"):
         yield str(name), _line(text, f'"{name}"')
 
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.model import ca_files, files, registries_yaml
+from tasks.model import ca_files, files, registries_yaml, toml_text
 from tasks.model.files import File, Folder, Observed
 from tasks.model.logins import Login
 from tasks.model.steps import Conflict, Step
@@ -154,20 +154,19 @@ def _lacking(
 
 def _names_ca(text: str, ca_file: str) -> bool:
     says = _parsed(text)
-    hosts = says.get("host", {})
-    tables = [says, *(table for table in hosts.values() if isinstance(table, dict))]
-    if any(table.get("skip_verify") for table in tables):
+    hosts = toml_text.at(says, "host")
+    tables = [says, *(hosts.values() if isinstance(hosts, dict) else [])]
+    if any(toml_text.at(table, "skip_verify") for table in tables):
         return False
-    named = [table.get("ca") for table in tables]
+    named = [toml_text.at(table, "ca") for table in tables]
     return any(ca_file in (each if isinstance(each, list) else [each]) for each in named)
 
 
 def _generated_auth(config: str, authority: str) -> tuple[str, str] | None:
-    plugins = _parsed(config).get("plugins", {})
-    for plugin in plugins.values():
-        registry = plugin.get("registry", {}) if isinstance(plugin, dict) else {}
-        auth = registry.get("configs", {}).get(authority, {}).get("auth")
-        if auth:
+    plugins = toml_text.at(_parsed(config), "plugins")
+    for plugin in plugins.values() if isinstance(plugins, dict) else []:
+        auth = toml_text.at(plugin, "registry", "configs", authority, "auth")
+        if isinstance(auth, dict):
             return str(auth.get("username", "")), str(auth.get("password", ""))
     return None
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from tasks.model.logins import Login
 from tasks.model.steps import Conflict
@@ -31,13 +31,11 @@ def merge(text: str, authorities: Iterable[str], ca_file: str, login: Login | No
     Raises `Conflict`, with the line, where the text is broken, says otherwise, or cannot be added to. `path` is the
     file that messages speak of.
     """
-    says = read(text, path)
     for authority in authorities:
+        others = _others(read(text, path), authority)
         _check(text, authority, ca_file, path)
-        merged = _with_login(_with_ca(text, authority, ca_file, path), authority, login, path)
-        if merged != text and _others(read(merged, path), authority) != _others(says, authority):
-            raise Conflict(f"{path} is written in a way that this project cannot add to", BY_HAND)
-        text, says = merged, read(merged, path)
+        text = _sound(_with_ca(text, authority, ca_file, path), authority, others, path)
+        text = _sound(_with_login(text, authority, login, path), authority, others, path)
     return text
 
 
@@ -77,14 +75,14 @@ def _check(text: str, authority: str, ca_file: str, path: str) -> None:
             )
     entry = ("configs", authority, "tls")
     insecure, named = _find(text, (*entry, "insecure_skip_verify")), _find(text, (*entry, "ca_file"))
-    if insecure and str(insecure.value.value).lower() not in {"false", ""}:
+    if insecure and _word(insecure.value).lower() not in {"false", ""}:
         raise Conflict(
             f"{path} line {_line(insecure.key)} switches the check of our certificate off (insecure_skip_verify)",
             "remove that line and run again",
         )
-    if named and named.value.value not in {ca_file, ""}:
+    if named and _word(named.value) not in {ca_file, ""}:
         raise Conflict(
-            f"{path} line {_line(named.key)} names another CA for our registry: {named.value.value!r}",
+            f"{path} line {_line(named.key)} names another CA for our registry: {_word(named.value)!r}",
             "remove that line and run again",
         )
 
@@ -92,7 +90,7 @@ def _check(text: str, authority: str, ca_file: str, path: str) -> None:
 def _with_ca(text: str, authority: str, ca_file: str, path: str) -> str:
     keys = ("configs", authority, "tls", "ca_file")
     named = _find(text, keys)
-    if named and named.value.value == ca_file:
+    if named and _word(named.value) == ca_file:
         return text
     return _put(_take_out(text, named, path), keys[:-1], [f"ca_file: {ca_file}"], path)
 
@@ -126,6 +124,18 @@ def _others(says: Mapping[str, Any], authority: str) -> dict[str, Any]:
         else {}
     )
     return {**says, "configs": kept}
+
+
+def _sound(text: str, authority: str, others: Mapping[str, Any], path: str) -> str:
+    """Return a text that was changed; `Conflict` where it no longer says what it did of others."""
+    refused = Conflict(f"{path} is written in a way that this project cannot add to", BY_HAND)
+    try:
+        found = YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError):
+        raise refused from None
+    if _others(found or {}, authority) != others:
+        raise refused
+    return text
 
 
 def _put(text: str, parents: Sequence[str], block: Sequence[str], path: str) -> str:
@@ -173,12 +183,13 @@ def _take_out(text: str, pair: _Pair | None, path: str) -> str:
     at = pair.key.start_mark
     if lines[at.line][: at.column].strip():
         raise Conflict(f"{path} line {_line(pair.key)} is written in one line", BY_HAND)
-    del lines[at.line : max(at.line, _last_line(pair.value)) + 1]
+    del lines[at.line : _end_of(pair.key, pair.value) + 1]
     return "".join(lines)
 
 
 def _insert(text: str, line: int, column: int, block: Iterable[str]) -> str:
     lines = _lines(text)
+    line = min(line, len(lines))
     if line and not lines[line - 1].endswith("\n"):
         lines[line - 1] += "\n"
     lines[line:line] = [f"{' ' * column}{each}\n" for each in block]
@@ -213,16 +224,32 @@ def _find(text: str, keys: Sequence[str]) -> _Pair | None:
     return pair
 
 
+def _word(node: Node) -> str:
+    """Return a plain value as it is written, "" where it is none at all."""
+    if str(node.tag).endswith(":null"):
+        return ""
+    return str(node.value) if isinstance(node, ScalarNode) else "a list or mapping"
+
+
 def _line(node: Node) -> int:
     return int(node.start_mark.line) + 1
+
+
+def _end_of(key: Node, value: Node) -> int:
+    """Return the last line (from 0) of a key with its value. One that is empty, or an alias, stands elsewhere."""
+    if value.start_mark.index == value.end_mark.index:
+        return int(key.start_mark.line)
+    return max(int(key.start_mark.line), _last_line(value))
 
 
 def _last_line(node: Node) -> int:
     """Return the last line (from 0) that a value reaches to; a parser's own mark lies behind what follows it."""
     if isinstance(node, MappingNode) and not node.flow_style and node.value:
-        key, value = node.value[-1]
-        return max(_last_line(key), _last_line(value))
+        return _end_of(*node.value[-1])
     if isinstance(node, SequenceNode) and not node.flow_style and node.value:
-        return _last_line(node.value[-1])
+        last = node.value[-1]
+        return (
+            _last_line(last) if last.start_mark.index < last.end_mark.index else int(node.end_mark.line) - 1
+        )
     end = node.end_mark
     return int(end.line) - (1 if end.column == 0 and end.line > node.start_mark.line else 0)

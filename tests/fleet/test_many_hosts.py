@@ -190,7 +190,7 @@ REGISTRIES = "/etc/rancher/k3s/registries.yaml"
 STORE = "/usr/local/share/ca-certificates/homelab-registry.crt"
 SYSTEM_STORE = [
     (f"rm {STORE}", [f"write {STORE}: it is missing",
-     "refresh /etc/ssl/certs/ca-certificates.crt: a certificate in it is written anew"]),
+     "refresh /etc/ssl/certs/ca-certificates.crt: OpenSSL does not find our certificate by its hash"]),
     ("cp /etc/ssl/certs/ca-certificates.crt /tmp/all && mv "
      f"{STORE} /tmp/ours && update-ca-certificates >/dev/null 2>&1 && mv /tmp/ours {STORE}",
      ["refresh /etc/ssl/certs/ca-certificates.crt: our certificate is not in it"]),
@@ -200,7 +200,7 @@ DRIFT: dict[str, list[tuple[str, str | list[str]]]] = {
         *ENTRY,
         *ca_drift(f"/etc/docker/certs.d/{NAME}/ca.crt"),
         ("chmod 0700 /etc/docker/certs.d", "set owner and mode of /etc/docker/certs.d: its mode is 0700, not 0755"),
-        (f"sed -i 's/\"auth\": \"[^\"]*\"/\"auth\": \"eDp5\"/2' {CONFIG}",
+        (f"sed -i 's/\"Y2x1c3Rlcjo[^\"]*\"/\"eDp5\"/' {CONFIG}",
          f"write {CONFIG}: the login of worker is not as it should be"),
         (f"chmod 0644 {CONFIG}", f"set mode of {CONFIG}: its mode is 0644, not 0600"),
         *NODE,
@@ -252,7 +252,10 @@ def docker_pull(host: BenchHost, image: str) -> Result:
 
 def docker_build(host: BenchHost, image: str) -> Result:
     """BuildKit keeps for minutes how it reached a registry (buildkit, util/resolver/pool.go): so it is begun anew."""
-    host.run(f"docker rmi -f {image} built; docker builder prune -af; systemctl restart docker", check=False)
+    host.run(
+        f"docker rmi -f {image} built; docker builder prune -af; systemctl reset-failed docker; systemctl restart docker",
+        check=False,
+    )
     host.wait_until("docker info", 60, "Docker Engine")
     command = "docker build --pull -t built -"
     return host.run(

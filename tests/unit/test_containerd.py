@@ -53,7 +53,7 @@ def host(
         config=CONFIG,
         started=started,
         shared=False,
-        paths={**dict.fromkeys(told), **(paths or {})},
+        paths={**dict.fromkeys(told), "/etc/containerd": FOLDERS, **(paths or {})},
         texts={**({} if config is None else {CONFIG: config}), **(texts or {})},
     )
 
@@ -138,6 +138,7 @@ def test_imports_are_followed_breadth_first_each_once() -> None:
         "/x/2.toml": "",
         "/x/1.toml": "",
         "/x/deeper/3.toml": "",
+        "/x/4.toml/5.toml": "",
     }
     loaded = containerd_config.load("/e/config.toml", given, (1, 6))
     assert [each.path for each in loaded] == [
@@ -178,6 +179,12 @@ def test_a_fresh_host_gets_folders_the_ca_and_hosts_toml_then_the_configuration_
     ]
     assert f"touch {RESTART_DUE} && mv" in found[4].script
     assert found[5].script == f"systemctl restart containerd.service && rm -f {RESTART_DUE}"
+
+
+def test_a_host_without_any_configuration_gets_its_folder_for_all_to_see() -> None:
+    found = host(None, paths={"/etc/containerd": None})
+    assert texts(found)[:2] == ["make /etc/containerd: it is missing", f"make {CERTS}: it is missing"]
+    assert "chmod 0755 /etc/containerd" in steps(found)[0].script
 
 
 def test_hosts_toml_to_the_letter() -> None:
@@ -308,6 +315,7 @@ INLINE = "beside which containerd's CRI does not start with a config_path"
         (f"version = 2\n{two('/elsewhere')}",
          f"{CONFIG} line 3 sets config_path in a way that could not be read from the host"),
         ("version = 2\n[plugins\n", f"{CONFIG} line 2 is no TOML"),
+        ("imports = 1\ndisabled_plugins = 2\nplugins = 3\n", f"{CONFIG} line 3 holds no table"),
         ("version = 9\n", f"{CONFIG} line 1 has configuration version 9, and the newest this project knows is 4"),
         ('version = 2\nimports = ["gone.toml"]\n',
          f"{CONFIG} line 2 imports /etc/containerd/gone.toml, which is not there"),

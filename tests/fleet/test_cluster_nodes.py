@@ -1,0 +1,246 @@
+"""Nodes on a real host: containerd 1.6 with the registry beside it, and a unit that stands in for K3s."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from tasks.model import containerd_config, toml_text
+from tests.bench.hosts import BenchHost
+from tests.fleet.deployment import Deployment
+from tests.unit.containerd_shapes import SHAPES, V1_6
+
+NAME = "registry.homelab.local"
+CONFIG, FOLDER = "/etc/containerd/config.toml", f"/etc/containerd/certs.d/{NAME}"
+LOOKS = 2  # the one at the machine, and the node's own fact
+ON_THE_REGISTRY_HOST = 1
+
+# A fake K3s, which does with registries.yaml what K3s does at its start (pkg/agent/containerd/config.go).
+FAKE_K3S = r"""#!/bin/sh
+# Not K3s: it writes a hosts.toml for every CA in registries.yaml, and waits.
+made=/var/lib/rancher/k3s/agent/etc/containerd/certs.d; rm -rf "$made"; mkdir -p "$made"
+name=; sed -n 's/^  "\(.*\)":$/name \1/p;s/^      ca_file: /ca /p' /etc/rancher/k3s/registries.yaml |
+while read -r key value; do
+    if [ "$key" = name ]; then name=$value; continue; fi
+    mkdir -p "$made/$name"
+    printf 'server = "https://%s/v2"\nca = ["%s"]\n' "$name" "$value" > "$made/$name/hosts.toml"
+done
+echo started >> /run/fake-k3s
+systemd-notify --ready
+exec sleep infinity
+"""
+UNIT = "[Service]\nType=notify\nNotifyAccess=all\nExecStart=/usr/local/bin/k3s\n"
+
+
+@pytest.fixture(scope="module")
+def node(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """The registry and a node on one host, nothing done yet."""
+    target = f"@docker/{host.name}"
+    folder = tmp_path_factory.mktemp("node")
+    return Deployment(folder, f"registry = [{target!r}]\ncluster_nodes = [{target!r}]\n")
+
+
+def started(host: BenchHost, unit: str = "containerd") -> str:
+    return host.run(f"systemctl show -p InvocationID --value {unit}").stdout
+
+
+def converged(node: Deployment) -> None:
+    ran = node.run()
+    assert (ran.exit_code, ran.steps) == (0, []), ran.output
+    assert len([line for line in ran.commands if " host" in line]) == LOOKS + ON_THE_REGISTRY_HOST
+
+
+def test_containerd_is_configured_restarted_once_and_then_left_alone(
+    host: BenchHost, node: Deployment
+) -> None:
+    before, first = host.read(CONFIG), started(host)
+    planned = node.plan()
+    assert (host.read(CONFIG), started(host)) == (before, first)
+    ran = node.run()
+    assert ran.exit_code == 0, ran.output
+    assert planned.steps == ran.steps
+    assert f"[@docker/{host.name}] containerd trusts {NAME}" in ran.output
+    assert host.read(CONFIG) == before + (
+        f'\n[plugins."{containerd_config.CRI_2}".registry]\nconfig_path = "/etc/containerd/certs.d"\n'
+    )
+    restarted = started(host)
+    assert restarted != first
+    assert host.run("docker ps -q | wc -l").stdout.strip() == "2"  # the registry was up all the time
+    converged(node)
+    assert started(host) == restarted
+
+
+def test_containerd_pulls_with_our_files_and_not_without(host: BenchHost, node: Deployment) -> None:
+    password = (node.folder / "state/accounts/ci.password").read_text().strip()
+    pull = "ctr images pull --hosts-dir {} -u ci:$(cat) " + f"{NAME}/team/x"
+    host.run(
+        f"cd /tmp && echo x > x && tar c x | docker import - {NAME}/team/x:1 && mkdir -p /etc/docker/certs.d/{NAME} "
+        f"&& cp {FOLDER}/ca.crt /etc/docker/certs.d/{NAME} && docker login -u ci --password-stdin {NAME} "
+        f"&& docker push {NAME}/team/x:1 && rm -r /etc/docker/certs.d/{NAME}",
+        stdin=password,
+    )
+    assert "done" in host.run(pull.format("/etc/containerd/certs.d") + ":1", stdin=password).stdout
+    # A missing tag reads as one.
+    missing = host.run(pull.format("/etc/containerd/certs.d") + ":2", stdin=password, check=False)
+    assert missing.exit_code != 0
+    assert missing.stderr.strip().endswith("not found")
+    refused = host.run(pull.format("/nowhere") + ":1", stdin=password, check=False)
+    assert "certificate signed by unknown authority" in refused.stderr
+    host.run(
+        f"mkdir -p /tmp/wrong/{NAME} && sed 's|{FOLDER}|/tmp/wrong|' {FOLDER}/hosts.toml > /tmp/wrong/{NAME}/hosts.toml "
+        "&& openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /dev/null -subj /CN=x "
+        "-out /tmp/wrong/ca.crt 2>/dev/null"
+    )
+    refused = host.run(pull.format("/tmp/wrong") + ":1", stdin=password, check=False)
+    assert "certificate signed by unknown authority" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "step"),
+    [
+        (f"rm {FOLDER}/ca.crt", f"write {FOLDER}/ca.crt: it is missing"),
+        (f"rm -r {FOLDER}", f"make {FOLDER}: it is missing"),
+        (f"echo >> {FOLDER}/hosts.toml", f"write {FOLDER}/hosts.toml: its content is not as it should be"),
+        (f"chmod 600 {FOLDER}/hosts.toml",
+         f"set owner and mode of {FOLDER}/hosts.toml: its mode is 0600, not 0644"),
+        (f"chown 7 {FOLDER}", f"set owner and mode of {FOLDER}: it belongs to 7:0, not 0:0"),
+        ("sed -i /homelab-registry/d /etc/hosts 2>/dev/null || { grep -v homelab-registry /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts; }",
+         "write /etc/hosts: our entry is missing"),
+    ],
+)  # fmt: skip
+def test_drift_is_mended_without_a_restart(host: BenchHost, node: Deployment, change: str, step: str) -> None:
+    files = f"cat {CONFIG} /etc/hosts; cd {FOLDER} && stat -c '%n %a %u %g' . * && cat *"
+    before, first = host.run(files).stdout, started(host)
+    host.run(change)
+    ran = node.run()
+    assert ran.exit_code == 0, ran.output
+    assert ran.steps[0] == step
+    assert (host.run(files).stdout, started(host)) == (before, first)
+    converged(node)
+
+
+def test_a_config_path_that_is_lost_is_set_again_with_one_restart(host: BenchHost, node: Deployment) -> None:
+    good = host.read(CONFIG)
+    host.write(
+        CONFIG,
+        "# mine\n" + good.replace('config_path = "/etc/containerd/certs.d"', "config_path = ''  # mine"),
+    )
+    host.run(f"chown 0:7 {CONFIG} && chmod 640 {CONFIG}")
+    first = started(host)
+    ran = node.run()
+    assert [step.partition(":")[0] for step in ran.steps] == [f"write {CONFIG}", "restart containerd"]
+    assert host.read(CONFIG) == f"# mine\n{good.rstrip()}  # mine\n"
+    assert host.run(f"stat -c '%a %g' {CONFIG}").stdout == "640 7\n"
+    second = started(host)
+    assert second != first
+    converged(node)
+    assert started(host) == second
+
+
+def test_a_conflict_changes_nothing(host: BenchHost, node: Deployment) -> None:
+    good = host.read(CONFIG)
+    host.run(f"rm {FOLDER}/ca.crt")
+    host.write(CONFIG, f'{good}[plugins."{containerd_config.CRI_2}".registry.mirrors.x]\nendpoint = []\n')
+    ran = node.run()
+    line = good.count("\n") + 1
+    assert ran.exit_code != 0
+    assert [
+        problem for problem in ran.problems if f"{CONFIG} line {line} has inline registry mirrors" in problem
+    ]
+    assert host.run(f"test -e {FOLDER}/ca.crt", check=False).exit_code != 0
+    host.write(CONFIG, good)
+    assert node.run().steps == [f"write {FOLDER}/ca.crt: it is missing"]
+
+
+def test_k3s_is_restarted_until_what_it_generated_is_ours_and_never_for_a_user_s_edit(
+    host: BenchHost, node: Deployment
+) -> None:
+    host.write("/usr/local/bin/k3s", FAKE_K3S, "0755")
+    host.write("/etc/systemd/system/k3s.service", UNIT)
+    user = "# mine\nmirrors:\n  docker.io:\n    endpoint: ['https://x']\n"
+    host.write("/etc/rancher/k3s/registries.yaml", user, "0640")
+    host.run("systemctl daemon-reload && systemctl start k3s")
+    ran = node.run()
+    assert ran.exit_code == 0, ran.output
+    assert [step.partition(":")[0] for step in ran.steps] == [
+        "write /etc/rancher/k3s/homelab-registry-ca.crt",
+        "write /etc/rancher/k3s/registries.yaml",
+        "restart k3s.service",
+    ]
+    assert f"K3s and containerd trust {NAME}" in ran.output
+    assert host.read("/etc/rancher/k3s/registries.yaml").startswith(user)
+    assert host.run("stat -c %a /etc/rancher/k3s/registries.yaml").stdout == "640\n"
+    converged(node)
+    host.run("echo '# edited' >> /etc/rancher/k3s/registries.yaml")
+    converged(node)
+    assert host.read("/run/fake-k3s") == "started\n" * 2
+    # Killed between the file and the restart: what was generated tells.
+    host.run(
+        "rm -r /var/lib/rancher/k3s/agent/etc/containerd/certs.d; touch /etc/rancher/k3s/registries.yaml"
+    )
+    assert [step.partition(":")[0] for step in node.run().steps] == ["restart k3s.service"]
+    converged(node)
+    # Started since, and still not ours: said, and not restarted for ever.
+    host.run("rm -r /var/lib/rancher/k3s/agent/etc/containerd/certs.d")
+    ran = node.run()
+    assert ran.exit_code != 0
+    assert [line for line in ran.problems if "k3s.service was started after" in line and "k3s#9839" in line]
+    assert host.read("/run/fake-k3s") == "started\n" * 3
+    host.run("systemctl restart k3s")
+
+
+def test_a_node_s_login_comes_and_goes(host: BenchHost, node: Deployment) -> None:
+    before = host.read("/etc/rancher/k3s/registries.yaml")
+    password = (node.folder / "state/accounts/cluster.password").read_text().strip()
+    node.set(registry_state_dir=f"{node.folder}/state", registry_node_login=True)
+    ran = node.run("-y", "-vvv")
+    assert "write /etc/rancher/k3s/registries.yaml: our entries are not as they should be" in ran.steps
+    assert password not in ran.output
+    assert password in host.read("/etc/rancher/k3s/registries.yaml")
+    assert host.run("stat -c %a /etc/rancher/k3s/registries.yaml").stdout == "600\n"
+    node.set(registry_state_dir=f"{node.folder}/state")
+    node.run()
+    assert host.read("/etc/rancher/k3s/registries.yaml") == before
+
+
+def test_an_unknown_runtime_is_one_line(host: BenchHost, node: Deployment) -> None:
+    node.set(registry_state_dir=f"{node.folder}/state", registry_runtime=["crio"])
+    ran = node.run()
+    node.set(registry_state_dir=f"{node.folder}/state")
+    assert ran.exit_code != 0
+    [problem] = ran.problems
+    assert (
+        "registry_runtime names CRI-O, which this host does not have (it has K3s and containerd)" in problem
+    )
+
+
+def test_containerd_reads_each_shape_of_its_configuration_as_we_do(host: BenchHost) -> None:
+    """`containerd config dump` is what containerd itself makes of a file and all that it imports."""
+
+    def dumped() -> str:
+        says = tomllib.loads(host.run("containerd -c /tmp/shape/config.toml config dump 2>/dev/null").stdout)
+        plugin = says["plugins"].get(
+            containerd_config.CRI_2 if says["version"] > 1 else containerd_config.CRI_1, {}
+        )
+        return str(plugin.get("registry", {}).get("config_path", ""))
+
+    main, drop = "/tmp/shape/config.toml", "/tmp/shape/conf.d/x.toml"
+    tried = 0
+    for name, shape in SHAPES.items():
+        if V1_6 not in shape.expected:
+            continue
+        host.run("rm -rf /tmp/shape")
+        texts = {main: shape.main} | ({drop: shape.drop} if shape.drop is not None else {})
+        texts = {path: text.replace("IMPORTS", "/tmp/shape/conf.d/*.toml") for path, text in texts.items()}
+        for path, text in texts.items():
+            host.write(path, text)
+        found = containerd_config.in_force(containerd_config.load(main, texts, V1_6), V1_6)
+        assert dumped() == found.value == shape.expected[V1_6][0], name
+        if found.ours_to_set:
+            host.write(
+                found.file.path, toml_text.put(found.file.text, found.keys, found.folder, found.file.path)
+            )
+        assert dumped() == found.folder, name
+        tried += 1
+    assert tried > 10

@@ -1,0 +1,345 @@
+"""A node: which runtimes are served, what it gets for them, and what its fact tells of a real folder tree."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyinfra.api.exceptions import FactProcessError
+
+from tasks.facts.cluster_nodes import ClusterNodeFact
+from tasks.model import cluster_nodes, containerd, containerd_config, rancher
+from tasks.model.client_hosts import ClientHost
+from tasks.model.cluster_nodes import Node, Wanted
+from tasks.model.files import Observed
+from tasks.model.logins import Login
+from tasks.model.settings import HostSettings, Settings
+from tasks.model.steps import Conflict, Step
+from tests.unit.test_containerd import CA, NAME
+from tests.unit.test_reading import seen
+
+CERTS, CONFIG = containerd_config.CERTS, containerd.CONFIG
+ADDRESS = "192.168.1.10"
+SETTINGS = Settings()
+DATA = {"k3s": "/var/lib/rancher/k3s", "rke2": "/var/lib/rancher/rke2"}
+DOCKERS = 'disabled_plugins = ["cri"]\n'
+ENTRY = "write /etc/hosts: our entry is missing"
+
+
+def node(*runtimes: str, config: str | None = None, started: Mapping[str, float] | None = None) -> Node:
+    """A host with these runtimes and nothing of ours."""
+    told = [*cluster_nodes.paths(SETTINGS), CERTS]
+    told += [f"{CERTS}/{path}" for path in containerd.relative(SETTINGS.authorities)]
+    texts = {} if config is None else {CONFIG: config}
+    client = ClientHost(hosts="127.0.0.1 localhost\n")
+    return Node(
+        frozenset(runtimes), started or {}, "1.6.20", CONFIG, DATA, dict.fromkeys(told), texts, client
+    )
+
+
+def served(found: Node, *given: Any) -> list[str]:
+    return cluster_nodes.runtimes(HostSettings(registry_runtime=given or None), found)
+
+
+def steps(found: Node, *runtimes: str, login: Login | None = None, docker_host: bool = False) -> list[Step]:
+    wanted = Wanted(CA, ADDRESS, runtimes, login, named_elsewhere=docker_host)
+    return cluster_nodes.steps(SETTINGS, wanted, found)
+
+
+# Which runtimes.
+
+
+@pytest.mark.parametrize(
+    ("found", "given", "expected"),
+    [
+        (node("containerd"), [], ["containerd"]),
+        (node("podman", "k3s", "crio", "containerd", "rke2"), [], ["k3s", "rke2", "containerd", "crio", "podman"]),
+        (node("podman", "containerd", config=DOCKERS), [], ["podman"]),
+        (node("podman", "containerd"), ["podman"], ["podman"]),
+        (node("podman", "containerd"), ["podman", "containerd"], ["containerd", "podman"]),
+        # Left for the one clear line that the runtime itself raises.
+        (node("containerd", config=DOCKERS), [], ["containerd"]),
+        (node("podman", "containerd", config=DOCKERS), ["containerd"], ["containerd"]),
+    ],
+)  # fmt: skip
+def test_runtimes_are_those_found_or_those_set(found: Node, given: list[str], expected: list[str]) -> None:
+    assert served(found, *given) == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "given", "problem"),
+    [
+        (node(), [], "this host is in cluster_nodes, and has none of K3s, RKE2, containerd, CRI-O and Podman"),
+        (node(), ["k3s"], "registry_runtime names K3s, which this host does not have (it has none of the known ones)"),
+        (node("podman", "containerd"), ["k3s", "podman", "crio"],
+         "registry_runtime names K3s and CRI-O, which this host does not have (it has containerd and Podman)"),
+    ],
+)  # fmt: skip
+def test_a_missing_runtime_is_one_line(found: Node, given: list[str], problem: str) -> None:
+    with pytest.raises(Conflict) as raised:
+        served(found, *given)
+    assert raised.value.problem == problem
+
+
+def test_docker_s_containerd_alone_is_no_runtime() -> None:
+    with pytest.raises(Conflict, match=f"CRI is switched off \\({CONFIG} line 1: disabled_plugins"):
+        steps(node("containerd", config=DOCKERS), "containerd")
+
+
+# What they get.
+
+
+def test_all_runtimes_of_a_host_are_served_and_its_names_come_last() -> None:
+    started = {"k3s-agent.service": 1.0, "containerd.service": 1.0, "docker.service": 1.0}
+    found = steps(node(started=started), "k3s", "rke2", "containerd", "crio", "podman")
+    texts = [step.text.partition(":")[0] for step in found]
+    assert texts == [
+        "make /etc/rancher/k3s",
+        "write /etc/rancher/k3s/homelab-registry-ca.crt",
+        "write /etc/rancher/k3s/registries.yaml",
+        "restart k3s-agent.service",
+        "make /etc/rancher/rke2",
+        "write /etc/rancher/rke2/homelab-registry-ca.crt",
+        "write /etc/rancher/rke2/registries.yaml",
+        "make /etc/containerd",
+        f"make {CERTS}",
+        f"make {CERTS}/{NAME}",
+        f"write {CERTS}/{NAME}/ca.crt",
+        f"write {CERTS}/{NAME}/hosts.toml",
+        f"write {CONFIG}",
+        "restart containerd",
+        "make /etc/containers/certs.d",
+        f"make /etc/containers/certs.d/{NAME}",
+        f"write /etc/containers/certs.d/{NAME}/ca.crt",
+        "write /etc/hosts",
+    ]
+    assert "Docker Engine here uses it too" in found[13].text
+    assert found[-1].stdin == f"127.0.0.1 localhost\n{ADDRESS} {NAME} # homelab-registry\n"
+
+
+def test_a_docker_host_gets_its_names_as_one() -> None:
+    assert ENTRY in [step.text for step in steps(node(), "podman")]
+    assert ENTRY not in [step.text for step in steps(node(), "podman", docker_host=True)]
+
+
+def test_only_what_is_served_is_looked_at() -> None:
+    broken = node(config="[[[")
+    assert steps(broken, "podman")
+    with pytest.raises(Conflict):
+        steps(broken, "containerd")
+
+
+def test_what_a_killed_run_left_is_removed_once() -> None:
+    path = "/etc/rancher/k3s/.registries.yaml.homelab-new"
+    left = Observed("regular file", "600", 0, 0, 1.0, 1, "x")
+    found = replace(node(), paths={**node().paths, path: left})
+    texts = [step.text for step in steps(found, "containerd", "podman")]
+    assert texts.count(f"remove {path}: a run was killed while writing it") == 1
+
+
+def test_a_loopback_address_of_our_name_stops_it() -> None:
+    found = replace(node(), client=ClientHost(hosts=f"127.0.1.1 {NAME}\n"))
+    with pytest.raises(Conflict, match=r"/etc/hosts line 1 gives registry\.homelab\.local the loopback address"):
+        steps(found, "podman")
+
+
+# The fact, run here in a real sh on files of ours.
+
+
+def arguments(root: Path, **given: Any) -> dict[str, Any]:
+    return {
+        "paths": [],
+        "texts": [],
+        "patterns": [f"{root}/containers/*.conf"],
+        "config": f"{root}/containerd/config.toml",
+        "certs": f"{root}/containerd/certs.d",
+        "below": containerd.relative([NAME]),
+        "rancher": f"{root}/rancher",
+        "kinds": ["k3s", "rke2"],
+        "generated": rancher.relative([NAME]),
+        "units": list(cluster_nodes.UNITS),
+        "trusting": None,
+        **given,
+    }
+
+
+def answer(root: Path, path: str = "/usr/bin:/bin", **given: Any) -> list[str]:
+    command = ClusterNodeFact().command(**arguments(root, **given))
+    done = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, check=False, env={"PATH": path}
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def told(root: Path, **given: Any) -> Node:
+    """What the fact tells, but for this machine's own /etc/hosts."""
+    found = ClusterNodeFact().process(answer(root, **given))
+    assert found.client.hosts == Path("/etc/hosts").read_text()
+    texts = {path: text for path, text in found.texts.items() if path != "/etc/hosts"}
+    return replace(found, texts=texts, client=ClientHost())
+
+
+def write(root: Path, path: str, text: str = "") -> str:
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text.replace("ROOT", str(root)))
+    return str(file)
+
+
+def test_imports_are_followed_in_the_host_s_shell(tmp_path: Path) -> None:
+    main = write(tmp_path, "containerd/config.toml", """version = 2
+imports = [ "conf.d/*.toml", # all
+  'a b.toml', "ROOT/far/*/x.toml",
+# "commented.toml",
+  "gone.toml" ]
+""")  # fmt: skip
+    files = [
+        write(tmp_path, "containerd/conf.d/1.toml", 'imports = ["../config.toml", "deeper.toml"]\n'),
+        write(tmp_path, "containerd/conf.d/2.toml"),
+        write(tmp_path, "containerd/conf.d/deeper.toml", "x = 1\n"),
+        write(tmp_path, "containerd/a b.toml"),
+        write(tmp_path, "far/1/x.toml"),
+        write(tmp_path, "far/2/x.toml"),
+    ]
+    write(tmp_path, "containerd/commented.toml", "[[[")
+    write(tmp_path, "containerd/conf.d/no.txt", "[[[")
+    found = told(tmp_path)
+    assert found.containerd_config == main
+    texts = dict(found.texts)
+    assert set(texts) == {main, *files}
+    with pytest.raises(Conflict, match=r"gone\.toml, which is not there"):
+        containerd_config.load(main, found.texts, (1, 6))
+    texts[main] = texts[main].replace('"gone.toml"', "")
+    loaded = containerd_config.load(main, texts, (1, 6))
+    assert {each.path for each in loaded} == {main, *files}
+
+
+def test_the_folders_of_every_config_path_are_told(tmp_path: Path) -> None:
+    write(tmp_path, "containerd/config.toml", 'imports = ["d.toml"]\nconfig_path = "ROOT/own/"\n')
+    write(tmp_path, "containerd/d.toml", "config_path = '/x:/y'\n  config_path='ROOT/other folder'\n")
+    hosts = write(tmp_path, f"other folder/{NAME}/hosts.toml", "x\n")
+    found = told(tmp_path)
+    folders = [f"{tmp_path}/containerd/certs.d", f"{tmp_path}/own", f"{tmp_path}/other folder"]
+    below = [
+        path
+        for folder in folders
+        for path in [folder, *(f"{folder}/{x}" for x in containerd.relative([NAME]))]
+    ]
+    new = [f"{tmp_path}/containerd/.{name}.homelab-new" for name in ("config.toml", "d.toml")]
+    assert found.paths == {path: seen(Path(path)) for path in [*below, *new]}
+    assert found.texts[hosts] == "x\n"
+
+
+def test_k3s_is_found_where_its_configuration_says(tmp_path: Path) -> None:
+    write(tmp_path, "rancher/k3s/config.yaml", 'token: x\ndata-dir: "ROOT/first"\n')
+    write(tmp_path, "rancher/k3s/config.yaml.d/10.yaml", "data-dir: ROOT/my data # here\n")
+    hosts = write(tmp_path, f"my data/agent/etc/containerd/certs.d/{NAME}/hosts.toml", "ca\n")
+    template = write(tmp_path, "my data/agent/etc/containerd/config-v3.toml.tmpl", "{{ }}\n")
+    found = told(tmp_path)
+    assert found.data == {"k3s": f"{tmp_path}/my data", "rke2": "/var/lib/rancher/rke2"}
+    assert found.texts == {hosts: "ca\n", template: "{{ }}\n"}
+
+
+def test_paths_texts_and_patterns(tmp_path: Path) -> None:
+    conf = write(tmp_path, "containers/1 2.conf", "|\n")
+    given = write(tmp_path, "given", "é")
+    found = told(tmp_path, paths=[given, f"{tmp_path}/no"], texts=[given, f"{tmp_path}/no"])
+    assert {path: found.paths[path] for path in (given, f"{tmp_path}/no")} == {
+        given: seen(Path(given)),
+        f"{tmp_path}/no": None,
+    }
+    assert found.texts == {conf: "|\n", given: "é"}
+
+
+def program(folder: Path, name: str, text: str = "") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+def path_with(folder: Path) -> str:
+    """A search path that has only the programs a script needs, and those in `folder`."""
+    needed = folder.parent / "needed"
+    needed.mkdir()
+    for name in (
+        "sh",
+        "stat",
+        "sha256sum",
+        "base64",
+        "grep",
+        "sed",
+        "tr",
+        "sort",
+        "cut",
+        "cat",
+        "readlink",
+        "tail",
+        "date",
+    ):
+        (needed / name).symlink_to(f"/usr/bin/{name}")
+    return f"{folder}:{needed}"
+
+
+VERSION = "echo containerd github.com/containerd/containerd/v2 v2.1.5 abc"
+
+
+def test_programs_are_told(tmp_path: Path) -> None:
+    folder = tmp_path / "bin"
+    for name in ("podman", "crio"):
+        program(folder, name)
+    program(folder, "containerd", VERSION)
+    lines = answer(tmp_path, path_with(folder))
+    assert {line for line in lines if line.startswith(("program", "containerd"))} >= {
+        "program|crio",
+        "program|podman",
+        "containerd|v2.1.5",
+    }
+
+
+def test_a_containerd_that_a_distribution_brings_is_none_of_its_own(tmp_path: Path) -> None:
+    program(tmp_path / "rancher" / "rke2" / "bin", "containerd", VERSION)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "containerd").symlink_to(tmp_path / "rancher/rke2/bin/containerd")
+    (tmp_path / "bin" / "ctr").symlink_to(tmp_path / "bin/k3s")
+    lines = answer(tmp_path, path_with(tmp_path / "bin"))
+    assert not [line for line in lines if line.startswith("containerd|")]
+
+
+ANSWER = [
+    "path|/a",
+    "text|/b|eAo=",
+    "unit|k3s-agent.service",
+    "started|k3s-agent.service|12.5|7",
+    "unit|containerd.service",
+    "unit|crio.service",
+    "program|podman",
+    "containerd|1.6.20~ds1",
+    "config|/etc/containerd/config.toml",
+    "data|k3s|/d",
+    "mount|yes",
+    "end",
+]
+
+
+def test_a_node_s_whole_answer() -> None:
+    assert ClusterNodeFact().process(ANSWER) == Node(
+        runtimes=frozenset({"k3s", "crio", "podman", "containerd"}),
+        started={"k3s-agent.service": 12.5},
+        containerd_version="1.6.20~ds1",
+        containerd_config="/etc/containerd/config.toml",
+        data={"k3s": "/d"},
+        paths={"/a": None},
+        texts={"/b": "x\n"},
+        client=ClientHost(hosts_is_mount=True),
+    )
+
+
+@pytest.mark.parametrize("kept", range(len(ANSWER)))
+def test_a_node_s_answer_that_is_cut_anywhere_is_none(kept: int) -> None:
+    with pytest.raises(FactProcessError):
+        ClusterNodeFact().process(ANSWER[:kept])

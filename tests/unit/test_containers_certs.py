@@ -1,0 +1,93 @@
+"""CRI-O and Podman: the CA for each name, and what in `registries.conf` switches its check off."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import pytest
+
+from tasks.model import containers_certs
+from tasks.model.containers_certs import CERTS, CONFIG
+from tasks.model.files import Observed
+from tasks.model.steps import Conflict
+from tests.unit.test_containerd import CA
+
+NAME = "registry.homelab.local:5443"
+FOLDER = f"{CERTS}/{NAME}"
+DROP_IN = "/etc/containers/registries.conf.d/x.conf"
+FOLDERS = Observed("directory", "755", 0, 0, 1.0, 1, None)
+FILE = Observed("regular file", "644", 0, 0, 1.0, 2, hashlib.sha256(CA.encode()).hexdigest())
+CONVERGED = {
+    **dict.fromkeys(containers_certs.paths([NAME])),
+    CERTS: FOLDERS,
+    FOLDER: FOLDERS,
+    f"{FOLDER}/ca.crt": FILE,
+}
+
+
+def texts(observed: dict[str, Observed | None], **conf: str) -> list[str]:
+    told = {{"main": CONFIG, "drop": DROP_IN}[key]: text for key, text in conf.items()}
+    return [step.text for step in containers_certs.steps([NAME], CA, observed, told)]
+
+
+def test_a_fresh_host_and_one_that_has_all() -> None:
+    assert texts(dict.fromkeys(containers_certs.paths([NAME]))) == [
+        f"make {CERTS}: it is missing",
+        f"make {FOLDER}: it is missing",
+        f"write {FOLDER}/ca.crt: it is missing",
+    ]
+    assert texts(CONVERGED) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "observed", "text"),
+    [
+        (CERTS, replace(FOLDERS, mode="700"), f"set owner and mode of {CERTS}: its mode is 0700, not 0755"),
+        (f"{FOLDER}/ca.crt", replace(FILE, sha256="x"),
+         f"write {FOLDER}/ca.crt: its content is not as it should be"),
+        (f"{FOLDER}/ca.crt", replace(FILE, mode="600"),
+         f"set owner and mode of {FOLDER}/ca.crt: its mode is 0600, not 0644"),
+    ],
+)  # fmt: skip
+def test_one_difference_is_one_step(path: str, observed: Observed, text: str) -> None:
+    assert texts({**CONVERGED, path: observed}) == [text]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f'[[registry]]\nlocation = "{NAME}"\ninsecure = true\n', 2),
+        (f'[[registry]]\nprefix = "{NAME}/team"\nlocation = "other"\ninsecure = true\n', 2),
+        ("[[registry]]\nprefix = '*.homelab.local'\ninsecure = true\n", 2),
+        (f'[[registry]]\nlocation = "a.b"\n[[registry.mirror]]\nlocation = "{NAME}"\ninsecure = true\n', 4),
+        (f'[registries.insecure]\nregistries = ["a.b",\n"{NAME}"]\n', 3),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(("key", "path"), [("main", CONFIG), ("drop", DROP_IN)])
+def test_a_check_that_is_switched_off(key: str, path: str, text: str, line: int) -> None:
+    with pytest.raises(Conflict) as raised:
+        texts(CONVERGED, **{key: text})
+    assert raised.value.problem == (
+        f"{path} line {line} switches the check of certificates off for {NAME} (insecure)"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'unqualified-search-registries = ["docker.io"]\n[[registry]]\nlocation = "{NAME}"\ninsecure = false\n',
+        '[[registry]]\nlocation = "a.b"\ninsecure = true\n',
+        '[[registry]]\nlocation = "registry.homelab.local"\ninsecure = true\n',
+        '[[registry]]\nprefix = "*.lab.local"\ninsecure = true\n',
+        "registry = 1\nregistries = 2\n",
+        "registry = [1, {mirror = 2, insecure = true}]\n",
+    ],
+)
+def test_what_is_in_nobody_s_way(text: str) -> None:
+    assert texts(CONVERGED, main=text) == []
+
+
+def test_what_is_broken() -> None:
+    with pytest.raises(Conflict, match=f"^{DROP_IN} line 2 is no TOML"):
+        texts(CONVERGED, drop="a = 1\nb =\n")

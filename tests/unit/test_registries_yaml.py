@@ -1,0 +1,149 @@
+"""Our entries in a `registries.yaml` of the user's: put in and taken out again, and all else as it was."""
+
+from __future__ import annotations
+
+import pytest
+from ruamel.yaml import YAML
+
+from tasks.model import registries_yaml
+from tasks.model.logins import Login
+from tasks.model.steps import Conflict
+
+NAME, CA, PATH = "registry.homelab.local:5443", "/etc/rancher/k3s/ca.crt", "/r.yaml"
+LOGIN = Login("cluster", "p\"w\\ é: #'")
+TLS = f"    tls:\n      ca_file: {CA}\n"
+OURS = f'  "{NAME}":\n{TLS}'
+AUTH = '    auth: # homelab-registry\n      username: "cluster"\n      password: "p\\"w\\\\ é: #\'"\n'
+LOGGED_IN = f'  "{NAME}":\n{AUTH}{TLS}'
+USER = """# mine
+mirrors:
+  docker.io:   # all of it
+    endpoint: ["https://mirror.example"]
+    rewrite: {"^x": 'y'}
+configs:   # logins
+    # first
+    'a.b:5000':
+        auth:
+          username: x
+          password: "y"
+    # last
+
+# the end
+"""
+DEEPER = OURS.replace("\n  ", "\n    ").replace("  ", "    ", 1)
+
+
+def merge(text: str, login: Login | None = None, *names: str) -> str:
+    return registries_yaml.merge(text, names or (NAME,), CA, login, PATH)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", f"configs:\n{OURS}"),
+        ("# only a comment", f"# only a comment\nconfigs:\n{OURS}"),
+        ("---\n", f"---\nconfigs:\n{OURS}"),
+        ("configs:\n", f"configs:\n{OURS}"),
+        ("configs:\n\n# c\nmirrors: {}\n", f"configs:\n{OURS}\n# c\nmirrors: {{}}\n"),
+        ("configs: {} # none\n", f"configs:  # none\n{OURS}"),
+        ("configs: ~\nmirrors: {}\n", f"configs: \n{OURS}mirrors: {{}}\n"),
+        ("mirrors:\n  a:\n    endpoint:\n      - x\n\n# tail\n",
+         f"mirrors:\n  a:\n    endpoint:\n      - x\nconfigs:\n{OURS}\n# tail\n"),
+        ("mirrors: {a: {endpoint: [x]}}", f"mirrors: {{a: {{endpoint: [x]}}}}\nconfigs:\n{OURS}"),
+        ("mirrors:\n  a:\n", f"mirrors:\n  a:\nconfigs:\n{OURS}"),
+        ("mirrors:\n  a:\n# c\n", f"mirrors:\n  a:\nconfigs:\n{OURS}# c\n"),
+        ("x:\n- 1\n-\n", f"x:\n- 1\n-\nconfigs:\n{OURS}"),
+        ("x: |\n  text\n\n...\n", f"x: |\n  text\n\nconfigs:\n{OURS}...\n"),
+        (USER, USER.replace("# logins\n", f"# logins\n    {DEEPER.strip()}\n")),
+        (f"configs:\n  {NAME}:\n", f"configs:\n  {NAME}:\n{TLS}"),
+        (f"configs:\n  {NAME}: {{}}\n", f"configs:\n  {NAME}: \n{TLS}"),
+        (f"configs:\n  {NAME}:\n    tls:\n      cert_file: /x\n", f"configs:\n  {NAME}:\n{TLS}      cert_file: /x\n"),
+        (f"configs:\n  {NAME}:\n    tls:\n      ca_file:\n", f"configs:\n  {NAME}:\n{TLS}"),
+        (f"configs:\n  {NAME}:\n    tls:\n      ca_file: ~\n", f"configs:\n  {NAME}:\n{TLS}"),
+        (f"configs:\n  {NAME}:\n    tls:\n      ca_file:\n      cert_file: /x\n",
+         f"configs:\n  {NAME}:\n{TLS}      cert_file: /x\n"),
+        (f"configs:\n  {NAME}:\n    tls:\n      insecure_skip_verify: false\n",
+         f"configs:\n  {NAME}:\n{TLS}      insecure_skip_verify: false\n"),
+        (f"configs:\n  {NAME}:\n    auth:\n      username: u\n", f"configs:\n  {NAME}:\n{TLS}    auth:\n      username: u\n"),
+        (f"configs:\n  {NAME}: {{tls: {{ca_file: {CA}}}}}\n", f"configs:\n  {NAME}: {{tls: {{ca_file: {CA}}}}}\n"),
+        ("configs:\r\n  a:\r\n    auth: {username: x}\r\n", f"configs:\r\n{OURS}  a:\r\n    auth: {{username: x}}\r\n"),
+    ],
+)  # fmt: skip
+def test_our_entry_is_put_and_all_else_stays(before: str, after: str) -> None:
+    assert merge(before) == after
+    assert merge(after) == after
+    assert YAML(typ="safe").load(after)["configs"][NAME]["tls"]["ca_file"] == CA
+
+
+@pytest.mark.parametrize("text", ["", USER, f"configs:\n{OURS}"])
+def test_a_login_comes_and_goes_without_a_trace(text: str) -> None:
+    without = merge(text)
+    logged_in = merge(text, LOGIN)
+    assert registries_yaml.auth_of(logged_in, NAME, PATH) == (LOGIN.account, LOGIN.password)
+    assert merge(logged_in, LOGIN) == merge(without, LOGIN) == logged_in
+    assert merge(logged_in) == without
+
+
+def test_a_login_to_the_letter_and_a_new_password() -> None:
+    assert merge("", LOGIN) == f"configs:\n{LOGGED_IN}"
+    assert merge(f"configs:\n{LOGGED_IN}", Login("ci", "new")) == (
+        f'configs:\n  "{NAME}":\n    auth: # homelab-registry\n      username: "ci"\n      password: "new"\n{TLS}'
+    )
+
+
+def test_a_login_of_the_user_s_is_kept_and_stands_against_ours() -> None:
+    text = f"configs:\n{OURS}    auth:\n      username: u\n      password: secret\n"
+    assert merge(text) == text
+    assert problem(text, LOGIN) == f"{PATH} line 5 has a login of its own for our registry"
+    same = f"configs:\n{OURS}    auth:\n      username: cluster\n      password: x\n"
+    assert merge(same, Login("cluster", "x")) == same
+
+
+def test_several_names_each_have_an_entry() -> None:
+    merged = merge(USER, LOGIN, "a.local", "[fd00::1]:5443")
+    says = YAML(typ="safe").load(merged)
+    assert (
+        says["configs"].pop("a.local")
+        == says["configs"].pop("[fd00::1]:5443")
+        == {
+            "auth": {"username": LOGIN.account, "password": LOGIN.password},
+            "tls": {"ca_file": CA},
+        }
+    )
+    assert says == YAML(typ="safe").load(USER)
+    kept = iter(merged.splitlines())
+    assert all(line in kept for line in USER.splitlines())
+
+
+def problem(text: str, login: Login | None = None) -> str:
+    with pytest.raises(Conflict) as raised:
+        merge(text, login)
+    assert raised.value.remedy.endswith("and run again")
+    return raised.value.problem
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: 1\nb: [\n", "line 3 is no YAML"),
+        ("a: 1\n\tb: secret\n", "line 2 is no YAML"),
+        ("a: 1\na: 2\n", "line 2 is no YAML"),
+        ("a: 1\n---\nb: 1\n", "line 2 is no YAML"),
+        ("- a\n", "line 1 is YAML, but no mapping"),
+        ("{}\n", "line 1 is written in one line"),
+        ("configs: {a: {tls: {ca_file: x}}}\n", "line 1 is written in one line, or somewhere else"),
+        ("a: &x\n  b: 1\nconfigs: *x\n", "line 3 is written in one line, or somewhere else"),
+        ("configs: text\n", "line 1 is written in one line, or somewhere else"),
+        (f"configs:\n  {NAME}:\n    tls:\n      ca_file: /other\n", "line 4 names another CA for our registry: '/other'"),
+        (f"configs:\n  {NAME}:\n    tls:\n      ca_file: [x]\n",
+         "line 4 names another CA for our registry: 'a list or mapping'"),
+        (f"configs:\n  {NAME}:\n    tls: {{insecure_skip_verify: true}}\n",
+         "line 3 switches the check of our certificate off (insecure_skip_verify)"),
+        (f"mirrors:\n  x:\n  {NAME}:\n    endpoint: []\n",
+         "line 3 has a mirror for our registry, which could hand out private images without a login"),
+        (f"mirrors:\n  'https://{NAME}':\n",
+         "line 2 has a mirror for our registry, which could hand out private images without a login"),
+    ],
+)  # fmt: skip
+def test_what_is_in_the_way_is_quoted_with_its_line(text: str, expected: str) -> None:
+    assert problem(text) == f"{PATH} {expected}"
