@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -63,14 +64,24 @@ class Deployment:
         return Store(self.folder / "state")
 
     def run(
-        self, *arguments: str, deploy: str = "deploy.py", kill_after: int = 0, kill_within: int = 0
+        self,
+        *arguments: str,
+        deploy: str = "deploy.py",
+        kill_after: int = 0,
+        kill_within: int = 0,
+        terminal: bool = False,
     ) -> Ran:
-        """Run pyinfra with `-y`, or as a plan with `--dry`, or until it is killed."""
+        """Run pyinfra with `-y`, or as a plan with `--dry`, or until it is killed; on a terminal of its own if asked."""
         self.trace.write_text("")
         given = arguments or ("-y",)
+        command = [
+            *(sys.executable, "-m", "tests.fleet.traced", str(self.trace), str(kill_after), str(kill_within)),
+            *(*given, str(self.inventory), deploy),
+        ]
+        if terminal:
+            command = ["script", "-qefc", shlex.join(command), "/dev/null"]
         done = subprocess.run(
-            [sys.executable, "-m", "tests.fleet.traced", str(self.trace), str(kill_after), str(kill_within),
-             *given, str(self.inventory), deploy],
+            command,
             cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=900, check=False,
         )  # fmt: skip
         plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)

@@ -143,7 +143,9 @@ def test_what_a_killed_run_left_is_removed_once() -> None:
 
 def test_a_loopback_address_of_our_name_stops_it() -> None:
     found = replace(node(), client=ClientHost(hosts=f"127.0.1.1 {NAME}\n"))
-    with pytest.raises(Conflict, match=r"/etc/hosts line 1 gives registry\.homelab\.local the loopback address"):
+    with pytest.raises(
+        Conflict, match=r"/etc/hosts line 1 gives registry\.homelab\.local the loopback address"
+    ):
         steps(found, "podman")
 
 

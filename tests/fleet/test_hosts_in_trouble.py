@@ -1,0 +1,179 @@
+"""Some hosts of many in trouble: the others are finished, and the end says which host, what, and what to do."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bench.fleet import Fleet
+from tests.bench.hosts import BenchHost
+from tests.bench.recipes import BOOKWORM_DOCKER
+from tests.fleet.deployment import ROOT, Deployment
+
+CLIENTS = ("good", "full", "barred", "mute")
+CERTS = "/etc/docker/certs.d"
+
+TROUBLE = {
+    "full": f"mkdir -p {CERTS} && mount -t tmpfs -o size=4k,mode=0755 tmpfs {CERTS} && head -c 4096 /dev/zero > {CERTS}/full",
+    "barred": "mv /etc/sudoers.d/op /root/op",
+    "mute": "printf '#!/bin/sh\\nexit 1\\n' > /usr/local/bin/base64 && chmod 0755 /usr/local/bin/base64",
+}
+END = {
+    "full": f"umount {CERTS}",
+    "barred": "mv /root/op /etc/sudoers.d/op",
+    "mute": "rm /usr/local/bin/base64",
+}
+SAID = {
+    "full": "could not write /etc/docker/certs.d/registry.homelab.local/ca.crt: cat: write error: No space left on device; "
+    "free space there (df -h) and run again",
+    "barred": "neither root nor passwordless sudo; log in as root, or allow it in /etc/sudoers.d "
+    "(USER ALL=(ALL) NOPASSWD: ALL), and run again",
+    "mute": "what this host has could not be read (see above), and unknown is not taken as absent; mend that and run again",
+    "gone": "cannot be reached (see above); switch it on, or correct its address and login, and run again",
+}
+UNFINISHED = "the registry host nas is not finished, so nothing is told to trust it; mend that host first and run again"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    fleet = Fleet.start(dict.fromkeys(("nas", *CLIENTS), BOOKWORM_DOCKER), tmp_path_factory.mktemp("trouble"))
+    # Nothing listens on that port.
+    fleet.data["gone"] = fleet.data["good"] | {"ssh_port": 9}
+    yield fleet
+    fleet.remove()
+
+
+@pytest.fixture
+def deployment(fleet: Fleet, tmp_path: Path) -> Deployment:
+    """A deployment with nothing done yet on any host."""
+    for host in fleet.hosts.values():
+        bare(host)
+    return made(fleet, tmp_path, *CLIENTS, "gone")
+
+
+def made(fleet: Fleet, folder: Path, *clients: str) -> Deployment:
+    return Deployment(folder, fleet.inventory({"registry": ["nas"], "docker_hosts": ["nas", *clients]}))
+
+
+def bare(host: BenchHost) -> None:
+    host.run(
+        "docker ps -aq | xargs -r docker rm -f; docker network rm homelab-registry; "
+        f"rm -rf /etc/homelab-registry /var/lib/homelab-registry {CERTS}; "
+        "sed '/homelab-registry$/d' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts",
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("terminal", [False, True], ids=["no terminal", "terminal"])
+def test_the_others_are_finished_and_each_is_named(
+    fleet: Fleet, deployment: Deployment, tmp_path: Path, terminal: bool
+) -> None:
+    for name, command in TROUBLE.items():
+        fleet.hosts[name].run(command)
+    try:
+        ran = deployment.run(terminal=terminal)
+    finally:
+        for name, command in END.items():
+            fleet.hosts[name].run(command)
+    assert ran.exit_code == 1, ran.output
+    assert "Traceback" not in ran.output
+    assert sorted(ran.problems) == sorted(f"[{name}] {said}" for name, said in SAID.items())
+    assert "The registry answers at https://registry.homelab.local" in ran.output
+    for name in ("nas", "good"):
+        assert f"[{name}] Docker trusts registry.homelab.local" in ran.output
+    for name in SAID:
+        assert f"[{name}] Docker trusts" not in ran.output
+
+    after = made(fleet, tmp_path, *CLIENTS).run()
+    assert after.exit_code == 0, after.output
+    assert {name: bool(after.steps_on(name)) for name in ("nas", *CLIENTS)} == {
+        "nas": False, "good": False, "full": True, "barred": True, "mute": True,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("plan", [False, True], ids=["run", "plan"])
+def test_a_failed_registry_host_stops_before_any_client_is_told_to_trust_it(
+    fleet: Fleet, tmp_path: Path, plan: bool
+) -> None:
+    for host in fleet.hosts.values():
+        bare(host)
+    nas = fleet.hosts["nas"]
+    nas.run(TROUBLE["barred"])
+    try:
+        ran = made(fleet, tmp_path, *CLIENTS).run("--dry" if plan else "-y")
+    finally:
+        nas.run(END["barred"])
+    assert ran.exit_code == 1, ran.output
+    assert sorted(ran.problems) == sorted(
+        [f"[nas] {SAID['barred']}", *(f"[{name}] {UNFINISHED}" for name in CLIENTS)]
+    )
+    assert ran.steps == []
+    for name in CLIENTS:
+        assert (
+            fleet.hosts[name]
+            .run(f"ls {CERTS} 2>/dev/null; grep homelab-registry /etc/hosts", check=False)
+            .stdout
+            == ""
+        )
+
+
+def test_an_unreachable_registry_host_is_said_and_no_client_is_told_anything(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    good = fleet.hosts["good"]
+    bare(good)
+    ran = Deployment(tmp_path, fleet.inventory({"registry": ["gone"], "docker_hosts": ["good"]})).run()
+    assert ran.exit_code == 1, ran.output
+    assert sorted(ran.problems) == [f"[gone] {SAID['gone']}", f"[good] {UNFINISHED.replace('nas', 'gone')}"]
+    assert good.run(f"ls {CERTS}", check=False).stdout == ""
+
+
+def test_a_run_that_is_killed_among_the_clients_is_finished_by_the_next(fleet: Fleet, tmp_path: Path) -> None:
+    deployment = made(fleet, tmp_path, *CLIENTS)
+
+    def begin_anew() -> None:
+        for host in fleet.hosts.values():
+            bare(host)
+        shutil.rmtree(deployment.store.folder, ignore_errors=True)
+
+    begin_anew()
+    commands = deployment.run().commands
+    of_clients = [
+        number for number, line in enumerate(commands, 1) if " host" in line and " nas: " not in line
+    ]
+    for point in (of_clients[-1], of_clients[-4], of_clients[-7]):
+        begin_anew()
+        killed = deployment.run(kill_after=point)
+        assert killed.exit_code == -9, killed.output
+        ran = deployment.run()
+        assert ran.exit_code == 0, ran.output
+        assert deployment.run().steps == []
+
+
+def test_ctrl_c_ends_with_130_and_says_that_the_next_run_goes_on(fleet: Fleet, tmp_path: Path) -> None:
+    deployment = made(fleet, tmp_path, *CLIENTS)
+    for host in fleet.hosts.values():
+        bare(host)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "pyinfra", "-y", str(deployment.inventory), "deploy.py"],
+        cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert running.stdout
+    said = []
+    for line in running.stdout:
+        said.append(line)
+        if "Starting operation: " in line and "accounts" in line:
+            running.send_signal(signal.SIGINT)
+            break
+    said += running.stdout.readlines()
+    assert running.wait(60) == 130, "".join(said)
+    assert "Interrupted: what was begun is finished by the next run." in "".join(said)
+    assert "Traceback" not in "".join(said)
+    ran = deployment.run()
+    assert ran.exit_code == 0, ran.output
