@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pyinfra import host
 from pyinfra.api.deploy import deploy
 
 from tasks.operations import cluster_nodes
-from tasks.placement import as_root
+from tasks.placement import as_root, meets
 
 
 @deploy("Cluster nodes")
 def trust() -> None:
     """Make each container runtime trust the registry and find it."""
-    if "cluster_nodes" in host.groups:
+    if meets("cluster_nodes"):
         cluster_nodes.trust(name="trust and name", **as_root())

@@ -18,3 +18,12 @@ class AsRoot(TypedDict):
 def as_root() -> AsRoot:
     """Return whether this host needs sudo."""
     return {"_sudo": current().machines[host.name].rights == "sudo"}
+
+
+def meets(group: str) -> bool:
+    """Tell whether this host meets an operation for the hosts of a group: they do, and the registry host does.
+
+    pyinfra puts operations into an order by that in which each single host meets them (`State.get_op_order`). What
+    no host meets after the registry's own operations would be carried out before they are done.
+    """
+    return bool({group, "registry"} & set(host.groups))

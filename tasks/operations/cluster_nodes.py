@@ -20,6 +20,8 @@ from tasks.run import Run, current
 @operation()
 def trust() -> Generator[PyinfraCommand, None, None]:
     """Give each runtime the CA, and the host the registry's address."""
+    if "cluster_nodes" not in host.groups:
+        return
     served: list[str] = []
     yield from carry_out(host, lambda: _decide(current(), served), lambda: _trust(served, "the registry"))
     if served:

@@ -19,6 +19,8 @@ from tasks.run import Run, current
 @operation()
 def trust() -> Generator[PyinfraCommand, None, None]:
     """Give the engine the CA, and the host the registry's address."""
+    if "docker_hosts" not in host.groups:
+        return
     yield from carry_out(host, lambda: _decide(current()), lambda: "Docker trusts the registry and finds it")
     settings = current().configuration.settings
     current().report.say(host.name, f"Docker trusts {', '.join(settings.authorities)}")
