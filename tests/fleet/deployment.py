@@ -23,11 +23,11 @@ class Ran:
 
     @property
     def steps(self) -> list[str]:
-        return re.findall(r"\] step: (.*)", self.output)
+        return re.findall(r"\] +step: (.*)", self.output)
 
     @property
     def reasons(self) -> list[str]:
-        return re.findall(r"\] noop: (.*)", self.output)
+        return re.findall(r"\] +noop: (.*)", self.output)
 
     @property
     def problems(self) -> list[str]:
