@@ -8,6 +8,7 @@ import pytest
 
 from tasks.model import containerd_config, toml_text
 from tests.bench.hosts import BenchHost
+from tests.bench.recipes import BOOKWORM_DOCKER
 from tests.fleet.deployment import Deployment
 from tests.unit.containerd_shapes import SHAPES, V1_6
 
@@ -244,3 +245,32 @@ def test_containerd_reads_each_shape_of_its_configuration_as_we_do(host: BenchHo
         assert dumped() == found.folder, name
         tried += 1
     assert tried > 10
+
+
+def test_a_host_beside_the_registry_s_comes_after_it_and_needs_one_fact_for_each_role(
+    host: BenchHost, node: Deployment
+) -> None:
+    """pyinfra orders operations by how single hosts meet them: a node alone meets none of the registry's."""
+    other = BenchHost.start(BOOKWORM_DOCKER, "node")
+    try:
+        registry, target = f"@docker/{host.name}", f"@docker/{other.name}"
+        beside = Deployment(node.folder, f"registry = [{registry!r}]\ncluster_nodes = [{target!r}]\n")
+        ran = beside.run()
+        assert ran.exit_code == 0, ran.output
+        assert [step.partition(":")[0] for step in ran.steps][-3:] == [
+            f"write {CONFIG}",
+            "restart containerd",
+            "write /etc/hosts",
+        ]
+        ran = beside.run()
+        assert (ran.exit_code, ran.steps) == (0, []), ran.output
+        assert len([line for line in ran.commands if " host" in line]) == 2 * LOOKS
+        both = f"registry = [{registry!r}]\ndocker_hosts = [{target!r}]\ncluster_nodes = [{target!r}]\n"
+        beside = Deployment(node.folder, both)
+        ran = beside.run()
+        assert ran.exit_code == 0, ran.output
+        assert not [step for step in ran.steps if step.startswith("write /etc/hosts")]
+        planned = beside.plan()
+        assert planned.steps == []
+    finally:
+        other.remove()

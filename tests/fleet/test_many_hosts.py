@@ -200,7 +200,7 @@ DRIFT: dict[str, list[tuple[str, str | list[str]]]] = {
         *ENTRY,
         *ca_drift(f"/etc/docker/certs.d/{NAME}/ca.crt"),
         ("chmod 0700 /etc/docker/certs.d", "set owner and mode of /etc/docker/certs.d: its mode is 0700, not 0755"),
-        (f"sed -i 's/\"Y2x1c3Rlcjo[^\"]*\"/\"eDp5\"/' {CONFIG}",
+        (f"sed -i 's/\"Y2x1c3Rlc[^\"]*\"/\"eDp5\"/' {CONFIG}",
          f"write {CONFIG}: the login of worker is not as it should be"),
         (f"chmod 0644 {CONFIG}", f"set mode of {CONFIG}: its mode is 0644, not 0600"),
         *NODE,
