@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -21,9 +22,7 @@ CRI_PULL = "cri-pull"
 
 
 class Runtime(ABC):
-    """A runtime of a node; `close` removes what was pulled. `takes_login` tells that pulls are made as an account."""
-
-    takes_login: bool
+    """A runtime of a node; `close` removes what was pulled."""
 
     def __init__(self, host: Host, name: str, found: Node) -> None:
         self.host, self.name, self.title, self.found = host, name, TITLES[name], found
@@ -48,6 +47,11 @@ class Runtime(ABC):
     def images(self) -> str:
         """The folder in which it keeps images."""
 
+    @property
+    def takes_login(self) -> bool:
+        """Whether pulls are made as an account."""
+        return True
+
     @abstractmethod
     def _pull(self, reference: str, login: Login) -> Any: ...
 
@@ -59,16 +63,19 @@ class Runtime(ABC):
 class Cri(Runtime):
     """A runtime that is asked through the CRI, as the kubelet does. So the configuration that it runs with answers."""
 
-    def __init__(self, host: Host, name: str, found: Node) -> None:
-        super().__init__(host, name, found)
+    @functools.cached_property
+    def _client(self) -> str:
         known = [CRI_PULL, "crictl", "/usr/local/bin/crictl"]
-        known += ["k3s crictl", "/usr/local/bin/k3s crictl", f"{found.data['rke2']}/bin/crictl"]
-        there = [each for each in known if host.run("command -v %s", each.partition(" ")[0]).rc == 0]
+        known += ["k3s crictl", "/usr/local/bin/k3s crictl", f"{self.found.data['rke2']}/bin/crictl"]
+        there = [each for each in known if self.host.run("command -v %s", each.partition(" ")[0]).rc == 0]
         assert there, (
-            f"{host.name}: there is no crictl to ask {self.title} with; install cri-tools there and verify again"
+            f"{self.host.name}: there is no crictl to ask {self.title} with; install cri-tools there and verify again"
         )
-        self._client, self._socket = there[0], SOCKETS[name]
-        self.takes_login = self._client == CRI_PULL
+        return there[0]
+
+    @property
+    def takes_login(self) -> bool:
+        return self._client == CRI_PULL
 
     @property
     def images(self) -> str:
@@ -85,26 +92,24 @@ class Cri(Runtime):
     def _pull(self, reference: str, login: Login) -> Any:
         if self.takes_login:
             return self.host.run_with_input(
-                f"{login.name}:{login.password}", "cri-pull %s %s", self._socket, reference
+                f"{login.name}:{login.password}", "cri-pull %s %s", SOCKETS[self.name], reference
             )
         return self._crictl("pull", reference)
 
     def _remove(self, reference: str) -> Any:
         if self.takes_login:
-            return self.host.run("cri-pull --remove %s %s", self._socket, reference)
+            return self.host.run("cri-pull --remove %s %s", SOCKETS[self.name], reference)
         there = self._crictl("images", "--quiet", reference)
         return self._crictl("rmi", reference) if there.rc == 0 and there.stdout.strip() else there
 
     def _crictl(self, *arguments: str) -> Any:
-        sockets = ("--runtime-endpoint", self._socket, "--image-endpoint", self._socket)
+        sockets = [f"--{which}-endpoint={SOCKETS[self.name]}" for which in ("runtime", "image")]
         words = [*sockets, *arguments]
         return self.host.run(f"{self._client}{' %s' * len(words)}", *words)
 
 
 class Podman(Runtime):
     """Podman as root, with a file of its own for the login."""
-
-    takes_login = True
 
     def __init__(self, host: Host, name: str, found: Node) -> None:
         super().__init__(host, name, found)

@@ -1,0 +1,117 @@
+"""`make verify` on a mixed inventory: it passes, and what was taken away by hand is named with its host and file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bench.fleet import Fleet
+from tests.bench.programs import CRI_PULL, CRICTL
+from tests.bench.recipes import BOOKWORM_NODE, TRIXIE_NODE
+from tests.fleet.deployment import Deployment
+
+NAME = "registry.homelab.local"
+DOCKER, CONTAINERD, PODMAN = (
+    f"/etc/{each}/certs.d/{NAME}/ca.crt" for each in ("docker", "containerd", "containers")
+)
+USERS, ROOTS = "/home/op/.docker/config.json", "/root/.config/containers/auth.json"
+STORE = "/usr/local/share/ca-certificates/homelab-registry.crt"
+UNTRUSTED = "certificate signed by unknown authority"
+HOSTS_TOML = CONTAINERD.replace("ca.crt", "hosts.toml")
+
+LEFT = (
+    "docker images --format '{{.Repository}}'; podman images -q; ctr -n k8s.io images ls -q; ls /etc/docker/certs.d; "
+    "find /tmp /root /home/op -name '*homelab-verify*'"
+)
+"""What a verification could leave behind."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("verify")
+
+
+@pytest.fixture(scope="module")
+def fleet(folder: Path) -> Iterator[Fleet]:
+    """A registry's host that is a node as well, and a node with newer runtimes; each with another client of the CRI."""
+    fleet = Fleet.start({"nas": BOOKWORM_NODE, "node": TRIXIE_NODE}, folder)
+    fleet.hosts["nas"].give(CRICTL)
+    fleet.hosts["node"].give(CRI_PULL)
+    yield fleet
+    fleet.remove()
+
+
+@pytest.fixture(scope="module")
+def deployment(fleet: Fleet, folder: Path) -> Deployment:
+    """All of it, deployed once: Docker, containerd and Podman on both, and on one the system's own trust."""
+    for host in fleet.hosts.values():
+        host.wait_until("docker info", 60, "Docker Engine")
+        host.run("usermod -aG docker op")
+    settings = {"nas": {"registry_system_trust": True}, "node": {"registry_node_login": True}}
+    both = [(name, {**fleet.data[name], **settings[name]}) for name in fleet.hosts]
+    hosts = f"registry = [{both[0]!r}]\ndocker_hosts = {both!r}\ncluster_nodes = {both!r}\n"
+    made = Deployment(folder, hosts, registry_login_users=["op"])
+    ran = made.run()
+    assert ran.exit_code == 0, ran.output
+    return made
+
+
+def test_a_mixed_inventory_passes_and_nothing_is_left(fleet: Fleet, deployment: Deployment) -> None:
+    before = {name: host.run(LEFT).stdout for name, host in fleet.hosts.items()}
+    verified = deployment.verify("-vv")
+    assert verified.returncode == 0, verified.stdout
+    assert re.search(r"^\d+ passed in ", verified.stdout, re.MULTILINE)  # none skipped
+    repeated = set(re.findall(r"::(\w+)\[(?:no CA-)?(nas|node)(?:-no CA)?\] PASSED", verified.stdout))
+    both = {
+        "test_each_runtime_pulls",
+        "test_users_pull_without_logging_in",
+        "test_names_lead_to_the_registry",
+    }
+    assert {(test, host) for test in both for host in fleet.hosts} <= repeated
+    only = {"test_each_runtime_checks_the_certificate": "node", "test_a_certificate_is_checked": "node",
+            "test_the_system_trusts_the_registry": "nas"}  # fmt: skip
+    assert {(test, host) for test, host in repeated if test in only} == set(only.items())
+    assert {name: host.run(LEFT).stdout for name, host in fleet.hosts.items()} == before
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "off", "also"),
+    [
+        ("node", DOCKER, f"write {DOCKER}: it is missing", rf"node: docker login fails \(.*{UNTRUSTED}\)"),
+        # The certificate beside it does as well, for now: only the comparison sees that.
+        ("node", HOSTS_TOML, f"write {HOSTS_TOML}: it is missing", ""),
+        ("nas", PODMAN, f"write {PODMAN}: it is missing", ""),
+        ("node", PODMAN, f"write {PODMAN}: it is missing", rf"node: Podman cannot pull from {NAME} \(.*{UNTRUSTED}\)"),
+        (
+            "node", str(Path(CONTAINERD).parent), f"make {Path(CONTAINERD).parent}: it is missing, and 2 more",
+            rf"node: containerd cannot pull from {NAME} \(.*{UNTRUSTED}\)",
+        ),
+        ("node", ROOTS, f"write {ROOTS}: it is missing", r"node: Podman cannot pull without being logged in \(.*\)"),
+        ("nas", USERS, f"write {USERS}: op has no login for {NAME}", r"nas: op cannot pull without logging in \(.*\)"),
+        ("nas", STORE, f"write {STORE}: it is missing, and 1 more", ""),
+        (
+            "nas", "/etc/hosts", "write /etc/hosts: our entry is missing",
+            f"nas: {NAME} leads to no address, not to ",
+        ),
+    ],
+)  # fmt: skip
+def test_what_was_taken_away_is_named(
+    fleet: Fleet, deployment: Deployment, host: str, path: str, off: str, also: str
+) -> None:
+    """One file after the other, in the words of `make verify`; each is put back where it was."""
+    take, bring = f"mv {path} /root/taken", f"mv /root/taken {path}"
+    if path == "/etc/hosts":  # a mount in a container
+        take = "cp /etc/hosts /root/taken && grep -v homelab-registry /root/taken > /etc/hosts"
+        bring = "cat /root/taken > /etc/hosts && rm /root/taken"
+    fleet.hosts[host].run(take)
+    try:
+        verified = deployment.verify("-k", f"(deployed or pull or names_lead) and {host}]")
+    finally:
+        fleet.hosts[host].run(bring)
+    assert verified.returncode == 1, verified.stdout
+    lines = re.findall(rf"^({host}: .*); run make deploy.*\[test_.*\]$", verified.stdout, re.MULTILINE)
+    assert f"{host}: it is not as it was deployed ({off})" in lines, verified.stdout
+    assert not also or any(re.match(also, line) for line in lines), verified.stdout
