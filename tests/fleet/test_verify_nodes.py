@@ -12,6 +12,7 @@ from tests.bench.fleet import Fleet
 from tests.bench.programs import CRI_PULL, CRICTL
 from tests.bench.recipes import BOOKWORM_NODE, TRIXIE_NODE
 from tests.fleet.deployment import Deployment
+from tests.fleet.tracing import Needles, Reader
 
 NAME = "registry.homelab.local"
 DOCKER, CONTAINERD, PODMAN = (
@@ -59,6 +60,26 @@ def deployment(fleet: Fleet, folder: Path) -> Deployment:
     return made
 
 
+def test_no_program_on_a_node_is_given_a_password(fleet: Fleet, deployment: Deployment) -> None:
+    """Every program that a verification starts there is traced, from sshd on."""
+    host, passwords = fleet.hosts["node"], deployment.store.read().passwords
+    sshd = host.run("systemctl show -p MainPID --value ssh").stdout.strip()
+    trace = f"strace -f -qq -v -s 65536 -e trace=execve,execveat -o /root/trace -p {sshd}"
+    host.run(f"systemd-run -q --unit trace {trace}")
+    host.wait_until(f"grep -q 'TracerPid:.*[1-9]' /proc/{sshd}/status", 30, "strace")
+    verified = deployment.verify("-k", "(runtime_pulls or users_pull) and node]")
+    host.run("systemctl stop trace")
+    assert verified.returncode == 0, verified.stdout
+    reader = Reader(Needles({password: f"the password of {name}" for name, password in passwords.items()}))
+    lines = host.read("/root/trace").splitlines()
+    reader.read(lines)
+    for program in ("podman", "skopeo", "cri-pull", "docker"):
+        assert any("execve(" in line and f'"{program}"' in line and line.endswith("= 0") for line in lines), (
+            program
+        )
+    assert reader.exposed == []
+
+
 def test_a_mixed_inventory_passes_and_nothing_is_left(fleet: Fleet, deployment: Deployment) -> None:
     before = {name: host.run(LEFT).stdout for name, host in fleet.hosts.items()}
     verified = deployment.verify("-vv")
@@ -77,13 +98,23 @@ def test_a_mixed_inventory_passes_and_nothing_is_left(fleet: Fleet, deployment: 
     assert {name: host.run(LEFT).stdout for name, host in fleet.hosts.items()} == before
 
 
+def test_groups_without_hosts_bring_no_tests(fleet: Fleet, deployment: Deployment, tmp_path: Path) -> None:
+    alone = Deployment(
+        tmp_path,
+        f"registry = [{('nas', fleet.data['nas'])!r}]\n",
+        registry_state_dir=str(deployment.store.folder),
+    )
+    collected = alone.verify("--collect-only").stdout
+    assert "test_contract.py::" in collected
+    assert not re.findall(r"test_(?:docker_hosts|cluster_nodes|client_hosts)|NOTSET", collected)
+
+
 @pytest.mark.parametrize(
     ("host", "path", "off", "also"),
     [
         ("node", DOCKER, f"write {DOCKER}: it is missing", rf"node: docker login fails \(.*{UNTRUSTED}\)"),
         # The certificate beside it does as well, for now: only the comparison sees that.
         ("node", HOSTS_TOML, f"write {HOSTS_TOML}: it is missing", ""),
-        ("nas", PODMAN, f"write {PODMAN}: it is missing", ""),
         ("node", PODMAN, f"write {PODMAN}: it is missing", rf"node: Podman cannot pull from {NAME} \(.*{UNTRUSTED}\)"),
         (
             "node", str(Path(CONTAINERD).parent), f"make {Path(CONTAINERD).parent}: it is missing, and 2 more",
