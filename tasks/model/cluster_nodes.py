@@ -46,7 +46,7 @@ class Node:
     containerd_config: str
     data: Mapping[str, str]
     paths: Mapping[str, Observed | None]
-    texts: Mapping[str, str]
+    texts: Mapping[str, str] = field(repr=False)
     client: ClientHost = field(default_factory=ClientHost)
 
 

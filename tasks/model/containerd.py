@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tasks.model import ca_files, containerd_config, files, toml_text
 from tasks.model.containerd_config import CERTS, InForce
@@ -37,7 +37,7 @@ class Containerd:
     started: float | None
     shared: bool
     paths: Mapping[str, Observed | None]
-    texts: Mapping[str, str]
+    texts: Mapping[str, str] = field(repr=False)
 
 
 def relative(authorities: Iterable[str]) -> list[str]:

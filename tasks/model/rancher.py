@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.model import ca_files, files, registries_yaml, toml_text
@@ -61,7 +61,7 @@ class Node:
     unit: str | None
     started: float | None
     paths: Mapping[str, Observed | None]
-    texts: Mapping[str, str]
+    texts: Mapping[str, str] = field(repr=False)
 
 
 def generated(data: str) -> str:

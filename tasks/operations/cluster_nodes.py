@@ -10,10 +10,11 @@ from pyinfra.api.operation import operation
 
 from tasks.facts.cluster_nodes import ClusterNodeFact
 from tasks.model import client_hosts, cluster_nodes, containerd, containerd_config, containers_certs, rancher
-from tasks.model.cluster_nodes import Wanted
+from tasks.model.cluster_nodes import Node, Wanted
 from tasks.model.steps import Step
+from tasks.model.system_trust import Family
 from tasks.operations.carry_out import carry_out, read
-from tasks.operations.finished_registry import finished_registry
+from tasks.operations.finished_registry import FinishedRegistry, finished_registry
 from tasks.run import Run, current
 
 
@@ -33,10 +34,18 @@ def _trust(served: list[str], whom: str) -> str:
 
 def _decide(run: Run, served: list[str]) -> list[Step]:
     """Return the steps, and note the runtimes that are `served`."""
-    settings, own = run.configuration.settings, run.configuration.hosts[host.name]
-    registry, named_elsewhere = finished_registry(host), "docker_hosts" in host.groups
-    trusting = None if named_elsewhere else client_hosts.family(own, run.machines[host.name].family)
-    found = read(
+    registry = finished_registry(host)
+    found = look(run)
+    needed = wanted(run, registry, found)
+    steps = cluster_nodes.steps(run.configuration.settings, needed, found)
+    served[:] = needed.runtimes
+    return steps
+
+
+def look(run: Run) -> Node:
+    """Read what the host has; `Conflict` where it could not be read."""
+    settings = run.configuration.settings
+    return read(
         host,
         ClusterNodeFact,
         paths=cluster_nodes.paths(settings),
@@ -49,16 +58,28 @@ def _decide(run: Run, served: list[str]) -> list[Step]:
         kinds=list(cluster_nodes.DISTRIBUTIONS),
         generated=rancher.relative(settings.authorities),
         units=list(cluster_nodes.UNITS),
-        trusting=trusting,
+        trusting=_trusting(run),
     )
-    wanted = Wanted(
+
+
+def wanted(run: Run, registry: FinishedRegistry, found: Node) -> Wanted:
+    """Return what the host is to have; `Conflict` where it has no runtime to serve."""
+    own = run.configuration.hosts[host.name]
+    return Wanted(
         ca_pem=registry.ca_pem,
         address=registry.address,
         runtimes=cluster_nodes.runtimes(own, found),
         login=registry.login if own.registry_node_login else None,
-        named_elsewhere=named_elsewhere,
-        trusting=trusting,
+        named_elsewhere=_named_elsewhere(),
+        trusting=_trusting(run),
     )
-    steps = cluster_nodes.steps(settings, wanted, found)
-    served[:] = wanted.runtimes
-    return steps
+
+
+def _named_elsewhere() -> bool:
+    return "docker_hosts" in host.groups
+
+
+def _trusting(run: Run) -> Family | None:
+    if _named_elsewhere():
+        return None
+    return client_hosts.family(run.configuration.hosts[host.name], run.machines[host.name].family)

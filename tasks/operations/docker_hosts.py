@@ -20,11 +20,12 @@ from tasks.run import Run, current
 @operation()
 def trust() -> Generator[PyinfraCommand, None, None]:
     """Give the engine the CA, the host the registry's address, and the users their login."""
-    yield from carry_out(host, lambda: _decide(current()), _because)
+    yield from carry_out(host, lambda: decide(current()), _because)
     current().report.say(host.name, _holds())
 
 
-def _decide(run: Run) -> list[Step]:
+def decide(run: Run) -> list[Step]:
+    """Return the steps; `Conflict` where something on the host stands against them, or it could not be read."""
     settings, own = run.configuration.settings, run.configuration.hosts[host.name]
     registry = finished_registry(host)
     wanted = Wanted(

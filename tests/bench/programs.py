@@ -55,9 +55,10 @@ CONTAINERD23 = tuple(
     Program(name, f"{CONTAINERD}{name}", "v2.3.7")
     for name in ("containerd", "containerd-shim-runc-v2", "ctr")
 )
+CRICTL = Program("crictl", "sigs.k8s.io/cri-tools/cmd/crictl", "v1.34.0")
 CRI_PULL = Program("cri-pull")
 REGISTRIES_PULL = Program("registries-pull")
-PROGRAMS = {each.name: each for each in (REGISTRY, CRANE, *CONTAINERD23, CRI_PULL, REGISTRIES_PULL)}
+PROGRAMS = {each.name: each for each in (REGISTRY, CRANE, *CONTAINERD23, CRICTL, CRI_PULL, REGISTRIES_PULL)}
 
 
 def program(wanted: Program) -> Path:

@@ -91,10 +91,10 @@ class Deployment:
         """Run a plan."""
         return self.run("--dry")
 
-    def verify(self) -> subprocess.CompletedProcess[str]:
+    def verify(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the user's own verification against this inventory."""
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/verify",
-             "--inventory", str(self.inventory)],
+             "--inventory", str(self.inventory), *arguments],
             cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=900, check=False,
         )  # fmt: skip

@@ -10,13 +10,19 @@ import stat
 import subprocess
 from base64 import b64encode
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
 from tasks.facts.reading import PREAMBLE, Answer, read_answer, script, tell_paths
 from tasks.facts.registry import RegistryFact
+from tasks.model import cluster_nodes, rancher
+from tasks.model.containerd import Containerd
+from tasks.model.docker_hosts import DockerHost
+from tasks.model.docker_logins import Home
 from tasks.model.files import Observed
 from tasks.model.registry import RegistryHost
 
@@ -357,3 +363,9 @@ def test_a_certificate_that_is_no_text_is_told_as_the_damaged_thing_it_is() -> N
         "-----END",
         "CERTIFICATE-----",
     ]
+
+
+@pytest.mark.parametrize("kind", [cluster_nodes.Node, rancher.Node, Containerd, DockerHost, Home])
+def test_what_files_of_a_host_say_shows_in_no_repr(kind: Any) -> None:
+    """They may hold passwords, and a test that fails shows the values it has."""
+    assert {each.name: each.repr for each in fields(kind)}["texts"] is False

@@ -132,6 +132,10 @@ class _ConnectErrors(BaseStateCallback):
 
 
 def last_line(done: Any) -> str:
-    """Return the last line of what a command said, on standard error or else on standard output."""
+    """Return the last line of what a command said, on standard error or else on standard output.
+
+    A long one is cut in the middle: programs in Go say at the end why, after all that they were doing.
+    """
     lines = [line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
-    return lines[-1][:200] if lines else "it ended without a word"
+    line = lines[-1] if lines else "it ended without a word"
+    return line if len(line) <= 200 else f"{line[:60]} ... {line[-135:]}"

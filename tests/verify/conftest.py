@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +19,23 @@ from tasks.state import State, Store
 from tests.verify import deployment as deployments
 from tests.verify.backend import Host, Unreachable
 from tests.verify.client import Client
+from tests.verify.deployed import Deployed
 from tests.verify.deployment import Deployment
 
 HERE = Path(__file__).resolve().parent
 FOUND = pytest.StashKey[Deployment]()
 ONE_LINE = pytest.StashKey[bool]()
 SAID = "homelab-verify"
+SUBJECTS: dict[str, Callable[[Deployment], list[str]]] = {
+    "client_host": lambda found: found.clients,
+    "docker_host": lambda found: found.group("docker_hosts"),
+    "node": lambda found: found.group("cluster_nodes"),
+    "login_host": lambda found: [
+        name for name in found.group("docker_hosts") if found.of(name).registry_login_users
+    ],
+    "trusting_host": lambda found: [name for name in found.clients if found.of(name).registry_system_trust],
+}
+"""Which hosts each of these fixtures stands for; a test that takes one is repeated for each of them."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,14 +59,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             raise pytest.UsageError(*str(error).splitlines()) from None
 
 
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    # No Docker hosts, no tests of them: a skipped test would look like one that should have run.
-    return (collection_path.name == "test_docker_hosts.py" and not _docker_hosts(config)) or None
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "docker_host" in metafunc.fixturenames:
-        metafunc.parametrize("docker_host", _docker_hosts(metafunc.config), indirect=True, scope="session")
+    for fixture, names in _subjects(metafunc.config, plain="unmanaged" in metafunc.fixturenames).items():
+        if fixture in metafunc.fixturenames:
+            metafunc.parametrize(fixture, names, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what is about no host: a skipped test would look like one that should have run."""
+    items[:] = [item for item in items if _is_about_something(item)]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -91,6 +103,12 @@ def _in_one_line(failure: pytest.ExceptionInfo[BaseException]) -> str:
     )
 
 
+def _is_about_something(item: pytest.Item) -> bool:
+    # Of no hosts pytest makes one test, which is skipped and has no host for its parameter.
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return all(isinstance(params.get(fixture, ""), str) for fixture in SUBJECTS)
+
+
 def _alone(config: pytest.Config) -> bool:
     given = [Path(config.invocation_params.dir, arg.partition("::")[0]).resolve() for arg in config.args]
     return bool(given) and all(path.is_relative_to(HERE) for path in given)
@@ -102,11 +120,16 @@ def _find(config: pytest.Config) -> Deployment:
     return config.stash[FOUND]
 
 
-def _docker_hosts(config: pytest.Config) -> list[str]:
+def _subjects(config: pytest.Config, *, plain: bool) -> dict[str, list[str]]:
+    """Return the hosts that each fixture stands for; `plain` leaves out those whose system trusts the registry."""
     try:
-        return _find(config).docker_hosts
-    except ValueError:
-        return []  # said at the start of the session, and by the fixture `deployment`
+        found = _find(config)
+    except ValueError:  # said at the start of the session, and by the fixture `deployment`
+        return {fixture: [] for fixture in SUBJECTS}
+    return {
+        fixture: [name for name in choose(found) if not (plain and found.of(name).registry_system_trust)]
+        for fixture, choose in SUBJECTS.items()
+    }
 
 
 @pytest.fixture(scope="session")
@@ -138,10 +161,13 @@ def registry(deployment: Deployment) -> Host:
     return deployment.hosts.get(deployment.configuration.registry_host)
 
 
-@pytest.fixture(scope="session")
-def docker_host(request: pytest.FixtureRequest, deployment: Deployment) -> Host:
-    """Each host in the group `docker_hosts`."""
+def _host(request: pytest.FixtureRequest, deployment: Deployment) -> Host:
     return deployment.hosts.get(request.param)
+
+
+client_host, docker_host, node, login_host, trusting_host = (
+    pytest.fixture(scope="session", name=name)(_host) for name in SUBJECTS
+)
 
 
 @pytest.fixture(scope="session")
@@ -153,6 +179,22 @@ def address(settings: Settings, registry: Host) -> str:
     words = registry.output(route).split()
     assert "src" in words, f"{registry.name} has no default route; set registry_address and run make deploy"
     return words[words.index("src") + 1]
+
+
+@pytest.fixture(scope="session")
+def deployed(deployment: Deployment, address: str) -> Deployed:
+    """What the deploy itself would say of each host."""
+    return Deployed(deployment, address)
+
+
+@pytest.fixture
+def unmanaged(settings: Settings) -> str:
+    """The registry's name in capitals: the same to the resolver and in the certificate, but another in certs.d.
+
+    Where the system's store has our CA, no name is without it; tests that take this leave such hosts out.
+    """
+    port = "" if settings.registry_port == 443 else f":{settings.registry_port}"
+    return f"{settings.registry_hostname.upper()}{port}"
 
 
 @pytest.fixture(scope="session")

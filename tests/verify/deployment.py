@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pyinfra.api.inventory import Inventory
 
 from tasks.inventory import load
-from tasks.model.settings import Configuration, SettingsError, configure
+from tasks.model.settings import Configuration, HostSettings, SettingsError, configure
 from tasks.run import ROOT
 from tasks.state import State, StateError, Store
 from tests.verify.backend import Hosts
@@ -32,15 +32,23 @@ class Deployment:
     store: Store
     state: State
 
+    def group(self, name: str) -> list[str]:
+        """Return the names of the hosts in a group of the inventory."""
+        return [host.name for host in self.inventory.groups.get(name, [])]
+
     @property
-    def docker_hosts(self) -> list[str]:
-        """The names of the hosts in the group `docker_hosts`."""
-        return [host.name for host in self.inventory.groups.get("docker_hosts", [])]
+    def clients(self) -> list[str]:
+        """The names of all hosts that trust the registry, each once."""
+        return list(dict.fromkeys([*self.group("docker_hosts"), *self.group("cluster_nodes")]))
+
+    def of(self, host: str) -> HostSettings:
+        """Return the settings of a host."""
+        return self.configuration.hosts[host]
 
     @functools.cached_property
     def hosts(self) -> Hosts:
         """The hosts, connected to at the first need of one."""
-        return Hosts(self.inventory, [self.configuration.registry_host, *self.docker_hosts])
+        return Hosts(self.inventory, [self.configuration.registry_host, *self.clients])
 
     def login(self, *roles: str) -> Login:
         """Return an account with the first of these roles that anyone has."""

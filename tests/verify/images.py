@@ -11,10 +11,13 @@ import tarfile
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.model.settings import Settings
+from tests.verify.backend import Host
 from tests.verify.client import MANIFEST, Client
 from tests.verify.deployment import Login
 
 CONFIG = "application/vnd.docker.container.image.v1+json"
+TAG = "v1.0.0"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 
@@ -51,7 +54,11 @@ class Image:
             client.push_blob(repository, content, digest(content), login)
 
 
-def make() -> Image:
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm"}
+"""What images call a machine, by what `uname -m` does; containerd takes no image of another kind."""
+
+
+def make(architecture: str = "amd64") -> Image:
     """Make an image with 64 random bytes in one file."""
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as archive:
@@ -59,12 +66,25 @@ def make() -> Image:
         entry.size = 64
         archive.addfile(entry, io.BytesIO(secrets.token_bytes(64)))
     config = {
-        "architecture": "amd64",
+        "architecture": architecture,
         "os": "linux",
         "config": {},
         "rootfs": {"type": "layers", "diff_ids": [digest(tar.getvalue())]},
     }
     return Image(json.dumps(config).encode(), gzip.compress(tar.getvalue()))
+
+
+def push(client: Client, settings: Settings, login: Login, repository: str, host: Host) -> str:
+    """Push an image for the kind of machine that a host is, and return the reference to it."""
+    machine = host.output("uname -m").strip()
+    image = make(ARCHITECTURES.get(machine, machine))
+    image.push_blobs(client, repository, login)
+    answer = client.manifest("PUT", repository, TAG, login, content=image.manifest)
+    assert answer.status_code == 201, (
+        f"{login.name} cannot push a manifest: {answer.status_code} ({answer.text.strip()[:200]}); "
+        "see docker logs homelab-registry on the registry host"
+    )
+    return f"{settings.authority}/{repository}:{TAG}"
 
 
 def digest(content: bytes) -> str:

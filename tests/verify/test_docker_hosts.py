@@ -12,11 +12,15 @@ import pytest
 
 from tasks.model import authority
 from tasks.model.settings import Settings
+from tasks.model.users import User
 from tasks.state import State
+from tests.verify import images
 from tests.verify.backend import Host, last_line
+from tests.verify.client import Client
+from tests.verify.deployed import Deployed, check_nothing_to_do
 from tests.verify.deployment import Deployment, Login
 from tests.verify.engine import UNTRUSTED, Engine, wants_login
-from tests.verify.test_space import check_clock, check_space
+from tests.verify.test_space import check_space
 
 
 @pytest.fixture
@@ -30,25 +34,8 @@ def engine(docker_host: Host) -> Iterator[Engine]:
     made.close()
 
 
-@pytest.fixture
-def unmanaged(settings: Settings) -> str:
-    """The registry's name in capitals: the same to the resolver and in the certificate, but another in certs.d."""
-    port = "" if settings.registry_port == 443 else f":{settings.registry_port}"
-    return f"{settings.registry_hostname.upper()}{port}"
-
-
-def test_names_lead_to_the_registry(docker_host: Host, settings: Settings, address: str) -> None:
-    for name in (name for name in settings.names if authority.address(name) is None):
-        found = [ipaddress.ip_address(each) for each in docker_host.addr(name).ip_addresses]
-        loopback = [str(each) for each in found if (getattr(each, "ipv4_mapped", None) or each).is_loopback]
-        assert not loopback, (
-            f"{docker_host.name}: {name} has the loopback address {loopback[0]}, where Docker checks no certificate; "
-            "take that line out of /etc/hosts there and run make deploy"
-        )
-        assert ipaddress.ip_address(address) in found, (
-            f"{docker_host.name}: {name} leads to {', '.join(map(str, found)) or 'no address'}, not to {address}; "
-            "run make deploy, or correct your name server"
-        )
+def test_it_is_as_deployed(docker_host: Host, deployed: Deployed) -> None:
+    check_nothing_to_do(docker_host, deployed.docker_host(docker_host))
 
 
 def test_the_registry_is_not_insecure(engine: Engine, settings: Settings, address: str) -> None:
@@ -135,12 +122,36 @@ def test_a_certificate_is_checked(
     )
 
 
+def test_users_pull_without_logging_in(
+    login_host: Host,
+    deployment: Deployment,
+    settings: Settings,
+    client: Client,
+    repository: str,
+) -> None:
+    reference = images.push(client, settings, deployment.login("push", "admin"), repository, login_host)
+    for name in deployment.of(login_host.name).registry_login_users:
+        user = _user(login_host, name)
+        pulled = login_host.run(user.run(f"docker pull -q {reference}"))
+        removed = login_host.run(user.run(f"docker image rm -f {reference}"))
+        assert "permission denied" not in pulled.stderr, (
+            f"{login_host.name}: {name} may not use Docker Engine there; add them to its group (usermod -aG docker "
+            f"{name}), or take them out of registry_login_users"
+        )
+        assert pulled.rc == 0, (
+            f"{login_host.name}: {name} cannot pull without logging in ({last_line(pulled)}); run make deploy"
+        )
+        assert removed.rc == 0, f"{login_host.name}: {reference} could not be removed; remove it by hand"
+
+
+def _user(host: Host, name: str) -> User:
+    entry = host.output("getent passwd -- %s", name)
+    _, _, uid, gid, _, home, _ = entry.strip().split(":")
+    return User(name, int(uid), int(gid), home)
+
+
 def test_there_is_room_for_images(engine: Engine) -> None:
     folder = engine.works("mend that", "info", "--format", "{{.DockerRootDir}}")
     check_space(
         engine.host, folder, "remove unused images there (docker image prune), or give it a larger disk"
     )
-
-
-def test_it_knows_the_time(docker_host: Host) -> None:
-    check_clock(docker_host)

@@ -2,8 +2,10 @@
 //
 //	cri-pull unix:///run/containerd/containerd.sock registry.example/app:1 <LOGIN
 //
+//	cri-pull --remove unix:///run/containerd/containerd.sock registry.example/app:1
+//
 // LOGIN is one line, NAME:PASSWORD, or nothing. It prints the runtime's reference to the image. Exit code 1: the
-// runtime did not pull it, and says why; 2: wrong use; 3: there is no CRI at that endpoint.
+// runtime did not do it, and says why; 2: wrong use; 3: there is no CRI at that endpoint.
 package main
 
 import (
@@ -24,23 +26,36 @@ func fail(code int, what string, err error) {
 	os.Exit(code)
 }
 
-func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: cri-pull ENDPOINT IMAGE <LOGIN")
-		os.Exit(2)
-	}
-	endpoint, image := os.Args[1], os.Args[2]
+func readLogin() *cri.AuthConfig {
 	given, err := io.ReadAll(os.Stdin)
 	if err != nil {
 		fail(2, "standard input", err)
 	}
+	text := strings.TrimRight(string(given), "\n")
+	if text == "" {
+		return nil
+	}
+	name, password, found := strings.Cut(text, ":")
+	if !found {
+		fail(2, "standard input", fmt.Errorf("not NAME:PASSWORD"))
+	}
+	return &cri.AuthConfig{Username: name, Password: password}
+}
+
+func main() {
+	arguments := os.Args[1:]
+	remove := len(arguments) > 0 && arguments[0] == "--remove"
+	if remove {
+		arguments = arguments[1:]
+	}
+	if len(arguments) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: cri-pull [--remove] ENDPOINT IMAGE <LOGIN")
+		os.Exit(2)
+	}
+	endpoint, image := arguments[0], arguments[1]
 	var login *cri.AuthConfig
-	if text := strings.TrimRight(string(given), "\n"); text != "" {
-		name, password, found := strings.Cut(text, ":")
-		if !found {
-			fail(2, "standard input", fmt.Errorf("not NAME:PASSWORD"))
-		}
-		login = &cri.AuthConfig{Username: name, Password: password}
+	if !remove {
+		login = readLogin()
 	}
 
 	connection, err := grpc.NewClient(endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -52,7 +67,15 @@ func main() {
 	if _, err = cri.NewRuntimeServiceClient(connection).Version(ctx, &cri.VersionRequest{}); err != nil {
 		fail(3, endpoint, err)
 	}
-	pulled, err := cri.NewImageServiceClient(connection).PullImage(ctx, &cri.PullImageRequest{
+	images := cri.NewImageServiceClient(connection)
+	if remove {
+		// No error where there is no such image.
+		if _, err = images.RemoveImage(ctx, &cri.RemoveImageRequest{Image: &cri.ImageSpec{Image: image}}); err != nil {
+			fail(1, image, err)
+		}
+		return
+	}
+	pulled, err := images.PullImage(ctx, &cri.PullImageRequest{
 		Image: &cri.ImageSpec{Image: image},
 		Auth:  login,
 	})

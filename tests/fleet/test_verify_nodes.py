@@ -1,0 +1,148 @@
+"""`make verify` on a mixed inventory: it passes, and what was taken away by hand is named with its host and file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bench.fleet import Fleet
+from tests.bench.programs import CRI_PULL, CRICTL
+from tests.bench.recipes import BOOKWORM_NODE, TRIXIE_NODE
+from tests.fleet.deployment import Deployment
+from tests.fleet.tracing import Needles, Reader
+
+NAME = "registry.homelab.local"
+DOCKER, CONTAINERD, PODMAN = (
+    f"/etc/{each}/certs.d/{NAME}/ca.crt" for each in ("docker", "containerd", "containers")
+)
+USERS, ROOTS = "/home/op/.docker/config.json", "/root/.config/containers/auth.json"
+STORE = "/usr/local/share/ca-certificates/homelab-registry.crt"
+UNTRUSTED = "certificate signed by unknown authority"
+HOSTS_TOML = CONTAINERD.replace("ca.crt", "hosts.toml")
+
+LEFT = (
+    "docker images --format '{{.Repository}}'; podman images -q; ctr -n k8s.io images ls -q; ls /etc/docker/certs.d; "
+    "find /tmp /root /home/op -name '*homelab-verify*'"
+)
+"""What a verification could leave behind."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("verify")
+
+
+@pytest.fixture(scope="module")
+def fleet(folder: Path) -> Iterator[Fleet]:
+    """A registry's host that is a node as well, and a node with newer runtimes; each with another client of the CRI."""
+    fleet = Fleet.start({"nas": BOOKWORM_NODE, "node": TRIXIE_NODE}, folder)
+    fleet.hosts["nas"].give(CRICTL)
+    fleet.hosts["node"].give(CRI_PULL)
+    yield fleet
+    fleet.remove()
+
+
+@pytest.fixture(scope="module")
+def deployment(fleet: Fleet, folder: Path) -> Deployment:
+    """All of it, deployed once: Docker, containerd and Podman on both, and on one the system's own trust."""
+    for host in fleet.hosts.values():
+        host.wait_until("docker info", 60, "Docker Engine")
+        host.run("usermod -aG docker op")
+    settings = {"nas": {"registry_system_trust": True}, "node": {"registry_node_login": True}}
+    both = [(name, {**fleet.data[name], **settings[name]}) for name in fleet.hosts]
+    hosts = f"registry = [{both[0]!r}]\ndocker_hosts = {both!r}\ncluster_nodes = {both!r}\n"
+    made = Deployment(folder, hosts, registry_login_users=["op"])
+    ran = made.run()
+    assert ran.exit_code == 0, ran.output
+    return made
+
+
+def test_no_program_on_a_node_is_given_a_password(fleet: Fleet, deployment: Deployment) -> None:
+    """Every program that a verification starts there is traced, from sshd on."""
+    host, passwords = fleet.hosts["node"], deployment.store.read().passwords
+    sshd = host.run("systemctl show -p MainPID --value ssh").stdout.strip()
+    trace = f"strace -f -qq -v -s 65536 -e trace=execve,execveat -o /root/trace -p {sshd}"
+    host.run(f"systemd-run -q --unit trace {trace}")
+    host.wait_until(f"grep -q 'TracerPid:.*[1-9]' /proc/{sshd}/status", 30, "strace")
+    verified = deployment.verify("-k", "(runtime_pulls or users_pull) and node]")
+    host.run("systemctl stop trace")
+    assert verified.returncode == 0, verified.stdout
+    reader = Reader(Needles({password: f"the password of {name}" for name, password in passwords.items()}))
+    lines = host.read("/root/trace").splitlines()
+    reader.read(lines)
+    for program in ("podman", "skopeo", "cri-pull", "docker"):
+        assert any("execve(" in line and f'"{program}"' in line and line.endswith("= 0") for line in lines), (
+            program
+        )
+    assert reader.exposed == []
+
+
+def test_a_mixed_inventory_passes_and_nothing_is_left(fleet: Fleet, deployment: Deployment) -> None:
+    before = {name: host.run(LEFT).stdout for name, host in fleet.hosts.items()}
+    verified = deployment.verify("-vv")
+    assert verified.returncode == 0, verified.stdout
+    assert re.search(r"^=+ \d+ passed in ", verified.stdout, re.MULTILINE)  # none skipped
+    repeated = set(re.findall(r"::(\w+)\[(?:no CA-)?(nas|node)(?:-no CA)?\] PASSED", verified.stdout))
+    both = {
+        "test_each_runtime_pulls",
+        "test_users_pull_without_logging_in",
+        "test_names_lead_to_the_registry",
+    }
+    assert {(test, host) for test in both for host in fleet.hosts} <= repeated
+    only = {"test_each_runtime_checks_the_certificate": "node", "test_a_certificate_is_checked": "node",
+            "test_the_system_trusts_the_registry": "nas"}  # fmt: skip
+    assert {(test, host) for test, host in repeated if test in only} == set(only.items())
+    assert {name: host.run(LEFT).stdout for name, host in fleet.hosts.items()} == before
+
+
+def test_groups_without_hosts_bring_no_tests(fleet: Fleet, deployment: Deployment, tmp_path: Path) -> None:
+    alone = Deployment(
+        tmp_path,
+        f"registry = [{('nas', fleet.data['nas'])!r}]\n",
+        registry_state_dir=str(deployment.store.folder),
+    )
+    collected = alone.verify("--collect-only").stdout
+    assert "test_contract.py::" in collected
+    assert not re.findall(r"test_(?:docker_hosts|cluster_nodes|client_hosts)|NOTSET", collected)
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "off", "also"),
+    [
+        ("node", DOCKER, f"write {DOCKER}: it is missing", rf"node: docker login fails \(.*{UNTRUSTED}\)"),
+        # The certificate beside it does as well, for now: only the comparison sees that.
+        ("node", HOSTS_TOML, f"write {HOSTS_TOML}: it is missing", ""),
+        ("node", PODMAN, f"write {PODMAN}: it is missing", rf"node: Podman cannot pull from {NAME} \(.*{UNTRUSTED}\)"),
+        (
+            "node", str(Path(CONTAINERD).parent), f"make {Path(CONTAINERD).parent}: it is missing, and 2 more",
+            rf"node: containerd cannot pull from {NAME} \(.*{UNTRUSTED}\)",
+        ),
+        ("node", ROOTS, f"write {ROOTS}: it is missing", r"node: Podman cannot pull without being logged in \(.*\)"),
+        ("nas", USERS, f"write {USERS}: op has no login for {NAME}", r"nas: op cannot pull without logging in \(.*\)"),
+        ("nas", STORE, f"write {STORE}: it is missing, and 1 more", ""),
+        (
+            "nas", "/etc/hosts", "write /etc/hosts: our entry is missing",
+            f"nas: {NAME} leads to no address, not to ",
+        ),
+    ],
+)  # fmt: skip
+def test_what_was_taken_away_is_named(
+    fleet: Fleet, deployment: Deployment, host: str, path: str, off: str, also: str
+) -> None:
+    """One file after the other, in the words of `make verify`; each is put back where it was."""
+    take, bring = f"mv {path} /root/taken", f"mv /root/taken {path}"
+    if path == "/etc/hosts":  # a mount in a container
+        take = "cp /etc/hosts /root/taken && grep -v homelab-registry /root/taken > /etc/hosts"
+        bring = "cat /root/taken > /etc/hosts && rm /root/taken"
+    fleet.hosts[host].run(take)
+    try:
+        verified = deployment.verify("-k", f"(deployed or pull or names_lead) and {host}]")
+    finally:
+        fleet.hosts[host].run(bring)
+    assert verified.returncode == 1, verified.stdout
+    lines = re.findall(rf"^({host}: .*); run make deploy.*\[test_.*\]$", verified.stdout, re.MULTILINE)
+    assert f"{host}: it is not as it was deployed ({off})" in lines, verified.stdout
+    assert not also or any(re.match(also, line) for line in lines), verified.stdout

@@ -1,0 +1,75 @@
+"""What a deploy would still do on a host, told by the code that a deploy itself uses, so that nothing is known twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
+
+from pyinfra.context import ctx_host
+
+from tasks.model import cluster_nodes as model
+from tasks.model.authority import AuthorityError
+from tasks.model.cluster_nodes import Node, Wanted
+from tasks.model.steps import Conflict, Step
+from tasks.operations import cluster_nodes, docker_hosts
+from tasks.operations.finished_registry import finished_registry
+from tasks.run import Run, begin
+from tests.verify.backend import Host
+from tests.verify.deployment import Deployment
+
+T = TypeVar("T")
+
+
+class Deployed:
+    """A run that is finished but for a look at its clients."""
+
+    def __init__(self, deployment: Deployment, address: str) -> None:
+        state = deployment.state
+        self._run = Run(deployment.configuration, deployment.store, deployment.path, dry=True, state=state)
+        self._run.address, self._run.authority = address, state.authority
+        self._run.passwords, self._run.served = state.passwords, True
+        self._run.registry_decided.set()
+
+    def docker_host(self, host: Host) -> Sequence[Step]:
+        """Return what a deploy would do to a Docker host."""
+        return self._on(host, lambda: docker_hosts.decide(self._run))
+
+    def node(self, host: Host) -> Sequence[Step]:
+        """Return what a deploy would do to a node."""
+
+        def decide() -> Sequence[Step]:
+            found = cluster_nodes.look(self._run)
+            return model.steps(self._run.configuration.settings, self._wanted(found), found)
+
+        return self._on(host, decide)
+
+    def runtimes(self, host: Host) -> tuple[Node, Collection[str]]:
+        """Return what a node has, and which of its runtimes are served."""
+
+        def decide() -> tuple[Node, Collection[str]]:
+            found = cluster_nodes.look(self._run)
+            return found, self._wanted(found).runtimes
+
+        return self._on(host, decide)
+
+    def _wanted(self, found: Node) -> Wanted:
+        return cluster_nodes.wanted(self._run, finished_registry(ctx_host.get()), found)
+
+    def _on(self, host: Host, decide: Callable[[], T]) -> T:
+        """Return what is decided for a host; one line where something there keeps a deploy from deciding."""
+        self._run.machines[host.name] = host.machine
+        begin(self._run)
+        with ctx_host.use(host.backend.pyinfra_host):
+            try:
+                return decide()
+            except Conflict as stop:
+                found = f"{stop.problem}; {stop.remedy}"
+            except AuthorityError as error:
+                found = f"{error}; see docs/when-something-is-wrong.md"
+        raise AssertionError(f"{host.name}: {found}")
+
+
+def check_nothing_to_do(host: Host, steps: Sequence[Step]) -> None:
+    """Assert that a deploy would change nothing; the first change tells the file that is off, and how."""
+    more = f", and {len(steps) - 1} more" if steps[1:] else ""
+    assert not steps, f"{host.name}: it is not as it was deployed ({steps[0].text}{more}); run make deploy"

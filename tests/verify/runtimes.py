@@ -1,0 +1,151 @@
+"""The runtimes of a node, each asked for an image in its own way, and left as they were."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from typing import Any
+
+from tasks.model.cluster_nodes import DISTRIBUTIONS, TITLES, Node
+from tests.verify.backend import Host, last_line
+from tests.verify.deployment import Login
+
+SOCKETS = {
+    "k3s": "unix:///run/k3s/containerd/containerd.sock",
+    "rke2": "unix:///run/k3s/containerd/containerd.sock",
+    "containerd": "unix:///run/containerd/containerd.sock",
+    "crio": "unix:///var/run/crio/crio.sock",
+}
+
+CRI_PULL = "cri-pull"
+"""A client of the CRI that takes a login on its standard input. crictl takes one in its arguments, which all can read."""
+
+
+class Runtime(ABC):
+    """A runtime of a node; `close` removes what was pulled."""
+
+    def __init__(self, host: Host, name: str, found: Node) -> None:
+        self.host, self.name, self.title, self.found = host, name, TITLES[name], found
+        self._pulled: set[str] = set()
+
+    def pull(self, reference: str, login: Login) -> Any:
+        """Ask for an image, as an account where the runtime's client can be told one without telling everybody."""
+        self._pulled.add(reference)
+        return self._pull(reference, login)
+
+    def close(self) -> None:
+        """Remove what was pulled; one line where something stays."""
+        for reference in self._pulled:
+            done = self._remove(reference)
+            assert done.rc == 0, (
+                f"{self.host.name}: {reference} could not be removed from {self.title} ({last_line(done)}); "
+                "remove it by hand"
+            )
+
+    @property
+    @abstractmethod
+    def images(self) -> str:
+        """The folder in which it keeps images."""
+
+    @property
+    def takes_login(self) -> bool:
+        """Whether pulls are made as an account."""
+        return True
+
+    @abstractmethod
+    def _pull(self, reference: str, login: Login) -> Any: ...
+
+    @abstractmethod
+    def _remove(self, reference: str) -> Any:
+        """Remove an image; no error where it is not there."""
+
+
+class Cri(Runtime):
+    """A runtime that is asked through the CRI, as the kubelet does. So the configuration that it runs with answers."""
+
+    @functools.cached_property
+    def _client(self) -> str:
+        known = [CRI_PULL, "crictl", "/usr/local/bin/crictl"]
+        known += ["k3s crictl", "/usr/local/bin/k3s crictl", f"{self.found.data['rke2']}/bin/crictl"]
+        there = [each for each in known if self.host.run("command -v %s", each.partition(" ")[0]).rc == 0]
+        assert there, (
+            f"{self.host.name}: there is no crictl to ask {self.title} with; install cri-tools there and verify again"
+        )
+        return there[0]
+
+    @property
+    def takes_login(self) -> bool:
+        return self._client == CRI_PULL
+
+    @property
+    def images(self) -> str:
+        if self.name in DISTRIBUTIONS:
+            return f"{self.found.data[self.name]}/agent/containerd"
+        if self.name == "crio":
+            return "/var/lib/containers"
+        dumped = self.host.output("containerd --config %s config dump", self.found.containerd_config)
+        roots = [
+            line.split("=")[1].strip(" '\"") for line in dumped.splitlines() if line.startswith("root =")
+        ]
+        return (roots or ["/var/lib/containerd"])[0]
+
+    def _pull(self, reference: str, login: Login) -> Any:
+        if self.takes_login:
+            return self.host.run_with_input(
+                f"{login.name}:{login.password}", "cri-pull %s %s", SOCKETS[self.name], reference
+            )
+        return self._crictl("pull", reference)
+
+    def _remove(self, reference: str) -> Any:
+        if self.takes_login:
+            return self.host.run("cri-pull --remove %s %s", SOCKETS[self.name], reference)
+        there = self._crictl("images", "--quiet", reference)
+        return self._crictl("rmi", reference) if there.rc == 0 and there.stdout.strip() else there
+
+    def _crictl(self, *arguments: str) -> Any:
+        sockets = [f"--{which}-endpoint={SOCKETS[self.name]}" for which in ("runtime", "image")]
+        words = [*sockets, *arguments]
+        return self.host.run(f"{self._client}{' %s' * len(words)}", *words)
+
+
+class Podman(Runtime):
+    """Podman as root, with a file of its own for the login."""
+
+    def __init__(self, host: Host, name: str, found: Node) -> None:
+        super().__init__(host, name, found)
+        self._folder = host.output("mktemp -d /tmp/homelab-verify-XXXXXXXX")
+        self.login_file = f"{self._folder}/auth.json"
+
+    @property
+    def images(self) -> str:
+        return self.host.output("podman info --format '{{.Store.GraphRoot}}'").strip()
+
+    def close(self) -> None:
+        self.host.run("rm -rf -- %s", self._folder)
+        super().close()
+
+    def pull_as_node(self, reference: str) -> Any:
+        """Pull with the login that the node has by itself."""
+        self._pulled.add(reference)
+        return self.host.run(
+            "env -u XDG_RUNTIME_DIR -u REGISTRY_AUTH_FILE HOME=/root podman pull -q %s", reference
+        )
+
+    def _pull(self, reference: str, login: Login) -> Any:
+        name = reference.partition("/")[0]
+        done = self.host.run_with_input(
+            login.password,
+            "podman login --authfile %s --username %s --password-stdin %s",
+            self.login_file, login.name, name,
+        )  # fmt: skip
+        if done.rc != 0:
+            return done
+        return self.host.run("podman pull -q --authfile %s %s", self.login_file, reference)
+
+    def _remove(self, reference: str) -> Any:
+        return self.host.run("! podman image exists %s || podman image rm -f %s", reference, reference)
+
+
+def make(host: Host, name: str, found: Node) -> Runtime:
+    """Return a node's runtime by its name in `registry_runtime`."""
+    return (Podman if name == "podman" else Cri)(host, name, found)

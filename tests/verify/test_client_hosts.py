@@ -1,0 +1,54 @@
+"""Each host that uses the registry, whatever it runs: it finds the registry, knows the time, and trusts where it is to."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from tasks.model import authority
+from tasks.model.settings import Settings
+from tests.verify.backend import Host, last_line
+from tests.verify.test_space import check_clock
+
+
+def test_names_lead_to_the_registry(client_host: Host, settings: Settings, address: str) -> None:
+    for name in _dns_names(settings):
+        found = [ipaddress.ip_address(each) for each in client_host.addr(name).ip_addresses]
+        loopback = [str(each) for each in found if (getattr(each, "ipv4_mapped", None) or each).is_loopback]
+        assert not loopback, (
+            f"{client_host.name}: {name} has the loopback address {loopback[0]}, which is not the registry's, and "
+            "where Docker checks no certificate; take that line out of /etc/hosts there and run make deploy"
+        )
+        assert ipaddress.ip_address(address) in found, (
+            f"{client_host.name}: {name} leads to {', '.join(map(str, found)) or 'no address'}, not to {address}; "
+            "run make deploy, or correct your name server"
+        )
+
+
+def test_it_knows_the_time(client_host: Host) -> None:
+    check_clock(client_host)
+
+
+def test_the_system_trusts_the_registry(trusting_host: Host, settings: Settings) -> None:
+    """A handshake with nothing but the system's trust store, by the program that is there."""
+    tools = {
+        "curl": "env -u CURL_CA_BUNDLE -u SSL_CERT_FILE -u SSL_CERT_DIR curl -q -sS --noproxy '*' -m 60 -o /dev/null %s",
+        "openssl": "env -u SSL_CERT_FILE -u SSL_CERT_DIR timeout 60 openssl s_client -connect %s "
+        "-servername %s -verify_hostname %s -verify_return_error </dev/null",
+    }
+    tool = next((each for each in tools if trusting_host.run("command -v %s", each).rc == 0), None)
+    assert tool, (
+        f"{trusting_host.name}: neither curl nor openssl is there to ask the system's trust store with; install "
+        "one of them and verify again"
+    )
+    for name in _dns_names(settings):
+        place = f"{name}:{settings.registry_port}"
+        arguments = [f"https://{place}/v2/"] if tool == "curl" else [place, name, name]
+        done = trusting_host.run(tools[tool], *arguments)
+        assert done.rc == 0, (
+            f"{trusting_host.name}: {tool} does not trust {name} by the system's store ({last_line(done)}); "
+            "run make deploy"
+        )
+
+
+def _dns_names(settings: Settings) -> list[str]:
+    return [name for name in settings.names if authority.address(name) is None]

@@ -1,0 +1,88 @@
+"""Each node: every runtime that a deploy serves there pulls from the registry, and really checks its certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tasks.model.settings import Settings
+from tests.verify import images, runtimes
+from tests.verify.backend import Host, last_line
+from tests.verify.client import Client
+from tests.verify.deployed import Deployed, check_nothing_to_do
+from tests.verify.deployment import Deployment
+from tests.verify.engine import UNTRUSTED, wants_login
+from tests.verify.runtimes import Podman, Runtime
+from tests.verify.test_space import check_space
+
+
+@pytest.fixture
+def served(node: Host, deployed: Deployed) -> Iterator[list[Runtime]]:
+    found, names = deployed.runtimes(node)
+    with ExitStack() as closing:
+        made = []
+        for name in names:
+            made.append(runtimes.make(node, name, found))
+            closing.callback(made[-1].close)
+        yield made
+
+
+def test_it_is_as_deployed(node: Host, deployed: Deployed) -> None:
+    check_nothing_to_do(node, deployed.node(node))
+
+
+def test_each_runtime_pulls(
+    node: Host,
+    served: list[Runtime],
+    settings: Settings,
+    deployment: Deployment,
+    client: Client,
+    repository: str,
+) -> None:
+    """Where a client of the CRI cannot be given a login safely, being asked for one is as far as trust leads."""
+    reference = images.push(client, settings, deployment.login("push", "admin"), repository, node)
+    login = deployment.login("pull", "push", "admin")
+    for runtime in served:
+        done = runtime.pull(reference, login)
+        assert done.rc == 0 or (not runtime.takes_login and wants_login(done)), (
+            f"{node.name}: {runtime.title} cannot pull from {settings.authority} ({last_line(done)}); run make deploy"
+        )
+        if isinstance(runtime, Podman):
+            _check_skopeo(node, runtime, reference)
+            if deployment.of(node.name).registry_node_login:
+                done = runtime.pull_as_node(reference)
+                assert done.rc == 0, (
+                    f"{node.name}: Podman cannot pull without being logged in ({last_line(done)}); run make deploy"
+                )
+
+
+def test_each_runtime_checks_the_certificate(
+    node: Host, served: list[Runtime], deployment: Deployment, unmanaged: str, repository: str
+) -> None:
+    """By a name that no trust file covers the same registry is refused, for its certificate alone."""
+    for runtime in served:
+        done = runtime.pull(f"{unmanaged}/{repository}:v1.0.0", deployment.login("pull", "push", "admin"))
+        assert done.rc != 0 and UNTRUSTED in done.stderr, (  # noqa: PT018 - one claim
+            f"{node.name}: without our CA {runtime.title} does not refuse the registry for its certificate "
+            f"({last_line(done)}); look for skip_verify and insecure in its configuration there, and for our CA in "
+            "the system's trust store"
+        )
+
+
+def test_there_is_room_for_images(node: Host, served: list[Runtime]) -> None:
+    for runtime in served:
+        check_space(
+            node,
+            runtime.images,
+            f"remove images that {runtime.title} does not use there, or give it a larger disk",
+        )
+
+
+def _check_skopeo(node: Host, podman: Podman, reference: str) -> None:
+    if node.run("command -v skopeo").rc == 0:
+        done = node.run("skopeo inspect --authfile %s %s", podman.login_file, f"docker://{reference}")
+        assert done.rc == 0, (
+            f"{node.name}: skopeo cannot read {reference} ({last_line(done)}); run make deploy"
+        )
