@@ -5,10 +5,12 @@ from __future__ import annotations
 import atexit
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from pyinfra.api.state import State
 from pyinfra.context import ctx_state
 from pyinfra_cli import cli
 from pyinfra_cli.util import parse_cli_arg
@@ -52,13 +54,24 @@ def begin() -> list[str]:
             return [f"{store.folder} cannot be used: {error.strerror}; choose another registry_state_dir"]
     run.begin(this)
     ssh.send_at_once()
+    state = ctx_state.get()
+    state.get_op_order = partial(_as_written, state)
     signal.signal(signal.SIGINT, _interrupted)
     # Reasons for doing nothing are part of every run's output, not only of -v.
-    ctx_state.get().print_noop_info = True
+    state.print_noop_info = True
     # What facts are told includes files of the user's, which may hold secrets: not even -vvv prints it.
-    ctx_state.get().print_fact_output = False
+    state.print_fact_output = False
     atexit.register(summary.show, this)
     return []
+
+
+def _as_written(state: State) -> list[str]:
+    """Return the operations in the order in which they are written.
+
+    pyinfra keeps two in order only where one host has both, or a chain of hosts joins them (`State.get_op_order`): a
+    client that is nothing else would be told to trust a registry that comes later.
+    """
+    return sorted(state.op_meta, key=lambda operation: state.op_meta[operation].op_order)
 
 
 def _interrupted(*_: object) -> NoReturn:

@@ -1,0 +1,25 @@
+"""The registry comes before its clients, whatever the groups of the hosts have in common.
+
+The hosts are pyinfra's `@fake` ones: they answer facts as hosts that have nothing of ours, and every command succeeds.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.operations.test_command_line import STEM, answering_hosts, pyinfra
+
+
+def test_hosts_of_one_group_each_are_told_of_the_registry_when_it_is_there(tmp_path: Path) -> None:
+    inventory = tmp_path / f"{STEM}.py"
+    one_group_each = (
+        'docker_hosts = [docker_hosts[1]]\ncluster_nodes = [("@fake/node", {"fake_responses": _answers})]\n'
+    )
+    inventory.write_text(answering_hosts() + one_group_each)
+    ran = pyinfra("-y", "--data", f"registry_state_dir={tmp_path}/state", str(inventory), "deploy.py")
+    assert re.findall(r"Starting operation: (.*) \|", ran.output) == [
+        "Docker Engine", "Registry", "Registry", "Registry", "Registry", "Docker hosts", "Cluster nodes",
+    ]  # fmt: skip
+    assert "[@fake/pi] Docker trusts registry.homelab.local" in ran.output
+    assert "not finished, so nothing is told" not in ran.output
