@@ -16,7 +16,7 @@ from dataclasses import asdict
 from importlib.metadata import version as installed
 from pathlib import Path
 
-from benchmarks.figures import Figures, measure, say
+from benchmarks.figures import FIRST_ROUNDS, PLAYBOOK_ROUNDS, ROUNDS, Figures, Sizes, measure, say
 from benchmarks.hosts import Hosts
 from benchmarks.results import page, rows
 from benchmarks.tools import tools, version
@@ -24,8 +24,7 @@ from tests.bench.hosts import remove_leftovers
 
 RESULTS = Path(__file__).parent / "results"
 
-MARKED, OTHERS, SIMULATED = (1, 10), (5, 20), (100, 200)
-"""Numbers of hosts: those with a mark to reach, those that only show growth, and those that are simulated."""
+SIZES = Sizes(marked=(1, 10), compared=(5,), alone=(20,), simulated=(100, 200))
 
 
 def main() -> int:
@@ -34,10 +33,10 @@ def main() -> int:
     with_ansible = tools()
     remove_leftovers()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        say(f"booting {max(*MARKED, *OTHERS)} hosts")
-        hosts = Hosts.start(max(*MARKED, *OTHERS), Path(folder))
+        say(f"booting {max(SIZES.alone)} hosts")
+        hosts = Hosts.start(max(SIZES.alone), Path(folder))
         try:
-            figures = measure(with_ansible, hosts, MARKED, OTHERS, SIMULATED)
+            figures = measure(with_ansible, hosts, SIZES)
         finally:
             hosts.fleet.remove()
     write(figures, with_ansible, load)
@@ -53,6 +52,8 @@ def write(figures: Figures, with_ansible: Path, load: float) -> None:
     machine = [
         f"{os.cpu_count()} cores, which the hosts share with what runs on them; {load:.1f} processes on average "
         "were busy with other things before",
+        f"medians of {ROUNDS} runs without changes, {PLAYBOOK_ROUNDS} of them with Ansible (1 where there is no mark), "
+        f"and of {FIRST_ROUNDS} first runs",
         f"Python {platform.python_version()}, pyinfra {installed('pyinfra')}, "
         f"ansible-core {version(with_ansible, 'ansible-core')}",
     ]

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import median
 
 from benchmarks import fake
-from benchmarks.hosts import Hosts, groups
-from benchmarks.runs import deploy, interleaved, nothing, playbook, record
+from benchmarks.hosts import Hosts, counted, groups
+from benchmarks.runs import Run, deploy, interleaved, nothing, playbook, record
 from benchmarks.same_state import give_passwords, prove
 
 ROUNDS = 5
 PLAYBOOK_ROUNDS = 3
-"""For the sizes that have a mark; once for the others, since it takes minutes."""
+"""At the sizes that have a mark; once at the others, since it takes minutes."""
 
 FIRST_ROUNDS = 3
 
 Seconds = dict[int, float]
 """The median by the number of hosts."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of hosts.
+
+    `marked` have marks to reach; at those `compared` Ansible runs too, and at those `alone` only pyinfra; `simulated`
+    are more than there can be.
+    """
+
+    marked: Sequence[int]
+    compared: Sequence[int]
+    alone: Sequence[int]
+    simulated: Sequence[int]
 
 
 @dataclass
@@ -40,48 +54,40 @@ class Figures:
     commands: dict[str, int] = field(default_factory=dict)
 
 
-def measure(
-    tools: Path, hosts: Hosts, marked: Sequence[int], others: Sequence[int], simulated: Sequence[int]
-) -> Figures:
-    """Measure on the first hosts of as many as each number says; those that are `marked` have a mark to reach."""
-    figures, most = Figures(), max(*marked, *others)
+def measure(tools: Path, hosts: Hosts, sizes: Sizes) -> Figures:
+    """Measure on the first hosts of as many as each size says."""
+    figures = Figures()
     say("building the registry's images")
     deploy(hosts.for_pyinfra(1))
-    for count in marked:
-        say(f"first run, {count} hosts")
+    for count in sizes.marked:
+        say(f"first run, {counted(count)}")
         first(figures, tools, hosts, count)
-    say(f"proving that both tools make the same, {most} hosts")
+    both = {*sizes.marked, *sizes.compared}
+    say(f"proving that both tools make the same, {counted(max(both))}")
     hosts.bare()
-    prove(tools, hosts, most)
-    for count in sorted({*marked, *others}):
-        say(f"re-run without changes, {count} hosts")
-        inventory = hosts.for_pyinfra(count)
-        taken = interleaved(
-            {
-                "nothing": (ROUNDS, partial(nothing, inventory)),
-                "deploy": (ROUNDS, partial(deploy, inventory)),
-                "playbook": (
-                    PLAYBOOK_ROUNDS if count in marked else 1,
-                    partial(playbook, tools, hosts, count),
-                ),
-            }
-        )
-        for name, seconds in taken.items():
+    prove(tools, hosts, max(both))
+    most = max(*both, *sizes.alone)
+    deploy(hosts.for_pyinfra(most))
+    for count in sorted({*both, *sizes.alone}):
+        say(f"re-run without changes, {counted(count)}")
+        contenders = _of_pyinfra(hosts.for_pyinfra(count))
+        if count in both:
+            rounds = PLAYBOOK_ROUNDS if count in sizes.marked else 1
+            contenders["playbook"] = (rounds, partial(playbook, tools, hosts, count))
+        for name, seconds in interleaved(contenders).items():
             getattr(figures, name)[count] = seconds
     say("counting commands")
     recorded = record(hosts.for_pyinfra(most))
     figures.commands = commands(recorded, most)
-    for count in simulated:
+    for count in sizes.simulated:
         say(f"re-run without changes, {count} simulated hosts")
-        inventory = fake.inventory(hosts, recorded, count)
-        taken = interleaved(
-            {
-                "nothing": (ROUNDS, partial(nothing, inventory)),
-                "deploy": (ROUNDS, partial(deploy, inventory)),
-            }
-        )
+        taken = interleaved(_of_pyinfra(fake.inventory(hosts, recorded, count)))
         figures.fake_nothing[count], figures.fake_deploy[count] = taken["nothing"], taken["deploy"]
     return figures
+
+
+def _of_pyinfra(inventory: Path) -> dict[str, tuple[int, Callable[[], Run]]]:
+    return {"nothing": (ROUNDS, partial(nothing, inventory)), "deploy": (ROUNDS, partial(deploy, inventory))}
 
 
 def first(figures: Figures, tools: Path, hosts: Hosts, count: int) -> None:

@@ -116,3 +116,8 @@ def groups(count: int) -> dict[str, list[str]]:
         "docker_hosts": [name for name in names(count) if name not in nodes],
         "cluster_nodes": nodes,
     }
+
+
+def counted(count: int) -> str:
+    """Return a number of hosts with its noun."""
+    return f"{count} host{'s' if count > 1 else ''}"

@@ -24,7 +24,8 @@ run_shell_command = SSHConnector.run_shell_command
 
 def _recorded(self: Any, command: Any, *args: Any, **kwargs: Any) -> Any:
     done, output = run_shell_command(self, command, *args, **kwargs)
-    recorded[self.host.name].append((command.get_masked_value(), list(output.stdout_lines)))
+    text = command if isinstance(command, str) else command.get_masked_value()
+    recorded[self.host.name].append((text, list(output.stdout_lines)))
     return done, output
 
 

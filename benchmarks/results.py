@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.figures import Figures
+from benchmarks.figures import Figures, Seconds
+from benchmarks.hosts import counted
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def rows(figures: Figures) -> list[Row]:
     """Return all marks."""
     found = [
         Row(
-            f"re-run without changes against `pyinfra exec -- true`, {hosts(count)}",
+            f"re-run without changes against `pyinfra exec -- true`, {counted(count)}",
             figures.deploy[count] / figures.nothing[count],
             2.5,
             at_most=True,
@@ -50,7 +51,7 @@ def rows(figures: Figures) -> list[Row]:
     ):
         found += [
             Row(
-                f"{what}, {hosts(count)}",
+                f"{what}, {counted(count)}",
                 theirs[count] / ours[count],
                 bound,
                 at_most=False,
@@ -68,15 +69,10 @@ def rows(figures: Figures) -> list[Row]:
     return found
 
 
-def hosts(count: int) -> str:
-    """Return the number with its noun."""
-    return f"{count} host{'s' if count > 1 else ''}"
-
-
 def page(figures: Figures, machine: list[str]) -> str:
     """Return the results as Markdown; `machine` has lines on what they were measured with."""
     growth = [
-        [str(count), f"{seconds:.2f}", f"{figures.nothing[count]:.2f}", f"{figures.playbook[count]:.1f}"]
+        [str(count), f"{seconds:.2f}", f"{figures.nothing[count]:.2f}", _or_none(figures.playbook, count)]
         for count, seconds in sorted(figures.deploy.items())
     ] + [
         [f"{count}, simulated", f"{seconds:.2f}", f"{figures.fake_nothing[count]:.2f}", ""]
@@ -100,6 +96,10 @@ def page(figures: Figures, machine: list[str]) -> str:
             "",
         ]
     )
+
+
+def _or_none(seconds: Seconds, count: int) -> str:
+    return f"{seconds[count]:.1f}" if count in seconds else ""
 
 
 def table(head: list[str], body: list[list[str]]) -> list[str]:
