@@ -35,6 +35,11 @@ soak: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
 	.venv/bin/python -m pytest --timeout 14400 -s tests/fleet --soak
 
+## make bench                    how long runs take, against Ansible and pyinfra as it comes; about a quarter of an hour
+bench: .venv/ready-dev
+	.venv/bin/python -m tests.bench prepare
+	.venv/bin/python -m benchmarks
+
 ## make bench-up                hosts in containers, one of each kind, open to SSH, and an inventory that lists them
 bench-up: .venv/ready-dev
 	.venv/bin/python -m tests.bench up

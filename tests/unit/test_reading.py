@@ -287,9 +287,9 @@ STUBS = {
 [ "$1" != "$FAILING" ] || exit 1
 case "$*" in
     version | 'ps '*) [ "$1" = version ] || echo c0ffee ;;
-    'inspect -f {{json .}} c0ffee') echo '{"Id": "c0ffee"}' ;;
-    'inspect -f {{.State.Pid}} c0ffee') echo 0 ;;
+    'inspect -f {{.Name}}|{{.State.Pid}}|{{json .}} c0ffee') echo '/homelab-registry|0|{"Id": "c0|fee\\u003c"}' ;;
     'image inspect -f {{.Id}} there') echo sha256:ab ;;
+    'image inspect -f {{.Id}} there there-too') echo sha256:ab; echo sha256:cd ;;
     'network ls --format network|{{.Name}}') echo 'network|bridge' ;;
     *) exit 1 ;;
 esac""",
@@ -299,7 +299,7 @@ esac""",
 PEM = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
 
 
-def registry_host(folder: Path, failing: str = "nothing") -> RegistryHost:
+def registry_host(folder: Path, failing: str = "nothing", second: str = "not-there") -> RegistryHost:
     (folder / "tls.pem").write_text(
         PEM.format("INSTALLED") + "-----BEGIN PRIVATE KEY-----\nK\n-----END PRIVATE KEY-----\n"
     )
@@ -309,7 +309,7 @@ def registry_host(folder: Path, failing: str = "nothing") -> RegistryHost:
         (folder / "stubs" / name).chmod(0o755)
     script = RegistryFact().command(
         [str(folder / "tls.pem"), str(folder / "gone")], ["homelab-registry"], ["/config"],
-        ["there", "not-there"], str(folder / "tls.pem"), 443, "registry.homelab.local",
+        ["there", second], str(folder / "tls.pem"), 443, "registry.homelab.local",
     )  # fmt: skip
     path = f"{folder / 'stubs'}:{os.environ['PATH']}"
     done = subprocess.run(
@@ -327,7 +327,7 @@ def test_the_registry_fact_s_script_with_an_engine_that_is_a_stub(tmp_path: Path
             str(tmp_path / "gone"): None,
         },
         engine=True,
-        containers={"homelab-registry": {"Id": "c0ffee"}},
+        containers={"homelab-registry": {"Id": "c0|fee<"}},
         images={"there": "sha256:ab"},
         networks=frozenset({"bridge"}),
         inside={},
@@ -336,6 +336,13 @@ def test_the_registry_fact_s_script_with_an_engine_that_is_a_stub(tmp_path: Path
         served=PEM.format("SERVED"),
         handshake=True,
     )
+
+
+def test_images_that_are_all_there_are_each_told_with_their_own_id(tmp_path: Path) -> None:
+    assert registry_host(tmp_path, second="there-too").images == {
+        "there": "sha256:ab",
+        "there-too": "sha256:cd",
+    }
 
 
 def test_where_the_engine_does_not_answer_nothing_is_said_of_containers(tmp_path: Path) -> None:

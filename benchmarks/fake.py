@@ -1,0 +1,43 @@
+"""Inventories of more hosts than there can be: pyinfra's `@fake` ones, which answer as real hosts did.
+
+What is left of a run's time is the controller's own work.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.hosts import Hosts
+from tasks.state import Store
+
+REGISTRY = "@fake/registry"
+
+Recorded = Mapping[str, Sequence[tuple[str, Sequence[str]]]]
+"""By host, its commands and what each answered."""
+
+
+def inventory(hosts: Hosts, recorded: Recorded, count: int) -> Path:
+    """Write the inventory of that many hosts, all but the first like the second of the real ones; return its path."""
+    folder = hosts.folder / f"fake_{count}"
+    shutil.copytree(hosts.state, folder / "state")
+    Store(folder / "state").write_record(REGISTRY, {})
+    (folder / "group_data").mkdir()
+    (folder / "group_data/all.py").write_text(f"registry_state_dir = {str(folder / 'state')!r}\n")
+    answers = {name: dict(recorded[name]) for name in ("registry", "host-02")}
+    (folder / "answers.json").write_text(json.dumps(answers))
+    path = folder / f"fake_{count}.py"
+    path.write_text(f"""\
+import json, time
+
+_answers = json.load(open({str(folder / "answers.json")!r}))
+for _of in _answers.values():
+    for _command, _lines in _of.items():  # a clock that stands still would be found out
+        _of[_command] = [f"time|{{time.time()}}" if _line.startswith("time|") else _line for _line in _lines]
+_others = [(f"@fake/{{_n}}", {{"fake_responses": _answers["host-02"]}}) for _n in range(2, {count} + 1)]
+registry = [({REGISTRY!r}, {{"fake_responses": _answers["registry"]}})]
+docker_hosts = [{REGISTRY!r}, *_others]
+""")
+    return path

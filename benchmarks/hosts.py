@@ -1,0 +1,123 @@
+"""The hosts that are measured on, their inventories for pyinfra and for Ansible, and the way back to bare hosts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.fleet import Fleet
+from tests.bench.recipes import BOOKWORM_DOCKER
+
+NODE_EVERY = 4
+"""Every fourth host is a node with containerd, the others are Docker hosts; the first serves the registry as well."""
+
+READY = """
+export DEBIAN_FRONTEND=noninteractive
+cp /etc/containerd/config.toml /root/config.toml
+case $(hostname) in (bench-registry-*)
+    apt-get update -q && apt-get install -q -y python3-requests ;;  # for Ansible's modules of Docker
+esac
+"""
+
+BARE = """
+docker rm -f homelab-registry homelab-registry-gateway >/dev/null 2>&1
+docker network rm homelab-registry >/dev/null 2>&1
+rm -rf /etc/homelab-registry /var/lib/homelab-registry /etc/docker/certs.d /etc/containerd/certs.d
+sed '/# homelab-registry$/d' /etc/hosts > /root/hosts && cat /root/hosts > /etc/hosts || exit 1
+if ! cmp -s /root/config.toml /etc/containerd/config.toml; then
+    cp /root/config.toml /etc/containerd/config.toml && systemctl restart containerd
+fi
+"""
+"""All that either tool makes, away again; packages and images stay."""
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """Running hosts. `folder` holds their inventories, and `state` and `secrets`, of pyinfra and of the playbook."""
+
+    fleet: Fleet
+    folder: Path
+
+    @classmethod
+    def start(cls, count: int, folder: Path) -> Hosts:
+        """Boot hosts with Docker Engine and containerd."""
+        hosts = cls(Fleet.start(dict.fromkeys(names(count), BOOKWORM_DOCKER), folder), folder)
+        try:
+            for host in hosts.fleet.hosts.values():
+                host.wait_until("docker info", 120, "Docker Engine")
+            hosts.run(READY)
+        except BaseException:
+            hosts.fleet.remove()
+            raise
+        data = folder / "group_data"
+        data.mkdir()
+        (data / "all.py").write_text(f"registry_state_dir = {str(hosts.state)!r}\n")
+        return hosts
+
+    @property
+    def state(self) -> Path:
+        """What deploy.py keeps."""
+        return self.folder / "state"
+
+    @property
+    def secrets(self) -> Path:
+        """What the playbook keeps."""
+        return self.folder / "secrets"
+
+    def run(self, command: str) -> None:
+        """Run a command on all hosts as root, four at a time."""
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda host: host.run(command), self.fleet.hosts.values()))
+
+    def bare(self) -> None:
+        """Take away what either tool made, on the hosts and on the controller."""
+        self.run(BARE)
+        shutil.rmtree(self.state, ignore_errors=True)
+        shutil.rmtree(self.secrets, ignore_errors=True)
+
+    def for_pyinfra(self, count: int) -> Path:
+        """Write the inventory of the first hosts, and return its path."""
+        path = self.folder / f"hosts_{count}.py"
+        path.write_text(self.fleet.inventory(groups(count)))
+        return path
+
+    def for_ansible(self, count: int) -> Path:
+        """Write the same inventory as Ansible reads it, and return its path."""
+        path = self.folder / f"hosts_{count}.json"
+        path.write_text(json.dumps({group: {"hosts": self._vars(of)} for group, of in groups(count).items()}))
+        return path
+
+    def _vars(self, of: Iterable[str]) -> dict[str, dict[str, str]]:
+        return {
+            name: {
+                "ansible_host": str(data["ssh_hostname"]),
+                "ansible_user": str(data["ssh_user"]),
+                "ansible_ssh_private_key_file": str(data["ssh_key"]),
+                "ansible_ssh_common_args": f"-o UserKnownHostsFile={data['ssh_known_hosts_file']}",
+            }
+            for name, data in ((name, self.fleet.data[name]) for name in of)
+        }
+
+
+def names(count: int) -> list[str]:
+    """Return the names of the first hosts."""
+    return ["registry", *(f"host-{number:02}" for number in range(2, count + 1))]
+
+
+def groups(count: int) -> dict[str, list[str]]:
+    """Return the inventory's groups of that many hosts."""
+    nodes = names(count)[NODE_EVERY - 1 :: NODE_EVERY]
+    return {
+        "registry": ["registry"],
+        "docker_hosts": [name for name in names(count) if name not in nodes],
+        "cluster_nodes": nodes,
+    }
+
+
+def counted(count: int) -> str:
+    """Return a number of hosts with its noun."""
+    return f"{count} host{'s' if count > 1 else ''}"

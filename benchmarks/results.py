@@ -1,0 +1,107 @@
+"""The figures as people read them: each mark with what was reached, and growth with the number of hosts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.figures import Figures, Seconds
+from benchmarks.hosts import counted
+
+
+@dataclass(frozen=True)
+class Row:
+    """A mark: `value` is to be at most or at least `bound`, `told` what the value was made of."""
+
+    what: str
+    value: float
+    bound: float
+    at_most: bool
+    unit: str = "×"  # noqa: RUF001
+    told: str = ""
+
+    @property
+    def reached(self) -> bool:
+        """Whether the mark is reached."""
+        return self.value <= self.bound if self.at_most else self.value >= self.bound
+
+    @property
+    def cells(self) -> list[str]:
+        """The row's texts: what, the value, what it was made of, the mark, whether it is reached."""
+        value = f"{self.value:.0f}" if self.unit == "commands" else f"{self.value:.2f}"
+        mark = f"{'at most' if self.at_most else 'at least'} {self.bound:g} {self.unit}"
+        return [self.what, f"{value} {self.unit}", self.told, mark, "yes" if self.reached else "**no**"]
+
+
+def rows(figures: Figures) -> list[Row]:
+    """Return all marks."""
+    found = [
+        Row(
+            f"re-run without changes against `pyinfra exec -- true`, {counted(count)}",
+            figures.deploy[count] / figures.nothing[count],
+            2.5,
+            at_most=True,
+            told=f"{figures.deploy[count]:.2f} s against {figures.nothing[count]:.2f} s",
+        )
+        for count in (10,)
+        if count in figures.deploy
+    ]
+    for what, bounds, ours, theirs in (
+        ("re-run without changes against Ansible", {1: 8, 10: 15}, figures.deploy, figures.playbook),
+        ("first run against Ansible", {1: 3, 10: 3}, figures.first_deploy, figures.first_playbook),
+    ):
+        found += [
+            Row(
+                f"{what}, {counted(count)}",
+                theirs[count] / ours[count],
+                bound,
+                at_most=False,
+                told=f"{ours[count]:.2f} s against {theirs[count]:.1f} s",
+            )
+            for count, bound in bounds.items()
+            if count in ours
+        ]
+    found += [
+        Row(f"commands on a {kind}, re-run without changes", number, bound, at_most=True, unit="commands")
+        for kind, number in figures.commands.items()
+        # Three for each of the registry host's roles, of which it has two here: the registry, and a Docker host.
+        for bound in [6 if kind == "registry host" else 2]
+    ]
+    return found
+
+
+def page(figures: Figures, machine: list[str]) -> str:
+    """Return the results as Markdown; `machine` has lines on what they were measured with."""
+    growth = [
+        [str(count), f"{seconds:.2f}", f"{figures.nothing[count]:.2f}", _or_none(figures.playbook, count)]
+        for count, seconds in sorted(figures.deploy.items())
+    ] + [
+        [f"{count}, simulated", f"{seconds:.2f}", f"{figures.fake_nothing[count]:.2f}", ""]
+        for count, seconds in sorted(figures.fake_deploy.items())
+    ]
+    return "\n".join(
+        [
+            "# Results",
+            "",
+            "Written by `make bench`; [what is measured](../README.md).",
+            "",
+            *(f"- {line}" for line in machine),
+            "",
+            *table(["what", "measured", "", "mark", "reached"], [row.cells for row in rows(figures)]),
+            "",
+            "Re-run without changes, seconds:",
+            "",
+            *table(["hosts", "deploy.py", "`pyinfra exec -- true`", "Ansible"], growth),
+            "",
+            "![seconds by number of hosts](growth.svg)",
+            "",
+        ]
+    )
+
+
+def _or_none(seconds: Seconds, count: int) -> str:
+    return f"{seconds[count]:.1f}" if count in seconds else ""
+
+
+def table(head: list[str], body: list[list[str]]) -> list[str]:
+    """Return the lines of a Markdown table."""
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *body)]

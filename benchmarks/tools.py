@@ -1,0 +1,40 @@
+"""Ansible and matplotlib, of pinned versions, in a virtual environment of their own that is made once."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.bench.cache import cache, locked
+
+REQUIREMENTS = Path(__file__).parent / "requirements.txt"
+
+
+def tools() -> Path:
+    """Return the folder of the environment; it is made anew when the requirements have changed."""
+    key = hashlib.sha256(sys.version.encode() + REQUIREMENTS.read_bytes()).hexdigest()[:12]
+    folder = cache() / f"benchmarks-{key}"
+    done = folder / "done"
+    with locked("benchmarks"):
+        if not done.exists():
+            print("installing Ansible and matplotlib (about a minute) ...", flush=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+            subprocess.run(
+                [str(folder / "bin/python"), "-m", "pip", "install", "-q", "--disable-pip-version-check",
+                 "--require-hashes", "-r", str(REQUIREMENTS)],
+                check=True,
+            )  # fmt: skip
+            done.touch()
+    return folder
+
+
+def version(folder: Path, package: str) -> str:
+    """Return the version of a package in it."""
+    script = f"import importlib.metadata; print(importlib.metadata.version({package!r}))"
+    return subprocess.run(
+        [str(folder / "bin/python"), "-c", script], check=True, capture_output=True, text=True
+    ).stdout.strip()
