@@ -10,10 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.fleet import Fleet
+from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM_DOCKER
+from tests.bench.ssh import host_data, make_key, open_to
+
+WHOLE = 10
+"""So many hosts run systemd, of which each takes half a dozen inotify instances; 128 is all that a kernel gives a user
+as it comes. Those after them run sshd and Docker Engine alone."""
 
 NODE_EVERY = 4
-"""Every fourth host is a node with containerd, the others are Docker hosts; the first serves the registry as well."""
+"""Every fourth whole host is a node with containerd, the others are Docker hosts; the first serves the registry too."""
 
 READY = """
 export DEBIAN_FRONTEND=noninteractive
@@ -45,8 +51,15 @@ class Hosts:
     @classmethod
     def start(cls, count: int, folder: Path) -> Hosts:
         """Boot hosts with Docker Engine and containerd."""
-        hosts = cls(Fleet.start(dict.fromkeys(names(count), BOOKWORM_DOCKER), folder), folder)
+        whole, light = names(count)[:WHOLE], names(count)[WHOLE:]
+        hosts = cls(Fleet.start(dict.fromkeys(whole, BOOKWORM_DOCKER), folder), folder)
         try:
+            for name in light:
+                host = hosts.fleet.hosts[name] = BenchHost.start(BOOKWORM_DOCKER, name, systemd=False)
+                host.run("setsid dockerd >/var/log/dockerd.log 2>&1 &")
+                key = make_key(folder)
+                open_to(host, key)
+                hosts.fleet.data[name] = host_data(host, key)
             for host in hosts.fleet.hosts.values():
                 host.wait_until("docker info", 120, "Docker Engine")
             hosts.run(READY)
@@ -110,7 +123,7 @@ def names(count: int) -> list[str]:
 
 def groups(count: int) -> dict[str, list[str]]:
     """Return the inventory's groups of that many hosts."""
-    nodes = names(count)[NODE_EVERY - 1 :: NODE_EVERY]
+    nodes = names(count)[NODE_EVERY - 1 : WHOLE : NODE_EVERY]
     return {
         "registry": ["registry"],
         "docker_hosts": [name for name in names(count) if name not in nodes],

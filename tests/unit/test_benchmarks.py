@@ -49,6 +49,11 @@ def test_the_page_has_each_mark_and_each_number_of_hosts() -> None:
     [
         (1, ["registry"], []),
         (5, ["registry", "host-02", "host-03", "host-05"], ["host-04"]),
+        (
+            13,
+            ["registry", *(f"host-{number:02}" for number in (2, 3, 5, 6, 7, 9, 10, 11, 12, 13))],
+            ["host-04", "host-08"],
+        ),
     ],
 )
 def test_the_groups_of_a_size(count: int, docker_hosts: list[str], nodes: list[str]) -> None:
