@@ -1,4 +1,4 @@
-"""The CA as a file of ours in a folder where others may have put theirs."""
+"""Folders of the form of `certs.d`: our CA as a file in one, where others may have put theirs."""
 
 from __future__ import annotations
 
@@ -22,3 +22,9 @@ def check(paths: Iterable[str], texts: Mapping[str, str]) -> None:
                 f"{path} holds a certificate of another authority ({others[0].subject.rfc4514_string()})",
                 f"move it away (mv {path} {path}.old) and run again",
             )
+
+
+def stronger_folder(name: str) -> str | None:
+    """Return the folder that is looked up before a name's own, or None (containerd's hosts.go, `hostDirectory`)."""
+    host, _, port = name.rpartition(":")
+    return f"{host}_{port}_" if host and port.isdigit() else None

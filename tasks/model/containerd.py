@@ -46,8 +46,8 @@ def relative(authorities: Iterable[str]) -> list[str]:
     for authority in authorities:
         found += [authority, f"{authority}/ca.crt", f"{authority}/hosts.toml"]
         found += [files.temporary(path) for path in found[-2:]]
-        if (preferred := _preferred(authority)) != authority:
-            found.append(preferred)
+        if stronger := ca_files.stronger_folder(authority):
+            found.append(stronger)
     return found
 
 
@@ -138,11 +138,12 @@ def _configure(configured: InForce, current: str, found: Containerd) -> list[Ste
 
 
 def _check(folder: str, authority: str, found: Containerd) -> None:
-    preferred = posixpath.join(posixpath.dirname(folder), _preferred(authority))
-    if preferred != folder and found.paths[preferred]:
+    other = ca_files.stronger_folder(authority)
+    stronger = posixpath.join(posixpath.dirname(folder), other or "")
+    if other and found.paths[stronger]:
         raise Conflict(
-            f"{preferred} is looked up before {folder}, and is not ours",
-            f"move it away (mv {shlex.quote(preferred)} {shlex.quote(preferred + '.old')}) and run again",
+            f"{stronger} is looked up before {folder}, and is not ours",
+            f"move it away (mv {shlex.quote(stronger)} {shlex.quote(stronger + '.old')}) and run again",
         )
     ca_files.check([f"{folder}/ca.crt"], found.texts)
     path = f"{folder}/hosts.toml"
@@ -160,9 +161,3 @@ def _check(folder: str, authority: str, found: Containerd) -> None:
                 place = f"{path} line {toml_text.line_of(text, keys)}"
                 raise Conflict(f"{place} has {key} = {value!r}, and is not ours", remedy)
     raise Conflict(f"{path} is not ours", remedy)
-
-
-def _preferred(authority: str) -> str:
-    """Return the folder that containerd looks up first (core/remotes/docker/config/hosts.go, `hostDirectory`)."""
-    host, colon, port = authority.rpartition(":")
-    return f"{host}_{port}_" if colon and host else authority

@@ -24,7 +24,7 @@ def certificates(authorities: Iterable[str]) -> list[str]:
 def paths(authorities: Iterable[str]) -> list[str]:
     """Return all paths to be told of."""
     written = certificates(authorities)
-    return [CERTS, *(path.rpartition("/")[0] for path in written), *written, *map(files.temporary, written)]
+    return [CERTS, *(files.parent(path) for path in written), *written, *map(files.temporary, written)]
 
 
 def steps(
@@ -41,7 +41,7 @@ def steps(
             _check_secure(path, text, authorities)
     wanted: list[Folder] = [Folder(CERTS)]
     for path in certificates(authorities):
-        wanted += [Folder(path.rpartition("/")[0]), File(path, "0644", content=ca_pem)]
+        wanted += [Folder(files.parent(path)), File(path, "0644", content=ca_pem)]
     return files.place(wanted, observed)
 
 

@@ -65,20 +65,6 @@ def check_hosts_toml(path: str, text: str) -> None:
         )
 
 
-def stronger_folder(name: str) -> str | None:
-    """Return the folder that the containerd image store looks up before the one of a name's, if there is another."""
-    host, colon, port = name.rpartition(":")
-    return f"{host}_{port}_" if colon and host else None
-
-
-def check_stronger_folder(path: str) -> None:
-    """Raise `Conflict` for such a folder, which is there."""
-    raise Conflict(
-        f"{path} is there, in which Docker's containerd image store looks before it looks for our ca.crt",
-        f"move it away (mv {path} {path}.old) and run again",
-    )
-
-
 def _takes(entry: str, settings: Settings, address: str) -> str | None:
     """Return which name of ours an entry makes insecure: its host with our port or none, or a network around it."""
     _, _, rest = entry.rpartition("://")

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 
 from tasks.model import client_hosts, docker_conflicts, docker_logins, files
 from tasks.model.ca_files import check as check_authority
+from tasks.model.ca_files import stronger_folder
 from tasks.model.client_hosts import ClientHost
 from tasks.model.docker_logins import Home
 from tasks.model.files import File, Folder, Observed
 from tasks.model.logins import Login
 from tasks.model.settings import HostSettings, Settings
-from tasks.model.steps import Step
+from tasks.model.steps import Conflict, Step
 from tasks.model.system_trust import Family
 from tasks.model.users import User
 
@@ -69,7 +70,7 @@ def paths(settings: Settings, folder: str = SYSTEM[0]) -> list[str]:
     """Return the paths to be told of in an engine's folder (the port is part of a name's folder)."""
     certs = f"{folder}/certs.d"
     written = ca_files(settings, folder)
-    stronger = [f"{certs}/{other}" for name in settings.authorities if (other := _stronger(name))]
+    stronger = [f"{certs}/{other}" for name in settings.authorities if (other := stronger_folder(name))]
     return [certs, *map(files.parent, written), *written, *map(files.temporary, written), *stronger]
 
 
@@ -114,9 +115,13 @@ def _check(engine: Engine, settings: Settings, address: str, found: DockerHost) 
     text = found.texts.get(engine.configuration, "")
     docker_conflicts.check_configuration(engine.configuration, text, settings, address)
     for name in settings.authorities:
-        stronger = f"{engine.folder}/certs.d/{_stronger(name)}"
-        if found.paths.get(stronger):
-            docker_conflicts.check_stronger_folder(stronger)
+        other = stronger_folder(name)
+        path = f"{engine.folder}/certs.d/{other}"
+        if other and found.paths[path]:
+            raise Conflict(
+                f"{path} is there, in which Docker's containerd image store looks before it looks for our ca.crt",
+                f"move it away (mv {path} {path}.old) and run again",
+            )
     for path in _hosts_tomls(settings, engine.folder):
         docker_conflicts.check_hosts_toml(path, found.texts.get(path, ""))
     check_authority(ca_files(settings, engine.folder), found.texts)
@@ -124,6 +129,3 @@ def _check(engine: Engine, settings: Settings, address: str, found: DockerHost) 
 
 def _hosts_tomls(settings: Settings, folder: str) -> list[str]:
     return [f"{files.parent(path)}/hosts.toml" for path in ca_files(settings, folder)]
-
-
-_stronger = docker_conflicts.stronger_folder

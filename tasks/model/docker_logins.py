@@ -72,7 +72,7 @@ def _log_in(home: Home, folder: str, names: Sequence[str], login: Login) -> list
             in_helpers += _keep(home, helper, name, login, path)
         else:
             in_file.append(name)
-    wanted = logins.merge(text, in_file, login.account, login.password, path)
+    wanted = logins.merge(text, in_file, login, path)
     if home.paths[folder] is None and wanted != text:
         taken.append(
             Step(f"make {folder}: it is missing", f"umask 077; mkdir {shlex.quote(folder)}", path=folder)
@@ -83,25 +83,11 @@ def _log_in(home: Home, folder: str, names: Sequence[str], login: Login) -> list
             f"{user.name} has no login for {', '.join(missing)}" if missing
             else f"the login of {user.name} is not as it should be"
         )  # fmt: skip
-        taken.append(write(path, wanted, reason))
+        taken.append(files.write_private(path, wanted, reason))
     elif present and int(present.mode, 8) != 0o600:
         reason = f"its mode is {present.mode.zfill(4)}, not 0600"
         taken.append(Step(f"set mode of {path}: {reason}", f"chmod 0600 {shlex.quote(path)}", path=path))
     return [replace(step, script=user.run(step.script)) for step in taken + in_helpers]
-
-
-def write(path: str, text: str, reason: str) -> Step:
-    """Return the step that writes a text of the user's, which may end without a newline, as Docker's own do.
-
-    pyinfra ends what it sends with one; so no more is taken than there should be.
-    """
-    new, size = shlex.quote(files.temporary(path)), len(text.encode())
-    script = (
-        f"umask 077; new={new}; trap 'rm -f \"$new\"' EXIT\n"
-        f'head -c {size} > "$new" && cat > /dev/null && [ "$(wc -c < "$new")" -eq {size} ] '
-        f'&& sync "$new" && mv -fT "$new" {shlex.quote(path)}'
-    )
-    return Step(f"write {path}: {reason}", script, text, path=path, writes=True)
 
 
 def _keep(home: Home, helper: Helper, name: str, login: Login, path: str) -> list[Step]:

@@ -26,14 +26,9 @@ class Folder:
 
 @dataclass(frozen=True)
 class File(Folder):
-    """A text file that ends with a newline. `content` is kept out of the `repr`, since it may be secret."""
+    """A text file. `content` is kept out of the `repr`, since it may be secret."""
 
     content: str = field(default="", repr=False)
-
-    def __post_init__(self) -> None:
-        """Refuse what pyinfra's standard input would alter: it ends every text with a newline."""
-        if not self.content.endswith("\n"):
-            raise ValueError(f"{self.path}: a managed file ends with a newline")
 
     @property
     def sha256(self) -> str:
@@ -55,14 +50,11 @@ class Observed:
 
 
 def write(file: File, reason: str) -> Step:
-    """Return the step that puts a file into place by one rename, or leaves everything as it was.
-
-    The length is compared before the rename: `cat` ends without an error when the sender dies half-way.
-    """
+    """Return the step that puts a file into place by one rename, or leaves everything as it was."""
     new = temporary(file.path)
     script = (
         f"umask 077; new={shlex.quote(new)}; trap 'rm -f \"$new\"' EXIT\n"
-        f'cat > "$new" && [ "$(wc -c < "$new")" -eq {len(file.content.encode())} ] '
+        f"{receive(file.content)} "
         f'&& chown {file.owner}:{file.group} "$new" && chmod {file.mode} "$new" '
         f'&& sync "$new" && mv -fT "$new" {shlex.quote(file.path)}'
     )
@@ -78,13 +70,32 @@ def rewrite(path: str, content: str, reason: str, *, mode: str | None = None, fi
     script = (
         f'umask 077; file=$(readlink -f {shlex.quote(path)}) && mkdir -p "${{file%/*}}" || exit 1\n'
         f'new="${{file%/*}}/.${{file##*/}}{NEW_SUFFIX}"; trap \'rm -f "$new"\' EXIT\n'
-        f'cat > "$new" && [ "$(wc -c < "$new")" -eq {len(content.encode())} ] || exit 1\n'
+        f"{receive(content)} || exit 1\n"
         'if [ -e "$file" ]; then chown --reference="$file" "$new" && chmod --reference="$file" "$new" || exit 1\n'
         'else chmod 0644 "$new" || exit 1; fi\n'
         + (f'chmod {mode} "$new" || exit 1\n' if mode else "")
         + f'sync "$new" && {first} && mv -fT "$new" "$file"'
     )
     return Step(f"write {path}: {reason}", script, content, path=path, writes=True)
+
+
+def write_private(path: str, text: str, reason: str) -> Step:
+    """Return the step that gives a file a new text by one rename; it is then the writing user's alone (0600)."""
+    script = (
+        f"umask 077; new={shlex.quote(temporary(path))}; trap 'rm -f \"$new\"' EXIT\n"
+        f'{receive(text)} && sync "$new" && mv -fT "$new" {shlex.quote(path)}'
+    )
+    return Step(f"write {path}: {reason}", script, text, path=path, writes=True)
+
+
+def receive(text: str) -> str:
+    """Return the command that takes a text from standard input into the file `$new`, whole or with an error.
+
+    The length is compared, since an input ends without an error when the sender dies half-way. pyinfra ends what it
+    sends with a newline, which is not taken where the text has none.
+    """
+    size = len(text.encode())
+    return f'head -c {size} > "$new" && cat > /dev/null && [ "$(wc -c < "$new")" -eq {size} ]'
 
 
 def temporary(path: str) -> str:

@@ -9,6 +9,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 
+from tasks.model import files
 from tasks.model.steps import Conflict, Step
 
 PATH = "/etc/hosts"
@@ -54,22 +55,22 @@ def steps(
         if rescue is None:
             return []
         return [Step(f"remove {RESCUE}: a run was killed while writing {PATH}", f"rm -f {RESCUE}")]
-    receive = (
+    script = (
         f"umask 077; new={PATH}.homelab-new; trap 'rm -f \"$new\"' EXIT\n"
-        f'cat > "$new" && [ "$(wc -c < "$new")" -eq {len(wanted.encode())} ] '
+        f"{files.receive(wanted)} "
         f'&& chmod --reference={PATH} "$new" && chown --reference={PATH} "$new" && sync "$new" && '
     )
     if is_mount:
-        receive += f'mv -f "$new" {RESCUE} && cat {RESCUE} > {PATH} && rm -f {RESCUE}'
+        script += f'mv -f "$new" {RESCUE} && cat {RESCUE} > {PATH} && rm -f {RESCUE}'
     else:
-        receive += f'mv -fT "$new" {PATH} && rm -f {RESCUE}'
+        script += f'mv -fT "$new" {PATH} && rm -f {RESCUE}'
     if interrupted and text:
         reason = "a run was killed while writing it"
     elif MARK not in wanted:
         reason = "our entry is no longer wanted"
     else:
         reason = "our entry is not as it should be" if MARK in text else "our entry is missing"
-    return [Step(f"write {PATH}: {reason}", receive, wanted, path=PATH, writes=True)]
+    return [Step(f"write {PATH}: {reason}", script, wanted, path=PATH, writes=True)]
 
 
 def _check(line: str, number: int, address: str | None, names: list[str]) -> None:

@@ -60,13 +60,12 @@ class Told:
     output: str = field(default="", repr=False)
 
 
-def merge(text: str, names: Iterable[str], account: str, password: str, path: str) -> str:
+def merge(text: str, names: Iterable[str], login: Login, path: str) -> str:
     """Return the text of a `config.json` with the login for each of `names`; every other byte as it was.
 
     Where all is there already the text is returned as it is. `path` is the file that messages speak of; raises
     `Conflict` with its line where the text is broken.
     """
-    login = Login(account, password)
     for name in names:
         auths = _auths(text, path)
         if _holds(auths.get(name), login):

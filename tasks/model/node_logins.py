@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from tasks.model import docker_logins, files, logins
+from tasks.model import files, logins
 from tasks.model.files import Observed
 from tasks.model.logins import Login
 from tasks.model.steps import Conflict, Step
@@ -56,13 +56,13 @@ def _steps(
                 f"{helper.where} has {helper.program} keep the logins, which wins over an entry there",
                 "take that out, or set registry_node_login to False for this host, and run again",
             )
-    wanted = logins.merge(text, names, login.account, login.password, path)
+    wanted = logins.merge(text, names, login, path)
     if wanted != text:
         reason = "it is missing" if found is None else "the node's login is not as it should be"
         made = []
         if observed[folder] is None:
             made = [Step(f"make {folder}: it is missing", f"umask 077; mkdir -p {folder}", path=folder)]
-        return [*made, docker_logins.write(path, wanted, reason)]
+        return [*made, files.write_private(path, wanted, reason)]
     if found and int(found.mode, 8) != 0o600:
         text = f"set mode of {path}: it is {found.mode.zfill(4)}, and holds a password"
         return [Step(text, f"chmod 0600 {path}", path=path)]

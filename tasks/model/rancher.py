@@ -181,11 +181,10 @@ def _parsed(text: str) -> dict[str, Any]:
 
 def _hosts_tomls(authority: str) -> list[str]:
     """Return where the generated `hosts.toml` may stand: with the port as it is, or as `_port_` (since K3s 1.32)."""
-    host, _, port = authority.rpartition(":")
-    names = [authority, f"{host}_{port}_"] if host and port.isdigit() else [authority]
-    if host.startswith("[") and port.isdigit():
-        names.append(f"{host[1:-1]}_{port}_")  # Go's net.SplitHostPort drops the brackets
-    return [f"certs.d/{name}/hosts.toml" for name in names]
+    other = ca_files.stronger_folder(authority)
+    # Go's net.SplitHostPort drops the brackets.
+    names = [authority, other, other.replace("[", "").replace("]", "")] if other else [authority]
+    return [f"certs.d/{name}/hosts.toml" for name in dict.fromkeys(names)]
 
 
 def _check_templates(found: Node) -> None:

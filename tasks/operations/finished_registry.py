@@ -36,6 +36,6 @@ def finished_registry(host: Host) -> FinishedRegistry:
     if run.authority is None or run.address is None or password is None or unserved:
         raise Conflict(
             f"the registry host {run.configuration.registry_host} is not finished, so nothing is told to trust it",
-            "mend that host first and run again",
+            "mend that host first, or take it into --limit, and run again",
         )
     return FinishedRegistry(run.authority.certificate_pem, run.address, Login(account, password))

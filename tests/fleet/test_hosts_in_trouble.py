@@ -37,7 +37,7 @@ SAID = {
     "mute": "what this host has could not be read (see above), and unknown is not taken as absent; mend that and run again",
     "gone": "cannot be reached (see above); switch it on, or correct its address and login, and run again",
 }
-UNFINISHED = "the registry host nas is not finished, so nothing is told to trust it; mend that host first and run again"
+UNFINISHED = "the registry host nas is not finished, so nothing is told to trust it; mend that host first, or take it into --limit, and run again"
 
 
 @pytest.fixture(scope="module")

@@ -129,7 +129,7 @@ def test_each_name_and_port_has_a_folder_and_all_paths_are_asked_for(
         *folders,
         *(f"{folder}/ca.crt" for folder in folders),
         *(f"{folder}/.ca.crt.homelab-new" for folder in folders),
-        *(f"{host}_{port}_" for host, colon, port in (each.rpartition(":") for each in folders) if colon),
+        *(f"{folder.removesuffix(':5443')}_5443_" for folder in folders if folder.endswith(":5443")),
     ]
 
 

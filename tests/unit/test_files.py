@@ -134,9 +134,32 @@ def test_a_path_that_was_not_asked_for_is_a_mistake_of_ours(wanted: list[Folder]
         files.place(wanted, {})
 
 
-def test_content_without_a_last_newline_is_refused_since_the_upload_would_add_one() -> None:
-    with pytest.raises(ValueError, match="ends with a newline"):
-        File("/etc/x", content="no newline")
+@pytest.mark.parametrize("text", ["", "x", "x\n", "é\n\n", "two\nlines"])
+def test_a_text_arrives_to_the_byte_though_what_is_sent_ends_with_a_newline(
+    tmp_path: Path, text: str
+) -> None:
+    """pyinfra adds one; a file of the user's may end without."""
+    path = tmp_path / "file"
+    path.write_text("old")
+    for step in (files.rewrite(str(path), text, "x"), files.write_private(str(path), text, "x")):
+        done = subprocess.run(["sh", "-c", step.script], input=f"{text}\n", text=True, check=False)
+        assert done.returncode == 0
+        assert path.read_text() == text
+        assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("sent", ["", "half of i"])
+def test_half_a_text_is_not_put_into_place(tmp_path: Path, sent: str) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    for step in (
+        files.rewrite(str(path), "half of it", "x"),
+        files.write_private(str(path), "half of it", "x"),
+    ):
+        done = subprocess.run(["sh", "-c", step.script], input=sent, text=True, check=False)
+        assert done.returncode != 0
+        assert path.read_text() == "old"
+        assert os.listdir(tmp_path) == ["file"]
 
 
 def test_no_repr_shows_a_content() -> None:

@@ -19,7 +19,7 @@ PATH = "/home/ci/.docker/config.json"
 
 
 def merge(text: str, *names: str) -> str:
-    return logins.merge(text, names or (A, B), "cluster", 'pass:"wörd"', PATH)
+    return logins.merge(text, names or (A, B), Login("cluster", 'pass:"wörd"'), PATH)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_merge(before: str, after: str | None) -> None:
 
 
 def test_without_a_name_nothing_is_touched() -> None:
-    assert logins.merge('{"a" :1}', [], "x", "y", PATH) == '{"a" :1}'
+    assert logins.merge('{"a" :1}', [], Login("x", "y"), PATH) == '{"a" :1}'
 
 
 @pytest.mark.parametrize(
