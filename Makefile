@@ -40,11 +40,11 @@ bench: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
 	.venv/bin/python -m benchmarks
 
-## make bench-up                hosts in containers, one of each kind, open to SSH, and an inventory that lists them
+## make bench-up                 hosts in containers, one of each kind, open to SSH, and an inventory that lists them
 bench-up: .venv/ready-dev
 	.venv/bin/python -m tests.bench up
 
-## make bench-down              remove those hosts
+## make bench-down               remove those hosts
 bench-down: .venv/ready-dev
 	.venv/bin/python -m tests.bench down
 

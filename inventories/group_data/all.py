@@ -52,7 +52,7 @@ registry_renew_before_days = None
 # Whose login the users and nodes that are logged in get.
 registry_login_account = "cluster"
 
-# Whose login is in the pull secrets.
+# Whose login is in the pull secrets (these, and what follows for Kubernetes, are not served yet).
 registry_pull_secret_account = "cluster"
 
 # The name of the pull secrets.
@@ -70,10 +70,10 @@ registry_kubeconfig = None
 # The context in it; None: the current one.
 registry_kube_context = None
 
-# How many days clients trust the old certificate authority beside the new one.
+# How many days clients trust the old certificate authority beside the new one (not served yet).
 registry_ca_overlap_days = 30
 
-# How many days an old password is good beside the new one.
+# How many days an old password is good beside the new one (not served yet).
 registry_password_grace_days = 0
 
 # Per host: a host's own data may say otherwise.

@@ -49,14 +49,6 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     fleet.remove()
 
 
-@pytest.fixture
-def deployment(fleet: Fleet, tmp_path: Path) -> Deployment:
-    """A deployment with nothing done yet on any host."""
-    for host in fleet.hosts.values():
-        bare(host)
-    return made(fleet, tmp_path, *CLIENTS, "gone")
-
-
 def made(fleet: Fleet, folder: Path, *clients: str) -> Deployment:
     return Deployment(folder, fleet.inventory({"registry": ["nas"], "docker_hosts": ["nas", *clients]}))
 
@@ -70,10 +62,15 @@ def bare(host: BenchHost) -> None:
     )
 
 
+def all_bare(fleet: Fleet) -> None:
+    for host in fleet.hosts.values():
+        bare(host)
+
+
 @pytest.mark.parametrize("terminal", [False, True], ids=["no terminal", "terminal"])
-def test_the_others_are_finished_and_each_is_named(
-    fleet: Fleet, deployment: Deployment, tmp_path: Path, terminal: bool
-) -> None:
+def test_the_others_are_finished_and_each_is_named(fleet: Fleet, tmp_path: Path, terminal: bool) -> None:
+    all_bare(fleet)
+    deployment = made(fleet, tmp_path, *CLIENTS, "gone")
     for name, command in TROUBLE.items():
         fleet.hosts[name].run(command)
     try:
@@ -101,8 +98,7 @@ def test_the_others_are_finished_and_each_is_named(
 def test_a_failed_registry_host_stops_before_any_client_is_told_to_trust_it(
     fleet: Fleet, tmp_path: Path, plan: bool
 ) -> None:
-    for host in fleet.hosts.values():
-        bare(host)
+    all_bare(fleet)
     nas = fleet.hosts["nas"]
     nas.run(TROUBLE["barred"])
     try:
@@ -138,8 +134,7 @@ def test_a_run_that_is_killed_among_the_clients_is_finished_by_the_next(fleet: F
     deployment = made(fleet, tmp_path, *CLIENTS)
 
     def begin_anew() -> None:
-        for host in fleet.hosts.values():
-            bare(host)
+        all_bare(fleet)
         shutil.rmtree(deployment.store.folder, ignore_errors=True)
 
     begin_anew()
@@ -158,8 +153,7 @@ def test_a_run_that_is_killed_among_the_clients_is_finished_by_the_next(fleet: F
 
 def test_ctrl_c_ends_with_130_and_says_that_the_next_run_goes_on(fleet: Fleet, tmp_path: Path) -> None:
     deployment = made(fleet, tmp_path, *CLIENTS)
-    for host in fleet.hosts.values():
-        bare(host)
+    all_bare(fleet)
     running = subprocess.Popen(
         [sys.executable, "-m", "pyinfra", "-y", str(deployment.inventory), "deploy.py"],
         cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

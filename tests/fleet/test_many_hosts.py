@@ -7,6 +7,7 @@ for the certificate, and with our file another name's certificate still is.
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ USER_S_OWN = [
     ("deb13", "/etc/containerd/config.toml", "\n# The user's own.\n[debug]\n  level = 'info'   # and a remark\n"),
     ("newest", "/etc/rancher/k3s/registries.yaml",
      "# The user's own.\nmirrors:\n  docker.io:\n    endpoint:\n      - \"https://mirror.homelab.local\"   # a remark\n"
-     "configs:\n  'mirror.homelab.local':\n    auth: {username: u, password: p}\n"),
+     "configs:\n  'mirror.homelab.local':\n    auth: {username: u, password: p}"),
 ]  # fmt: skip
 """(host, path, text): what the user wrote into files that the project adds to."""
 
@@ -50,6 +51,7 @@ class Homelab:
 
     fleet: Fleet
     deployment: Deployment
+    user_s_own: dict[tuple[str, str], str]
     before: dict[str, str]
     after_plan: dict[str, str]
     planned: Ran
@@ -91,13 +93,14 @@ def homelab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homelab]:
             "cluster_nodes": ["deb12", "deb13", "newest"],
         }
         deployment = Deployment(folder, fleet.inventory(groups))
+        user_s_own = {(name, path): fleet.hosts[name].read(path) for name, path, _ in USER_S_OWN}
         before = {name: listing(host) for name, host in fleet.hosts.items()}
         planned = deployment.plan()
         after_plan = {name: listing(host) for name, host in fleet.hosts.items()}
         first = deployment.run()
         assert first.exit_code == 0, first.output
         push(fleet.hosts["nas"], deployment)
-        yield Homelab(fleet, deployment, before, after_plan, planned, first)
+        yield Homelab(fleet, deployment, user_s_own, before, after_plan, planned, first)
     finally:
         fleet.remove()
 
@@ -126,13 +129,14 @@ def test_the_plan_is_the_run_and_leaves_nothing_on_disk(homelab: Homelab, name: 
 
 @pytest.mark.parametrize(("name", "path", "text"), USER_S_OWN)
 def test_what_the_user_wrote_stays_to_the_byte(homelab: Homelab, name: str, path: str, text: str) -> None:
-    now = homelab.host(name).read(path)
-    rest = iter(now.splitlines())
-    ends = ('"auth": "dTpw"}', "  }", "}")  # JSON asks for a comma behind what something is added to
-    for line in text.splitlines():
-        assert any(
-            line in (found, found.removesuffix(",") if line.endswith(ends) else found) for found in rest
-        ), line
+    """But for what each format asks for behind what something is added to: a comma in JSON, an end of a last line."""
+    before, now = homelab.user_s_own[name, path], homelab.host(name).read(path)
+    assert text in before
+    assert before != now
+    changes = difflib.ndiff(before.splitlines(keepends=True), now.splitlines(keepends=True))
+    for lost in [line[2:] for line in changes if line.startswith("- ")]:
+        with_end = f"{lost.removesuffix(chr(10))},\n" if path.endswith(".json") else f"{lost}\n"
+        assert with_end in now.splitlines(keepends=True), lost
 
 
 def test_each_host_is_told_of_at_the_end(homelab: Homelab) -> None:
@@ -144,7 +148,7 @@ def test_each_host_is_told_of_at_the_end(homelab: Homelab) -> None:
         f"[deb13] containerd and Podman trust {NAME}",
         f"[newest] K3s and containerd trust {NAME}",
     ):
-        assert line in homelab.first.output
+        assert f"    {line}" in homelab.first.output.splitlines()
 
 
 def test_a_second_run_does_nothing_and_asks_each_role_once(homelab: Homelab) -> None:
@@ -165,13 +169,13 @@ def test_users_are_logged_in(homelab: Homelab) -> None:
 # Drift: on each host at once, one thing at a time.
 
 
-def ca_drift(path: str, owner: str = "0:0") -> list[tuple[str, str]]:
+def ca_drift(path: str) -> list[tuple[str, str]]:
     """(command, step) for a file of ours with the CA: changed, removed, of another mode and of another owner."""
     return [
         (f"echo x >> {path}", f"write {path}: its content is not as it should be"),
         (f"rm {path}", f"write {path}: it is missing"),
         (f"chmod 0640 {path}", f"set owner and mode of {path}: its mode is 0640, not 0644"),
-        (f"chown 7:8 {path}", f"set owner and mode of {path}: it belongs to 7:8, not {owner}"),
+        (f"chown 7:8 {path}", f"set owner and mode of {path}: it belongs to 7:8, not 0:0"),
     ]
 
 
@@ -272,12 +276,9 @@ def skopeo(host: BenchHost, image: str) -> Result:
     return host.run(f"skopeo inspect docker://{image}", check=False, timeout=120)
 
 
-LOGIN = {"docker": "docker login", "podman": "podman login"}
-
-
-def log_in(homelab: Homelab, name: str, program: str, registry: str) -> None:
-    command = f"{LOGIN[program]} -u cluster --password-stdin {registry}"
-    homelab.host(name).run(command, stdin=password(homelab.deployment, "cluster"), check=False)
+def log_in(homelab: Homelab, name: str, program: str) -> None:
+    command = f"{program} login -u cluster --password-stdin {NAME}"
+    homelab.host(name).run(command, stdin=password(homelab.deployment, "cluster"))
 
 
 @dataclass(frozen=True)
@@ -360,7 +361,7 @@ def test_a_pull_needs_our_ca_and_no_other_name_s_certificate(homelab: Homelab, c
     host, certs = homelab.host(client.host), client.certs
     for program in ("docker", "podman"):
         if program in client.kind or (program, client.kind) == ("podman", "skopeo"):
-            log_in(homelab, client.host, program, NAME)
+            log_in(homelab, client.host, program)
     leave_the_runtime_alone_with_its_file(host, client)
     for change in (client.without, f"cat > {client.file} <<'EOF'\n{STRANGER}EOF"):
         with changed(host, certs, change):
