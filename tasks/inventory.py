@@ -5,8 +5,11 @@ from __future__ import annotations
 import runpy
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
+from pyinfra.api import connectors
+from pyinfra.api import inventory as of_pyinfra
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 from pyinfra.context import ctx_state
@@ -26,6 +29,8 @@ def load(
         raise ValueError(f"{path} is not an inventory file; give one, for example inventories/local.py")
     if not ctx_state.isset():
         ctx_state.set(State())
+    # pyinfra looks for them twice for each host with an `@`, in the metadata of all packages that are installed.
+    connectors.get_all_connectors = of_pyinfra.get_all_connectors = cache(connectors.get_all_connectors)
     try:
         names = runpy.run_path(path)
         inventory = make_inventory(
