@@ -171,7 +171,7 @@ def test_a_user_s_line_in_etc_hosts_is_quoted_and_left(host: BenchHost, deployme
     before = host.read("/etc/hosts")
     ran = deployment.run()
     assert ran.exit_code == 1
-    assert "'127.0.1.1 registry.homelab.local'; remove that line" in ran.problems[0]
+    assert "'127.0.1.1 registry.homelab.local'; take the name out of that line" in ran.problems[0]
     assert host.read("/etc/hosts") == before
     host.run("sed '/^127.0.1.1 registry/d' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts")
     assert run(deployment) == ["write /etc/hosts: our entry is missing"]

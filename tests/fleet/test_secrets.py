@@ -100,7 +100,7 @@ def evidence(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Evide
     # Two users are logged in, one of them through a credential helper.
     host.write("/usr/local/bin/docker-credential-fake", HELPER, "0755")
     host.run(
-        'useradd -m kept && su kept -c \'mkdir ~/.docker && echo {\\"credsStore\\":\\"fake\\"} > ~/.docker/config.json\''
+        'useradd -m -G docker kept && su kept -c \'mkdir ~/.docker && echo {\\"credsStore\\":\\"fake\\"} > ~/.docker/config.json\''
     )
     host.run(f'echo \'registry_login_users = ["root", "kept"]\' >> {PROJECT}/inventories/group_data/local.py')
     assert made.run("first run", DEPLOY).exit_code == 0, "the first run fails"
