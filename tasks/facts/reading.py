@@ -27,9 +27,16 @@ tell_path() {
         printf 'path|%s\\n' "$1"
     fi
 }
+encode() {
+    if [ "$(head -c 1048577 < "$1" | wc -c)" -gt 1048576 ]; then
+        printf '%s is larger than 1 MiB\\n' "$1" >&2
+        exit 1
+    fi
+    base64 -w 0 < "$1"
+}
 tell_text() {
     [ -f "$1" ] || return 0
-    text=$(base64 -w 0 -- "$1") || exit 1
+    text=$(encode "$1") || exit 1
     printf 'text|%s|%s\\n' "$1" "$text"
 }
 """
@@ -57,7 +64,8 @@ class Answer:
     @property
     def texts(self) -> dict[str, str]:
         """The text of each file that was asked for and is there; `FactProcessError` where one is no text."""
-        return {path: _decoded(path, text) for path, text in self.all("text")}
+        told = (("|".join(path), text) for *path, text in self.all("text"))
+        return {path: decoded(path, text) for path, text in told}
 
 
 def read_answer(output: Iterable[str]) -> Answer:
@@ -91,7 +99,8 @@ def tell_texts(paths: Iterable[str]) -> str:
     return "\n".join(f"tell_text {shlex.quote(path)}" for path in paths)
 
 
-def _decoded(path: str, text: str) -> str:
+def decoded(path: str, text: str) -> str:
+    """Decode a file's text; `FactProcessError` where it is none."""
     try:
         return b64decode(text).decode()
     except UnicodeDecodeError:
