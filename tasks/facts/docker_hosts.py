@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pyinfra.api.facts import FactBase
 
 from tasks.facts import client_hosts
-from tasks.facts.reading import Answer, decoded, read_answer, script
+from tasks.facts.reading import Answer, decoded, read_answer, script, sensible
 from tasks.model.docker_hosts import ROOTLESS, SNAP, SYSTEM, DockerHost, Engine
 from tasks.model.docker_logins import Home
 from tasks.model.logins import Told
@@ -127,6 +127,7 @@ done
 """The users who are to be logged in; getent ends with 2 where there is none of that name."""
 
 
+@sensible
 class DockerHostFact(FactBase[DockerHost | None]):
     """One round trip."""
 

@@ -10,8 +10,11 @@ from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, TypeVar
 
 from pyinfra.api.exceptions import FactProcessError
+from pyinfra.api.facts import FactBase
 
 from tasks.model.files import Observed
 
@@ -40,6 +43,27 @@ tell_text() {
     printf 'text|%s|%s\\n' "$1" "$text"
 }
 """
+
+
+F = TypeVar("F", bound=FactBase[Any])
+
+
+def sensible(fact: type[F]) -> type[F]:
+    """Make a fact whose answer cannot be read fail for its host alone (`FactProcessError`).
+
+    What is wrong with the answer is not said: it may hold secrets.
+    """
+    read = fact.process
+
+    @wraps(read)
+    def process(self: FactBase[Any], output: list[str]) -> Any:
+        try:
+            return read(self, output)
+        except (ValueError, LookupError, TypeError):
+            raise FactProcessError("the answer makes no sense") from None
+
+    fact.process = process  # type: ignore[method-assign]
+    return fact
 
 
 @dataclass(frozen=True)
