@@ -17,6 +17,7 @@ from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
 from tasks.model.files import Observed
+from tasks.model.shown import printable
 
 PREAMBLE = """
 export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
@@ -128,7 +129,7 @@ def decoded(path: str, text: str) -> str:
     try:
         return b64decode(text).decode()
     except UnicodeDecodeError:
-        raise FactProcessError(f"{path} is not UTF-8 text") from None
+        raise FactProcessError(f"{printable(path)} is not UTF-8 text") from None
 
 
 def _observed(fields: list[str]) -> Observed | None:

@@ -189,6 +189,23 @@ def test_a_file_of_a_user_s_that_is_too_large_is_named(machine: Machine) -> None
         machine.told()
 
 
+@pytest.mark.usefixtures("sockets")
+def test_what_a_user_s_files_make_a_script_complain_of_moves_no_cursor(machine: Machine) -> None:
+    machine.users = {"x\x1b[2Jé": 4242}
+    machine.write("home/x\x1b[2Jé/.config/docker/daemon.json", "x" * ((1 << 20) + 1))
+    with pytest.raises(
+        FailedError, match=r"^/\S+/home/x\[2J/.config/docker/daemon.json is larger than 1 MiB\n$"
+    ):
+        machine.told()
+
+
+def test_nor_does_what_is_no_text(machine: Machine) -> None:
+    told = b64encode(b"text|\x1b[2J|/w==\nend").decode()
+    line = f"rootless|ci|1000|1000|{told}|{machine.folder}/home/ci"
+    with pytest.raises(FactProcessError, match=r"^\\x1b\[2J is not UTF-8 text$"):
+        DockerHostFact().process([line, *machine.lines()])
+
+
 @contextmanager
 def dockerd(folder: Path, *arguments: str | bytes) -> Iterator[str]:
     """A fake engine that runs, a shell of that name; its process id."""
