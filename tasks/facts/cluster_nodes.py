@@ -7,7 +7,7 @@ import shlex
 from pyinfra.api.facts import FactBase
 
 from tasks.facts import client_hosts
-from tasks.facts.reading import read_answer, script, tell_paths, tell_texts
+from tasks.facts.reading import read_answer, script, sensible, tell_paths, tell_texts
 from tasks.model.cluster_nodes import OF_UNIT, Node
 from tasks.model.files import NEW_SUFFIX
 from tasks.model.system_trust import Family
@@ -116,6 +116,7 @@ done
 """
 
 
+@sensible
 class ClusterNodeFact(FactBase[Node | None]):
     """One round trip. What it tells may hold passwords, of the user's and ours."""
 

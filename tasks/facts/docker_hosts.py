@@ -12,22 +12,27 @@ from collections.abc import Sequence
 from pyinfra.api.facts import FactBase
 
 from tasks.facts import client_hosts
-from tasks.facts.reading import read_answer, script
+from tasks.facts.reading import Answer, decoded, read_answer, script, sensible
 from tasks.model.docker_hosts import ROOTLESS, SNAP, SYSTEM, DockerHost, Engine
 from tasks.model.docker_logins import Home
 from tasks.model.logins import Told
 from tasks.model.system_trust import Family
 from tasks.model.users import RUN_AS, User
 
+OF_ENGINE = """
+for path in @PATHS@; do tell_path "$1$path"; done
+for path in @TEXTS@; do tell_text "$1$path"; done
+tell_text "$2"
+"""
+"""What is told of an engine: $1 is its folder, $2 its configuration."""
+
 ENGINES = """
 tell_engine() {
-    printf 'engine|%s|%s|%s\\n' "$1" "$2" "$3"
-    for path in @PATHS@; do tell_path "$1$path"; done
-    for path in @TEXTS@; do tell_text "$1$path"; done
-    tell_text "$2"
+    printf 'engine|%s|%s\\n' "$1" "$2"
+    @OF_ENGINE@
 }
-tell_engine @SYSTEM@ ''
-if [ -d /var/snap/docker/current ]; then tell_engine @SNAP@ ''; fi
+tell_engine @SYSTEM@
+if [ -d /var/snap/docker/current ]; then tell_engine @SNAP@; fi
 # A user's own engine: it runs, or its unit was made by dockerd-rootless-setuptool.sh.
 {
     for socket in /run/user/*/docker.sock; do
@@ -36,24 +41,31 @@ if [ -d /var/snap/docker/current ]; then tell_engine @SNAP@ ''; fi
         getent passwd "${id%%/*}"
     done
     getent -s files passwd | while IFS=: read -r name x id group x home x; do
-        [ "$id" -ge 1000 ] && [ -e "$home/.config/systemd/user/docker.service" ] && echo "$name::$id:$group::$home:"
+        [ "$id" -ge 1000 ] && [ -e "$home/.config/systemd/user/docker.service" ] \\
+            && printf '%s::%s:%s::%s:\\n' "$name" "$id" "$group" "$home"
     done
-} | while IFS=: read -r name x id group x home x; do echo "$name:$id:$group:$home"; done | sort -u \\
-  | while IFS=: read -r name id group home; do
-    tell_engine "$home/@ROOTLESS0@" "$home/@ROOTLESS1@" "$name|$id|$group|$home" || exit 1
+} | while IFS=: read -r name x id group x home x; do printf '%s:%s:%s:%s\\n' "$name" "$id" "$group" "$home"; done \\
+  | sort -u | while IFS=: read -r name id group home; do
+    ask "$id" "$group" "$name" "$home" @AS_USER@ "$home/@ROOTLESS0@" "$home/@ROOTLESS1@"
+    printf 'rootless|%s|%s|%s|%s|%s\\n' "$name" "$id" "$group" "$(printf '%s' "$told" | base64 -w 0)" "$home"
 done || exit 1
-# Those of containers are other hosts'.
+# Those of containers are other hosts', and anybody may call a process, or a link to a program of root's, by that name.
 for file in $(grep -lxs dockerd /proc/[0-9]*/comm); do
     process=${file%/comm}
+    [ "$(stat -c %u "$process" 2>/dev/null)" = 0 ] || continue
+    case $(readlink "$process/exe") in (*/dockerd*) ;; (*) continue ;; esac
     [ "$(readlink "$process/ns/pid")" = "$(readlink /proc/self/ns/pid)" ] || continue
-    arguments=$(tr '\\0' '\\n' 2>/dev/null < "$process/cmdline") || continue
-    printf 'daemon|%s|%s\\n' "${process#/proc/}" "$(echo "$arguments" | base64 -w 0)"
-    file=$(echo "$arguments" | awk 'next_one { print; exit } $0 == "--config-file" { next_one = 1 }
-        sub(/^--config-file=/, "") { print; exit }')
-    [ -z "$file" ] || tell_text "$file"
+    arguments=$(base64 -w 0 2>/dev/null < "$process/cmdline") || continue
+    printf 'daemon|%s|%s\\n' "${process#/proc/}" "$arguments"
+    file=$(printf '%s' "$arguments" | base64 -d | tr '\\0' '\\n' | awk '
+        next_one { print; exit } $0 == "--config-file" { next_one = 1 } sub(/^--config-file=/, "") { print; exit }')
+    if [ -f "$file" ]; then
+        text=$(encode "$file") || exit 1
+        printf 'given|%s|%s\\n' "$(printf '%s' "$file" | base64 -w 0)" "$text"
+    fi
 done
 """
-"""The engines, and the arguments of those that run."""
+"""The engines, the arguments of those of root's that run, and the configuration that these name."""
 
 IN_HOME = """
 tell_status() {
@@ -87,6 +99,16 @@ done
 """
 """What is told of a user's home, with that user's rights."""
 
+ASK = """
+# ask UID GID NAME HOME SCRIPT [ARGUMENT...]: $told becomes what a script tells with a user's rights. Of what that
+# complains of one line is passed on, without what could move a terminal's cursor.
+ask() {
+    told=$(run_as "$@" 2>&1) && return
+    printf '%s\\n' "$told" | tail -n 1 | tr -cd ' -~\\n' >&2
+    exit 1
+}
+"""
+
 USERS = """
 for name in @USERS@; do
     entry=$(getent passwd -- "$name")
@@ -97,7 +119,7 @@ for name in @USERS@; do
     esac
     printf '%s\\n' "$entry" | {
         IFS=: read -r x x id group x home x
-        told=$(run_as "$id" "$group" "$name" "$home" @IN_HOME@) || exit 1
+        ask "$id" "$group" "$name" "$home" @IN_HOME@
         printf 'user|%s|%s|%s|%s|%s\\n' "$name" "$id" "$group" "$(printf '%s' "$told" | base64 -w 0)" "$home"
     } || exit 1
 done
@@ -105,6 +127,7 @@ done
 """The users who are to be logged in; getent ends with 2 where there is none of that name."""
 
 
+@sensible
 class DockerHostFact(FactBase[DockerHost | None]):
     """One round trip."""
 
@@ -121,41 +144,58 @@ class DockerHostFact(FactBase[DockerHost | None]):
         `paths` and `texts` are those to be told of in each engine's folder, from there on; `names` are the
         registry's, with the port; `users` those whose logins are asked for.
         """
+        of_engine = _fill(OF_ENGINE, PATHS=shlex.join(paths), TEXTS=shlex.join(texts))
         engines = _fill(
             ENGINES,
-            PATHS=shlex.join(paths),
-            TEXTS=shlex.join(texts),
+            OF_ENGINE=of_engine.strip(),
+            AS_USER=shlex.quote(script(of_engine)),
             SYSTEM=shlex.join(SYSTEM),
             SNAP=shlex.join(SNAP),
             ROOTLESS0=ROOTLESS[0],
             ROOTLESS1=ROOTLESS[1],
         )
-        parts = [client_hosts.tell(trusting), engines]
+        parts = [client_hosts.tell(trusting), RUN_AS, ASK, engines]
         if users:
             keys = "|".join("".join(f"[{c}]" if c in ".[" else c for c in name) for name in names)
             in_home = script(_fill(IN_HOME, KEYS=keys, NAMES=shlex.join(names)))
-            parts += [RUN_AS, _fill(USERS, USERS=shlex.join(users), IN_HOME=shlex.quote(in_home))]
+            parts.append(_fill(USERS, USERS=shlex.join(users), IN_HOME=shlex.quote(in_home)))
         return script(*parts)
 
     def process(self, output: list[str]) -> DockerHost:
         """Read the answer; `FactProcessError` where it is not whole."""
         answer = read_answer(output)
+        rootless = [_rootless(*fields) for fields in answer.all("rootless")]
+        paths, texts = dict(answer.paths), dict(answer.texts)
+        for path, text in answer.all("given"):
+            name = _bytes(path)
+            texts[name] = decoded(name, text)
+        for engine, told in rootless:  # nothing that is not of that engine: no user speaks for another
+            below = f"{engine.folder}/"
+            paths |= {path: found for path, found in told.paths.items() if path.startswith(below)}
+            texts |= {path: text for path, text in told.texts.items() if path.startswith(below)}
         return DockerHost(
-            paths=answer.paths,
-            texts=answer.texts,
-            engines=[_engine(*fields) for fields in answer.all("engine")],
-            daemons={pid: b64decode(text).decode().splitlines() for pid, text in answer.all("daemon")},
+            paths=paths,
+            texts=texts,
+            engines=[
+                *(Engine(folder, configuration) for folder, configuration in answer.all("engine")),
+                *(engine for engine, _ in rootless),
+            ],
+            daemons={pid: _bytes(text).split("\0")[:-1] for pid, text in answer.all("daemon")},
             homes={name: _home(name, fields) for name, *fields in answer.all("user")},
             client=client_hosts.read(answer),
         )
 
 
-def _engine(folder: str, configuration: str, *user: str) -> Engine:
-    name, *fields = user
-    if not name:
-        return Engine(folder, configuration)
-    uid, gid, home = fields
-    return Engine(folder, configuration, User(name, int(uid), int(gid), home))
+def _rootless(name: str, uid: str, gid: str, told: str, *home: str) -> tuple[Engine, Answer]:
+    """Return a user's engine, and what that user tells of it."""
+    user = User(name, int(uid), int(gid), "|".join(home))
+    folder, configuration = (f"{user.home}/{path}" for path in ROOTLESS)
+    return Engine(folder, configuration, user), read_answer(b64decode(told).decode().split("\n"))
+
+
+def _bytes(encoded: str) -> str:
+    """Decode what may be of any bytes, as `os.fsdecode` does."""
+    return b64decode(encoded).decode(errors="surrogateescape")
 
 
 def _home(name: str, fields: list[str]) -> Home | None:

@@ -6,10 +6,11 @@ import time
 
 from pyinfra.api.facts import FactBase
 
-from tasks.facts.reading import read_answer, script
+from tasks.facts.reading import read_answer, script, sensible
 from tasks.model.machines import Machine
 
 
+@sensible
 class MachineFact(FactBase[Machine | None]):
     """One round trip without sudo: the script itself finds out whether it may use it.
 

@@ -10,10 +10,14 @@ from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, TypeVar
 
 from pyinfra.api.exceptions import FactProcessError
+from pyinfra.api.facts import FactBase
 
 from tasks.model.files import Observed
+from tasks.model.shown import printable
 
 PREAMBLE = """
 export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
@@ -27,12 +31,40 @@ tell_path() {
         printf 'path|%s\\n' "$1"
     fi
 }
+encode() {
+    if [ "$(head -c 1048577 < "$1" | wc -c)" -gt 1048576 ]; then
+        printf '%s is larger than 1 MiB\\n' "$1" >&2
+        exit 1
+    fi
+    base64 -w 0 < "$1"
+}
 tell_text() {
     [ -f "$1" ] || return 0
-    text=$(base64 -w 0 -- "$1") || exit 1
+    text=$(encode "$1") || exit 1
     printf 'text|%s|%s\\n' "$1" "$text"
 }
 """
+
+
+F = TypeVar("F", bound=FactBase[Any])
+
+
+def sensible(fact: type[F]) -> type[F]:
+    """Make a fact whose answer cannot be read fail for its host alone (`FactProcessError`).
+
+    What is wrong with the answer is not said: it may hold secrets.
+    """
+    read = fact.process
+
+    @wraps(read)
+    def process(self: FactBase[Any], output: list[str]) -> Any:
+        try:
+            return read(self, output)
+        except (ValueError, LookupError, TypeError):
+            raise FactProcessError("the answer makes no sense") from None
+
+    fact.process = process  # type: ignore[method-assign]
+    return fact
 
 
 @dataclass(frozen=True)
@@ -57,7 +89,8 @@ class Answer:
     @property
     def texts(self) -> dict[str, str]:
         """The text of each file that was asked for and is there; `FactProcessError` where one is no text."""
-        return {path: _decoded(path, text) for path, text in self.all("text")}
+        told = (("|".join(path), text) for *path, text in self.all("text"))
+        return {path: decoded(path, text) for path, text in told}
 
 
 def read_answer(output: Iterable[str]) -> Answer:
@@ -91,11 +124,12 @@ def tell_texts(paths: Iterable[str]) -> str:
     return "\n".join(f"tell_text {shlex.quote(path)}" for path in paths)
 
 
-def _decoded(path: str, text: str) -> str:
+def decoded(path: str, text: str) -> str:
+    """Decode a file's text; `FactProcessError` where it is none."""
     try:
         return b64decode(text).decode()
     except UnicodeDecodeError:
-        raise FactProcessError(f"{path} is not UTF-8 text") from None
+        raise FactProcessError(f"{printable(path)} is not UTF-8 text") from None
 
 
 def _observed(fields: list[str]) -> Observed | None:

@@ -8,10 +8,11 @@ from base64 import b64decode
 
 from pyinfra.api.facts import FactBase
 
-from tasks.facts.reading import read_answer, script, tell_paths
+from tasks.facts.reading import read_answer, script, sensible, tell_paths
 from tasks.model.registry import RegistryHost
 
 
+@sensible
 class RegistryFact(FactBase[RegistryHost | None]):
     """One round trip. No secret is read: of a file with secrets only its digest, of the leaf its public part."""
 

@@ -1,4 +1,4 @@
-"""A value as a message may show it: one short line of ASCII, and nothing of what looks like a secret."""
+"""What messages may show: values in one short line without what looks like a secret, texts without control codes."""
 
 from __future__ import annotations
 
@@ -26,6 +26,14 @@ def shown(key: str, value: object) -> str:
 def name(text: str) -> str:
     """Return a key, a group's or a host's name as it is where it is an ordinary word, else quoted."""
     return text if re.fullmatch(r"[\w@./-]{1,120}", text, re.ASCII) else ascii(text)[:LONGEST]
+
+
+def printable(text: str) -> str:
+    """Return a line with all that could move a terminal's cursor, or hide or turn round what it shows, escaped.
+
+    That goes for surrogates as well, which no terminal can be sent.
+    """
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _plain(key: str, value: object) -> str:

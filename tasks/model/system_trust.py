@@ -2,7 +2,7 @@
 
 Each family of distributions has a folder for certificates of the administrator's and a program that makes the
 store out of it: update-ca-certificates(8), update-ca-trust(8), trust(1). Whether that has to run is told by the
-store, not by what was written before.
+store and the time of the folder, not by what was written before.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Family:
     """How a family of distributions keeps its store.
 
     `folder` is the administrator's, `store` what programs read, `program` makes it (by `refresh`), and `package` brings
-    that program. `hashes` is the folder of OpenSSL's links by hash, where a program may look instead.
+    that program. `hashes` is the folder of OpenSSL's links by hash, where a program may look instead. `anchors` is what
+    in the folder goes into the store, as arguments of find(1).
     """
 
     folder: str
@@ -38,6 +39,7 @@ class Family:
     refresh: str
     package: str
     hashes: str | None = None
+    anchors: str = "-maxdepth 1 -type f ! -name '.*'"
 
 
 # update-ca-certificates makes the links by which OpenSSL finds a certificate only where it meets a new or a removed
@@ -49,6 +51,7 @@ DEBIAN = Family(
     "rm -f /etc/ssl/certs/homelab-registry.pem /etc/ssl/certs/homelab-registry-2.pem && update-ca-certificates",
     "ca-certificates",
     "/etc/ssl/certs",
+    "-type f -name '*.crt'",
 )
 RHEL = Family(
     "/etc/pki/ca-trust/source/anchors",
@@ -96,9 +99,12 @@ def family_of(words: str) -> Family:
 
 
 def paths(family: Family) -> list[str]:
-    """Return all paths to be told of: a file for each certificate, and the name beside it that it is written under."""
+    """Return all paths to be told of.
+
+    The folder and the store, a file for each certificate, and the name beside it that it is written under.
+    """
     written = _written(family)
-    return [*written, *map(files.temporary, written)]
+    return [family.folder, family.store, *written, *map(files.temporary, written)]
 
 
 def tell(family: Family) -> str:
@@ -119,9 +125,12 @@ tell_ours() {{
         inside {{ sub(/\\r$/, ""); text = text $0 }}' "$2" || exit 1
 }}
 if [ -f {family.store} ]; then tell_ours stored {family.store}; fi
-for file in {family.folder}/*; do
-    if [ -f "$file" ]; then tell_ours "anchor|$file" "$file"; fi
-done
+if [ -d {family.folder} ]; then
+    anchors=$(find -L {family.folder} {family.anchors}) || exit 1
+    printf '%s\\n' "$anchors" | while IFS= read -r file; do
+        if [ -f "$file" ]; then tell_ours "anchor|$file" "$file"; fi
+    done || exit 1
+fi
 {hashed if family.hashes else ""}
 if command -v {family.program} >/dev/null; then echo 'refresher|yes'; fi
 """
@@ -145,7 +154,8 @@ def steps(family: Family, ca_pem: str, found: Found) -> list[Step]:
         for path in written
         if path not in wanted and found.paths[path]
     ]
-    reason = _stale(family, {c.public_bytes(Encoding.DER) for c in certificates}, wanted, found)
+    changed = any(step.path for step in placed)
+    reason = _stale(family, {c.public_bytes(Encoding.DER) for c in certificates}, wanted, found, changed)
     if reason or any(step.writes for step in placed):
         if not found.refresher:
             raise Conflict(
@@ -157,16 +167,24 @@ def steps(family: Family, ca_pem: str, found: Found) -> list[Step]:
     return placed
 
 
-def _stale(family: Family, ours: set[bytes], wanted: Mapping[str, str], found: Found) -> str | None:
+def _stale(
+    family: Family, ours: set[bytes], wanted: Mapping[str, str], found: Found, changed: bool
+) -> str | None:
     if not ours <= found.stored:
         return "our certificate is not in it"
-    # One that another file brings in is somebody else's business, and no refresh would take it out.
+    # One that something else brings in is somebody else's business, and no refresh would take it out. Not all that
+    # can do so is known here, so that a store which was made after the last change in the folder is left alone.
     others = {path: held for path, held in found.anchors.items() if path not in _written(family)}
-    if found.stored - ours - frozenset().union(*others.values()):
+    unwanted = found.stored - ours - frozenset().union(*others.values())
+    if unwanted and (changed or _newer(found.paths[family.folder], found.paths[family.store])):
         return "it holds a certificate that is no longer wanted"
     if family.hashes and not set(wanted) <= found.hashed:
         return "OpenSSL does not find our certificate by its hash"
     return None
+
+
+def _newer(one: Observed | None, other: Observed | None) -> bool:
+    return bool(one and other and one.modified > other.modified)
 
 
 def _written(family: Family) -> list[str]:

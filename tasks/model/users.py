@@ -18,7 +18,9 @@ run_as() {
     set -- env -i LC_ALL=C HOME="$as_home" USER="$as_name" LOGNAME="$as_name" XDG_RUNTIME_DIR="/run/user/$as_uid" \\
         DBUS_SESSION_BUS_ADDRESS="unix:path=/run/user/$as_uid/bus" \\
         PATH="$as_path" sh -c "$as_script" sh "$@"
-    [ "$(id -u)" -eq "$as_uid" ] || set -- setpriv --reuid="$as_uid" --regid="$as_gid" --init-groups -- "$@"
+    # In a session of its own: whoever has root's terminal could type there for root (TIOCSTI, ioctl_tty(2)).
+    [ "$(id -u)" -eq "$as_uid" ] ||
+        set -- setsid -w setpriv --reuid="$as_uid" --regid="$as_gid" --init-groups -- "$@"
     exec "$@" )
 }
 """

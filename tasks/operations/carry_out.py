@@ -18,6 +18,7 @@ from pyinfra.api.state import State as PyinfraState
 from pyinfra.connectors.util import CommandOutput
 
 from tasks.model.authority import AuthorityError
+from tasks.model.shown import printable
 from tasks.model.steps import Conflict, Step
 from tasks.report import remedy_for
 from tasks.run import current
@@ -66,7 +67,7 @@ def carry_out(
 ) -> Generator[PyinfraCommand, None, None]:
     """Yield the commands of the steps that `decide` returns; with none, say why not (`because`).
 
-    What `decide` raises to stop (`Conflict`, `StateError`, `AuthorityError`) ends this host's run with one line.
+    Whatever `decide` raises ends this host's run with one line, and no other's.
     """
     if host in host.state.failed_hosts:
         return  # a plan goes through a host's later operations all the same
@@ -77,6 +78,10 @@ def carry_out(
         return
     except AuthorityError as stop:
         yield from refuse(host, str(stop), "see docs/when-something-is-wrong.md")
+        return
+    except Exception as error:  # it would end the run of all hosts; what it says may hold secrets
+        problem = f"unexpected {type(error).__name__} on what this host has"
+        yield from refuse(host, problem, "report this, with what that host has of special")
         return
     if not steps:
         host.noop(because())
@@ -89,7 +94,7 @@ def carry_out(
 def announce(host: Host, text: str) -> None:
     """Print a step before it is taken; the same line in a plan and in a run."""
     current().report.steps += 1
-    host.log(f"{format_text('step:', 'yellow')} {text}")
+    host.log(f"{format_text('step:', 'yellow')} {printable(text)}")
 
 
 def refuse(host: Host, problem: str, remedy: str) -> Generator[PyinfraCommand, None, None]:
@@ -104,6 +109,7 @@ def refuse(host: Host, problem: str, remedy: str) -> Generator[PyinfraCommand, N
 def blame(host: Host, problem: str, remedy: str) -> None:
     """Print and note what keeps a host from being finished."""
     run = current()
+    problem, remedy = printable(problem), printable(remedy)
     run.report.problem(host.name, problem, remedy)
     if host.name == run.configuration.registry_host:
         run.registry_decided.set()  # nothing more will be known of it

@@ -69,7 +69,7 @@ def answering_hosts() -> str:
     ]  # fmt: skip
     of_docker_hosts = [
         *(f"path|{path}" for path in docker_hosts.paths(settings)),
-        "engine|/etc/docker|/etc/docker/daemon.json|",
+        "engine|/etc/docker|/etc/docker/daemon.json",
         f"text|/etc/hosts|{b64encode(b'127.0.0.1 localhost').decode()}",
         "end",
     ]

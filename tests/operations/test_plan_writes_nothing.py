@@ -203,6 +203,8 @@ def steps():
         "@fake/conflict": lambda: fail(Conflict("port 443 is taken by apache2 (pid 7)", "stop it and run again")),
         "@fake/state": lambda: fail(StateError("the leaf is damaged", "remove it")),
         "@fake/authority": lambda: fail(AuthorityError("a.b: outside what the authority may vouch for")),
+        "@fake/odd": lambda: fail(KeyError(SECRET)),
+        "@fake/colourful": lambda: fail(Conflict("\\x1b]0;x\\x07/a\\r\\n\\x1b[2J is no é", "move it\\u202e")),
         "@fake/telling": lambda: failing,
         "@fake/unheard": lambda: failing,
         "@fake/wordless": lambda: failing,
@@ -253,6 +255,8 @@ ANSWERS: Mapping[str, Mapping[str, object]] = {
     "conflict": {},
     "state": {},
     "authority": {},
+    "odd": {},
+    "colourful": {},
     "telling": {
         "run fail": {
             "success": False,
@@ -280,6 +284,8 @@ STOPPED = {
     "conflict": "port 443 is taken by apache2 (pid 7); stop it and run again",
     "state": "the leaf is damaged; remove it",
     "authority": "a.b: outside what the authority may vouch for; see docs/when-something-is-wrong.md",
+    "odd": "unexpected KeyError on what this host has; report this, with what that host has of special",
+    "colourful": r"\x1b]0;x\x07/a\r\n\x1b[2J is no é; move it\u202e",
 }
 """Where nothing is decided, and so nothing begun."""
 
@@ -322,7 +328,7 @@ def carried(folder: Path) -> Mapping[str, Carried]:
     given = {
         "run": ([*DONE, *STOPPED, *FAILED], "-y"),
         "plan": ([*DONE, *FAILED], "--dry"),
-        "stopped-plan": (["idle", "conflict", "unknown"], "--dry"),
+        "stopped-plan": (["idle", "conflict", "unknown", "odd"], "--dry"),
     }
     for name in given:
         (folder / name).mkdir()
@@ -400,7 +406,7 @@ def test_a_plan_that_stops_at_hosts_asks_nobody_and_goes_on_with_the_others(
     plan = carried["stopped-plan"]
     assert "Traceback" not in plan[0].output
     assert "continue?" not in plan[0].output
-    assert not_finished(plan) == {host: [STOPPED[host]] for host in ("conflict", "unknown")}
+    assert not_finished(plan) == {host: [STOPPED[host]] for host in ("conflict", "unknown", "odd")}
     assert lines(plan, "idle") == ["noop: all is as it should be", "step: more: always"]
 
 

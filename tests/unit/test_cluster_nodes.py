@@ -282,6 +282,8 @@ def path_with(folder: Path) -> str:
         "readlink",
         "tail",
         "date",
+        "head",
+        "wc",
     ):
         (needed / name).symlink_to(f"/usr/bin/{name}")
     return f"{folder}:{needed}"

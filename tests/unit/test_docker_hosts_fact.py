@@ -1,6 +1,7 @@
 """What a real sh tells of a Docker host: its engines, whoever runs them, and of each the files to the byte.
 
-The paths are moved below a folder of the test's, and getent is a fake (a shell function).
+The paths are moved below a folder of the test's. getent is a fake (a shell function), and so is setpriv, a program
+that changes no user but notes who was asked for.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ import os
 import re
 import socket
 import subprocess
+from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,13 +29,23 @@ FOLDER = "certs.d/registry.homelab.local:5443"
 PEM = "-----BEGIN CERTIFICATE-----\n|\n"
 
 
+class FailedError(Exception):
+    """The script failed, with this complaint."""
+
+
 class Machine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "etc").mkdir()
         self.hosts = folder / "etc/hosts"
         self.hosts.write_text("127.0.0.1 localhost # é | x\r\n\n\tlast line without its newline")
+        self.as_who = ""
         self.users = {"ci": 1000, "old": 999, "builder": 4242}
+        self.write("fakes/setpriv", f"""#!/bin/sh
+echo "$1 $2 $3" >> {folder}/asked
+while [ "$1" != -- ]; do shift; done; shift; exec "$@"
+""")  # fmt: skip
+        (folder / "fakes/setpriv").chmod(0o755)
 
     def write(self, path: str, text: str) -> None:
         (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -54,8 +67,18 @@ class Machine:
             None,
         )
         command = re.sub(r"(?<![\w/])(/etc/|/var/snap|/run/user)", rf"{self.folder}\1", command)
-        done = subprocess.run(["sh", "-c", getent + command], capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
+        path = f"{self.folder}/fakes:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["sh", "-c", getent + self.as_who + command],
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode or done.stderr:
+            assert (done.returncode, done.stdout) == (1, "")
+            raise FailedError(done.stderr)
+        assert done.stdout.isascii()
         return done.stdout.split("\n")
 
     def told(self) -> DockerHost:
@@ -134,20 +157,111 @@ def test_engines_of_users_and_of_the_snap(machine: Machine) -> None:
     assert found.texts[f"{root}/var/snap/docker/current/config/daemon.json"] == "{}"
 
 
-def test_the_arguments_of_an_engine_that_runs(machine: Machine, tmp_path: Path) -> None:
-    """A fake one: a shell of that name."""
-    machine.write("elsewhere.json", '{"a": 1}')
-    program = tmp_path / "dockerd"
+@pytest.mark.usefixtures("sockets")
+def test_a_user_s_engine_is_told_of_with_that_user_s_rights(machine: Machine) -> None:
+    machine.told()
+    assert (machine.folder / "asked").read_text() == "--reuid=4242 --regid=4242 --init-groups\n"
+
+
+def test_no_user_speaks_for_anything_else(machine: Machine) -> None:
+    """As one could who writes to the output of a shell of their own."""
+    etc = f"{machine.folder}/etc/docker/daemon.json"
+    machine.write("etc/docker/daemon.json", "{}")
+    folder = f"{machine.folder}/home/ci/.config/docker"
+    forged = [f"{etc}|e30K", f"{folder}-x/daemon.json|e30K", f"{folder}/daemon.json|e30K"]
+    told = "\n".join([*(f"text|{each}" for each in forged), f"path|{etc}", f"path|{folder}/x", "end"])
+    line = f"rootless|ci|1000|1000|{b64encode(told.encode()).decode()}|{machine.folder}/home/ci"
+    found = DockerHostFact().process([line, *machine.lines()])
+    assert found.texts[etc] == "{}"
+    assert {path for path in found.texts if path.startswith(f"{machine.folder}/home")} == {
+        f"{folder}/daemon.json"
+    }
+    assert (f"{folder}/x" in found.paths, etc in found.paths) == (True, False)
+
+
+@pytest.mark.usefixtures("sockets")
+def test_a_file_of_a_user_s_that_is_too_large_is_named(machine: Machine) -> None:
+    path = "home/builder/.config/docker/daemon.json"
+    machine.write(path, "x" * (1 << 20))
+    assert len(machine.told().texts[f"{machine.folder}/{path}"]) == 1 << 20
+    machine.write(path, "x" * ((1 << 20) + 1))
+    with pytest.raises(FailedError, match=rf"^{machine.folder}/{path} is larger than 1 MiB\n$"):
+        machine.told()
+
+
+@pytest.mark.usefixtures("sockets")
+def test_what_a_user_s_files_make_a_script_complain_of_moves_no_cursor(machine: Machine) -> None:
+    machine.users = {"x\x1b[2Jé": 4242}
+    machine.write("home/x\x1b[2Jé/.config/docker/daemon.json", "x" * ((1 << 20) + 1))
+    with pytest.raises(
+        FailedError, match=r"^/\S+/home/x\[2J/.config/docker/daemon.json is larger than 1 MiB\n$"
+    ):
+        machine.told()
+
+
+def test_nor_does_what_is_no_text(machine: Machine) -> None:
+    told = b64encode(b"text|\x1b[2J|/w==\nend").decode()
+    line = f"rootless|ci|1000|1000|{told}|{machine.folder}/home/ci"
+    with pytest.raises(FactProcessError, match=r"^\\x1b\[2J is not UTF-8 text$"):
+        DockerHostFact().process([line, *machine.lines()])
+
+
+@contextmanager
+def dockerd(folder: Path, *arguments: str | bytes) -> Iterator[str]:
+    """A fake engine that runs, a shell of that name; its process id."""
+    program = folder / "dockerd"
     program.write_bytes(Path("/bin/sh").resolve().read_bytes())
     program.chmod(0o755)
-    arguments = ["-c", "read x", "--config-file", f"{tmp_path}/elsewhere.json", "--insecure-registry=x.y"]
-    with subprocess.Popen([program, *arguments], stdin=subprocess.PIPE) as running:
+    with subprocess.Popen([program, "-c", "read x", *arguments], stdin=subprocess.PIPE) as running:
+        while Path(f"/proc/{running.pid}/comm").read_text() != "dockerd\n":
+            os.sched_yield()
+        try:
+            yield str(running.pid)
+        finally:
+            running.communicate()
+
+
+AS_ROOT = """stat() { case "$*" in ('-c %u /proc/'*) echo 0 ;; (*) command stat "$@" ;; esac; }\n"""
+"""What whoever runs the tests is taken for."""
+
+
+def test_the_arguments_of_an_engine_that_runs(machine: Machine, tmp_path: Path) -> None:
+    machine.as_who = AS_ROOT
+    machine.write("else\\where|.json", '{"a": 1}')
+    arguments = ["--config-file", f"{tmp_path}/else\\where|.json", "--insecure-registry=x.y", ""]
+    with dockerd(tmp_path, *arguments) as pid:
+        found = machine.told()
+    assert found.daemons[pid] == [f"{tmp_path}/dockerd", "-c", "read x", *arguments]
+    assert found.texts[f"{tmp_path}/else\\where|.json"] == '{"a": 1}'
+
+
+def test_arguments_that_are_no_text(machine: Machine, tmp_path: Path) -> None:
+    machine.as_who = AS_ROOT
+    file = os.fsencode(tmp_path) + b"/\xff.json"
+    Path(os.fsdecode(file)).write_text("{}")
+    with dockerd(tmp_path, b"--config-file=" + file, b"a\n|\xfe") as pid:
+        found = machine.told()
+    assert found.daemons[pid][-2:] == [f"--config-file={os.fsdecode(file)}", "a\n|\udcfe"]
+    assert found.texts[os.fsdecode(file)] == "{}"
+
+
+def test_a_process_of_a_user_s_that_has_the_name_is_no_engine(machine: Machine, tmp_path: Path) -> None:
+    machine.as_who = AS_ROOT.replace("echo 0", "echo 1000")
+    with dockerd(tmp_path, "--config-file=/etc/hosts") as pid:
+        assert pid not in machine.told().daemons
+
+
+def test_nor_is_a_program_of_root_s_that_is_started_by_a_link(machine: Machine, tmp_path: Path) -> None:
+    machine.as_who = AS_ROOT
+    link = tmp_path / "link/dockerd"
+    link.parent.mkdir()
+    link.symlink_to("/bin/sh")
+    with subprocess.Popen([link, "-c", "read x"], stdin=subprocess.PIPE) as running:
         while Path(f"/proc/{running.pid}/comm").read_text() != "dockerd\n":
             os.sched_yield()
         found = machine.told()
         running.communicate()
-    assert found.daemons[str(running.pid)] == [str(program), *arguments]
-    assert found.texts[f"{tmp_path}/elsewhere.json"] == '{"a": 1}'
+    assert str(running.pid) not in found.daemons
 
 
 @pytest.mark.parametrize("rescue", ["", "half\n", "127.0.0.1 localhost\n" * 5000])

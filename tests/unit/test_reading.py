@@ -16,7 +16,11 @@ from typing import Any
 
 import pytest
 from pyinfra.api.exceptions import FactProcessError
+from pyinfra.api.facts import FactBase
 
+from tasks.facts.cluster_nodes import ClusterNodeFact
+from tasks.facts.docker_hosts import DockerHostFact
+from tasks.facts.machines import MachineFact
 from tasks.facts.reading import PREAMBLE, Answer, read_answer, script, tell_paths
 from tasks.facts.registry import RegistryFact
 from tasks.model import cluster_nodes, rancher
@@ -370,6 +374,39 @@ def test_a_certificate_that_is_no_text_is_told_as_the_damaged_thing_it_is() -> N
         "-----END",
         "CERTIFICATE-----",
     ]
+
+
+@pytest.mark.parametrize(
+    ("fact", "lines"),
+    [
+        (MachineFact, ["time|hunter2"]),
+        (RegistryFact, ["installed|hunter2hunter2x"]),
+        (RegistryFact, ["container|x|hunter2"]),
+        (RegistryFact, ["image|hunter2"]),
+        (RegistryFact, ["path|/a|hunter2"]),
+        (DockerHostFact, ["daemon|hunter2"]),
+        (DockerHostFact, ["engine|hunter2"]),
+        (DockerHostFact, ["rootless|hunter2"]),
+        (DockerHostFact, ["rootless|ci|1000|1000|/w==|/home/ci"]),
+        (DockerHostFact, ["user|ci|hunter2|1000|/w==|/home/ci"]),
+        (DockerHostFact, ["user|ci|1000|1000|/w==|/home/ci"]),
+        (DockerHostFact, ["text|/etc/hosts|hunter2hunter2x"]),
+        (ClusterNodeFact, ["started|k3s.service|hunter2|7"]),
+        (ClusterNodeFact, ["data|hunter2"]),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_none_and_is_not_quoted(
+    fact: type[FactBase[Any]], lines: list[str]
+) -> None:
+    """It ends that host's run: an error of another kind would end all hosts'."""
+    with pytest.raises(FactProcessError, match=r"^the answer makes no sense$") as stop:
+        fact().process([*lines, "end"])
+    assert stop.value.__suppress_context__
+
+
+@pytest.mark.parametrize("name", ["/a|b", "/|", "/a|b|c"])
+def test_a_bar_in_the_name_of_a_text_is_its_own(name: str) -> None:
+    assert read_answer([f"text|{name}|eHg=", "end"]).texts == {name: "xx"}
 
 
 @pytest.mark.parametrize("kind", [cluster_nodes.Node, rancher.Node, Containerd, DockerHost, Home])

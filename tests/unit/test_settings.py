@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from tasks.model import shown
 from tasks.model.settings import (
     Configuration,
     HostSettings,
@@ -100,6 +101,21 @@ def test_what_would_fit_a_wrong_value_is_not_said() -> None:
     accounts = {"registry_login_account": "me", "registry_pull_secret_account": "me"}
     [line] = problems(set_to({**accounts, "registry_accounts": {"me": "root"}}))
     assert line.startswith("registry_accounts['me'] = (not shown, it may be a password) ")
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("/etc/docker: it is missing", "/etc/docker: it is missing"),
+        ("é 日本 \\x1b 'a' \"b\"", "é 日本 \\x1b 'a' \"b\""),
+        ("\x1b[2K\x1b]0;x\x07", r"\x1b[2K\x1b]0;x\x07"),
+        ("a\r\n\tb\0\x7f\x9b", r"a\r\n\tb\x00\x7f\x9b"),
+        ("\u202e\u2028\u200b\u00a0", r"\u202e\u2028\u200b\xa0"),
+        ("\udcff\ud800", r"\udcff\ud800"),
+    ],
+)
+def test_what_moves_a_cursor_is_escaped(text: str, printed: str) -> None:
+    assert shown.printable(text) == printed
 
 
 def test_values_are_shown() -> None:

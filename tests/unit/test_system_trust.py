@@ -34,6 +34,11 @@ def file(pair: authority.Pair) -> Observed:
     return Observed("regular file", "644", 0, 0, 1.0, 1, digest)
 
 
+FOLDER = Observed("directory", "755", 0, 0, 5.0, 2, None)
+STORE = Observed("regular file", "644", 0, 0, 6.0, 3, "")
+"""Made after the last change in the folder."""
+
+
 def first(family: Family) -> str:
     return f"{family.folder}/homelab-registry.crt"
 
@@ -45,8 +50,9 @@ def second(family: Family) -> str:
 def found(family: Family, *pairs: authority.Pair) -> Found:
     """A host that has these certificates, all over."""
     written = dict(zip([first(family), second(family)], pairs, strict=False))
+    made = {family.folder: FOLDER, family.store: STORE, **{p: file(pair) for p, pair in written.items()}}
     return Found(
-        paths={**dict.fromkeys(system_trust.paths(family)), **{p: file(pair) for p, pair in written.items()}},
+        paths={**dict.fromkeys(system_trust.paths(family)), **made},
         stored=frozenset(map(der, pairs)),
         anchors={path: frozenset([der(pair)]) for path, pair in written.items()},
         hashed=frozenset(written) if family.hashes else frozenset(),
@@ -91,6 +97,8 @@ def test_where_the_certificates_stand() -> None:
         "/etc/ca-certificates/trust-source/anchors/homelab-registry.crt",
     ]
     assert system_trust.paths(ARCH) == [
+        "/etc/ca-certificates/trust-source/anchors",
+        "/etc/ca-certificates/extracted/tls-ca-bundle.pem",
         first(ARCH),
         second(ARCH),
         "/etc/ca-certificates/trust-source/anchors/.homelab-registry.crt.homelab-new",
@@ -130,7 +138,8 @@ def test_the_store_alone_tells_whether_it_is_to_be_made_anew(family: Family) -> 
     refresh = f"refresh {family.store}: "
     lacking = replace(right, stored=frozenset())
     assert texts(family, NEW.certificate_pem, lacking) == [f"{refresh}our certificate is not in it"]
-    stale = replace(right, stored=frozenset([der(OLD), der(NEW)]))
+    killed = {**right.paths, family.folder: replace(FOLDER, modified=6.5)}
+    stale = replace(right, stored=frozenset([der(OLD), der(NEW)]), paths=killed)
     assert texts(family, NEW.certificate_pem, stale) == [
         f"{refresh}it holds a certificate that is no longer wanted"
     ]
@@ -140,6 +149,27 @@ def test_the_store_alone_tells_whether_it_is_to_be_made_anew(family: Family) -> 
     assert texts(family, NEW.certificate_pem, unhashed) == (
         [f"{refresh}OpenSSL does not find our certificate by its hash"] if family is DEBIAN else []
     )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_certificate_that_something_else_brings_in_is_no_reason_for_a_refresh_at_every_run(
+    family: Family,
+) -> None:
+    """Our old one stays in the store after a refresh, wherever it comes from: so another would not help."""
+    refresh = f"refresh {family.store}: "
+    retiring = replace(found(family, OLD, NEW), stored=frozenset([der(OLD), der(NEW)]))
+    first_run = texts(family, NEW.certificate_pem, retiring)
+    assert first_run[-1] == f"{refresh}it holds a certificate that is no longer wanted"
+    left = replace(found(family, NEW), stored=frozenset([der(OLD), der(NEW)]))
+    for store in (STORE, replace(STORE, modified=5.0)):
+        assert (
+            texts(family, NEW.certificate_pem, replace(left, paths={**left.paths, family.store: store})) == []
+        )
+    removed = {**left.paths, second(family): file(OLD)}
+    assert texts(family, NEW.certificate_pem, replace(left, paths=removed)) == [
+        f"remove {second(family)}: its certificate is no longer wanted",
+        f"{refresh}it holds a certificate that is no longer wanted",
+    ]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -220,6 +250,24 @@ def test_our_certificates_are_told_and_nobody_else_s(family: Family, tmp_path: P
         x509.load_der_x509_certificate(min(there.stored)).subject
         == min(OLD, NEW, key=der).certificate.subject
     )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_anchors_are_those_that_the_family_s_program_takes(family: Family, tmp_path: Path) -> None:
+    """update-ca-certificates descends and follows links (its find -L), and takes nothing but `.crt`."""
+    write(tmp_path, f"{family.folder}/other/deep er/a.crt", OLD.certificate_pem)
+    write(tmp_path, f"{family.folder}/b.pem", NEW.certificate_pem)
+    write(tmp_path, f"{family.folder}/.hidden", NEW.certificate_pem)
+    write(tmp_path, "/elsewhere/d.crt", STRANGE.certificate_pem)
+    Path(f"{tmp_path}{family.folder}/c.crt").symlink_to(tmp_path / "elsewhere/d.crt")
+    Path(f"{tmp_path}{family.folder}/gone.crt").symlink_to("nowhere")
+    told_of = {
+        path.removeprefix(f"{tmp_path}{family.folder}/"): held
+        for path, held in told(family, tmp_path).anchors.items()
+    }
+    deep = {"other/deep er/a.crt": {der(OLD)}}
+    flat = {"b.pem": {der(NEW)}}
+    assert told_of == {"c.crt": {der(STRANGE)}, **(deep if family is DEBIAN else flat)}
 
 
 def test_links_by_hash_are_found_as_openssl_finds_them(tmp_path: Path) -> None:
