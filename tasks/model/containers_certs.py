@@ -5,6 +5,7 @@ The folder is the one of containers/image (containers-certs.d(5)).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from tasks.model import ca_files, files, toml_text
@@ -39,6 +40,7 @@ def steps(
     for path, text in texts.items():
         if path.startswith(CONFIG):
             _check_secure(path, text, authorities)
+            _check_led_here(path, text, authorities)
     wanted: list[Folder] = [Folder(CERTS)]
     for path in certificates(authorities):
         wanted += [Folder(files.parent(path)), File(path, "0644", content=ca_pem)]
@@ -67,6 +69,40 @@ def _insecure(path: str, text: str) -> Iterator[tuple[str, int]]:
     # The first version of the format.
     for name in toml_text.listed(says, "registries", "insecure", "registries"):
         yield str(name), _line(text, f'"{name}"')
+
+
+def _check_led_here(path: str, text: str, authorities: Iterable[str]) -> None:
+    """Raise `Conflict` where pulls from our registry are refused, or go elsewhere (containers-registries.conf(5)).
+
+    An entry is for what begins with its prefix; where it has none, with its location.
+    """
+    authorities = list(authorities)
+    for index, entry in enumerate(toml_text.listed(toml_text.read(text, path), "registry")):
+        prefix, location = (str(toml_text.at(entry, key) or "") for key in ("prefix", "location"))
+        ours = next((each for each in authorities if _covers(prefix or location, each)), None)
+        if ours is None:
+            continue
+        if toml_text.at(entry, "blocked") is True:
+            where, problem = "blocked", f"has {ours} blocked"
+        elif toml_text.listed(entry, "mirror"):
+            where, problem = "mirror", f"has a mirror for {ours}, which would be asked first"
+        elif location and location.partition("/")[0] not in authorities:
+            where, problem = "location", f"leads {ours} to another location"
+        else:
+            continue
+        line = _line_in_entry(text, index, where) or _line(text, f'"{prefix or location}"')
+        raise Conflict(f"{path} line {line} {problem}", "take that out and run again")
+
+
+def _line_in_entry(text: str, index: int, key: str) -> int | None:
+    """Return the line with a key, or a table, of the entry with an index; None where that is written in another way."""
+    lines = text.splitlines()
+    headers = [at for at, line in enumerate(lines) if re.match(r"\s*\[\[\s*registry\s*\]\]", line)]
+    if index >= len(headers):
+        return None
+    end = [*headers, len(lines)][index + 1]
+    wanted = re.compile(rf"\s*(?:[\"']?{key}[\"']?\s*=|\[\[\s*registry\s*\.\s*{key}\s*\]\])")
+    return next((at + 1 for at in range(headers[index], end) if wanted.match(lines[at])), headers[index] + 1)
 
 
 def _line(text: str, word: str) -> int:

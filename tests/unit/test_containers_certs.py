@@ -74,8 +74,33 @@ def test_a_check_that_is_switched_off(key: str, path: str, text: str, line: int)
 
 
 @pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (f'[[registry]]\nlocation = "{NAME}"\nblocked = true\n', f"line 3 has {NAME} blocked"),
+        ('[[registry]]\nlocation = "a.b"\n[[registry]]\nprefix = "*.homelab.local"\nblocked = true\n',
+         f"line 5 has {NAME} blocked"),
+        (f'[[registry]]\nlocation = "{NAME}"\n[[registry.mirror]]\nlocation = "a.b"\n',
+         f"line 3 has a mirror for {NAME}, which would be asked first"),
+        (f'[[registry]]\nlocation = "x.y"\n[[registry]]\nprefix = "{NAME}/team"\n# x\nlocation = "a.b/c"\n',
+         f"line 6 leads {NAME} to another location"),
+        (f'registry = [\n{{prefix = "{NAME}", location = "a.b"}}]\n', f"line 2 leads {NAME} to another location"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(("key", "path"), [("main", CONFIG), ("drop", DROP_IN)])
+def test_pulls_that_are_led_elsewhere(key: str, path: str, text: str, problem: str) -> None:
+    with pytest.raises(Conflict) as raised:
+        texts(CONVERGED, **{key: text})
+    assert raised.value.problem == f"{path} {problem}"
+
+
+@pytest.mark.parametrize(
     "text",
     [
+        f'[[registry]]\nlocation = "{NAME}"\nblocked = false\n',
+        f'[[registry]]\nprefix = "{NAME}/team"\nlocation = "{NAME}/other"\n',
+        # For what is named otherwise: our registry is only where it is kept.
+        f'[[registry]]\nprefix = "a.b"\nlocation = "{NAME}/a"\n[[registry.mirror]]\nlocation = "c.d"\n',
+        '[[registry]]\nlocation = "a.b"\nblocked = true\n[[registry.mirror]]\nlocation = "c.d"\n',
         f'unqualified-search-registries = ["docker.io"]\n[[registry]]\nlocation = "{NAME}"\ninsecure = false\n',
         '[[registry]]\nlocation = "a.b"\ninsecure = true\n',
         '[[registry]]\nlocation = "registry.homelab.local"\ninsecure = true\n',
