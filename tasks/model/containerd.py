@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from tasks.model import ca_files, containerd_config, files, toml_text
 from tasks.model.containerd_config import CERTS, InForce
 from tasks.model.files import File, Folder, Observed
-from tasks.model.steps import Conflict, Step
+from tasks.model.steps import Conflict, Step, restart
 
 CONFIG = "/etc/containerd/config.toml"
 HOME = "/etc/containerd"
@@ -131,7 +131,7 @@ def _configure(configured: InForce, current: str, found: Containerd) -> list[Ste
     if due:
         also = "; Docker Engine here uses it too" if found.shared else ""
         text = f"restart containerd: its config_path is newer than it is (pods and containers stay up{also})"
-        return [*written, Step(text, f"systemctl restart {UNIT} && rm -f {RESTART_DUE}")]
+        return [*written, Step(text, f"{restart(UNIT, minutes=2)}\nrm -f {RESTART_DUE}")]
     if marker and not written:
         return [Step(f"remove {RESTART_DUE}: containerd was restarted since", f"rm -f {RESTART_DUE}")]
     return written

@@ -15,7 +15,7 @@ from typing import Any
 from tasks.model import ca_files, files, registries_yaml, toml_text
 from tasks.model.files import File, Folder, Observed
 from tasks.model.logins import Login
-from tasks.model.steps import Conflict, Step
+from tasks.model.steps import Conflict, Step, restart
 
 FOLDER = "/etc/rancher"
 TEMPLATES = ("config-v3.toml.tmpl", "config.toml.tmpl")
@@ -106,7 +106,7 @@ def steps(
     there = found.paths[kind.registries]
     if wanted != text or there is None or there.modified >= found.started:
         why = f"{lacking} (running pods stay up)"
-        return [*placed, *written, Step(f"restart {found.unit}: {why}", f"systemctl restart {found.unit}")]
+        return [*placed, *written, Step(f"restart {found.unit}: {why}", restart(found.unit, minutes=10))]
     raise Conflict(
         f"{found.unit} was started after {kind.registries} was written, and still {lacking}",
         f"update {kind.title} if it is older than 1.29.4, which takes tls for mirrors only (k3s#9839); else see "

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import subprocess
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -178,7 +180,25 @@ def test_a_fresh_host_gets_folders_the_ca_and_hosts_toml_then_the_configuration_
         None,
     ]
     assert f"touch {RESTART_DUE} && mv" in found[4].script
-    assert found[5].script == f"systemctl restart containerd.service && rm -f {RESTART_DUE}"
+    assert found[5].script == (
+        "timeout 120 systemctl restart containerd.service || { echo "
+        '"containerd.service does not come up within 2 minutes; see journalctl -u containerd.service" >&2; exit 1; }\n'
+        f"rm -f {RESTART_DUE}"
+    )
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_marker_stays_where_the_restart_fails(code: int, tmp_path: Path) -> None:
+    """Run in a real sh, with a fake of systemctl."""
+    marker, fake = tmp_path / "due", tmp_path / "systemctl"
+    marker.touch()
+    fake.write_text(f"#!/bin/sh\nexit {code}\n")
+    fake.chmod(0o755)
+    script = steps(host("version = 2\n"))[-1].script.replace(RESTART_DUE, str(marker))
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(["sh", "-c", script], env=path, capture_output=True, text=True, check=False)
+    assert (done.returncode, marker.exists()) == (code, code == 1)
+    assert ("journalctl -u containerd.service" in done.stderr) == (code == 1)
 
 
 def test_a_host_without_any_configuration_gets_its_folder_for_all_to_see() -> None:

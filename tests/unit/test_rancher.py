@@ -86,7 +86,10 @@ def test_a_fresh_host(kind: Distribution, name: str) -> None:
         f'configs:\n  "{NAME}":\n    tls:\n      ca_file: /etc/rancher/{name}/homelab-registry-ca.crt\n'
     )
     assert 'chmod 0600 "$new"' in found[1].script
-    assert found[2].script == f"systemctl restart {unit}"
+    assert found[2].script == (
+        f"timeout 600 systemctl restart {unit} || "
+        f'{{ echo "{unit} does not come up within 10 minutes; see journalctl -u {unit}" >&2; exit 1; }}'
+    )
 
 
 def test_where_the_folder_is_missing_it_is_made_and_where_it_is_there_left_alone() -> None:
