@@ -36,6 +36,8 @@ if [ -d /run/systemd/system ]; then
         esac
     done) || exit 1
     [ -z "$services" ] || echo "$services"
+    requiring=$(systemctl show -p RequiredBy -p BoundBy -p ConsistsOf containerd.service) || exit 1
+    for each in $requiring; do [ -z "${each#*=}" ] || echo "requiring|${each#*=}"; done
     pid=$(echo "$services" | sed -n 's/^started|containerd.service|.*|//p')
 fi
 """
@@ -178,4 +180,5 @@ class ClusterNodeFact(FactBase[Node | None]):
             paths=answer.paths,
             texts=answer.texts,
             client=client_hosts.read(answer),
+            requiring_containerd=frozenset(unit for (unit,) in answer.all("requiring")),
         )

@@ -37,7 +37,7 @@ class Node:
     `runtimes` are those that were found (a containerd that K3s or RKE2 brought along is not one), `started` when
     each unit of systemd that runs was started (seconds since 1970). `containerd_config` is the main file that
     containerd reads, `data` the data folder of K3s and of RKE2. `paths` and `texts` are what was asked for, and what
-    was found on the way, by path.
+    was found on the way, by path. `requiring_containerd` are the units that are restarted with containerd's.
     """
 
     runtimes: frozenset[str]
@@ -48,6 +48,7 @@ class Node:
     paths: Mapping[str, Observed | None]
     texts: Mapping[str, str] = field(repr=False)
     client: ClientHost = field(default_factory=ClientHost)
+    requiring_containerd: Collection[str] = frozenset()
 
 
 def paths(settings: Settings) -> list[str]:
@@ -135,6 +136,7 @@ def _containerd(found: Node) -> Containerd:
         config=found.containerd_config,
         started=found.started.get(containerd.UNIT),
         shared=DOCKER_UNIT in found.started,
+        stops_docker=DOCKER_UNIT in found.started and DOCKER_UNIT in found.requiring_containerd,
         paths=found.paths,
         texts=found.texts,
     )

@@ -29,13 +29,15 @@ class Containerd:
 
     `config` is the main file that it reads, `started` when its service was started (seconds since 1970), None
     where no service runs. `texts` has the configuration's files and those that `relative` names in each folder
-    that is a `config_path`. `shared` tells that Docker Engine runs on it too.
+    that is a `config_path`. `shared` tells that Docker Engine runs on it too, `stops_docker` that systemd would
+    restart that one as well.
     """
 
     version: str
     config: str
     started: float | None
     shared: bool
+    stops_docker: bool
     paths: Mapping[str, Observed | None]
     texts: Mapping[str, str] = field(repr=False)
 
@@ -128,6 +130,8 @@ def _configure(configured: InForce, current: str, found: Containerd) -> list[Ste
     else:
         # A service that is not running did not come up with the new configuration, or was stopped before it.
         due = marker is not None and (found.started is None or marker.modified >= found.started)
+    if due and found.stops_docker:
+        raise _not_now(configured, current, written)
     if due:
         also = "; Docker Engine here uses it too" if found.shared else ""
         text = f"restart containerd: its config_path is newer than it is (pods and containers stay up{also})"
@@ -135,6 +139,20 @@ def _configure(configured: InForce, current: str, found: Containerd) -> list[Ste
     if marker and not written:
         return [Step(f"remove {RESTART_DUE}: containerd was restarted since", f"rm -f {RESTART_DUE}")]
     return written
+
+
+def _not_now(configured: InForce, current: str, written: list[Step]) -> Conflict:
+    """Return why there is no restart that would take Docker Engine along, and what to do instead."""
+    by_hand = f"run systemctl restart {UNIT} yourself at a good moment"
+    if written:
+        header = ".".join(f'"{key}"' if "." in key else key for key in configured.keys[:-1])
+        version = "" if current else f" and {configured.file.text.strip()} on top"
+        place = f"below [{header}] in {configured.file.path}{version}"
+        by_hand = f'set config_path = "{configured.folder}" {place}, and {by_hand}'
+    return Conflict(
+        f"docker.service requires {UNIT}, so the restart that config_path needs would stop Docker's containers",
+        f"{by_hand}; or write Wants= for Requires={UNIT} (systemctl edit --full docker.service); and run again",
+    )
 
 
 def _check(folder: str, authority: str, found: Containerd) -> None:

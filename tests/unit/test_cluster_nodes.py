@@ -121,6 +121,15 @@ def test_all_runtimes_of_a_host_are_served_and_its_names_come_last() -> None:
     assert found[-1].stdin == f"127.0.0.1 localhost\n{ADDRESS} {NAME} # homelab-registry\n"
 
 
+def test_docker_is_stopped_only_where_it_runs_and_requires_containerd() -> None:
+    running = {"containerd.service": 1.0, "docker.service": 1.0}
+    required = replace(node(started=running), requiring_containerd={"docker.service"})
+    with pytest.raises(Conflict, match=r"^docker\.service requires containerd\.service"):
+        steps(required, "containerd")
+    assert steps(replace(required, started={"containerd.service": 1.0}), "containerd")
+    assert steps(replace(required, requiring_containerd={"other.service"}), "containerd")
+
+
 def test_a_docker_host_gets_its_names_as_one() -> None:
     assert ENTRY in [step.text for step in steps(node(), "podman")]
     assert ENTRY not in [step.text for step in steps(node(), "podman", docker_host=True)]
@@ -319,6 +328,7 @@ ANSWER = [
     "started|k3s-agent.service|12.5|7",
     "unit|containerd.service",
     "unit|crio.service",
+    "requiring|docker.service",
     "program|podman",
     "containerd|1.6.20~ds1",
     "config|/etc/containerd/config.toml",
@@ -338,6 +348,7 @@ def test_a_node_s_whole_answer() -> None:
         paths={"/a": None},
         texts={"/b": "x\n"},
         client=ClientHost(hosts_is_mount=True),
+        requiring_containerd=frozenset({"docker.service"}),
     )
 
 

@@ -55,6 +55,7 @@ def host(
         config=CONFIG,
         started=started,
         shared=False,
+        stops_docker=False,
         paths={**dict.fromkeys(told), "/etc/containerd": FOLDERS, **(paths or {})},
         texts={**({} if config is None else {CONFIG: config}), **(texts or {})},
     )
@@ -312,6 +313,36 @@ def test_a_service_that_does_not_run_gets_no_marker_and_docker_s_share_is_told()
         "restart containerd: its config_path is newer than it is "
         "(pods and containers stay up; Docker Engine here uses it too)"
     )
+
+
+REQUIRED = "docker.service requires containerd.service, so the restart that config_path needs would stop Docker's containers"
+BY_HAND = "run systemctl restart containerd.service yourself at a good moment; or write Wants= for Requires="
+
+
+@pytest.mark.parametrize(
+    ("config", "marker", "remedy"),
+    [
+        ("version = 2\n", None,
+         f'set config_path = "{CERTS}" below [plugins."{CRI_2}".registry] in {CONFIG}, and {BY_HAND}'),
+        (None, None, f'set config_path = "{CERTS}" below [plugins."{CRI_2}".registry] in {CONFIG} and version = 2 on top, '
+         f"and {BY_HAND}"),
+        (SET, STARTED, BY_HAND),
+    ],
+)  # fmt: skip
+def test_no_restart_that_takes_docker_along(config: str | None, marker: float | None, remedy: str) -> None:
+    found = replace(converged(config), shared=True, stops_docker=True)
+    found = replace(found, paths={**found.paths, RESTART_DUE: None if marker is None else file("", marker)})
+    assert stop(found) == REQUIRED
+    with pytest.raises(Conflict) as raised:
+        steps(found)
+    assert raised.value.remedy.startswith(remedy)
+
+
+def test_docker_is_no_matter_where_no_restart_is_due() -> None:
+    assert steps(replace(converged(), shared=True, stops_docker=True)) == []
+    assert texts(replace(converged("version = 2\n"), started=None, stops_docker=True)) == [
+        f"write {CONFIG}: config_path is not set"
+    ]
 
 
 # What is in the way.
