@@ -177,5 +177,5 @@ def _check(folder: str, authority: str, found: Containerd) -> None:
             value = says.get(key) if len(keys) == 1 else says["host"][keys[1]].get(key)
             if value:
                 place = f"{path} line {toml_text.line_of(text, keys)}"
-                raise Conflict(f"{place} has {key} = {value!r}, and is not ours", remedy)
+                raise Conflict(f"{place} has {key}, and is not ours", remedy)
     raise Conflict(f"{path} is not ours", remedy)

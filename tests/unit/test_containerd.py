@@ -403,10 +403,10 @@ def test_an_unknown_version_is_said() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('server = "https://x"\n', "line 1 has server = 'https://x', and is not ours"),
-        (f'server = "x"\n[host."https://{NAME}"]\n  ca = "/other.crt"\n', "line 3 has ca = '/other.crt', and is not ours"),
+        ('server = "https://user:secret@x"\n', "line 1 has server, and is not ours"),
+        (f'server = "x"\n[host."https://{NAME}"]\n  ca = "/other.crt"\n', "line 3 has ca, and is not ours"),
         (f'server = "x"\nca = "y"\n\n[host."https://{NAME}"]\nskip_verify = true\n',
-         "line 5 has skip_verify = True, and is not ours"),
+         "line 5 has skip_verify, and is not ours"),
         ('[host."https://mirror"]\n', "is not ours"),
         ("[host\n", "line 1 is no TOML"),
     ],
