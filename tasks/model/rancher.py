@@ -175,7 +175,7 @@ def _parsed(text: str) -> dict[str, Any]:
     """Return what a generated file says; one that is broken says nothing, and is made anew at the next start."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+    except toml_text.UNREADABLE:
         return {}
 
 

@@ -128,6 +128,8 @@ RESTART = f"restart k3s.service: {NO_CA} (running pods stay up)"
         None,
         "",
         "[[[",
+        f"a = {'9' * 5000}\n",
+        f"a = {'[' * 5000}{']' * 5000}\n",
         generated(K3S, "/other.crt"),
         generated(K3S) + "skip_verify = true\n",
         f'server = "https://{NAME}"\n',
