@@ -57,6 +57,7 @@ case $program in
 esac
 """
 
+# Each import is told as it was read, for Python to see that it was read as TOML has it.
 # The main file is followed with all it imports, in whatever order; more files than are imported do no harm. A line
 # break parts the names, as it cannot be in one.
 CONTAINERD = r"""
@@ -65,7 +66,7 @@ nl='
 if [ -n "$pid" ] && [ "$pid" != 0 ]; then
     flag='--\{0,1\}c\(onfig\)\{0,1\}'
     given=$(tr '\0' '\n' < "/proc/$pid/cmdline" | sed -n "/^$flag\$/{n;p;};s/^$flag=//p")
-    config=${given:-$config}
+    [ -z "$given" ] || config=$(realpath -ms -- "$given") || exit 1
 fi
 echo "config|$config"
 imports() {
@@ -85,6 +86,12 @@ while [ -n "$pending" ]; do
     named=$(imports "$file")
     roots="$roots$nl$(grep -o "config_path[[:space:]]*=[[:space:]]*[\"'][^\"']*" < "$file" | sed "s/^[^\"']*.//")"
     IFS=$nl
+    set -f
+    for each in $named; do
+        each=$(realpath -ms -- "$each") || exit 1
+        echo "import|$each"
+    done
+    set +f
     for each in $named; do
         each=$(realpath -ms -- "$each") || exit 1
         pending="$pending${pending:+$nl}$each"
@@ -180,5 +187,6 @@ class ClusterNodeFact(FactBase[Node | None]):
             paths=answer.paths,
             texts=answer.texts,
             client=client_hosts.read(answer),
+            imports=frozenset("|".join(pattern) for pattern in answer.all("import")),
             requiring_containerd=frozenset(unit for (unit,) in answer.all("requiring")),
         )

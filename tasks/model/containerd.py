@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tasks.model import ca_files, containerd_config, files, toml_text
@@ -30,7 +30,7 @@ class Containerd:
     `config` is the main file that it reads, `started` when its service was started (seconds since 1970), None
     where no service runs. `texts` has the configuration's files and those that `relative` names in each folder
     that is a `config_path`. `shared` tells that Docker Engine runs on it too, `stops_docker` that systemd would
-    restart that one as well.
+    restart that one as well. `imports` are all imports that the host's shell found and followed.
     """
 
     version: str
@@ -40,6 +40,7 @@ class Containerd:
     stops_docker: bool
     paths: Mapping[str, Observed | None]
     texts: Mapping[str, str] = field(repr=False)
+    imports: Collection[str] = frozenset()
 
 
 def relative(authorities: Iterable[str]) -> list[str]:
@@ -56,6 +57,7 @@ def relative(authorities: Iterable[str]) -> list[str]:
 def switched_off(found: Containerd) -> str | None:
     """Return where the CRI is switched off, as in the configuration that comes with Docker; None where it is on."""
     version = containerd_config.version_of(found.version)
+    containerd_config.check_told(found.config, found.texts, found.imports)
     return containerd_config.disabled(containerd_config.load(found.config, found.texts, version))
 
 
@@ -99,6 +101,7 @@ def hosts_toml(folder: str, authority: str) -> str:
 def _in_force(found: Containerd) -> tuple[InForce, str]:
     """Return the `config_path` in force, and the text of the file to write it to, "" where there is none yet."""
     version = containerd_config.version_of(found.version)
+    containerd_config.check_told(found.config, found.texts, found.imports)
     loaded = containerd_config.load(found.config, found.texts, version)
     if where := containerd_config.disabled(loaded):
         raise Conflict(

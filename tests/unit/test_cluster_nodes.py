@@ -221,6 +221,7 @@ imports = [ "conf.d/*.toml", # all
     write(tmp_path, "containerd/conf.d/no.txt", "[[[")
     found = told(tmp_path)
     assert found.containerd_config == main
+    containerd_config.check_told(main, found.texts, found.imports)
     texts = dict(found.texts)
     assert set(texts) == {main, *files}
     with pytest.raises(Conflict, match=r"gone\.toml, which is not there"):
@@ -228,6 +229,25 @@ imports = [ "conf.d/*.toml", # all
     texts[main] = texts[main].replace('"gone.toml"', "")
     loaded = containerd_config.load(main, texts, (1, 6))
     assert {each.path for each in loaded} == {main, *files}
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        '[\n  "a.toml", # see [1]\n  "conf.d/*.toml",\n]',
+        '["[a].toml", "conf.d/*.toml"]',
+        '["conf.d/\\u002a.toml"]',
+    ],
+)
+def test_an_import_that_the_shell_passes_over_is_a_conflict(imports: str, tmp_path: Path) -> None:
+    main = write(tmp_path, "containerd/config.toml", f"version = 3\nimports = {imports}\n")
+    write(tmp_path, "containerd/a.toml")
+    write(tmp_path, "containerd/conf.d/1.toml")
+    found = told(tmp_path)
+    with pytest.raises(Conflict) as raised:
+        containerd_config.check_told(main, found.texts, found.imports)
+    assert raised.value.problem.startswith(f"{main} line 2 imports {tmp_path}/containerd/")
+    assert raised.value.problem.endswith(" in a way that could not be read from the host")
 
 
 def test_the_folders_of_every_config_path_are_told(tmp_path: Path) -> None:
@@ -332,6 +352,7 @@ ANSWER = [
     "program|podman",
     "containerd|1.6.20~ds1",
     "config|/etc/containerd/config.toml",
+    "import|/etc/a|b.toml",
     "data|k3s|/d",
     "mount|yes",
     "end",
@@ -348,6 +369,7 @@ def test_a_node_s_whole_answer() -> None:
         paths={"/a": None},
         texts={"/b": "x\n"},
         client=ClientHost(hosts_is_mount=True),
+        imports=frozenset({"/etc/a|b.toml"}),
         requiring_containerd=frozenset({"docker.service"}),
     )
 

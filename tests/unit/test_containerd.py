@@ -57,6 +57,7 @@ def host(
         shared=False,
         stops_docker=False,
         paths={**dict.fromkeys(told), "/etc/containerd": FOLDERS, **(paths or {})},
+        imports={"/etc/containerd/conf.d/*.toml", "/etc/containerd/gone.toml"},
         texts={**({} if config is None else {CONFIG: config}), **(texts or {})},
     )
 
@@ -368,6 +369,8 @@ INLINE = "beside which containerd's CRI does not start with a config_path"
         ("version = 2\n[plugins\n", f"{CONFIG} line 2 is no TOML"),
         ("imports = 1\ndisabled_plugins = 2\nplugins = 3\n", f"{CONFIG} line 3 holds no table"),
         ("version = 9\n", f"{CONFIG} line 1 has configuration version 9, and the newest this project knows is 4"),
+        ('version = 2\nimports = ["passed-over.toml"]\n',
+         f"{CONFIG} line 2 imports /etc/containerd/passed-over.toml in a way that could not be read from the host"),
         ('version = 2\nimports = ["gone.toml"]\n',
          f"{CONFIG} line 2 imports /etc/containerd/gone.toml, which is not there"),
     ],
