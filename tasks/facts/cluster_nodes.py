@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
 from tasks.facts import client_hosts
@@ -40,6 +41,11 @@ if [ -d /run/systemd/system ]; then
     for each in $requiring; do [ -z "${each#*=}" ] || echo "requiring|${each#*=}"; done
     pid=$(echo "$services" | sed -n 's/^started|containerd.service|.*|//p')
 fi
+"""
+
+# A bar parts the fields of an answer.
+WHOLE = r"""
+whole() { case $1 in (*'|'*) echo "barred|$1"; return 1 ;; esac; }
 """
 
 # K3s puts links to itself beside it, and RKE2's containerd may be on the path: neither is one of its own.
@@ -80,7 +86,7 @@ while [ -n "$pending" ]; do
     case $pending in (*"$nl"*) pending=${pending#*"$nl"} ;; (*) pending= ;; esac
     case "$nl$seen$nl" in (*"$nl$file$nl"*) continue ;; esac
     seen="$seen$nl$file"
-    [ -f "$file" ] || continue
+    [ -f "$file" ] && whole "$file" || continue
     tell_text "$file"
     tell_path "${file%/*}/.${file##*/}$suffix"
     named=$(imports "$file")
@@ -102,6 +108,7 @@ IFS=$nl
 for root in $(echo "$roots" | sed 's|\(.\)/*$|\1|' | sort -u); do
     case $root in
         (*:*) ;;
+        (*'|'*) whole "$root" ;;
         (/*)
             tell_path "$root"
             for each in $below; do tell_path "$root/$each"; done
@@ -118,6 +125,7 @@ for name in $kinds; do
         sed -n "s/^data-dir:[[:space:]]*[\"']\{0,1\}\([^\"'#]*[^\"'#[:space:]]\).*/\1/p" | tail -n 1)
     data=${data:-/var/lib/rancher/$name}
     echo "data|$name|$data"
+    whole "$data" || continue
     IFS=$nl
     for each in $generated; do tell_text "$data/agent/etc/containerd/$each"; done
     unset IFS
@@ -163,7 +171,8 @@ class ClusterNodeFact(FactBase[Node | None]):
             "\n".join(f"{name}={shlex.quote(value)}" for name, value in given.items()),
             tell_paths(paths),
             tell_texts(texts),
-            f'for file in {" ".join(patterns)}; do tell_text "$file"; done',
+            WHOLE,
+            f'for file in {" ".join(patterns)}; do ! whole "$file" || tell_text "$file"; done',
             SERVICES,
             PROGRAMS,
             CONTAINERD,
@@ -172,8 +181,12 @@ class ClusterNodeFact(FactBase[Node | None]):
         )
 
     def process(self, output: list[str]) -> Node:
-        """Read the answer; `FactProcessError` where it is not whole."""
+        """Read the answer; `FactProcessError` where it is not whole, or tells of a path that cannot be told."""
         answer = read_answer(output)
+        for barred in answer.all("barred"):
+            raise FactProcessError(
+                f"{'|'.join(barred)} has a | in its name, which is not supported: rename it"
+            )
         found = {name for (name,) in answer.all("program")}
         found |= {OF_UNIT[unit] for (unit,) in answer.all("unit") if unit in OF_UNIT}
         if answer.one("containerd") is not None:

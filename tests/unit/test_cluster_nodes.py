@@ -276,6 +276,23 @@ def test_k3s_is_found_where_its_configuration_says(tmp_path: Path) -> None:
     assert found.texts == {hosts: "ca\n", template: "{{ }}\n"}
 
 
+@pytest.mark.parametrize(
+    ("path", "text", "barred"),
+    [
+        ("rancher/k3s/config.yaml", "data-dir: ROOT/a|b\n", "a|b"),
+        ("containerd/config.toml", 'imports = ["conf|d/x.toml"]\n', "containerd/conf|d/x.toml"),
+        ("containerd/config.toml", "config_path = 'ROOT/c|d'\n", "c|d"),
+        ("containers/a|b.conf", "", "containers/a|b.conf"),
+    ],
+)
+def test_a_path_that_cannot_be_told_is_said(path: str, text: str, barred: str, tmp_path: Path) -> None:
+    write(tmp_path, path, text)
+    write(tmp_path, "containerd/conf|d/x.toml")
+    with pytest.raises(FactProcessError) as raised:
+        told(tmp_path)
+    assert str(raised.value) == f"{tmp_path}/{barred} has a | in its name, which is not supported: rename it"
+
+
 def test_paths_texts_and_patterns(tmp_path: Path) -> None:
     conf = write(tmp_path, "containers/1 2.conf", "|\n")
     given = write(tmp_path, "given", "é")
