@@ -118,11 +118,37 @@ done
 unset IFS
 """
 
-# The data folder is told by its configuration, of which a later file wins (docs.k3s.io/installation/configuration).
+# The data folder as the command line has it, or else the configuration, of which a later file wins
+# (docs.k3s.io/installation/configuration), or else the environment. systemd tells a command line with blanks between
+# its words, whatever these hold. K3s's own, in /proc, holds none any more.
 RANCHER = r"""
+argued() {
+    flag='\(-d\|--\{0,1\}data-dir\)'
+    sed -n 's/^ExecStart=.* argv\[\]=\(.*\) ; ignore_errors=.*/\1/p' | tr ' ' '\n' |
+        sed -n "/^$flag\$/{n;p;};s/^$flag=//p" | tail -n 1
+}
+surrounding() {
+    while read -r line; do
+        case $line in
+            (Environment=*) printf '%s\n' "${line#*=}" | tr ' ' '\n' ;;
+            (EnvironmentFile*=*) line=${line#*=}; cat -- "${line% (ignore_errors=*}" 2>/dev/null ;;
+        esac
+    done | sed -n "s/^[\"']\{0,1\}$1=[\"']\{0,1\}\([^\"']*\).*/\1/p" | tail -n 1
+}
 for name in $kinds; do
-    data=$(cat "$rancher/$name/config.yaml" "$rancher/$name/config.yaml.d"/*.yaml 2>/dev/null |
-        sed -n "s/^data-dir:[[:space:]]*[\"']\{0,1\}\([^\"'#]*[^\"'#[:space:]]\).*/\1/p" | tail -n 1)
+    shown=
+    if [ -d /run/systemd/system ]; then
+        for unit in $units; do
+            case $unit in ("$name".service|"$name"-*) ;; (*) continue ;; esac
+            shown="$shown$(systemctl show -p ExecStart -p Environment -p EnvironmentFiles "$unit")$nl" || exit 1
+        done
+    fi
+    data=$(printf '%s\n' "$shown" | argued)
+    [ -n "$data" ] || data=$(cat "$rancher/$name/config.yaml" "$rancher/$name/config.yaml.d"/*.yaml 2>/dev/null |
+        sed -n "s/^\([\"']\{0,1\}\)data-dir\1[[:space:]]*:[[:space:]]*[\"']\{0,1\}\([^\"'#]*[^\"'#[:space:]]\).*/\2/p" |
+        tail -n 1)
+    variable=$(echo "${name}_DATA_DIR" | tr a-z A-Z)
+    [ -n "$data" ] || data=$(printf '%s\n' "$shown" | surrounding "$variable")
     data=${data:-/var/lib/rancher/$name}
     echo "data|$name|$data"
     whole "$data" || continue

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
+from tasks.facts import cluster_nodes as facts
 from tasks.facts.cluster_nodes import ClusterNodeFact
+from tasks.facts.reading import script
 from tasks.model import cluster_nodes, containerd, containerd_config, rancher
 from tasks.model.client_hosts import ClientHost
 from tasks.model.cluster_nodes import Node, Wanted
@@ -274,6 +276,52 @@ def test_k3s_is_found_where_its_configuration_says(tmp_path: Path) -> None:
     found = told(tmp_path)
     assert found.data == {"k3s": f"{tmp_path}/my data", "rke2": "/var/lib/rancher/rke2"}
     assert found.texts == {hosts: "ca\n", template: "{{ }}\n"}
+
+
+@pytest.mark.parametrize("key", ['"data-dir"', "'data-dir'", "data-dir "])
+def test_a_data_folder_s_key_may_be_quoted(key: str, tmp_path: Path) -> None:
+    write(tmp_path, "rancher/k3s/config.yaml", f"token: x\n{key}: /mnt/a\n")
+    assert told(tmp_path).data["k3s"] == "/mnt/a"
+
+
+SHOWN = "ExecStart={ path=/usr/local/bin/k3s ; argv[]=/usr/local/bin/k3s %s ; ignore_errors=no ; start_time=[n/a] ; pid=0 }"
+
+
+@pytest.mark.parametrize(
+    ("shown", "config", "data"),
+    [
+        (SHOWN % "server --data-dir /mnt/a --token x", "data-dir: /mnt/b\n", "/mnt/a"),
+        (SHOWN % "server --data-dir=/mnt/a", "", "/mnt/a"),
+        (SHOWN % "agent -d /mnt/a", "", "/mnt/a"),
+        (SHOWN % "server --disable traefik", "", "/var/lib/rancher/k3s"),
+        (SHOWN % "server" + "\nEnvironment=A=b K3S_DATA_DIR=/mnt/a", "", "/mnt/a"),
+        (SHOWN % "server" + "\nEnvironment=K3S_DATA_DIR=/mnt/a", "data-dir: /mnt/b\n", "/mnt/b"),
+        (SHOWN % "server" + "\nEnvironment=K3S_DATA_DIR=/mnt/a\nEnvironmentFiles=ROOT/env (ignore_errors=yes)", "", "/mnt/c"),
+        (SHOWN % "server" + "\nEnvironmentFiles=ROOT/gone (ignore_errors=yes)", "", "/var/lib/rancher/k3s"),
+    ],
+)  # fmt: skip
+def test_a_data_folder_may_be_given_to_the_service(
+    shown: str, config: str, data: str, tmp_path: Path
+) -> None:
+    """Run in a real sh, with a fake of systemctl that answers for one unit as systemd 252 does."""
+    write(tmp_path, "env", "K3S_TOKEN='x'\nK3S_DATA_DIR='/mnt/c'\n")
+    write(tmp_path, "rancher/k3s/config.yaml", config)
+    text = write(tmp_path, "shown", shown + "\n")
+    (tmp_path / "run").mkdir()
+    program(tmp_path / "bin", "systemctl", f'for last; do :; done; [ "$last" != k3s.service ] || cat {text}')
+    given = (
+        f"nl='\n'\nrancher={tmp_path}/rancher\nkinds='k3s rke2'\nunits='{' '.join(cluster_nodes.UNITS)}'\n"
+    )
+    rancher_part = facts.RANCHER.replace("/run/systemd/system", f"{tmp_path}/run")
+    command = script(given, "generated=", facts.WHOLE, rancher_part)
+    done = subprocess.run(
+        ["sh", "-c", command],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"},
+    )
+    assert done.stdout.splitlines() == [f"data|k3s|{data}", "data|rke2|/var/lib/rancher/rke2", "end"]
 
 
 @pytest.mark.parametrize(
