@@ -155,6 +155,9 @@ for name in $kinds; do
     IFS=$nl
     for each in $generated; do tell_text "$data/agent/etc/containerd/$each"; done
     unset IFS
+    for file in $drop_ins; do
+        for each in "$data/agent/etc/containerd/$file"/*.toml; do ! whole "$each" || tell_text "$each"; done
+    done
 done
 """
 
@@ -173,6 +176,7 @@ class ClusterNodeFact(FactBase[Node | None]):
         rancher: str,
         kinds: list[str],
         generated: list[str],
+        drop_ins: list[str],
         units: list[str],
         trusting: Family | None,
     ) -> str:
@@ -180,7 +184,8 @@ class ClusterNodeFact(FactBase[Node | None]):
 
         `paths` and `texts` are told as they are, and the texts that `patterns` match. `config` is containerd's usual
         main file, `certs` a folder of which all paths `below` are told, as of any that a `config_path` names.
-        `rancher` is the folder of the configuration of `kinds`, `generated` are files that these make from it.
+        `rancher` is the folder of the configuration of `kinds`, `generated` are files that these make from it,
+        `drop_ins` the folders beside them for what is added.
         `trusting` is whose trust store is asked for.
         """
         given = {
@@ -190,6 +195,7 @@ class ClusterNodeFact(FactBase[Node | None]):
             "rancher": rancher,
             "kinds": " ".join(kinds),
             "generated": "\n".join(generated),
+            "drop_ins": " ".join(drop_ins),
             "units": " ".join(units),
             "suffix": NEW_SUFFIX,
         }

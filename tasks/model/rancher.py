@@ -20,6 +20,9 @@ from tasks.model.steps import Conflict, Step, restart
 FOLDER = "/etc/rancher"
 TEMPLATES = ("config-v3.toml.tmpl", "config.toml.tmpl")
 
+DROP_INS = ("config-v3.toml.d", "config.toml.d")
+"""The folders beside the templates whose `*.toml` the generated configuration imports."""
+
 
 @dataclass(frozen=True)
 class Distribution:
@@ -188,17 +191,28 @@ def _hosts_tomls(authority: str) -> list[str]:
 
 
 def _check_templates(found: Node) -> None:
-    """Raise `Conflict` where a template of the user's leaves out where containerd is to look for `hosts.toml`."""
-    for name in TEMPLATES:
-        path = f"{generated(found.data)}/{name}"
+    """Raise `Conflict` where a template of the user's leaves out where containerd is to look for `hosts.toml`, or a
+    file that is imported names another place."""
+    folder = generated(found.data)
+    templates = [f"{folder}/{name}" for name in TEMPLATES]
+    added = [path for path in found.texts if path.startswith(tuple(f"{folder}/{name}/" for name in DROP_INS))]
+    for path in [*templates, *added]:
         text = found.texts.get(path)
-        if text is None or re.search(r"\{\{-?\s*template\s+\"base\"", text):
+        if text is None or (path in templates and re.search(r"\{\{-?\s*template\s+\"base\"", text)):
             continue
-        given = re.search(r"^\s*config_path\s*=\s*(.*)$", text, re.MULTILINE)
+        given = re.search(r"^[^#\n]*\bconfig_path[\"']?\s*=\s*(.*)$", text, re.MULTILINE)
+        if given is None and path in added:
+            continue
         if given and re.search(
             r"NodeConfig\.Containerd\.Registry\b|agent/etc/containerd/certs\.d/?[\"']", given[1]
         ):
             continue
+        if given and path in added:
+            line = text.count("\n", 0, given.start(1)) + 1
+            raise Conflict(
+                f"{path} line {line} sets config_path to {given[1].strip()}, so containerd would not see our CA",
+                "take that line out and run again",
+            )
         line = text.count("\n", 0, given.start(1)) + 1 if given else 1
         what = f"sets config_path to {given[1].strip()}" if given else "sets no config_path"
         raise Conflict(

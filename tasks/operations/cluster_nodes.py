@@ -57,6 +57,7 @@ def look(run: Run) -> Node:
         rancher=rancher.FOLDER,
         kinds=list(cluster_nodes.DISTRIBUTIONS),
         generated=rancher.relative(settings.authorities),
+        drop_ins=list(rancher.DROP_INS),
         units=list(cluster_nodes.UNITS),
         trusting=_trusting(run),
     )

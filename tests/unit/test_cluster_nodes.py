@@ -174,6 +174,7 @@ def arguments(root: Path, **given: Any) -> dict[str, Any]:
         "rancher": f"{root}/rancher",
         "kinds": ["k3s", "rke2"],
         "generated": rancher.relative([NAME]),
+        "drop_ins": list(rancher.DROP_INS),
         "units": list(cluster_nodes.UNITS),
         "trusting": None,
         **given,
@@ -273,9 +274,11 @@ def test_k3s_is_found_where_its_configuration_says(tmp_path: Path) -> None:
     write(tmp_path, "rancher/k3s/config.yaml.d/10.yaml", "data-dir: ROOT/my data # here\n")
     hosts = write(tmp_path, f"my data/agent/etc/containerd/certs.d/{NAME}/hosts.toml", "ca\n")
     template = write(tmp_path, "my data/agent/etc/containerd/config-v3.toml.tmpl", "{{ }}\n")
+    added = write(tmp_path, "my data/agent/etc/containerd/config-v3.toml.d/a b.toml", "x = 1\n")
+    write(tmp_path, "my data/agent/etc/containerd/config-v3.toml.d/a.txt")
     found = told(tmp_path)
     assert found.data == {"k3s": f"{tmp_path}/my data", "rke2": "/var/lib/rancher/rke2"}
-    assert found.texts == {hosts: "ca\n", template: "{{ }}\n"}
+    assert found.texts == {hosts: "ca\n", template: "{{ }}\n", added: "x = 1\n"}
 
 
 @pytest.mark.parametrize("key", ['"data-dir"', "'data-dir'", "data-dir "])
@@ -313,7 +316,7 @@ def test_a_data_folder_may_be_given_to_the_service(
         f"nl='\n'\nrancher={tmp_path}/rancher\nkinds='k3s rke2'\nunits='{' '.join(cluster_nodes.UNITS)}'\n"
     )
     rancher_part = facts.RANCHER.replace("/run/systemd/system", f"{tmp_path}/run")
-    command = script(given, "generated=", facts.WHOLE, rancher_part)
+    command = script(given, "generated=\ndrop_ins=", facts.WHOLE, rancher_part)
     done = subprocess.run(
         ["sh", "-c", command],
         capture_output=True,

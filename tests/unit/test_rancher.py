@@ -258,6 +258,29 @@ def test_a_template_without_our_path(name: str, file_name: str, template: str, w
     assert raised.value.problem == f"{folder}/{file_name} {what}, so containerd would not see our CA"
 
 
+@pytest.mark.parametrize("folder", ["config-v3.toml.d", "config.toml.d"])
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("[debug]\nlevel = 'info'\n", None),
+        ('[a]\n# config_path = "/own"\n', None),
+        ('[a]\nconfig_path = "/var/lib/rancher/k3s/agent/etc/containerd/certs.d"\n', None),
+        ('[a]\nconfig_path = "/own"\n', 'line 2 sets config_path to "/own"'),
+        ('a."config_path" = ""\n', 'line 1 sets config_path to ""'),
+    ],
+)
+def test_what_is_added_to_the_generated_configuration(text: str, what: str | None, folder: str) -> None:
+    found = converged()
+    path = f"{rancher.generated(found.data)}/{folder}/x.toml"
+    found = replace(found, texts={**found.texts, path: text})
+    if what is None:
+        assert steps(found) == []
+        return
+    with pytest.raises(Conflict) as raised:
+        steps(found)
+    assert raised.value.problem == f"{path} {what}, so containerd would not see our CA"
+
+
 def test_a_conflict_comes_before_any_step() -> None:
     found = with_file(host(), K3S.registries, f"mirrors:\n  {NAME}:\n")
     with pytest.raises(Conflict, match="line 2 has a mirror for our registry"):
