@@ -13,6 +13,9 @@ from tasks.model.files import File, Folder, Observed
 from tasks.model.steps import Conflict, Step
 
 CERTS = "/etc/containers/certs.d"
+OF_ROOT = "/root/.config/containers/certs.d"
+"""Looked up first, where it has a folder for a name at all (containers-certs.d(5))."""
+
 CONFIG = "/etc/containers/registries.conf"
 DROP_INS = "/etc/containers/registries.conf.d/*.conf"
 
@@ -24,8 +27,16 @@ def certificates(authorities: Iterable[str]) -> list[str]:
 
 def paths(authorities: Iterable[str]) -> list[str]:
     """Return all paths to be told of."""
+    authorities = list(authorities)
     written = certificates(authorities)
-    return [CERTS, *(files.parent(path) for path in written), *written, *map(files.temporary, written)]
+    of_root = [f"{OF_ROOT}/{authority}" for authority in authorities]
+    return [
+        CERTS,
+        *of_root,
+        *(files.parent(path) for path in written),
+        *written,
+        *map(files.temporary, written),
+    ]
 
 
 def steps(
@@ -37,6 +48,12 @@ def steps(
     """
     authorities = list(authorities)
     ca_files.check(certificates(authorities), texts)
+    for authority in authorities:
+        if observed[path := f"{OF_ROOT}/{authority}"]:
+            raise Conflict(
+                f"{path} is looked up before {CERTS}/{authority} when root pulls, and is not ours",
+                f"move it away (mv {path} {OF_ROOT}/old-{authority}) and run again",
+            )
     for path, text in texts.items():
         if path.startswith(CONFIG):
             _check_secure(path, text, authorities)

@@ -113,6 +113,14 @@ def test_what_is_in_nobody_s_way(text: str) -> None:
     assert texts(CONVERGED, main=text) == []
 
 
+def test_root_s_own_folder_comes_first() -> None:
+    path = f"/root/.config/containers/certs.d/{NAME}"
+    assert path in containers_certs.paths(iter([NAME]))
+    with pytest.raises(Conflict) as raised:
+        texts({**CONVERGED, path: FOLDERS})
+    assert raised.value.problem == f"{path} is looked up before {FOLDER} when root pulls, and is not ours"
+
+
 def test_what_is_broken() -> None:
     with pytest.raises(Conflict, match=f"^{DROP_IN} line 2 is no TOML"):
         texts(CONVERGED, drop="a = 1\nb =\n")
