@@ -64,7 +64,14 @@ def texts(settings: Settings) -> list[str]:
     """Return the files whose texts are to be told, as far as they are known before."""
     ours = [path for kind in DISTRIBUTIONS.values() for path in (kind.registries, kind.ca_file)]
     trusted = containers_certs.certificates(settings.authorities)
-    return [*ours, *trusted, containers_certs.CONFIG, node_logins.KUBELET, node_logins.PODMAN]
+    return [
+        *ours,
+        *trusted,
+        containers_certs.CONFIG,
+        containers_certs.CRIO,
+        node_logins.KUBELET,
+        node_logins.PODMAN,
+    ]
 
 
 def runtimes(host_settings: HostSettings, found: Node) -> list[str]:
@@ -123,6 +130,8 @@ def steps(settings: Settings, wanted: Wanted, found: Node) -> list[Step]:
             taken += rancher.steps(kind, names, wanted.ca_pem, wanted.login, accounts, node)
     if "containerd" in wanted.runtimes:
         taken += containerd.steps(names, wanted.ca_pem, _containerd(found))
+    if "crio" in wanted.runtimes:
+        containers_certs.check_crio(names, wanted.address, found.texts)
     if {"crio", "podman"} & set(wanted.runtimes):
         taken += containers_certs.steps(names, wanted.ca_pem, found.paths, found.texts)
     if wanted.login:

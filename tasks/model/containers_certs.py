@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_address, ip_network
 
 from tasks.model import ca_files, files, toml_text
 from tasks.model.files import File, Folder, Observed
@@ -18,6 +19,10 @@ OF_ROOT = "/root/.config/containers/certs.d"
 
 CONFIG = "/etc/containers/registries.conf"
 DROP_INS = "/etc/containers/registries.conf.d/*.conf"
+
+
+CRIO = "/etc/crio/crio.conf"
+CRIO_DROP_INS = "/etc/crio/crio.conf.d/*.conf"
 
 
 def certificates(authorities: Iterable[str]) -> list[str]:
@@ -62,6 +67,32 @@ def steps(
     for path in certificates(authorities):
         wanted += [Folder(files.parent(path)), File(path, "0644", content=ca_pem)]
     return files.place(wanted, observed)
+
+
+def check_crio(authorities: Iterable[str], address: str, texts: Mapping[str, str]) -> None:
+    """Raise `Conflict` where CRI-O's own configuration switches the check of our certificate off (crio.conf(5)).
+
+    `address` is the registry's: CRI-O takes networks as well as names.
+    """
+    authorities = list(authorities)
+    for path, text in texts.items():
+        if not path.startswith(CRIO):
+            continue
+        for name in toml_text.listed(toml_text.read(text, path), "crio", "image", "insecure_registries"):
+            if any(_covers(str(name), ours) for ours in authorities) or _holds(str(name), address):
+                line = _line(text, f'"{name}"')
+                raise Conflict(
+                    f'{path} line {line} has "{name}" in insecure_registries, so CRI-O checks no '
+                    f"certificate of {authorities[0]}",
+                    "take that out and run again",
+                )
+
+
+def _holds(network: str, address: str) -> bool:
+    try:
+        return "/" in network and ip_address(address) in ip_network(network, strict=False)
+    except ValueError:
+        return False
 
 
 def _check_secure(path: str, text: str, authorities: Iterable[str]) -> None:

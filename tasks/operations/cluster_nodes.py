@@ -50,7 +50,7 @@ def look(run: Run) -> Node:
         ClusterNodeFact,
         paths=cluster_nodes.paths(settings),
         texts=cluster_nodes.texts(settings),
-        patterns=[containers_certs.DROP_INS],
+        patterns=[containers_certs.DROP_INS, containers_certs.CRIO_DROP_INS],
         config=containerd.CONFIG,
         certs=containerd_config.CERTS,
         below=containerd.relative(settings.authorities),

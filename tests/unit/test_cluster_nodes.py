@@ -132,6 +132,15 @@ def test_docker_is_stopped_only_where_it_runs_and_requires_containerd() -> None:
     assert steps(replace(required, requiring_containerd={"other.service"}), "containerd")
 
 
+def test_crio_s_configuration_is_looked_at_where_crio_is_served() -> None:
+    path = "/etc/crio/crio.conf"
+    assert path in cluster_nodes.texts(SETTINGS)
+    found = replace(node(), texts={path: f"[crio.image]\ninsecure_registries = ['{NAME}']\n"})
+    assert steps(found, "podman")
+    with pytest.raises(Conflict, match=f'^{path} line 2 has "{NAME}" in insecure_registries'):
+        steps(found, "crio", "podman")
+
+
 def test_a_docker_host_gets_its_names_as_one() -> None:
     assert ENTRY in [step.text for step in steps(node(), "podman")]
     assert ENTRY not in [step.text for step in steps(node(), "podman", docker_host=True)]

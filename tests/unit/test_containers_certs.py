@@ -121,6 +121,19 @@ def test_root_s_own_folder_comes_first() -> None:
     assert raised.value.problem == f"{path} is looked up before {FOLDER} when root pulls, and is not ours"
 
 
+@pytest.mark.parametrize("path", ["/etc/crio/crio.conf", "/etc/crio/crio.conf.d/10-x.conf"])
+@pytest.mark.parametrize("name", [NAME, "192.168.1.0/24", "0.0.0.0/0"])
+def test_crio_s_own_switch(name: str, path: str) -> None:
+    text = f'[crio.image]\ninsecure_registries = ["a.b", "10.0.0.0/8", "a/b",\n"{name}"]\n'
+    with pytest.raises(Conflict) as raised:
+        containers_certs.check_crio([NAME], "192.168.1.10", {path: text})
+    assert raised.value.problem == (
+        f'{path} line 3 has "{name}" in insecure_registries, so CRI-O checks no certificate of {NAME}'
+    )
+    containers_certs.check_crio([NAME], "192.168.1.10", {path: text.replace(name, "c.d")})
+    containers_certs.check_crio([NAME], "192.168.1.10", {CONFIG: text})
+
+
 def test_what_is_broken() -> None:
     with pytest.raises(Conflict, match=f"^{DROP_IN} line 2 is no TOML"):
         texts(CONVERGED, drop="a = 1\nb =\n")
