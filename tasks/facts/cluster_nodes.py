@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
 from tasks.facts import client_hosts
@@ -36,8 +37,15 @@ if [ -d /run/systemd/system ]; then
         esac
     done) || exit 1
     [ -z "$services" ] || echo "$services"
+    requiring=$(systemctl show -p RequiredBy -p BoundBy -p ConsistsOf containerd.service) || exit 1
+    for each in $requiring; do [ -z "${each#*=}" ] || echo "requiring|${each#*=}"; done
     pid=$(echo "$services" | sed -n 's/^started|containerd.service|.*|//p')
 fi
+"""
+
+# A bar parts the fields of an answer.
+WHOLE = r"""
+whole() { case $1 in (*'|'*) echo "barred|$1"; return 1 ;; esac; }
 """
 
 # K3s puts links to itself beside it, and RKE2's containerd may be on the path: neither is one of its own.
@@ -55,6 +63,7 @@ case $program in
 esac
 """
 
+# Each import is told as it was read, for Python to see that it was read as TOML has it.
 # The main file is followed with all it imports, in whatever order; more files than are imported do no harm. A line
 # break parts the names, as it cannot be in one.
 CONTAINERD = r"""
@@ -63,7 +72,7 @@ nl='
 if [ -n "$pid" ] && [ "$pid" != 0 ]; then
     flag='--\{0,1\}c\(onfig\)\{0,1\}'
     given=$(tr '\0' '\n' < "/proc/$pid/cmdline" | sed -n "/^$flag\$/{n;p;};s/^$flag=//p")
-    config=${given:-$config}
+    [ -z "$given" ] || config=$(realpath -ms -- "$given") || exit 1
 fi
 echo "config|$config"
 imports() {
@@ -77,12 +86,18 @@ while [ -n "$pending" ]; do
     case $pending in (*"$nl"*) pending=${pending#*"$nl"} ;; (*) pending= ;; esac
     case "$nl$seen$nl" in (*"$nl$file$nl"*) continue ;; esac
     seen="$seen$nl$file"
-    [ -f "$file" ] || continue
+    [ -f "$file" ] && whole "$file" || continue
     tell_text "$file"
     tell_path "${file%/*}/.${file##*/}$suffix"
     named=$(imports "$file")
     roots="$roots$nl$(grep -o "config_path[[:space:]]*=[[:space:]]*[\"'][^\"']*" < "$file" | sed "s/^[^\"']*.//")"
     IFS=$nl
+    set -f
+    for each in $named; do
+        each=$(realpath -ms -- "$each") || exit 1
+        echo "import|$each"
+    done
+    set +f
     for each in $named; do
         each=$(realpath -ms -- "$each") || exit 1
         pending="$pending${pending:+$nl}$each"
@@ -93,6 +108,7 @@ IFS=$nl
 for root in $(echo "$roots" | sed 's|\(.\)/*$|\1|' | sort -u); do
     case $root in
         (*:*) ;;
+        (*'|'*) whole "$root" ;;
         (/*)
             tell_path "$root"
             for each in $below; do tell_path "$root/$each"; done
@@ -102,16 +118,46 @@ done
 unset IFS
 """
 
-# The data folder is told by its configuration, of which a later file wins (docs.k3s.io/installation/configuration).
+# The data folder as the command line has it, or else the configuration, of which a later file wins
+# (docs.k3s.io/installation/configuration), or else the environment. systemd tells a command line with blanks between
+# its words, whatever these hold. K3s's own, in /proc, holds none any more.
 RANCHER = r"""
+argued() {
+    flag='\(-d\|--\{0,1\}data-dir\)'
+    sed -n 's/^ExecStart=.* argv\[\]=\(.*\) ; ignore_errors=.*/\1/p' | tr ' ' '\n' |
+        sed -n "/^$flag\$/{n;p;};s/^$flag=//p" | tail -n 1
+}
+surrounding() {
+    while read -r line; do
+        case $line in
+            (Environment=*) printf '%s\n' "${line#*=}" | tr ' ' '\n' ;;
+            (EnvironmentFile*=*) line=${line#*=}; cat -- "${line% (ignore_errors=*}" 2>/dev/null ;;
+        esac
+    done | sed -n "s/^[\"']\{0,1\}$1=[\"']\{0,1\}\([^\"']*\).*/\1/p" | tail -n 1
+}
 for name in $kinds; do
-    data=$(cat "$rancher/$name/config.yaml" "$rancher/$name/config.yaml.d"/*.yaml 2>/dev/null |
-        sed -n "s/^data-dir:[[:space:]]*[\"']\{0,1\}\([^\"'#]*[^\"'#[:space:]]\).*/\1/p" | tail -n 1)
+    shown=
+    if [ -d /run/systemd/system ]; then
+        for unit in $units; do
+            case $unit in ("$name".service|"$name"-*) ;; (*) continue ;; esac
+            shown="$shown$(systemctl show -p ExecStart -p Environment -p EnvironmentFiles "$unit")$nl" || exit 1
+        done
+    fi
+    data=$(printf '%s\n' "$shown" | argued)
+    [ -n "$data" ] || data=$(cat "$rancher/$name/config.yaml" "$rancher/$name/config.yaml.d"/*.yaml 2>/dev/null |
+        sed -n "s/^\([\"']\{0,1\}\)data-dir\1[[:space:]]*:[[:space:]]*[\"']\{0,1\}\([^\"'#]*[^\"'#[:space:]]\).*/\2/p" |
+        tail -n 1)
+    variable=$(echo "${name}_DATA_DIR" | tr a-z A-Z)
+    [ -n "$data" ] || data=$(printf '%s\n' "$shown" | surrounding "$variable")
     data=${data:-/var/lib/rancher/$name}
     echo "data|$name|$data"
+    whole "$data" || continue
     IFS=$nl
     for each in $generated; do tell_text "$data/agent/etc/containerd/$each"; done
     unset IFS
+    for file in $drop_ins; do
+        for each in "$data/agent/etc/containerd/$file"/*.toml; do ! whole "$each" || tell_text "$each"; done
+    done
 done
 """
 
@@ -131,6 +177,7 @@ class ClusterNodeFact(FactBase[Node | None]):
         rancher: str,
         kinds: list[str],
         generated: list[str],
+        drop_ins: list[str],
         units: list[str],
         trusting: Family | None,
     ) -> str:
@@ -138,7 +185,8 @@ class ClusterNodeFact(FactBase[Node | None]):
 
         `paths` and `texts` are told as they are, and the texts that `patterns` match. `config` is containerd's usual
         main file, `certs` a folder of which all paths `below` are told, as of any that a `config_path` names.
-        `rancher` is the folder of the configuration of `kinds`, `generated` are files that these make from it.
+        `rancher` is the folder of the configuration of `kinds`, `generated` are files that these make from it,
+        `drop_ins` the folders beside them for what is added.
         `trusting` is whose trust store is asked for.
         """
         given = {
@@ -148,6 +196,7 @@ class ClusterNodeFact(FactBase[Node | None]):
             "rancher": rancher,
             "kinds": " ".join(kinds),
             "generated": "\n".join(generated),
+            "drop_ins": " ".join(drop_ins),
             "units": " ".join(units),
             "suffix": NEW_SUFFIX,
         }
@@ -155,7 +204,8 @@ class ClusterNodeFact(FactBase[Node | None]):
             "\n".join(f"{name}={shlex.quote(value)}" for name, value in given.items()),
             tell_paths(paths),
             tell_texts(texts),
-            f'for file in {" ".join(patterns)}; do tell_text "$file"; done',
+            WHOLE,
+            f'for file in {" ".join(patterns)}; do ! whole "$file" || tell_text "$file"; done',
             SERVICES,
             PROGRAMS,
             CONTAINERD,
@@ -164,8 +214,12 @@ class ClusterNodeFact(FactBase[Node | None]):
         )
 
     def process(self, output: list[str]) -> Node:
-        """Read the answer; `FactProcessError` where it is not whole."""
+        """Read the answer; `FactProcessError` where it is not whole, or tells of a path that cannot be told."""
         answer = read_answer(output)
+        for barred in answer.all("barred"):
+            raise FactProcessError(
+                f"{'|'.join(barred)} has a | in its name, which is not supported: rename it"
+            )
         found = {name for (name,) in answer.all("program")}
         found |= {OF_UNIT[unit] for (unit,) in answer.all("unit") if unit in OF_UNIT}
         if answer.one("containerd") is not None:
@@ -179,4 +233,6 @@ class ClusterNodeFact(FactBase[Node | None]):
             paths=answer.paths,
             texts=answer.texts,
             client=client_hosts.read(answer),
+            imports=frozenset("|".join(pattern) for pattern in answer.all("import")),
+            requiring_containerd=frozenset(unit for (unit,) in answer.all("requiring")),
         )

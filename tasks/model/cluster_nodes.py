@@ -37,7 +37,8 @@ class Node:
     `runtimes` are those that were found (a containerd that K3s or RKE2 brought along is not one), `started` when
     each unit of systemd that runs was started (seconds since 1970). `containerd_config` is the main file that
     containerd reads, `data` the data folder of K3s and of RKE2. `paths` and `texts` are what was asked for, and what
-    was found on the way, by path.
+    was found on the way, by path. `imports` are what containerd's files import, as the
+    host's shell read it. `requiring_containerd` are the units that are restarted with containerd's.
     """
 
     runtimes: frozenset[str]
@@ -48,6 +49,8 @@ class Node:
     paths: Mapping[str, Observed | None]
     texts: Mapping[str, str] = field(repr=False)
     client: ClientHost = field(default_factory=ClientHost)
+    imports: Collection[str] = frozenset()
+    requiring_containerd: Collection[str] = frozenset()
 
 
 def paths(settings: Settings) -> list[str]:
@@ -61,7 +64,14 @@ def texts(settings: Settings) -> list[str]:
     """Return the files whose texts are to be told, as far as they are known before."""
     ours = [path for kind in DISTRIBUTIONS.values() for path in (kind.registries, kind.ca_file)]
     trusted = containers_certs.certificates(settings.authorities)
-    return [*ours, *trusted, containers_certs.CONFIG, node_logins.KUBELET, node_logins.PODMAN]
+    return [
+        *ours,
+        *trusted,
+        containers_certs.CONFIG,
+        containers_certs.CRIO,
+        node_logins.KUBELET,
+        node_logins.PODMAN,
+    ]
 
 
 def runtimes(host_settings: HostSettings, found: Node) -> list[str]:
@@ -120,6 +130,8 @@ def steps(settings: Settings, wanted: Wanted, found: Node) -> list[Step]:
             taken += rancher.steps(kind, names, wanted.ca_pem, wanted.login, accounts, node)
     if "containerd" in wanted.runtimes:
         taken += containerd.steps(names, wanted.ca_pem, _containerd(found))
+    if "crio" in wanted.runtimes:
+        containers_certs.check_crio(names, wanted.address, found.texts)
     if {"crio", "podman"} & set(wanted.runtimes):
         taken += containers_certs.steps(names, wanted.ca_pem, found.paths, found.texts)
     if wanted.login:
@@ -135,8 +147,10 @@ def _containerd(found: Node) -> Containerd:
         config=found.containerd_config,
         started=found.started.get(containerd.UNIT),
         shared=DOCKER_UNIT in found.started,
+        stops_docker=DOCKER_UNIT in found.started and DOCKER_UNIT in found.requiring_containerd,
         paths=found.paths,
         texts=found.texts,
+        imports=found.imports,
     )
 
 

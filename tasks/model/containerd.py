@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import posixpath
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tasks.model import ca_files, containerd_config, files, toml_text
 from tasks.model.containerd_config import CERTS, InForce
 from tasks.model.files import File, Folder, Observed
-from tasks.model.steps import Conflict, Step
+from tasks.model.steps import Conflict, Step, restart
 
 CONFIG = "/etc/containerd/config.toml"
 HOME = "/etc/containerd"
@@ -29,15 +29,18 @@ class Containerd:
 
     `config` is the main file that it reads, `started` when its service was started (seconds since 1970), None
     where no service runs. `texts` has the configuration's files and those that `relative` names in each folder
-    that is a `config_path`. `shared` tells that Docker Engine runs on it too.
+    that is a `config_path`. `shared` tells that Docker Engine runs on it too, `stops_docker` that systemd would
+    restart that one as well. `imports` are all imports that the host's shell found and followed.
     """
 
     version: str
     config: str
     started: float | None
     shared: bool
+    stops_docker: bool
     paths: Mapping[str, Observed | None]
     texts: Mapping[str, str] = field(repr=False)
+    imports: Collection[str] = frozenset()
 
 
 def relative(authorities: Iterable[str]) -> list[str]:
@@ -54,6 +57,7 @@ def relative(authorities: Iterable[str]) -> list[str]:
 def switched_off(found: Containerd) -> str | None:
     """Return where the CRI is switched off, as in the configuration that comes with Docker; None where it is on."""
     version = containerd_config.version_of(found.version)
+    containerd_config.check_told(found.config, found.texts, found.imports)
     return containerd_config.disabled(containerd_config.load(found.config, found.texts, version))
 
 
@@ -97,6 +101,7 @@ def hosts_toml(folder: str, authority: str) -> str:
 def _in_force(found: Containerd) -> tuple[InForce, str]:
     """Return the `config_path` in force, and the text of the file to write it to, "" where there is none yet."""
     version = containerd_config.version_of(found.version)
+    containerd_config.check_told(found.config, found.texts, found.imports)
     loaded = containerd_config.load(found.config, found.texts, version)
     if where := containerd_config.disabled(loaded):
         raise Conflict(
@@ -128,13 +133,29 @@ def _configure(configured: InForce, current: str, found: Containerd) -> list[Ste
     else:
         # A service that is not running did not come up with the new configuration, or was stopped before it.
         due = marker is not None and (found.started is None or marker.modified >= found.started)
+    if due and found.stops_docker:
+        raise _not_now(configured, current, written)
     if due:
         also = "; Docker Engine here uses it too" if found.shared else ""
         text = f"restart containerd: its config_path is newer than it is (pods and containers stay up{also})"
-        return [*written, Step(text, f"systemctl restart {UNIT} && rm -f {RESTART_DUE}")]
+        return [*written, Step(text, f"{restart(UNIT, minutes=2)}\nrm -f {RESTART_DUE}")]
     if marker and not written:
         return [Step(f"remove {RESTART_DUE}: containerd was restarted since", f"rm -f {RESTART_DUE}")]
     return written
+
+
+def _not_now(configured: InForce, current: str, written: list[Step]) -> Conflict:
+    """Return why there is no restart that would take Docker Engine along, and what to do instead."""
+    by_hand = f"run systemctl restart {UNIT} yourself at a good moment"
+    if written:
+        header = ".".join(f'"{key}"' if "." in key else key for key in configured.keys[:-1])
+        version = "" if current else f" and {configured.file.text.strip()} on top"
+        place = f"below [{header}] in {configured.file.path}{version}"
+        by_hand = f'set config_path = "{configured.folder}" {place}, and {by_hand}'
+    return Conflict(
+        f"docker.service requires {UNIT}, so the restart that config_path needs would stop Docker's containers",
+        f"{by_hand}; or write Wants= for Requires={UNIT} (systemctl edit --full docker.service); and run again",
+    )
 
 
 def _check(folder: str, authority: str, found: Containerd) -> None:
@@ -159,5 +180,5 @@ def _check(folder: str, authority: str, found: Containerd) -> None:
             value = says.get(key) if len(keys) == 1 else says["host"][keys[1]].get(key)
             if value:
                 place = f"{path} line {toml_text.line_of(text, keys)}"
-                raise Conflict(f"{place} has {key} = {value!r}, and is not ours", remedy)
+                raise Conflict(f"{place} has {key}, and is not ours", remedy)
     raise Conflict(f"{path} is not ours", remedy)

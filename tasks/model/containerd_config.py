@@ -10,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,6 +129,25 @@ def load(main: str, texts: Mapping[str, str], version: tuple[int, int]) -> list[
     ]
 
 
+def check_told(main: str, texts: Mapping[str, str], told: Collection[str]) -> None:
+    """Raise `Conflict` where a file imports what is not among what was `told`: the host's shell, which followed the
+    imports, knows no TOML, and what it passed over would be unknown here."""
+    pending, seen = [main], set()
+    while pending:
+        path = pending.pop()
+        if path in seen or path not in texts:
+            continue
+        seen.add(path)
+        for pattern in _patterns(path, toml_text.read(texts[path], path)):
+            if pattern not in told:
+                line = toml_text.line_of(texts[path], ["imports"])
+                raise Conflict(
+                    f"{path} line {line} imports {pattern} in a way that could not be read from the host",
+                    "write imports without comments in it, and run again",
+                )
+            pending += [each for each in texts if _matches(each, pattern)] if "*" in pattern else [pattern]
+
+
 def in_force(files: Sequence[Loaded], version: tuple[int, int]) -> InForce:
     """Return the `config_path` in force. `files` has at least the main file."""
     if version < (2, 0):
@@ -198,8 +217,7 @@ def _names(own: int, shared: int, version: tuple[int, int]) -> tuple[str, ...]:
 
 def _imports(path: str, texts: Mapping[str, str], says: Mapping[str, Any]) -> list[str]:
     found: list[str] = []
-    for pattern in toml_text.listed(says, "imports"):
-        full = posixpath.normpath(posixpath.join(posixpath.dirname(path), str(pattern)))
+    for full in _patterns(path, says):
         if "*" in full:
             found += [each for each in sorted(texts) if _matches(each, full)]
         elif full in texts:
@@ -210,6 +228,13 @@ def _imports(path: str, texts: Mapping[str, str], says: Mapping[str, Any]) -> li
                 f"{path} line {line} imports {full}, which is not there", "correct it and run again"
             )
     return found
+
+
+def _patterns(path: str, says: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a file imports as absolute paths and patterns, of the form that `realpath -ms` gives them."""
+    for pattern in toml_text.listed(says, "imports"):
+        full = posixpath.normpath(posixpath.join(posixpath.dirname(path), str(pattern)))
+        yield f"/{full.lstrip('/')}"
 
 
 def _matches(path: str, pattern: str) -> bool:

@@ -5,15 +5,24 @@ The folder is the one of containers/image (containers-certs.d(5)).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_address, ip_network
 
 from tasks.model import ca_files, files, toml_text
 from tasks.model.files import File, Folder, Observed
 from tasks.model.steps import Conflict, Step
 
 CERTS = "/etc/containers/certs.d"
+OF_ROOT = "/root/.config/containers/certs.d"
+"""Looked up first, where it has a folder for a name at all (containers-certs.d(5))."""
+
 CONFIG = "/etc/containers/registries.conf"
 DROP_INS = "/etc/containers/registries.conf.d/*.conf"
+
+
+CRIO = "/etc/crio/crio.conf"
+CRIO_DROP_INS = "/etc/crio/crio.conf.d/*.conf"
 
 
 def certificates(authorities: Iterable[str]) -> list[str]:
@@ -23,8 +32,16 @@ def certificates(authorities: Iterable[str]) -> list[str]:
 
 def paths(authorities: Iterable[str]) -> list[str]:
     """Return all paths to be told of."""
+    authorities = list(authorities)
     written = certificates(authorities)
-    return [CERTS, *(files.parent(path) for path in written), *written, *map(files.temporary, written)]
+    of_root = [f"{OF_ROOT}/{authority}" for authority in authorities]
+    return [
+        CERTS,
+        *of_root,
+        *(files.parent(path) for path in written),
+        *written,
+        *map(files.temporary, written),
+    ]
 
 
 def steps(
@@ -36,13 +53,46 @@ def steps(
     """
     authorities = list(authorities)
     ca_files.check(certificates(authorities), texts)
+    for authority in authorities:
+        if observed[path := f"{OF_ROOT}/{authority}"]:
+            raise Conflict(
+                f"{path} is looked up before {CERTS}/{authority} when root pulls, and is not ours",
+                f"move it away (mv {path} {OF_ROOT}/old-{authority}) and run again",
+            )
     for path, text in texts.items():
         if path.startswith(CONFIG):
             _check_secure(path, text, authorities)
+            _check_led_here(path, text, authorities)
     wanted: list[Folder] = [Folder(CERTS)]
     for path in certificates(authorities):
         wanted += [Folder(files.parent(path)), File(path, "0644", content=ca_pem)]
     return files.place(wanted, observed)
+
+
+def check_crio(authorities: Iterable[str], address: str, texts: Mapping[str, str]) -> None:
+    """Raise `Conflict` where CRI-O's own configuration switches the check of our certificate off (crio.conf(5)).
+
+    `address` is the registry's: CRI-O takes networks as well as names.
+    """
+    authorities = list(authorities)
+    for path, text in texts.items():
+        if not path.startswith(CRIO):
+            continue
+        for name in toml_text.listed(toml_text.read(text, path), "crio", "image", "insecure_registries"):
+            if any(_covers(str(name), ours) for ours in authorities) or _holds(str(name), address):
+                line = _line(text, f'"{name}"')
+                raise Conflict(
+                    f'{path} line {line} has "{name}" in insecure_registries, so CRI-O checks no '
+                    f"certificate of {authorities[0]}",
+                    "take that out and run again",
+                )
+
+
+def _holds(network: str, address: str) -> bool:
+    try:
+        return "/" in network and ip_address(address) in ip_network(network, strict=False)
+    except ValueError:
+        return False
 
 
 def _check_secure(path: str, text: str, authorities: Iterable[str]) -> None:
@@ -67,6 +117,40 @@ def _insecure(path: str, text: str) -> Iterator[tuple[str, int]]:
     # The first version of the format.
     for name in toml_text.listed(says, "registries", "insecure", "registries"):
         yield str(name), _line(text, f'"{name}"')
+
+
+def _check_led_here(path: str, text: str, authorities: Iterable[str]) -> None:
+    """Raise `Conflict` where pulls from our registry are refused, or go elsewhere (containers-registries.conf(5)).
+
+    An entry is for what begins with its prefix; where it has none, with its location.
+    """
+    authorities = list(authorities)
+    for index, entry in enumerate(toml_text.listed(toml_text.read(text, path), "registry")):
+        prefix, location = (str(toml_text.at(entry, key) or "") for key in ("prefix", "location"))
+        ours = next((each for each in authorities if _covers(prefix or location, each)), None)
+        if ours is None:
+            continue
+        if toml_text.at(entry, "blocked") is True:
+            where, problem = "blocked", f"has {ours} blocked"
+        elif toml_text.listed(entry, "mirror"):
+            where, problem = "mirror", f"has a mirror for {ours}, which would be asked first"
+        elif location and location.partition("/")[0] not in authorities:
+            where, problem = "location", f"leads {ours} to another location"
+        else:
+            continue
+        line = _line_in_entry(text, index, where) or _line(text, f'"{prefix or location}"')
+        raise Conflict(f"{path} line {line} {problem}", "take that out and run again")
+
+
+def _line_in_entry(text: str, index: int, key: str) -> int | None:
+    """Return the line with a key, or a table, of the entry with an index; None where that is written in another way."""
+    lines = text.splitlines()
+    headers = [at for at, line in enumerate(lines) if re.match(r"\s*\[\[\s*registry\s*\]\]", line)]
+    if index >= len(headers):
+        return None
+    end = [*headers, len(lines)][index + 1]
+    wanted = re.compile(rf"\s*(?:[\"']?{key}[\"']?\s*=|\[\[\s*registry\s*\.\s*{key}\s*\]\])")
+    return next((at + 1 for at in range(headers[index], end) if wanted.match(lines[at])), headers[index] + 1)
 
 
 def _line(text: str, word: str) -> int:

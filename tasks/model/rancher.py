@@ -15,10 +15,13 @@ from typing import Any
 from tasks.model import ca_files, files, registries_yaml, toml_text
 from tasks.model.files import File, Folder, Observed
 from tasks.model.logins import Login
-from tasks.model.steps import Conflict, Step
+from tasks.model.steps import Conflict, Step, restart
 
 FOLDER = "/etc/rancher"
 TEMPLATES = ("config-v3.toml.tmpl", "config.toml.tmpl")
+
+DROP_INS = ("config-v3.toml.d", "config.toml.d")
+"""The folders beside the templates whose `*.toml` the generated configuration imports."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def steps(
     there = found.paths[kind.registries]
     if wanted != text or there is None or there.modified >= found.started:
         why = f"{lacking} (running pods stay up)"
-        return [*placed, *written, Step(f"restart {found.unit}: {why}", f"systemctl restart {found.unit}")]
+        return [*placed, *written, Step(f"restart {found.unit}: {why}", restart(found.unit, minutes=10))]
     raise Conflict(
         f"{found.unit} was started after {kind.registries} was written, and still {lacking}",
         f"update {kind.title} if it is older than 1.29.4, which takes tls for mirrors only (k3s#9839); else see "
@@ -175,7 +178,7 @@ def _parsed(text: str) -> dict[str, Any]:
     """Return what a generated file says; one that is broken says nothing, and is made anew at the next start."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+    except toml_text.UNREADABLE:
         return {}
 
 
@@ -188,17 +191,28 @@ def _hosts_tomls(authority: str) -> list[str]:
 
 
 def _check_templates(found: Node) -> None:
-    """Raise `Conflict` where a template of the user's leaves out where containerd is to look for `hosts.toml`."""
-    for name in TEMPLATES:
-        path = f"{generated(found.data)}/{name}"
+    """Raise `Conflict` where a template of the user's leaves out where containerd is to look for `hosts.toml`, or a
+    file that is imported names another place."""
+    folder = generated(found.data)
+    templates = [f"{folder}/{name}" for name in TEMPLATES]
+    added = [path for path in found.texts if path.startswith(tuple(f"{folder}/{name}/" for name in DROP_INS))]
+    for path in [*templates, *added]:
         text = found.texts.get(path)
-        if text is None or re.search(r"\{\{-?\s*template\s+\"base\"", text):
+        if text is None or (path in templates and re.search(r"\{\{-?\s*template\s+\"base\"", text)):
             continue
-        given = re.search(r"^\s*config_path\s*=\s*(.*)$", text, re.MULTILINE)
+        given = re.search(r"^[^#\n]*\bconfig_path[\"']?\s*=\s*(.*)$", text, re.MULTILINE)
+        if given is None and path in added:
+            continue
         if given and re.search(
             r"NodeConfig\.Containerd\.Registry\b|agent/etc/containerd/certs\.d/?[\"']", given[1]
         ):
             continue
+        if given and path in added:
+            line = text.count("\n", 0, given.start(1)) + 1
+            raise Conflict(
+                f"{path} line {line} sets config_path to {given[1].strip()}, so containerd would not see our CA",
+                "take that line out and run again",
+            )
         line = text.count("\n", 0, given.start(1)) + 1 if given else 1
         what = f"sets config_path to {given[1].strip()}" if given else "sets no config_path"
         raise Conflict(

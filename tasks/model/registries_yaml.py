@@ -22,6 +22,9 @@ from tasks.model.steps import Conflict
 MARK = "# homelab-registry"
 """Ends the line of an `auth` that is ours, and so may be taken out."""
 
+UNREADABLE = (YAMLError, ValueError, LookupError, AttributeError, TypeError, AssertionError, RecursionError)
+"""What ruamel.yaml raises: not only its own, as on `!!bool maybe`, or on lists within lists."""
+
 BY_HAND = "write it as a block, a line for each key, and run again"
 
 
@@ -31,11 +34,14 @@ def merge(text: str, authorities: Iterable[str], ca_file: str, login: Login | No
     Raises `Conflict`, with the line, where the text is broken, says otherwise, or cannot be added to. `path` is the
     file that messages speak of.
     """
-    for authority in authorities:
-        others = _others(read(text, path), authority)
-        _check(text, authority, ca_file, path)
-        text = _sound(_with_ca(text, authority, ca_file, path), authority, others, path)
-        text = _sound(_with_login(text, authority, login, path), authority, others, path)
+    try:
+        for authority in authorities:
+            others = _others(read(text, path), authority)
+            _check(text, authority, ca_file, path)
+            text = _sound(_with_ca(text, authority, ca_file, path), authority, others, path)
+            text = _sound(_with_login(text, authority, login, path), authority, others, path)
+    except RecursionError:
+        raise Conflict(f"{path} has an alias within what it stands for", "correct it and run again") from None
     return text
 
 
@@ -47,7 +53,7 @@ def read(text: str, path: str) -> dict[str, Any]:
         # The rest of the message may hold a password.
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise Conflict(f"{path} line {line} is no YAML", "correct it and run again") from None
-    except (YAMLError, ValueError):
+    except UNREADABLE:
         raise Conflict(f"{path} is no YAML", "correct it and run again") from None
     if found is not None and not isinstance(found, dict):
         raise Conflict(f"{path} line 1 is YAML, but no mapping", "correct it and run again")
@@ -131,7 +137,7 @@ def _sound(text: str, authority: str, others: Mapping[str, Any], path: str) -> s
     refused = Conflict(f"{path} is written in a way that this project cannot add to", BY_HAND)
     try:
         found = YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError):
+    except UNREADABLE:
         raise refused from None
     if _others(found or {}, authority) != others:
         raise refused

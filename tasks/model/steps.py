@@ -21,6 +21,12 @@ class Step:
     writes: bool = False
 
 
+def restart(unit: str, minutes: int) -> str:
+    """Return the script that restarts a unit of systemd, and fails where it does not come up within some minutes."""
+    complaint = f"{unit} does not come up within {minutes} minutes; see journalctl -u {unit}"
+    return f'timeout {minutes * 60} systemctl restart {unit} || {{ echo "{complaint}" >&2; exit 1; }}'
+
+
 class Conflict(Exception):  # noqa: N818 - a finding about a host, not a fault in the program
     """Something that stands against what was asked for; nothing is changed before it is settled.
 

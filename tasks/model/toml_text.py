@@ -14,6 +14,9 @@ from tomlkit.exceptions import TOMLKitError
 
 from tasks.model.steps import Conflict
 
+UNREADABLE = (ValueError, RecursionError)
+"""What tomllib raises: not only its own, but Python's on thousands of digits, and on lists within lists."""
+
 _HEADER = re.compile(r"\s*\[\[?(?P<name>[^\]]+)\]\]?\s*(?:#.*)?")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _KEY = re.compile(r"""\s*(?P<name>(?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
@@ -23,8 +26,12 @@ def read(text: str, path: str) -> dict[str, Any]:
     """Return what a text says; `Conflict` with the line where it is broken. `path` is the file that it speaks of."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except UNREADABLE as error:
         found = re.search(r"at line (\d+)", str(error))
+        if not found and not isinstance(error, tomllib.TOMLDecodeError):
+            raise Conflict(
+                f"{path} has a number or a nesting that no program can read", "correct it and run again"
+            ) from None
         line = found[1] if found else text.count("\n") + 1
         # The rest of the message may hold a value.
         raise Conflict(f"{path} line {line} is no TOML", "correct it and run again") from None
@@ -69,7 +76,7 @@ def put(text: str, keys: Sequence[str], value: str, path: str) -> str:
             changed = change(whole, keys, value)
             if tomllib.loads(changed) == wanted and _keeps(text, changed):
                 return changed
-        except (tomllib.TOMLDecodeError, TOMLKitError):
+        except (*UNREADABLE, TOMLKitError, LookupError, TypeError, AttributeError):
             continue
     raise Conflict(
         f"{path} line {line_of(text, keys[:-1])} is written in a way that this project cannot add to",
@@ -124,7 +131,7 @@ def _lines(text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
 def _parts(name: str) -> tuple[str, ...]:
     try:
         found: Any = tomllib.loads(f"{name} = 0")
-    except tomllib.TOMLDecodeError:
+    except UNREADABLE:
         return ()
     parts = []
     while isinstance(found, dict):

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
+from tasks.facts import cluster_nodes as facts
 from tasks.facts.cluster_nodes import ClusterNodeFact
+from tasks.facts.reading import script
 from tasks.model import cluster_nodes, containerd, containerd_config, rancher
 from tasks.model.client_hosts import ClientHost
 from tasks.model.cluster_nodes import Node, Wanted
@@ -121,6 +123,24 @@ def test_all_runtimes_of_a_host_are_served_and_its_names_come_last() -> None:
     assert found[-1].stdin == f"127.0.0.1 localhost\n{ADDRESS} {NAME} # homelab-registry\n"
 
 
+def test_docker_is_stopped_only_where_it_runs_and_requires_containerd() -> None:
+    running = {"containerd.service": 1.0, "docker.service": 1.0}
+    required = replace(node(started=running), requiring_containerd={"docker.service"})
+    with pytest.raises(Conflict, match=r"^docker\.service requires containerd\.service"):
+        steps(required, "containerd")
+    assert steps(replace(required, started={"containerd.service": 1.0}), "containerd")
+    assert steps(replace(required, requiring_containerd={"other.service"}), "containerd")
+
+
+def test_crio_s_configuration_is_looked_at_where_crio_is_served() -> None:
+    path = "/etc/crio/crio.conf"
+    assert path in cluster_nodes.texts(SETTINGS)
+    found = replace(node(), texts={path: f"[crio.image]\ninsecure_registries = ['{NAME}']\n"})
+    assert steps(found, "podman")
+    with pytest.raises(Conflict, match=f'^{path} line 2 has "{NAME}" in insecure_registries'):
+        steps(found, "crio", "podman")
+
+
 def test_a_docker_host_gets_its_names_as_one() -> None:
     assert ENTRY in [step.text for step in steps(node(), "podman")]
     assert ENTRY not in [step.text for step in steps(node(), "podman", docker_host=True)]
@@ -163,6 +183,7 @@ def arguments(root: Path, **given: Any) -> dict[str, Any]:
         "rancher": f"{root}/rancher",
         "kinds": ["k3s", "rke2"],
         "generated": rancher.relative([NAME]),
+        "drop_ins": list(rancher.DROP_INS),
         "units": list(cluster_nodes.UNITS),
         "trusting": None,
         **given,
@@ -212,6 +233,7 @@ imports = [ "conf.d/*.toml", # all
     write(tmp_path, "containerd/conf.d/no.txt", "[[[")
     found = told(tmp_path)
     assert found.containerd_config == main
+    containerd_config.check_told(main, found.texts, found.imports)
     texts = dict(found.texts)
     assert set(texts) == {main, *files}
     with pytest.raises(Conflict, match=r"gone\.toml, which is not there"):
@@ -219,6 +241,25 @@ imports = [ "conf.d/*.toml", # all
     texts[main] = texts[main].replace('"gone.toml"', "")
     loaded = containerd_config.load(main, texts, (1, 6))
     assert {each.path for each in loaded} == {main, *files}
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        '[\n  "a.toml", # see [1]\n  "conf.d/*.toml",\n]',
+        '["[a].toml", "conf.d/*.toml"]',
+        '["conf.d/\\u002a.toml"]',
+    ],
+)
+def test_an_import_that_the_shell_passes_over_is_a_conflict(imports: str, tmp_path: Path) -> None:
+    main = write(tmp_path, "containerd/config.toml", f"version = 3\nimports = {imports}\n")
+    write(tmp_path, "containerd/a.toml")
+    write(tmp_path, "containerd/conf.d/1.toml")
+    found = told(tmp_path)
+    with pytest.raises(Conflict) as raised:
+        containerd_config.check_told(main, found.texts, found.imports)
+    assert raised.value.problem.startswith(f"{main} line 2 imports {tmp_path}/containerd/")
+    assert raised.value.problem.endswith(" in a way that could not be read from the host")
 
 
 def test_the_folders_of_every_config_path_are_told(tmp_path: Path) -> None:
@@ -242,9 +283,74 @@ def test_k3s_is_found_where_its_configuration_says(tmp_path: Path) -> None:
     write(tmp_path, "rancher/k3s/config.yaml.d/10.yaml", "data-dir: ROOT/my data # here\n")
     hosts = write(tmp_path, f"my data/agent/etc/containerd/certs.d/{NAME}/hosts.toml", "ca\n")
     template = write(tmp_path, "my data/agent/etc/containerd/config-v3.toml.tmpl", "{{ }}\n")
+    added = write(tmp_path, "my data/agent/etc/containerd/config-v3.toml.d/a b.toml", "x = 1\n")
+    write(tmp_path, "my data/agent/etc/containerd/config-v3.toml.d/a.txt")
     found = told(tmp_path)
     assert found.data == {"k3s": f"{tmp_path}/my data", "rke2": "/var/lib/rancher/rke2"}
-    assert found.texts == {hosts: "ca\n", template: "{{ }}\n"}
+    assert found.texts == {hosts: "ca\n", template: "{{ }}\n", added: "x = 1\n"}
+
+
+@pytest.mark.parametrize("key", ['"data-dir"', "'data-dir'", "data-dir "])
+def test_a_data_folder_s_key_may_be_quoted(key: str, tmp_path: Path) -> None:
+    write(tmp_path, "rancher/k3s/config.yaml", f"token: x\n{key}: /mnt/a\n")
+    assert told(tmp_path).data["k3s"] == "/mnt/a"
+
+
+SHOWN = "ExecStart={ path=/usr/local/bin/k3s ; argv[]=/usr/local/bin/k3s %s ; ignore_errors=no ; start_time=[n/a] ; pid=0 }"
+
+
+@pytest.mark.parametrize(
+    ("shown", "config", "data"),
+    [
+        (SHOWN % "server --data-dir /mnt/a --token x", "data-dir: /mnt/b\n", "/mnt/a"),
+        (SHOWN % "server --data-dir=/mnt/a", "", "/mnt/a"),
+        (SHOWN % "agent -d /mnt/a", "", "/mnt/a"),
+        (SHOWN % "server --disable traefik", "", "/var/lib/rancher/k3s"),
+        (SHOWN % "server" + "\nEnvironment=A=b K3S_DATA_DIR=/mnt/a", "", "/mnt/a"),
+        (SHOWN % "server" + "\nEnvironment=K3S_DATA_DIR=/mnt/a", "data-dir: /mnt/b\n", "/mnt/b"),
+        (SHOWN % "server" + "\nEnvironment=K3S_DATA_DIR=/mnt/a\nEnvironmentFiles=ROOT/env (ignore_errors=yes)", "", "/mnt/c"),
+        (SHOWN % "server" + "\nEnvironmentFiles=ROOT/gone (ignore_errors=yes)", "", "/var/lib/rancher/k3s"),
+    ],
+)  # fmt: skip
+def test_a_data_folder_may_be_given_to_the_service(
+    shown: str, config: str, data: str, tmp_path: Path
+) -> None:
+    """Run in a real sh, with a fake of systemctl that answers for one unit as systemd 252 does."""
+    write(tmp_path, "env", "K3S_TOKEN='x'\nK3S_DATA_DIR='/mnt/c'\n")
+    write(tmp_path, "rancher/k3s/config.yaml", config)
+    text = write(tmp_path, "shown", shown + "\n")
+    (tmp_path / "run").mkdir()
+    program(tmp_path / "bin", "systemctl", f'for last; do :; done; [ "$last" != k3s.service ] || cat {text}')
+    given = (
+        f"nl='\n'\nrancher={tmp_path}/rancher\nkinds='k3s rke2'\nunits='{' '.join(cluster_nodes.UNITS)}'\n"
+    )
+    rancher_part = facts.RANCHER.replace("/run/systemd/system", f"{tmp_path}/run")
+    command = script(given, "generated=\ndrop_ins=", facts.WHOLE, rancher_part)
+    done = subprocess.run(
+        ["sh", "-c", command],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"},
+    )
+    assert done.stdout.splitlines() == [f"data|k3s|{data}", "data|rke2|/var/lib/rancher/rke2", "end"]
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "barred"),
+    [
+        ("rancher/k3s/config.yaml", "data-dir: ROOT/a|b\n", "a|b"),
+        ("containerd/config.toml", 'imports = ["conf|d/x.toml"]\n', "containerd/conf|d/x.toml"),
+        ("containerd/config.toml", "config_path = 'ROOT/c|d'\n", "c|d"),
+        ("containers/a|b.conf", "", "containers/a|b.conf"),
+    ],
+)
+def test_a_path_that_cannot_be_told_is_said(path: str, text: str, barred: str, tmp_path: Path) -> None:
+    write(tmp_path, path, text)
+    write(tmp_path, "containerd/conf|d/x.toml")
+    with pytest.raises(FactProcessError) as raised:
+        told(tmp_path)
+    assert str(raised.value) == f"{tmp_path}/{barred} has a | in its name, which is not supported: rename it"
 
 
 def test_paths_texts_and_patterns(tmp_path: Path) -> None:
@@ -321,9 +427,11 @@ ANSWER = [
     "started|k3s-agent.service|12.5|7",
     "unit|containerd.service",
     "unit|crio.service",
+    "requiring|docker.service",
     "program|podman",
     "containerd|1.6.20~ds1",
     "config|/etc/containerd/config.toml",
+    "import|/etc/a|b.toml",
     "data|k3s|/d",
     "mount|yes",
     "end",
@@ -340,6 +448,8 @@ def test_a_node_s_whole_answer() -> None:
         paths={"/a": None},
         texts={"/b": "x\n"},
         client=ClientHost(hosts_is_mount=True),
+        imports=frozenset({"/etc/a|b.toml"}),
+        requiring_containerd=frozenset({"docker.service"}),
     )
 
 

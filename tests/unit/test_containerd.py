@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import subprocess
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -53,7 +55,9 @@ def host(
         config=CONFIG,
         started=started,
         shared=False,
+        stops_docker=False,
         paths={**dict.fromkeys(told), "/etc/containerd": FOLDERS, **(paths or {})},
+        imports={"/etc/containerd/conf.d/*.toml", "/etc/containerd/gone.toml"},
         texts={**({} if config is None else {CONFIG: config}), **(texts or {})},
     )
 
@@ -178,7 +182,25 @@ def test_a_fresh_host_gets_folders_the_ca_and_hosts_toml_then_the_configuration_
         None,
     ]
     assert f"touch {RESTART_DUE} && mv" in found[4].script
-    assert found[5].script == f"systemctl restart containerd.service && rm -f {RESTART_DUE}"
+    assert found[5].script == (
+        "timeout 120 systemctl restart containerd.service || { echo "
+        '"containerd.service does not come up within 2 minutes; see journalctl -u containerd.service" >&2; exit 1; }\n'
+        f"rm -f {RESTART_DUE}"
+    )
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_marker_stays_where_the_restart_fails(code: int, tmp_path: Path) -> None:
+    """Run in a real sh, with a fake of systemctl."""
+    marker, fake = tmp_path / "due", tmp_path / "systemctl"
+    marker.touch()
+    fake.write_text(f"#!/bin/sh\nexit {code}\n")
+    fake.chmod(0o755)
+    script = steps(host("version = 2\n"))[-1].script.replace(RESTART_DUE, str(marker))
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(["sh", "-c", script], env=path, capture_output=True, text=True, check=False)
+    assert (done.returncode, marker.exists()) == (code, code == 1)
+    assert ("journalctl -u containerd.service" in done.stderr) == (code == 1)
 
 
 def test_a_host_without_any_configuration_gets_its_folder_for_all_to_see() -> None:
@@ -294,6 +316,36 @@ def test_a_service_that_does_not_run_gets_no_marker_and_docker_s_share_is_told()
     )
 
 
+REQUIRED = "docker.service requires containerd.service, so the restart that config_path needs would stop Docker's containers"
+BY_HAND = "run systemctl restart containerd.service yourself at a good moment; or write Wants= for Requires="
+
+
+@pytest.mark.parametrize(
+    ("config", "marker", "remedy"),
+    [
+        ("version = 2\n", None,
+         f'set config_path = "{CERTS}" below [plugins."{CRI_2}".registry] in {CONFIG}, and {BY_HAND}'),
+        (None, None, f'set config_path = "{CERTS}" below [plugins."{CRI_2}".registry] in {CONFIG} and version = 2 on top, '
+         f"and {BY_HAND}"),
+        (SET, STARTED, BY_HAND),
+    ],
+)  # fmt: skip
+def test_no_restart_that_takes_docker_along(config: str | None, marker: float | None, remedy: str) -> None:
+    found = replace(converged(config), shared=True, stops_docker=True)
+    found = replace(found, paths={**found.paths, RESTART_DUE: None if marker is None else file("", marker)})
+    assert stop(found) == REQUIRED
+    with pytest.raises(Conflict) as raised:
+        steps(found)
+    assert raised.value.remedy.startswith(remedy)
+
+
+def test_docker_is_no_matter_where_no_restart_is_due() -> None:
+    assert steps(replace(converged(), shared=True, stops_docker=True)) == []
+    assert texts(replace(converged("version = 2\n"), started=None, stops_docker=True)) == [
+        f"write {CONFIG}: config_path is not set"
+    ]
+
+
 # What is in the way.
 
 INLINE = "beside which containerd's CRI does not start with a config_path"
@@ -317,6 +369,8 @@ INLINE = "beside which containerd's CRI does not start with a config_path"
         ("version = 2\n[plugins\n", f"{CONFIG} line 2 is no TOML"),
         ("imports = 1\ndisabled_plugins = 2\nplugins = 3\n", f"{CONFIG} line 3 holds no table"),
         ("version = 9\n", f"{CONFIG} line 1 has configuration version 9, and the newest this project knows is 4"),
+        ('version = 2\nimports = ["passed-over.toml"]\n',
+         f"{CONFIG} line 2 imports /etc/containerd/passed-over.toml in a way that could not be read from the host"),
         ('version = 2\nimports = ["gone.toml"]\n',
          f"{CONFIG} line 2 imports /etc/containerd/gone.toml, which is not there"),
     ],
@@ -352,10 +406,10 @@ def test_an_unknown_version_is_said() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('server = "https://x"\n', "line 1 has server = 'https://x', and is not ours"),
-        (f'server = "x"\n[host."https://{NAME}"]\n  ca = "/other.crt"\n', "line 3 has ca = '/other.crt', and is not ours"),
+        ('server = "https://user:secret@x"\n', "line 1 has server, and is not ours"),
+        (f'server = "x"\n[host."https://{NAME}"]\n  ca = "/other.crt"\n', "line 3 has ca, and is not ours"),
         (f'server = "x"\nca = "y"\n\n[host."https://{NAME}"]\nskip_verify = true\n',
-         "line 5 has skip_verify = True, and is not ours"),
+         "line 5 has skip_verify, and is not ours"),
         ('[host."https://mirror"]\n', "is not ours"),
         ("[host\n", "line 1 is no TOML"),
     ],

@@ -74,8 +74,33 @@ def test_a_check_that_is_switched_off(key: str, path: str, text: str, line: int)
 
 
 @pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (f'[[registry]]\nlocation = "{NAME}"\nblocked = true\n', f"line 3 has {NAME} blocked"),
+        ('[[registry]]\nlocation = "a.b"\n[[registry]]\nprefix = "*.homelab.local"\nblocked = true\n',
+         f"line 5 has {NAME} blocked"),
+        (f'[[registry]]\nlocation = "{NAME}"\n[[registry.mirror]]\nlocation = "a.b"\n',
+         f"line 3 has a mirror for {NAME}, which would be asked first"),
+        (f'[[registry]]\nlocation = "x.y"\n[[registry]]\nprefix = "{NAME}/team"\n# x\nlocation = "a.b/c"\n',
+         f"line 6 leads {NAME} to another location"),
+        (f'registry = [\n{{prefix = "{NAME}", location = "a.b"}}]\n', f"line 2 leads {NAME} to another location"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(("key", "path"), [("main", CONFIG), ("drop", DROP_IN)])
+def test_pulls_that_are_led_elsewhere(key: str, path: str, text: str, problem: str) -> None:
+    with pytest.raises(Conflict) as raised:
+        texts(CONVERGED, **{key: text})
+    assert raised.value.problem == f"{path} {problem}"
+
+
+@pytest.mark.parametrize(
     "text",
     [
+        f'[[registry]]\nlocation = "{NAME}"\nblocked = false\n',
+        f'[[registry]]\nprefix = "{NAME}/team"\nlocation = "{NAME}/other"\n',
+        # For what is named otherwise: our registry is only where it is kept.
+        f'[[registry]]\nprefix = "a.b"\nlocation = "{NAME}/a"\n[[registry.mirror]]\nlocation = "c.d"\n',
+        '[[registry]]\nlocation = "a.b"\nblocked = true\n[[registry.mirror]]\nlocation = "c.d"\n',
         f'unqualified-search-registries = ["docker.io"]\n[[registry]]\nlocation = "{NAME}"\ninsecure = false\n',
         '[[registry]]\nlocation = "a.b"\ninsecure = true\n',
         '[[registry]]\nlocation = "registry.homelab.local"\ninsecure = true\n',
@@ -86,6 +111,27 @@ def test_a_check_that_is_switched_off(key: str, path: str, text: str, line: int)
 )
 def test_what_is_in_nobody_s_way(text: str) -> None:
     assert texts(CONVERGED, main=text) == []
+
+
+def test_root_s_own_folder_comes_first() -> None:
+    path = f"/root/.config/containers/certs.d/{NAME}"
+    assert path in containers_certs.paths(iter([NAME]))
+    with pytest.raises(Conflict) as raised:
+        texts({**CONVERGED, path: FOLDERS})
+    assert raised.value.problem == f"{path} is looked up before {FOLDER} when root pulls, and is not ours"
+
+
+@pytest.mark.parametrize("path", ["/etc/crio/crio.conf", "/etc/crio/crio.conf.d/10-x.conf"])
+@pytest.mark.parametrize("name", [NAME, "192.168.1.0/24", "0.0.0.0/0"])
+def test_crio_s_own_switch(name: str, path: str) -> None:
+    text = f'[crio.image]\ninsecure_registries = ["a.b", "10.0.0.0/8", "a/b",\n"{name}"]\n'
+    with pytest.raises(Conflict) as raised:
+        containers_certs.check_crio([NAME], "192.168.1.10", {path: text})
+    assert raised.value.problem == (
+        f'{path} line 3 has "{name}" in insecure_registries, so CRI-O checks no certificate of {NAME}'
+    )
+    containers_certs.check_crio([NAME], "192.168.1.10", {path: text.replace(name, "c.d")})
+    containers_certs.check_crio([NAME], "192.168.1.10", {CONFIG: text})
 
 
 def test_what_is_broken() -> None:

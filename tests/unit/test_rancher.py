@@ -86,7 +86,10 @@ def test_a_fresh_host(kind: Distribution, name: str) -> None:
         f'configs:\n  "{NAME}":\n    tls:\n      ca_file: /etc/rancher/{name}/homelab-registry-ca.crt\n'
     )
     assert 'chmod 0600 "$new"' in found[1].script
-    assert found[2].script == f"systemctl restart {unit}"
+    assert found[2].script == (
+        f"timeout 600 systemctl restart {unit} || "
+        f'{{ echo "{unit} does not come up within 10 minutes; see journalctl -u {unit}" >&2; exit 1; }}'
+    )
 
 
 def test_where_the_folder_is_missing_it_is_made_and_where_it_is_there_left_alone() -> None:
@@ -125,6 +128,8 @@ RESTART = f"restart k3s.service: {NO_CA} (running pods stay up)"
         None,
         "",
         "[[[",
+        f"a = {'9' * 5000}\n",
+        f"a = {'[' * 5000}{']' * 5000}\n",
         generated(K3S, "/other.crt"),
         generated(K3S) + "skip_verify = true\n",
         f'server = "https://{NAME}"\n',
@@ -251,6 +256,29 @@ def test_a_template_without_our_path(name: str, file_name: str, template: str, w
         steps(host(K3S, **{name: template}))
     folder = "/var/lib/rancher/k3s/agent/etc/containerd"
     assert raised.value.problem == f"{folder}/{file_name} {what}, so containerd would not see our CA"
+
+
+@pytest.mark.parametrize("folder", ["config-v3.toml.d", "config.toml.d"])
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("[debug]\nlevel = 'info'\n", None),
+        ('[a]\n# config_path = "/own"\n', None),
+        ('[a]\nconfig_path = "/var/lib/rancher/k3s/agent/etc/containerd/certs.d"\n', None),
+        ('[a]\nconfig_path = "/own"\n', 'line 2 sets config_path to "/own"'),
+        ('a."config_path" = ""\n', 'line 1 sets config_path to ""'),
+    ],
+)
+def test_what_is_added_to_the_generated_configuration(text: str, what: str | None, folder: str) -> None:
+    found = converged()
+    path = f"{rancher.generated(found.data)}/{folder}/x.toml"
+    found = replace(found, texts={**found.texts, path: text})
+    if what is None:
+        assert steps(found) == []
+        return
+    with pytest.raises(Conflict) as raised:
+        steps(found)
+    assert raised.value.problem == f"{path} {what}, so containerd would not see our CA"
 
 
 def test_a_conflict_comes_before_any_step() -> None:

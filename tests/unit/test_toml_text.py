@@ -72,3 +72,10 @@ def test_what_cannot_be_done_is_said_with_its_line(text: str, problem: str) -> N
 )  # fmt: skip
 def test_a_line_is_found_by_its_keys(keys: list[str], line: int) -> None:
     assert toml_text.line_of('a = 1\n\n[x."y z"] # c\nb = 1\nc.d = 2\n\n[[u]]\n', keys) == line
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 5000 + "]" * 5000])
+def test_what_python_cannot_read_is_a_conflict_too(value: str) -> None:
+    with pytest.raises(Conflict) as raised:
+        toml_text.read(f"a = {value}\n", "/f")
+    assert raised.value.problem == "/f has a number or a nesting that no program can read"
