@@ -23,7 +23,7 @@ verify: .venv/ready
 
 ## make test-unit                the tests that need no host
 test-unit: .venv/ready-dev
-	.venv/bin/python -m pytest -q tests/unit tests/operations
+	.venv/bin/python -m pytest -q $(AT_ONCE) tests/unit tests/operations
 
 ## make test                     all tests; brings up hosts in containers, and whatever else they need
 test: .venv/ready-dev
