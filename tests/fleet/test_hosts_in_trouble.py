@@ -30,7 +30,7 @@ END = {
     "mute": "rm /usr/local/bin/base64",
 }
 SAID = {
-    "full": "could not write /etc/docker/certs.d/registry.homelab.local/ca.crt: cat: write error: No space left on device; "
+    "full": "could not write /etc/docker/certs.d/registry.homelab.local/ca.crt: head: write error: No space left on device; "
     "free space there (df -h) and run again",
     "barred": "neither root nor passwordless sudo; log in as root, or allow it in /etc/sudoers.d "
     "(USER ALL=(ALL) NOPASSWD: ALL), and run again",
