@@ -37,8 +37,8 @@ class Node:
     `runtimes` are those that were found (a containerd that K3s or RKE2 brought along is not one), `started` when
     each unit of systemd that runs was started (seconds since 1970). `containerd_config` is the main file that
     containerd reads, `data` the data folder of K3s and of RKE2. `paths` and `texts` are what was asked for, and what
-    was found on the way, by path. `imports` are what containerd's files import, as the
-    host's shell read it. `requiring_containerd` are the units that are restarted with containerd's.
+    was found on the way, by path. `imports` are what containerd's files import, as the host's shell read it.
+    `requiring_containerd` are the units that are restarted with containerd's.
     """
 
     runtimes: frozenset[str]

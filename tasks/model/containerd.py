@@ -11,8 +11,8 @@ import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tasks.model import ca_files, containerd_config, files, toml_text
-from tasks.model.containerd_config import CERTS, InForce
+from tasks.model import certs_d, containerd_config, files, toml_text
+from tasks.model.containerd_config import CERTS, InForce, Loaded
 from tasks.model.files import File, Folder, Observed
 from tasks.model.steps import Conflict, Step, restart
 
@@ -49,16 +49,14 @@ def relative(authorities: Iterable[str]) -> list[str]:
     for authority in authorities:
         found += [authority, f"{authority}/ca.crt", f"{authority}/hosts.toml"]
         found += [files.temporary(path) for path in found[-2:]]
-        if stronger := ca_files.stronger_folder(authority):
+        if stronger := certs_d.stronger_folder(authority):
             found.append(stronger)
     return found
 
 
 def switched_off(found: Containerd) -> str | None:
     """Return where the CRI is switched off, as in the configuration that comes with Docker; None where it is on."""
-    version = containerd_config.version_of(found.version)
-    containerd_config.check_told(found.config, found.texts, found.imports)
-    return containerd_config.disabled(containerd_config.load(found.config, found.texts, version))
+    return containerd_config.disabled(_load(found))
 
 
 def steps(authorities: Iterable[str], ca_pem: str, found: Containerd) -> list[Step]:
@@ -98,11 +96,16 @@ def hosts_toml(folder: str, authority: str) -> str:
     )
 
 
-def _in_force(found: Containerd) -> tuple[InForce, str]:
-    """Return the `config_path` in force, and the text of the file to write it to, "" where there is none yet."""
+def _load(found: Containerd) -> list[Loaded]:
+    """Return the files of its configuration, of which the host has told all that they import."""
     version = containerd_config.version_of(found.version)
     containerd_config.check_told(found.config, found.texts, found.imports)
-    loaded = containerd_config.load(found.config, found.texts, version)
+    return containerd_config.load(found.config, found.texts, version)
+
+
+def _in_force(found: Containerd) -> tuple[InForce, str]:
+    """Return the `config_path` in force, and the text of the file to write it to, "" where there is none yet."""
+    version, loaded = containerd_config.version_of(found.version), _load(found)
     if where := containerd_config.disabled(loaded):
         raise Conflict(
             f"containerd's CRI is switched off ({where}), so no node pulls with it",
@@ -159,14 +162,14 @@ def _not_now(configured: InForce, current: str, written: list[Step]) -> Conflict
 
 
 def _check(folder: str, authority: str, found: Containerd) -> None:
-    other = ca_files.stronger_folder(authority)
+    other = certs_d.stronger_folder(authority)
     stronger = posixpath.join(posixpath.dirname(folder), other or "")
     if other and found.paths[stronger]:
         raise Conflict(
             f"{stronger} is looked up before {folder}, and is not ours",
             f"move it away (mv {shlex.quote(stronger)} {shlex.quote(stronger + '.old')}) and run again",
         )
-    ca_files.check([f"{folder}/ca.crt"], found.texts)
+    certs_d.check([f"{folder}/ca.crt"], found.texts)
     path = f"{folder}/hosts.toml"
     text = found.texts.get(path, "")
     if not text.strip() or text.startswith(MARK):

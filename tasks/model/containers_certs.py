@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 
-from tasks.model import ca_files, files, toml_text
-from tasks.model.files import File, Folder, Observed
+from tasks.model import certs_d, files, toml_text
+from tasks.model.files import Observed
 from tasks.model.steps import Conflict, Step
 
 CERTS = "/etc/containers/certs.d"
@@ -27,21 +27,13 @@ CRIO_DROP_INS = "/etc/crio/crio.conf.d/*.conf"
 
 def certificates(authorities: Iterable[str]) -> list[str]:
     """Return where the CA is looked for, a file for each name."""
-    return [f"{CERTS}/{authority}/ca.crt" for authority in authorities]
+    return certs_d.certificates(CERTS, authorities)
 
 
 def paths(authorities: Iterable[str]) -> list[str]:
     """Return all paths to be told of."""
     authorities = list(authorities)
-    written = certificates(authorities)
-    of_root = [f"{OF_ROOT}/{authority}" for authority in authorities]
-    return [
-        CERTS,
-        *of_root,
-        *(files.parent(path) for path in written),
-        *written,
-        *map(files.temporary, written),
-    ]
+    return [*certs_d.paths(CERTS, authorities), *(f"{OF_ROOT}/{authority}" for authority in authorities)]
 
 
 def steps(
@@ -52,7 +44,7 @@ def steps(
     `texts` has those of the certificates and of `registries.conf` and its drop-ins that are there.
     """
     authorities = list(authorities)
-    ca_files.check(certificates(authorities), texts)
+    certs_d.check(certificates(authorities), texts)
     for authority in authorities:
         if observed[path := f"{OF_ROOT}/{authority}"]:
             raise Conflict(
@@ -63,10 +55,7 @@ def steps(
         if path.startswith(CONFIG):
             _check_secure(path, text, authorities)
             _check_led_here(path, text, authorities)
-    wanted: list[Folder] = [Folder(CERTS)]
-    for path in certificates(authorities):
-        wanted += [Folder(files.parent(path)), File(path, "0644", content=ca_pem)]
-    return files.place(wanted, observed)
+    return files.place(certs_d.wanted(CERTS, authorities, ca_pem), observed)
 
 
 def check_crio(authorities: Iterable[str], address: str, texts: Mapping[str, str]) -> None:

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tasks.model import client_hosts, docker_conflicts, docker_logins, files
-from tasks.model.ca_files import check as check_authority
-from tasks.model.ca_files import stronger_folder
+from tasks.model import certs_d, client_hosts, docker_conflicts, docker_logins, files
 from tasks.model.client_hosts import ClientHost
 from tasks.model.docker_logins import Home
-from tasks.model.files import File, Folder, Observed
+from tasks.model.files import Observed
 from tasks.model.logins import Login
 from tasks.model.settings import HostSettings, Settings
 from tasks.model.steps import Conflict, Step
@@ -68,10 +66,9 @@ class Wanted:
 
 def paths(settings: Settings, folder: str = SYSTEM[0]) -> list[str]:
     """Return the paths to be told of in an engine's folder (the port is part of a name's folder)."""
-    certs = f"{folder}/certs.d"
-    written = ca_files(settings, folder)
-    stronger = [f"{certs}/{other}" for name in settings.authorities if (other := stronger_folder(name))]
-    return [certs, *map(files.parent, written), *written, *map(files.temporary, written), *stronger]
+    certs, names = f"{folder}/certs.d", settings.authorities
+    stronger = [f"{certs}/{other}" for name in names if (other := certs_d.stronger_folder(name))]
+    return [*certs_d.paths(certs, names), *stronger]
 
 
 def texts(settings: Settings, folder: str = SYSTEM[0]) -> list[str]:
@@ -81,7 +78,7 @@ def texts(settings: Settings, folder: str = SYSTEM[0]) -> list[str]:
 
 def ca_files(settings: Settings, folder: str = SYSTEM[0]) -> list[str]:
     """Return where an engine looks for the CA, a file for each name."""
-    return [f"{folder}/certs.d/{name}/ca.crt" for name in settings.authorities]
+    return certs_d.certificates(f"{folder}/certs.d", settings.authorities)
 
 
 def steps(settings: Settings, own: HostSettings, wanted: Wanted, found: DockerHost) -> list[Step]:
@@ -101,10 +98,7 @@ def steps(settings: Settings, own: HostSettings, wanted: Wanted, found: DockerHo
 def _trust(engine: Engine, settings: Settings, ca_pem: str, found: DockerHost) -> list[Step]:
     owner, group = (engine.user.uid, engine.user.gid) if engine.user else (0, 0)
     there = {path: found.paths[path] for path in paths(settings, engine.folder)}
-    items: list[Folder] = [Folder(f"{engine.folder}/certs.d", owner=owner, group=group)]
-    for path in ca_files(settings, engine.folder):
-        items.append(Folder(files.parent(path), owner=owner, group=group))
-        items.append(File(path, "0644", owner, group, ca_pem))
+    items = certs_d.wanted(f"{engine.folder}/certs.d", settings.authorities, ca_pem, owner, group)
     placed = files.leftovers(there) + files.place(items, there)
     if engine.user is None:
         return placed
@@ -115,7 +109,7 @@ def _check(engine: Engine, settings: Settings, address: str, found: DockerHost) 
     text = found.texts.get(engine.configuration, "")
     docker_conflicts.check_configuration(engine.configuration, text, settings, address)
     for name in settings.authorities:
-        other = stronger_folder(name)
+        other = certs_d.stronger_folder(name)
         path = f"{engine.folder}/certs.d/{other}"
         if other and found.paths[path]:
             raise Conflict(
@@ -124,7 +118,7 @@ def _check(engine: Engine, settings: Settings, address: str, found: DockerHost) 
             )
     for path in _hosts_tomls(settings, engine.folder):
         docker_conflicts.check_hosts_toml(path, found.texts.get(path, ""))
-    check_authority(ca_files(settings, engine.folder), found.texts)
+    certs_d.check(ca_files(settings, engine.folder), found.texts)
 
 
 def _hosts_tomls(settings: Settings, folder: str) -> list[str]:

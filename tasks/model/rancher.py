@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.model import ca_files, files, registries_yaml, toml_text
+from tasks.model import certs_d, files, registries_yaml, toml_text
 from tasks.model.files import File, Folder, Observed
 from tasks.model.logins import Login
 from tasks.model.steps import Conflict, Step, restart
@@ -96,7 +96,7 @@ def steps(
     `login` is the account that nodes pull with, None where they do not; `accounts` are all of the registry's.
     """
     authorities = list(authorities)
-    ca_files.check([kind.ca_file], found.texts)
+    certs_d.check([kind.ca_file], found.texts)
     _check_templates(found)
     text = found.texts.get(kind.registries, "")
     wanted = registries_yaml.merge(text, authorities, kind.ca_file, login, kind.registries)
@@ -184,7 +184,7 @@ def _parsed(text: str) -> dict[str, Any]:
 
 def _hosts_tomls(authority: str) -> list[str]:
     """Return where the generated `hosts.toml` may stand: with the port as it is, or as `_port_` (since K3s 1.32)."""
-    other = ca_files.stronger_folder(authority)
+    other = certs_d.stronger_folder(authority)
     # Go's net.SplitHostPort drops the brackets.
     names = [authority, other, other.replace("[", "").replace("]", "")] if other else [authority]
     return [f"certs.d/{name}/hosts.toml" for name in dict.fromkeys(names)]

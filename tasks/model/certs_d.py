@@ -1,4 +1,4 @@
-"""Folders of the form of `certs.d`: our CA as a file in one, where others may have put theirs."""
+"""Folders of the form of `certs.d`: our CA as a file for each name, where others may have put theirs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,29 @@ from collections.abc import Iterable, Mapping
 
 from cryptography import x509
 
-from tasks.model import authority
+from tasks.model import authority, files
+from tasks.model.files import File, Folder
 from tasks.model.steps import Conflict
+
+
+def certificates(certs: str, names: Iterable[str]) -> list[str]:
+    """Return where the CA is looked for below `certs`, a file for each of `names` (with their port)."""
+    return [f"{certs}/{name}/ca.crt" for name in names]
+
+
+def paths(certs: str, names: Iterable[str]) -> list[str]:
+    """Return all paths there to be told of."""
+    written = certificates(certs, names)
+    return [certs, *map(files.parent, written), *written, *map(files.temporary, written)]
+
+
+def wanted(certs: str, names: Iterable[str], ca_pem: str, owner: int = 0, group: int = 0) -> list[Folder]:
+    """Return the folders and files that are to be there, each folder before what is in it."""
+    items = [Folder(certs, owner=owner, group=group)]
+    for path in certificates(certs, names):
+        items.append(Folder(files.parent(path), owner=owner, group=group))
+        items.append(File(path, "0644", owner, group, ca_pem))
+    return items
 
 
 def check(paths: Iterable[str], texts: Mapping[str, str]) -> None:
