@@ -6,11 +6,14 @@ from pyinfra import host
 from pyinfra.api.deploy import deploy
 
 from tasks.operations import cluster_nodes
+from tasks.operations.carry_out import look_ahead
 from tasks.placement import as_root
+from tasks.run import current
 
 
 @deploy("Cluster nodes")
 def trust() -> None:
     """Make each container runtime trust the registry and find it."""
     if "cluster_nodes" in host.groups:
+        look_ahead(lambda: cluster_nodes.look(current()))
         cluster_nodes.trust(name="trust and name", **as_root())

@@ -9,6 +9,7 @@ from pyinfra import host
 from pyinfra.api.deploy import deploy
 
 from tasks.operations import accounts, certificates, images, registry
+from tasks.operations.carry_out import look_ahead
 from tasks.placement import as_root
 from tasks.run import current
 
@@ -18,6 +19,7 @@ def serve() -> None:
     """Make what the registry needs, and start it."""
     if "registry" not in host.groups:
         return
+    look_ahead(lambda: certificates.look(current()))
     certificates.renew(name="certificates", **as_root())
     accounts.apply(name="accounts", **as_root())
     images.provide(name="images", **as_root())

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gevent.event import Event
 
@@ -25,7 +26,8 @@ class Run:
 
     `registry` and what follows is filled in by the operations on the registry host, which come first; what is
     None was not reached. In a plan these are what the run would make, and nothing of it is written. `served`
-    means that the registry host is finished, `registry_decided` that a plan knows all it will of that host.
+    means that the registry host is finished, `registry_decided` that a plan knows all it will of that host. `found`
+    is what was read of each host: by its name and the fact, with the fact's arguments.
     """
 
     configuration: Configuration
@@ -36,6 +38,7 @@ class Run:
     state: State = field(default_factory=State)
     report: Report = field(default_factory=Report)
     machines: dict[str, Machine] = field(default_factory=dict)
+    found: dict[tuple[str, type], tuple[dict[str, Any], Any]] = field(default_factory=dict, repr=False)
     registry: RegistryHost | None = None
     address: str | None = None
     authority: Pair | None = None

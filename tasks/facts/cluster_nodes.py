@@ -16,30 +16,35 @@ from tasks.model.system_trust import Family
 # A unit that runs is told with the moment it was started. systemctl has --timestamp from 248 on; before, whole
 # seconds have to do, cut off, so that a restart may come once more than it has to.
 SERVICES = r"""
-show() { systemctl show -p Id -p LoadState -p ActiveState -p MainPID -p ExecMainStartTimestamp "$@"; }
-pid=
+show() {
+    systemctl show -p Id -p LoadState -p ActiveState -p MainPID -p ExecMainStartTimestamp -p RequiredBy -p BoundBy \
+        -p ConsistsOf -p ExecStart -p Environment -p EnvironmentFiles "$@"
+}
+pid=; loaded=; told=; load=; active=; started=; requiring=
 if [ -d /run/systemd/system ]; then
     told=$(show --timestamp=us+utc $units 2>/dev/null || show $units) || exit 1
-    services=$(printf '%s\n\n' "$told" | while IFS='=' read -r key value; do
+    while IFS='=' read -r key value; do
         case $key in
             (Id) id=$value ;;
             (LoadState) load=$value ;;
             (ActiveState) active=$value ;;
             (MainPID) main=$value ;;
             (ExecMainStartTimestamp) started=$value ;;
+            (RequiredBy|BoundBy|ConsistsOf) requiring="$requiring $value" ;;
             ('')
-                if [ "$load" = loaded ]; then echo "unit|$id"; fi
+                if [ "$load" = loaded ]; then echo "unit|$id"; loaded="$loaded $id"; fi
                 if [ "$active" = active ] && [ -n "$started" ]; then
                     started=$(date -d "$started" +%s.%N) || exit 1
                     echo "started|$id|$started|$main"
+                    [ "$id" != containerd.service ] || pid=$main
                 fi
-                load=; active=; started= ;;
+                [ "$id" != containerd.service ] || for each in $requiring; do echo "requiring|$each"; done
+                load=; active=; started=; requiring= ;;
         esac
-    done) || exit 1
-    [ -z "$services" ] || echo "$services"
-    requiring=$(systemctl show -p RequiredBy -p BoundBy -p ConsistsOf containerd.service) || exit 1
-    for each in $requiring; do [ -z "${each#*=}" ] || echo "requiring|${each#*=}"; done
-    pid=$(echo "$services" | sed -n 's/^started|containerd.service|.*|//p')
+    done <<END
+$told
+
+END
 fi
 """
 
@@ -127,6 +132,11 @@ argued() {
     sed -n 's/^ExecStart=.* argv\[\]=\(.*\) ; ignore_errors=.*/\1/p' | tr ' ' '\n' |
         sed -n "/^$flag\$/{n;p;};s/^$flag=//p" | tail -n 1
 }
+configured() {
+    cat "$rancher/$1/config.yaml" "$rancher/$1/config.yaml.d"/*.yaml 2>/dev/null |
+        sed -n "s/^\([\"']\{0,1\}\)data-dir\1[[:space:]]*:[[:space:]]*[\"']\{0,1\}\([^\"'#]*[^\"'#[:space:]]\).*/\2/p" |
+        tail -n 1
+}
 surrounding() {
     while read -r line; do
         case $line in
@@ -136,19 +146,15 @@ surrounding() {
     done | sed -n "s/^[\"']\{0,1\}$1=[\"']\{0,1\}\([^\"']*\).*/\1/p" | tail -n 1
 }
 for name in $kinds; do
-    shown=
-    if [ -d /run/systemd/system ]; then
-        for unit in $units; do
-            case $unit in ("$name".service|"$name"-*) ;; (*) continue ;; esac
-            shown="$shown$(systemctl show -p ExecStart -p Environment -p EnvironmentFiles "$unit")$nl" || exit 1
-        done
-    fi
-    data=$(printf '%s\n' "$shown" | argued)
-    [ -n "$data" ] || data=$(cat "$rancher/$name/config.yaml" "$rancher/$name/config.yaml.d"/*.yaml 2>/dev/null |
-        sed -n "s/^\([\"']\{0,1\}\)data-dir\1[[:space:]]*:[[:space:]]*[\"']\{0,1\}\([^\"'#]*[^\"'#[:space:]]\).*/\2/p" |
-        tail -n 1)
-    variable=$(echo "${name}_DATA_DIR" | tr a-z A-Z)
-    [ -n "$data" ] || data=$(printf '%s\n' "$shown" | surrounding "$variable")
+    data=; shown=
+    case $loaded in (*" $name."*|*" $name-"*)
+        shown=$(printf '%s\n' "$told" |
+            awk -v RS= -v id="\nId=$name(-[a-z]+)?[.]service\n" '("\n" $0 "\n") ~ id') || exit 1
+        data=$(printf '%s\n' "$shown" | argued) ;;
+    esac
+    [ -n "$data" ] || [ ! -d "$rancher/$name" ] || data=$(configured "$name")
+    [ -n "$data" ] || [ -z "$shown" ] ||
+        data=$(printf '%s\n' "$shown" | surrounding "$(echo "${name}_DATA_DIR" | tr a-z A-Z)")
     data=${data:-/var/lib/rancher/$name}
     echo "data|$name|$data"
     whole "$data" || continue

@@ -30,7 +30,10 @@ echo "time|$(date +%s.%N)"
 echo "family|$( . /etc/os-release 2>/dev/null; echo "$ID $ID_LIKE")"
 engine=absent
 if command -v docker >/dev/null; then echo 'client|yes'; fi
-if [ -n "$rights" ] && [ "$rights" != none ]; then
+# Its unit is active as soon as it answers (Type=notify). Asking the engine itself takes ten times as long.
+if [ "$rights" != none ] && $as systemctl -q is-active docker.service 2>/dev/null; then
+    engine=running
+elif [ "$rights" != none ]; then
     $as timeout 20 docker -H unix:///var/run/docker.sock version >/dev/null 2>&1
     case $? in
         (0) engine=running ;;

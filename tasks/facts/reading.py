@@ -32,7 +32,7 @@ tell_path() {
     fi
 }
 encode() {
-    if [ "$(head -c 1048577 < "$1" | wc -c)" -gt 1048576 ]; then
+    if [ "$(wc -c < "$1")" -gt 1048576 ]; then
         printf '%s is larger than 1 MiB\\n' "$1" >&2
         exit 1
     fi

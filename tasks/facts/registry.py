@@ -41,21 +41,30 @@ echo "served|$(echo | timeout 10 openssl s_client -connect 127.0.0.1:{port} -ser
 listener=$(ss -Hltnp 'sport = :{port}' | sed -n 's/.*users:(("\\([^"]*\\)",pid=\\([0-9]*\\).*/\\1 (pid \\2)/p')
 echo "listener|$(echo "$listener" | head -n 1)"
 if command -v openssl >/dev/null; then echo 'handshake|yes'; fi
-docker() {{ timeout 60 "$(command -v docker)" -H unix:///var/run/docker.sock "$@"; }}
-if docker version >/dev/null 2>&1; then
-    echo 'engine|yes'
-    # Each call of docker takes as long as all else here: as few as will do.
-    ids=$(docker ps -aq --no-trunc --filter 'name=^/?({"|".join(containers)})$') || exit 1
-    if [ -n "$ids" ]; then
-        reports=$(docker inspect -f '{{{{.Name}}}}|{{{{.State.Pid}}}}|{{{{json .}}}}' $ids) || exit 1
-        printf '%s\n' "$reports" | while IFS='|' read -r name pid report; do
-            name=${{name#/}}
-            printf 'container|%s|%s\n' "$name" "$report"
-            [ "$pid" -eq 0 ] || for target in {shlex.join(targets)}; do
-                inode=$(stat -c %i "/proc/$pid/root$target" 2>/dev/null) && echo "inside|$name|$target|$inode"
-            done
-        done
+docker() {{ timeout 20 "$(command -v docker)" -H unix:///var/run/docker.sock "$@"; }}
+# Each call of docker takes as long as all else here: as few as will do.
+networks=$(docker network ls --format 'network|{{{{.Name}}}}' 2>/dev/null)
+case $? in
+    (0) engine=running ;;
+    (124) engine=silent ;;
+    (*) engine=absent; ! docker version >/dev/null 2>&1 || {{ docker network ls >/dev/null; exit 1; }} ;;
+esac
+echo "engine|$engine"
+if [ $engine = running ]; then
+    [ -z "$networks" ] || echo "$networks"
+    report() {{ docker container inspect -f '{{{{.Name}}}}|{{{{.State.Pid}}}}|{{{{json .}}}}' "$@"; }}
+    if ! reports=$(report {shlex.join(containers)} 2>/dev/null); then
+        ids=$(docker ps -aq --no-trunc --filter 'name=^/?({"|".join(containers)})$') || exit 1
+        reports=
+        [ -z "$ids" ] || reports=$(report $ids) || exit 1
     fi
+    [ -z "$reports" ] || printf '%s\n' "$reports" | while IFS='|' read -r name pid report; do
+        name=${{name#/}}
+        printf 'container|%s|%s\n' "$name" "$report"
+        [ "$pid" -eq 0 ] || for target in {shlex.join(targets)}; do
+            inode=$(stat -c %i "/proc/$pid/root$target" 2>/dev/null) && echo "inside|$name|$target|$inode"
+        done
+    done
     set -- {shlex.join(images)}
     if ids=$(docker image inspect -f '{{{{.Id}}}}' "$@" 2>/dev/null); then
         for id in $ids; do echo "image|$1|$id"; shift; done
@@ -64,7 +73,6 @@ if docker version >/dev/null 2>&1; then
             id=$(docker image inspect -f '{{{{.Id}}}}' "$image" 2>/dev/null) && echo "image|$image|$id"
         done
     fi
-    docker network ls --format 'network|{{{{.Name}}}}' || exit 1
 fi
 """,
         )
@@ -75,7 +83,7 @@ fi
         return RegistryHost(
             address=answer.one("address") or None,
             paths=answer.paths,
-            engine=answer.one("engine") is not None,
+            engine=answer.one("engine"),  # type: ignore[arg-type]  # the script prints nothing else
             containers={name: json.loads("|".join(text)) for name, *text in answer.all("container")},
             images=dict(answer.all("image")),
             networks=frozenset(name for (name,) in answer.all("network")),

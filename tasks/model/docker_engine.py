@@ -45,6 +45,14 @@ complaint=$(apt-get -o DPkg::Lock::Timeout=300 install -q -y $packages 2>&1 >/de
 """
 
 
+def silent() -> Conflict:
+    """Return what is said of an engine that takes requests and answers none."""
+    return Conflict(
+        "Docker Engine takes requests but does not answer within 20 seconds",
+        "look at its log (journalctl -u docker), restart it, and run again",
+    )
+
+
 def steps(machine: Machine) -> list[Step]:
     """Return the steps to a running engine; `Conflict` where there is none and none can be installed."""
     start = Step("start Docker Engine: it is not running", START)
@@ -52,10 +60,7 @@ def steps(machine: Machine) -> list[Step]:
         case "running":
             return []
         case "silent":
-            raise Conflict(
-                "Docker Engine takes requests but does not answer within 20 seconds",
-                "look at its log (journalctl -u docker), restart it, and run again",
-            )
+            raise silent()
         case "stopped":
             return [start]
     if "debian" not in machine.family.split():

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from tasks.model import containers, files
 from tasks.model.containers import UID, Container
 from tasks.model.files import File, Folder, Observed
+from tasks.model.machines import Engine
 from tasks.model.settings import Settings
 from tasks.model.steps import Conflict, Step
 
@@ -31,13 +32,13 @@ class RegistryHost:
     `address` is the one on its default route; `containers` by name, as `docker inspect` tells; `images` the id
     by reference; `inside` the inode that a container sees at a mount's target, by (container, target);
     `listener` the program that listens on the port; `installed` and `served` are PEM certificates, the leaf
-    first; `handshake` tells whether the host has openssl to look at what is served. `engine` is false where no
-    Docker Engine answers: nothing is known of containers then.
+    first; `handshake` tells whether the host has openssl to look at what is served. Unless `engine` is `running`
+    nothing is known of containers.
     """
 
     address: str | None = None
     paths: Mapping[str, Observed | None] = field(default_factory=dict)
-    engine: bool = False
+    engine: Engine = "absent"
     containers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
     networks: frozenset[str] = frozenset()

@@ -6,6 +6,7 @@ pyinfra runs an operation's code up to its first command in a plan too, so that 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -50,10 +51,28 @@ AnyStep = Step | LocalStep | RemoteStep
 T = TypeVar("T")
 
 
+def look_ahead(look: Callable[[], object]) -> None:
+    """Read now what a role will ask for in its turn: `deploy.py` is gone through for all hosts at once.
+
+    A run without changes then waits once for its slowest host, and not once for each role. What goes wrong here is
+    met again in the role's turn, and told there.
+    """
+    with suppress(Exception):
+        look()
+
+
 def read(host: Host, fact: type[FactBase[T | None]], **arguments: Any) -> T:
-    """Read a fact as root; `Conflict` where it could not be read, since unknown is not absent."""
-    arguments["_sudo"] = current().machines[host.name].rights == "sudo"
-    found: T | None = get_fact(host.state, host, fact, kwargs=arguments, apply_failed_hosts=False)
+    """Read a fact as root; `Conflict` where it could not be read, since unknown is not absent.
+
+    What was read before holds until the run's first step, on whatever host; then it is read anew.
+    """
+    run = current()
+    arguments["_sudo"] = run.machines[host.name].rights == "sudo"
+    known = run.found.get((host.name, fact))
+    if known is None or known[0] != arguments or (run.report.steps and not run.dry):
+        answer = get_fact(host.state, host, fact, kwargs=arguments, apply_failed_hosts=False)
+        known = run.found[host.name, fact] = (arguments, answer)
+    found: T | None = known[1]
     if found is None:
         raise Conflict(
             "what this host has could not be read (see above), and unknown is not taken as absent",

@@ -11,8 +11,9 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
 from tasks.facts.registry import RegistryFact
-from tasks.model import authority, containers, images, registry
+from tasks.model import authority, containers, docker_engine, images, registry
 from tasks.model.authority import Pair
+from tasks.model.registry import RegistryHost
 from tasks.model.steps import Conflict
 from tasks.operations.carry_out import AnyStep, LocalStep, carry_out, read
 from tasks.run import ROOT, Run, current
@@ -24,12 +25,13 @@ def renew() -> Generator[PyinfraCommand, None, None]:
     yield from carry_out(host, lambda: _decide(current()), lambda: _still_good(current()))
 
 
-def _decide(run: Run) -> list[AnyStep]:
+def look(run: Run) -> RegistryHost:
+    """Read the state, and what the registry host has; `StateError`, `Conflict` where either cannot be known."""
     settings = run.configuration.settings
     run.state = run.store.read()
     script = (ROOT / "files/build_image.sh").read_text()
     needed = images.wanted(settings, run.state.images, script)
-    run.registry = read(
+    found = read(
         host,
         RegistryFact,
         paths=registry.paths(settings.registry_storage_path),
@@ -40,6 +42,14 @@ def _decide(run: Run) -> list[AnyStep]:
         port=settings.registry_port,
         server_name=settings.registry_hostname,
     )
+    if found.engine == "silent":
+        raise docker_engine.silent()
+    return found
+
+
+def _decide(run: Run) -> list[AnyStep]:
+    settings = run.configuration.settings
+    run.registry = look(run)
     _check_belongs(run)
     run.address = settings.registry_address or run.registry.address
     if run.address is None:

@@ -10,8 +10,9 @@ from pyinfra.api.operation import operation
 
 from tasks.facts.docker_hosts import DockerHostFact
 from tasks.model import client_hosts, docker_hosts
-from tasks.model.docker_hosts import Wanted
+from tasks.model.docker_hosts import DockerHost, Wanted
 from tasks.model.steps import Step
+from tasks.model.system_trust import Family
 from tasks.operations.carry_out import carry_out, read
 from tasks.operations.finished_registry import finished_registry
 from tasks.run import Run, current
@@ -28,22 +29,32 @@ def decide(run: Run) -> list[Step]:
     """Return the steps; `Conflict` where something on the host stands against them, or it could not be read."""
     settings, own = run.configuration.settings, run.configuration.hosts[host.name]
     registry = finished_registry(host)
+    found = look(run)
     wanted = Wanted(
         ca_pem=registry.ca_pem,
         address=registry.address,
         login=registry.login,
-        trusting=client_hosts.family(own, run.machines[host.name].family),
+        trusting=_trusting(run),
     )
-    found = read(
+    return docker_hosts.steps(settings, own, wanted, found)
+
+
+def look(run: Run) -> DockerHost:
+    """Read what the host has; `Conflict` where it could not be read."""
+    settings = run.configuration.settings
+    return read(
         host,
         DockerHostFact,
         paths=docker_hosts.paths(settings, ""),
         texts=docker_hosts.texts(settings, ""),
         names=list(settings.authorities),
-        users=list(own.registry_login_users),
-        trusting=wanted.trusting,
+        users=list(run.configuration.hosts[host.name].registry_login_users),
+        trusting=_trusting(run),
     )
-    return docker_hosts.steps(settings, own, wanted, found)
+
+
+def _trusting(run: Run) -> Family | None:
+    return client_hosts.family(run.configuration.hosts[host.name], run.machines[host.name].family)
 
 
 def _because() -> str:

@@ -64,7 +64,7 @@ def answering_hosts() -> str:
     settings = Settings()
     of_registry = [
         *(f"path|{path}" for path in registry.paths(settings.registry_storage_path)),
-        "address|192.0.2.10", "installed|", "served|", "listener|", "handshake|yes", "engine|yes",
+        "address|192.0.2.10", "installed|", "served|", "listener|", "handshake|yes", "engine|running",
         "network|bridge", "end",
     ]  # fmt: skip
     of_docker_hosts = [

@@ -318,14 +318,17 @@ def test_a_data_folder_may_be_given_to_the_service(
     """Run in a real sh, with a fake of systemctl that answers for one unit as systemd 252 does."""
     write(tmp_path, "env", "K3S_TOKEN='x'\nK3S_DATA_DIR='/mnt/c'\n")
     write(tmp_path, "rancher/k3s/config.yaml", config)
-    text = write(tmp_path, "shown", shown + "\n")
+    of_k3s = f"MainPID=0\n{shown}\nId=k3s.service\nLoadState=loaded\nActiveState=inactive"
+    agent = "MainPID=0\nEnvironment=\nId=k3s-agent.service\nLoadState=not-found\nActiveState=inactive"
+    other = "MainPID=0\nEnvironment=K3S_DATA_DIR=/x\nId=crio.service\nLoadState=loaded\nActiveState=inactive"
+    text = write(tmp_path, "shown", "\n\n".join([agent, of_k3s, other]) + "\n")
     (tmp_path / "run").mkdir()
-    program(tmp_path / "bin", "systemctl", f'for last; do :; done; [ "$last" != k3s.service ] || cat {text}')
+    program(tmp_path / "bin", "systemctl", f"cat {text}")
     given = (
         f"nl='\n'\nrancher={tmp_path}/rancher\nkinds='k3s rke2'\nunits='{' '.join(cluster_nodes.UNITS)}'\n"
     )
-    rancher_part = facts.RANCHER.replace("/run/systemd/system", f"{tmp_path}/run")
-    command = script(given, "generated=\ndrop_ins=", facts.WHOLE, rancher_part)
+    services = facts.SERVICES.replace("/run/systemd/system", f"{tmp_path}/run")
+    command = script(given, "generated=\ndrop_ins=", facts.WHOLE, services, facts.RANCHER)
     done = subprocess.run(
         ["sh", "-c", command],
         capture_output=True,
@@ -333,7 +336,13 @@ def test_a_data_folder_may_be_given_to_the_service(
         check=True,
         env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"},
     )
-    assert done.stdout.splitlines() == [f"data|k3s|{data}", "data|rke2|/var/lib/rancher/rke2", "end"]
+    assert done.stdout.splitlines() == [
+        "unit|k3s.service",
+        "unit|crio.service",
+        f"data|k3s|{data}",
+        "data|rke2|/var/lib/rancher/rke2",
+        "end",
+    ]
 
 
 @pytest.mark.parametrize(

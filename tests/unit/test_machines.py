@@ -77,6 +77,7 @@ def look(folder: Path, **stubs: str) -> Machine:
 ROOT, USER = "echo 0", "echo 1000"
 SUDO, NO_SUDO = 'shift; exec "$@"', "echo 'sudo: a password is required' >&2; exit 1"
 # Only the real socket is asked, whatever DOCKER_HOST or a context may say.
+UNIT = '[ "$*" = "-q is-active docker.service" ]'
 ENGINE = '[ "$*" = "-H unix:///var/run/docker.sock version" ]'
 
 
@@ -93,6 +94,10 @@ ENGINE = '[ "$*" = "-H unix:///var/run/docker.sock version" ]'
         ({"id": USER, "sudo": SUDO, "docker": "exit 1", "dockerd": "exit 9"}, "sudo", "stopped", True),
         ({"id": USER, "sudo": NO_SUDO, "docker": ENGINE}, "none", "absent", True),
         ({"id": USER}, "none", "absent", False),
+        ({"id": ROOT, "systemctl": UNIT, "docker": "exit 9"}, "root", "running", True),
+        ({"id": USER, "sudo": SUDO, "systemctl": UNIT, "docker": "exit 9"}, "sudo", "running", True),
+        ({"id": USER, "sudo": NO_SUDO, "systemctl": UNIT}, "none", "absent", False),
+        ({"id": ROOT, "systemctl": "exit 3", "docker": ENGINE}, "root", "running", True),
     ],
 )  # fmt: skip
 def test_what_the_script_finds_out(

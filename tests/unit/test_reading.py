@@ -237,7 +237,7 @@ REGISTRY = [
     f"served|{b64encode(b'SERVED').decode()}",
     "listener|nginx (pid 7)",
     "handshake|yes",
-    "engine|yes",
+    "engine|running",
     f"container|homelab-registry|{STATE}",
     "inside|homelab-registry|/config|11",
     "inside|homelab-registry|/run|12",
@@ -248,6 +248,9 @@ REGISTRY = [
 ]
 
 
+LEAST = ["address|", "installed|", "served|", "listener|", "engine|absent", "end"]
+
+
 def test_the_registry_host_s_whole_answer() -> None:
     assert RegistryFact().process(REGISTRY) == RegistryHost(
         address="192.168.1.10",
@@ -255,7 +258,7 @@ def test_the_registry_host_s_whole_answer() -> None:
             "/etc/homelab-registry": Observed("directory", "755", 0, 0, 1.5, 3, None),
             "/var/lib/homelab-registry": None,
         },
-        engine=True,
+        engine="running",
         containers={"homelab-registry": {"Name": "a|b", "State": {"Running": True}}},
         images={"registry:1": "sha256:ab"},
         networks=frozenset({"bridge", "homelab-registry"}),
@@ -268,7 +271,7 @@ def test_the_registry_host_s_whole_answer() -> None:
 
 
 def test_the_least_that_a_registry_host_tells() -> None:
-    assert RegistryFact().process(["address|", "installed|", "served|", "listener|", "end"]) == RegistryHost()
+    assert RegistryFact().process(LEAST) == RegistryHost()
 
 
 @pytest.mark.parametrize("kept", range(len(REGISTRY)))
@@ -288,10 +291,13 @@ STUBS = {
     "openssl": "cat >/dev/null; printf 'x\\n-----BEGIN CERTIFICATE-----\\nSERVED\\n-----END CERTIFICATE-----\\ny\\n'",
     "ss": """echo 'LISTEN 0 511 *:443 *:* users:(("nginx",pid=7,fd=6),("nginx",pid=8,fd=6))'""",
     "docker": """[ "$1 $2" = "-H unix:///var/run/docker.sock" ] || exit 9; shift 2
-[ "$1" != "$FAILING" ] || exit 1
+case " $FAILING " in (*" $1 "*) echo no >&2; exit "$CODE" ;; esac
 case "$*" in
-    version | 'ps '*) [ "$1" = version ] || echo c0ffee ;;
-    'inspect -f {{.Name}}|{{.State.Pid}}|{{json .}} c0ffee') echo '/homelab-registry|0|{"Id": "c0|fee\\u003c"}' ;;
+    version) ;;
+    'ps '*) echo c0ffee ;;
+    'container inspect -f {{.Name}}|{{.State.Pid}}|{{json .}} '*)
+        echo '/homelab-registry|0|{"Id": "c0|fee\\u003c"}'
+        case "$6" in ('') ;; (*) exit 1 ;; esac ;;
     'image inspect -f {{.Id}} there') echo sha256:ab ;;
     'image inspect -f {{.Id}} there there-too') echo sha256:ab; echo sha256:cd ;;
     'network ls --format network|{{.Name}}') echo 'network|bridge' ;;
@@ -303,7 +309,11 @@ esac""",
 PEM = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
 
 
-def registry_host(folder: Path, failing: str = "nothing", second: str = "not-there") -> RegistryHost:
+def registry_host(
+    folder: Path, *more: str, failing: str = "", code: int = 1, second: str = "not-there"
+) -> RegistryHost:
+    """What the script tells where `failing` are the questions to docker that end with `code`; `more` containers
+    than the one that is there, and a `second` image, are asked for."""
     (folder / "tls.pem").write_text(
         PEM.format("INSTALLED") + "-----BEGIN PRIVATE KEY-----\nK\n-----END PRIVATE KEY-----\n"
     )
@@ -312,14 +322,16 @@ def registry_host(folder: Path, failing: str = "nothing", second: str = "not-the
         (folder / "stubs" / name).write_text(f"#!/bin/sh\n{body}\n")
         (folder / "stubs" / name).chmod(0o755)
     script = RegistryFact().command(
-        [str(folder / "tls.pem"), str(folder / "gone")], ["homelab-registry"], ["/config"],
+        [str(folder / "tls.pem"), str(folder / "gone")], ["homelab-registry", *more], ["/config"],
         ["there", second], str(folder / "tls.pem"), 443, "registry.homelab.local",
     )  # fmt: skip
     path = f"{folder / 'stubs'}:{os.environ['PATH']}"
     done = subprocess.run(
-        ["sh", "-c", script], env={"PATH": path, "FAILING": failing}, capture_output=True, text=True, check=False
+        ["sh", "-c", script], env={"PATH": path, "FAILING": failing, "CODE": str(code)},
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "-----BEGIN PRIVATE" not in done.stdout
+    assert not done.returncode or done.stderr == "no\n"
     return RegistryFact().process(done.stdout.splitlines())
 
 
@@ -330,7 +342,7 @@ def test_the_registry_fact_s_script_with_an_engine_that_is_a_stub(tmp_path: Path
             str(tmp_path / "tls.pem"): seen(tmp_path / "tls.pem"),
             str(tmp_path / "gone"): None,
         },
-        engine=True,
+        engine="running",
         containers={"homelab-registry": {"Id": "c0|fee<"}},
         images={"there": "sha256:ab"},
         networks=frozenset({"bridge"}),
@@ -349,24 +361,33 @@ def test_images_that_are_all_there_are_each_told_with_their_own_id(tmp_path: Pat
     }
 
 
-def test_where_the_engine_does_not_answer_nothing_is_said_of_containers(tmp_path: Path) -> None:
-    found = registry_host(tmp_path, failing="version")
-    assert (found.engine, found.containers, found.networks) == (False, {}, frozenset())
+def test_a_container_that_is_gone_does_not_hide_the_other(tmp_path: Path) -> None:
+    assert registry_host(tmp_path, "gone").containers == {"homelab-registry": {"Id": "c0|fee<"}}
+
+
+@pytest.mark.parametrize(
+    ("failing", "code", "engine"), [("network version", 1, "absent"), ("network", 124, "silent")]
+)
+def test_where_the_engine_does_not_answer_nothing_is_said_of_containers(
+    tmp_path: Path, failing: str, code: int, engine: str
+) -> None:
+    found = registry_host(tmp_path, failing=failing, code=code)
+    assert (found.engine, found.containers, found.networks) == (engine, {}, frozenset())
     assert found.served == PEM.format("SERVED")
 
 
-@pytest.mark.parametrize("failing", ["ps", "inspect", "network"])
+@pytest.mark.parametrize(("failing", "more"), [("ps", ["gone"]), ("container", []), ("network", [])])
 def test_a_question_to_the_engine_that_fails_ends_the_answer_before_its_end(
-    tmp_path: Path, failing: str
+    tmp_path: Path, failing: str, more: list[str]
 ) -> None:
     with pytest.raises(FactProcessError, match=r"^the answer was cut short$"):
-        registry_host(tmp_path, failing)
+        registry_host(tmp_path, *more, failing=failing)
 
 
 def test_a_certificate_that_is_no_text_is_told_as_the_damaged_thing_it_is() -> None:
     """As after a disk's fault; an error here would keep the run from writing it again."""
     damaged = b64encode(b"-----BEGIN CERTIFICATE-----\n\xff\n-----END CERTIFICATE-----\n").decode()
-    whole = ["address|", f"installed|{damaged}", "served|", "listener|", "end"]
+    whole = [LEAST[0], f"installed|{damaged}", *LEAST[2:]]
     assert RegistryFact().process(whole).installed.split() == [
         "-----BEGIN",
         "CERTIFICATE-----",

@@ -60,7 +60,7 @@ def converged(desired: Desired) -> RegistryHost:
     return RegistryHost(
         address="192.168.1.10",
         paths=paths,
-        engine=True,
+        engine="running",
         containers={container.name: inspected(container) for container in desired.containers},
         images={image: f"sha256:{image}" for image in IMAGES.values()},
         networks=frozenset({"bridge", "homelab-registry"}),
@@ -243,7 +243,7 @@ def test_a_new_leaf_is_one_file_and_no_restart() -> None:
 
 def test_a_taken_port_is_told_with_the_program_that_has_it() -> None:
     desired = desire(registry_port=8443)
-    bare = RegistryHost(paths=converged(desired).paths, engine=True, listener="apache2 (pid 77)")
+    bare = RegistryHost(paths=converged(desired).paths, engine="running", listener="apache2 (pid 77)")
     with pytest.raises(
         Conflict, match=r"^port 8443 is taken by apache2 \(pid 77\): stop that program, or set"
     ):

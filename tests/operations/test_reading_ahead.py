@@ -1,0 +1,70 @@
+"""What was read of a host holds until the run's first step. pyinfra's reading of a fact is replaced by a counter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from pyinfra.api.facts import FactBase
+from pyinfra.api.host import Host
+
+from tasks import run
+from tasks.model.machines import Machine
+from tasks.model.settings import Configuration
+from tasks.model.steps import Conflict
+from tasks.operations import carry_out
+from tasks.run import Run
+from tasks.state import Store
+
+HOST = cast("Host", SimpleNamespace(name="nas", state=None))
+
+
+class Counted(FactBase[int | None]):
+    """A fact whose answer is how often it was read."""
+
+
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int | None]:
+    """The answers of the host, the next one last; as many are left as were not asked for."""
+    answers: list[int | None] = [3, 2, 1]
+    monkeypatch.setattr(carry_out, "get_fact", lambda *_, **__: answers.pop())
+    this = Run(cast("Configuration", None), Store(tmp_path), inventory="", dry=False)
+    this.machines["nas"] = Machine("root", 0.0, "debian", "running", client=True)
+    monkeypatch.setattr(run, "_current", [this])
+    return answers
+
+
+def read(**arguments: Any) -> int:
+    return carry_out.read(HOST, Counted, **arguments)
+
+
+def test_it_is_read_once_while_the_run_has_taken_no_step(readings: list[int | None]) -> None:
+    carry_out.look_ahead(read)
+    assert (read(), read()) == (1, 1)
+
+
+def test_it_is_read_anew_after_a_step_on_whatever_host(readings: list[int | None]) -> None:
+    carry_out.look_ahead(read)
+    run.current().report.steps = 1
+    assert (read(), read()) == (2, 3)
+
+
+def test_a_plan_takes_no_step(readings: list[int | None]) -> None:
+    run.current().dry = True
+    run.current().report.steps = 1
+    assert (read(), read()) == (1, 1)
+
+
+def test_another_question_has_another_answer(readings: list[int | None]) -> None:
+    assert (read(paths=["/a"]), read(paths=["/b"])) == (1, 2)
+
+
+def test_what_could_not_be_read_is_told_in_its_turn_and_not_asked_again(readings: list[int | None]) -> None:
+    readings[:] = [1, None]
+    carry_out.look_ahead(read)
+    for _ in range(2):
+        with pytest.raises(Conflict, match="unknown is not taken as absent"):
+            read()
+    assert readings == [1]
