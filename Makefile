@@ -28,12 +28,12 @@ test-unit: .venv/ready-dev
 ## make test                     all tests; brings up hosts in containers, and whatever else they need
 test: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
-	.venv/bin/python -m pytest --timeout 1800 $(AT_ONCE) tests/unit tests/operations tests/fleet
+	.venv/bin/python -m pytest --timeout 1800 $(AT_ONCE) tests/unit tests/operations tests/fleet tests/gateway
 
 ## make soak                     the long campaigns, of which `make test` holds samples
 soak: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
-	.venv/bin/python -m pytest --timeout 14400 -s tests/fleet --soak
+	.venv/bin/python -m pytest --timeout 14400 -s tests/fleet tests/gateway --soak
 
 ## make bench                    how long runs take, against Ansible and pyinfra as it comes; about a quarter of an hour
 bench: .venv/ready-dev

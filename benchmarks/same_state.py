@@ -53,6 +53,7 @@ def _take_over(hosts: Hosts) -> None:
     for name in Settings().registry_accounts:
         store.write_password(name, (secrets / "accounts" / f"{name}.password").read_text().strip())
     htpasswd = hosts.fleet.hosts["registry"].read("/etc/homelab-registry/registry/htpasswd")
-    store.write_hashes(accounts.read_htpasswd(htpasswd))
+    hashes = accounts.read_htpasswd(htpasswd)
+    store.write_hashes({name: hashes[name] for name in Settings().registry_accounts})
     store.write_http_secret((secrets / "http.secret").read_text().strip())
     store.write_record("registry", {})

@@ -40,6 +40,12 @@ registry_accounts = {"admin": "admin", "ci": "push", "cluster": "pull"}
 # Whether anything may be deleted from the registry.
 registry_delete_enabled = True
 
+# How many requests of one address are served at once; more are told to come again.
+registry_max_requests = 512
+
+# How many wrong passwords of one address are answered in a second; more wait.
+registry_max_guesses = 2
+
 # The life of the registry's certificate, in days; at most 825.
 registry_leaf_days = 397
 

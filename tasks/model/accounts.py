@@ -24,6 +24,14 @@ PREFIX = "hlr_"
 """Begins every generated password, so that a typed one is never given the cheap hash."""
 
 
+DECOY = "-"
+"""The entry that is compared for names that nobody has; no account can be called so."""
+
+DECOY_HASH = f"$2b${GENERATED_COST:02}$" + "." * 53
+"""A hash of zeros, which no password is known to have, at the cost of a generated one's. Time then does not tell which
+names there are."""
+
+
 def generate() -> str:
     """Make a password of 256 random bits: the prefix, 43 characters, and a checksum of six that finds a cut one."""
     body = urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")

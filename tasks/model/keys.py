@@ -23,6 +23,8 @@ from tasks.model.names import (
     ImageSource,
     KubeContext,
     LeafDays,
+    MaxGuesses,
+    MaxRequests,
     Names,
     Namespaces,
     ObjectName,
@@ -63,6 +65,8 @@ class RunWideKeys(_Strict):
     registry_storage_path: StorageFolder = "/var/lib/homelab-registry"
     registry_accounts: Accounts = {"admin": "admin", "ci": "push", "cluster": "pull"}
     registry_delete_enabled: Switch = True
+    registry_max_requests: MaxRequests = 512
+    registry_max_guesses: MaxGuesses = 2
     registry_leaf_days: LeafDays = 397
     registry_ca_days: CaDays = 3650
     registry_renew_before_days: RenewBefore = None

@@ -261,6 +261,8 @@ Runtimes = Annotated[
 ]
 
 # Apple's platforms refuse a leaf of more than 825 days, of private authorities too (support.apple.com/103769).
+MaxRequests = Annotated[int, Field(ge=1, le=4096, description="a whole number, 1 to 4096")]
+MaxGuesses = Annotated[int, Field(ge=1, le=1000, description="a whole number, 1 to 1000")]
 LeafDays = Annotated[int, Field(ge=1, le=825, description="whole days, 1 to 825")]
 RenewBefore = Annotated[
     Annotated[int, Field(ge=1, le=824)] | None,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from tasks.model import containers, files
+from tasks.model import accounts, containers, files
 from tasks.model.containers import UID, Container
 from tasks.model.files import File, Folder, Observed
 from tasks.model.machines import Engine
@@ -82,7 +83,12 @@ def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], temp
         keep_trailing_newline=True,
         autoescape=select_autoescape(()),
     ).get_template
-    context = {"settings": settings, "container": containers, "http_secret": secrets.http_secret}
+    context = {
+        "settings": settings,
+        "container": containers,
+        "http_secret": secrets.http_secret,
+        "decoy": b64encode(f"{accounts.DECOY}:".encode()).decode(),
+    }
     contents = {
         CERTIFICATE: secrets.certificate_pem + secrets.key_pem,
         GATEWAY_CONFIG: render("gateway.conf.j2").render(context),

@@ -29,7 +29,7 @@ def _decide(run: Run) -> list[Step]:
     if run.registry is None or run.leaf is None or run.http_secret is None:
         raise LookupError("the operations on certificates and accounts come first")
     secrets = Secrets(
-        htpasswd=accounts.htpasswd(run.hashes),
+        htpasswd=accounts.htpasswd({**run.hashes, accounts.DECOY: accounts.DECOY_HASH}),
         http_secret=run.http_secret,
         certificate_pem=run.leaf.certificate_pem,
         key_pem=run.leaf.key_pem,

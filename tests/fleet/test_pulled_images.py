@@ -1,62 +1,26 @@
-"""Images that are pulled instead of built: from a registry on the host, resolved to a digest once, and kept.
-
-Docker takes a registry on a loopback address without TLS, so that a bare one serves as the source. The images in it
-stand for upstream's: distribution 3.1.2 from its Go module, and nginx from Debian's package.
-"""
+"""Images that are pulled instead of built: from a registry on the host, resolved to a digest once, and kept."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from tests.bench import programs
 from tests.bench.hosts import BenchHost
 from tests.fleet.deployment import Deployment
+from tests.fleet.source import GATEWAY, PULLED, REGISTRY, SOURCE, push, start_source
 
-SOURCE = "127.0.0.1:5000"
-REGISTRY, GATEWAY = f"{SOURCE}/library/registry:3", f"{SOURCE}/nginx:stable"
-BARE = "version: 0.1\nstorage: {filesystem: {rootdirectory: /tmp/source}}\nhttp: {addr: ':5000'}\n"
 OURS = ("homelab-registry", "homelab-registry-gateway")
 
 
 @pytest.fixture(scope="module")
 def source(host: BenchHost, deployment: Deployment) -> Iterator[BenchHost]:
     """The host, with the source beside the registry that was built from Debian's packages."""
-    host.write("/tmp/bare.yml", BARE)
-    host.run(
-        f"docker run -d --name source -p {SOURCE}:5000 -v /tmp/bare.yml:/bare.yml:ro {built(host, 'registry')} "
-        "registry serve /bare.yml"
-    )
-    host.wait_until(f"docker exec source wget -q -O /dev/null http://{SOURCE}/v2/", 30, "the source")
-    newer = programs.program(programs.REGISTRY)
-    subprocess.run(["docker", "cp", "-q", str(newer), f"{host.name}:/tmp/registry"], check=True)
-    host.run(
-        f"docker create --name newer {built(host, 'registry')} x && docker cp /tmp/registry newer:/bin/registry "
-        f"&& docker commit newer {REGISTRY} && docker rm newer"
-    )
-    host.run(f"docker tag {built(host, 'nginx')} {GATEWAY}")
-    push(host, REGISTRY, GATEWAY)
-    deployment.set(
-        registry_state_dir=str(deployment.store.folder),
-        registry_image_source="pull",
-        registry_image=REGISTRY,
-        registry_gateway_image=GATEWAY,
-    )
+    start_source(host)
+    deployment.set(registry_state_dir=str(deployment.store.folder), **PULLED)
     yield host
     host.run("docker rm -f source")
-
-
-def built(host: BenchHost, name: str) -> str:
-    return host.run(f"docker images -q homelab-registry/{name}").stdout.strip()
-
-
-def push(host: BenchHost, *references: str) -> None:
-    """Put images into the source, and take them from the engine that is to pull them."""
-    for reference in references:
-        host.run(f"docker push -q {reference} && docker rmi {reference}")
 
 
 def digest(host: BenchHost, reference: str) -> str:

@@ -75,6 +75,8 @@ VALUES: list[tuple[str, str, Any, str]] = [
     ("port 65536", "registry_port", 65536, "1 to 65535"),
     ("port negative", "registry_port", -443, "1 to 65535"),
     ("port huge", "registry_port", 10**5000, "1 to 65535"),
+    ("no request at all", "registry_max_requests", 0, "a whole number, 1 to 4096"),
+    ("no guess at all", "registry_max_guesses", 0, "a whole number, 1 to 1000"),
     ("leaf of no day", "registry_leaf_days", 0, "1 to 825"),
     ("leaf longer than Apple takes", "registry_leaf_days", 826, "1 to 825"),
     ("CA of no day", "registry_ca_days", 0, "1 to 36500"),

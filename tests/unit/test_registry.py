@@ -274,9 +274,15 @@ def test_a_change_of_a_setting_reaches_the_container_that_it_concerns() -> None:
     port = texts(desire(registry_port=5443), found)
     assert port == ["start the container homelab-registry-gateway anew: it was started in another way"]
     delete = texts(desire(registry_delete_enabled=False), found)
-    assert delete == [
-        "write /etc/homelab-registry/registry/config.yml: its content is not as it should be",
-        "start the container homelab-registry anew: it was started in another way",
+    both = {"gateway/nginx.conf": "homelab-registry-gateway", "registry/config.yml": "homelab-registry"}
+    assert sorted(delete) == sorted(
+        [f"write /etc/homelab-registry/{file}: its content is not as it should be" for file in both]
+        + [f"start the container {name} anew: it was started in another way" for name in both.values()]
+    )
+    accounts = texts(desire(registry_accounts={"cluster": "pull", "ops.2": "push"}), found)
+    assert accounts == [
+        "write /etc/homelab-registry/gateway/nginx.conf: its content is not as it should be",
+        "start the container homelab-registry-gateway anew: it was started in another way",
     ]
 
 

@@ -1,0 +1,36 @@
+"""A deployed registry for the tests of a module, once with each version of distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.bench.hosts import BenchHost, remove_leftovers
+from tests.bench.recipes import BOOKWORM_DOCKER
+from tests.fleet.conftest import on
+from tests.fleet.source import PULLED, start_source
+from tests.gateway.gateway import Gateway
+
+VERSIONS = ("2.8", "3.1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_leftovers() -> None:
+    remove_leftovers()
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A registry that was deployed on a host of its own, from Debian's 2.8 or with distribution 3.1.2."""
+    host = BenchHost.start(BOOKWORM_DOCKER)
+    try:
+        host.wait_until("docker info", 60, "Docker Engine")
+        made = Gateway(host, on(host, tmp_path_factory.mktemp("gateway")), request.param)
+        made.deploy()
+        if request.param == "3.1":
+            start_source(host)
+            made.deploy(**PULLED)
+        yield made
+    finally:
+        host.remove()

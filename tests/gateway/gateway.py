@@ -1,0 +1,118 @@
+"""The gateway under test, and plain ways to speak to it: a socket for what no client would send, and crane on the host."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.client import HTTPResponse
+from pathlib import Path
+
+from tests.bench import programs
+from tests.bench.hosts import BenchHost, Result
+from tests.fleet.deployment import Deployment
+
+NAME = "registry.homelab.local"
+ACCOUNTS = {"admin": "admin", "push": "ci", "pull": "cluster"}
+"""The account of each role, as the settings have it."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: the header names are in lower case, those that come more than once have all their values."""
+
+    status: int
+    headers: Mapping[str, list[str]]
+    body: bytes = field(repr=False)
+
+    def header(self, name: str) -> str | None:
+        """Return the one value of a header, None where it is not there."""
+        values = self.headers.get(name.lower(), [])
+        assert len(values) <= 1, (name, values)
+        return values[0] if values else None
+
+
+@dataclass
+class Gateway:
+    """A deployed registry: the host it is on, its deployment, and the `version` of distribution (2.8 or 3.1)."""
+
+    host: BenchHost
+    deployment: Deployment
+    version: str
+
+    def deploy(self, **settings: object) -> None:
+        """Deploy with these settings, beside those that the tests need."""
+        self.deployment.set(registry_state_dir=str(self.deployment.store.folder), **settings)
+        ran = self.deployment.run()
+        assert ran.exit_code == 0, ran.output
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return self.host.address
+
+    @property
+    def ca(self) -> Path:
+        """The CA to trust."""
+        return self.deployment.store.folder / "ca.crt"
+
+    def password(self, role: str) -> str:
+        """Return the generated password of the account with a role."""
+        path = self.deployment.store.folder / "accounts" / f"{ACCOUNTS[role]}.password"
+        return path.read_text().rstrip("\n")
+
+    def authorization(self, role: str) -> str:
+        """Return the header's value for the account with a role."""
+        return basic(ACCOUNTS[role], self.password(role))
+
+    def connect(self) -> ssl.SSLSocket:
+        """Open a connection that checks the certificate, for HTTP/1.1."""
+        plain = socket.create_connection((self.address, 443), timeout=60)
+        return ssl.create_default_context(cafile=self.ca).wrap_socket(plain, server_hostname=NAME)
+
+    def send(self, request: bytes) -> Answer:
+        """Send these very bytes and read one answer. `request` has the whole request, with its head."""
+        with self.connect() as connection:
+            connection.sendall(request)
+            answer = HTTPResponse(connection, method=request.split(b" ", 1)[0].decode("latin-1"))
+            answer.begin()
+            headers: dict[str, list[str]] = {}
+            for name, value in answer.getheaders():
+                headers.setdefault(name.lower(), []).append(value)
+            return Answer(answer.status, headers, answer.read())
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        authorization: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+    ) -> Answer:
+        """Send a request whose target is not touched on its way."""
+        head = {"Host": NAME, "Connection": "close"}
+        if authorization is not None:
+            head["Authorization"] = authorization
+        if body or method in {"POST", "PUT", "PATCH"}:
+            head["Content-Length"] = str(len(body))
+        head |= headers or {}
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
+        return self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+
+    def crane(self, role: str, command: str, *, check: bool = True, stdin: str = "") -> Result:
+        """Run crane on the host, which trusts the registry, as the account with a role."""
+        folder = f"/root/crane-{role}"
+        auths = {NAME: {"auth": self.authorization(role).removeprefix("Basic ")}}
+        self.host.write(f"{folder}/config.json", json.dumps({"auths": auths}), "0600")
+        if self.host.run("command -v crane", check=False).exit_code:
+            self.host.give(programs.CRANE)
+        environment = {"DOCKER_CONFIG": folder, "SSL_CERT_FILE": f"/etc/docker/certs.d/{NAME}/ca.crt"}
+        return self.host.run(f"crane {command}", check=check, stdin=stdin, environment=environment)
+
+
+def basic(account: str, password: str) -> str:
+    """Return an Authorization header's value (RFC 7617)."""
+    return "Basic " + b64encode(f"{account}:{password}".encode()).decode()

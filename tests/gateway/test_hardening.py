@@ -1,0 +1,161 @@
+"""What the gateway lets a stranger learn and do: TLS as testssl.sh judges it, headers, the log, and its container."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+
+import pytest
+
+from tests.gateway.gateway import NAME, Gateway, basic
+
+# What no private CA can have: a revocation service, an entry in a public log or in the DNS, browsers' trust.
+OF_PUBLIC_CAS = {
+    "cert_chain_of_trust",
+    "cert_revocation",
+    "cert_crlDistributionPoints",
+    "cert_ocspURL",
+    "DNS_CAArecord",
+}
+
+SUITES = {
+    "-tls1_2": {
+        "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305",
+    },
+    "-tls1_3": {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"},
+}  # fmt: skip
+
+
+def test_testssl_finds_nothing_of_medium_severity_or_above(gateway: Gateway) -> None:
+    gateway.host.run("apt-get update -q && apt-get install -q -y testssl.sh")
+    gateway.host.run(
+        f"rm -f /tmp/found.json; testssl --quiet --warnings off --ip one --add-ca /etc/docker/certs.d/{NAME}/ca.crt "
+        f"--jsonfile /tmp/found.json https://{NAME} >/tmp/said 2>&1; tail -n 5 /tmp/said",
+        timeout=900,
+    )
+    found = json.loads(gateway.host.read("/tmp/found.json"))
+    assert len(found) > 100, gateway.host.read("/tmp/said")[-2000:]
+    bad = [each for each in found if each["severity"] in {"MEDIUM", "HIGH", "CRITICAL", "FATAL"}]
+    assert [each for each in bad if each["id"] not in OF_PUBLIC_CAS] == []
+    judged = {each["id"]: each["severity"] for each in found}
+    for vulnerability in (
+        "heartbleed",
+        "ROBOT",
+        "secure_renego",
+        "CRIME_TLS",
+        "POODLE_SSL",
+        "SWEET32",
+        "LUCKY13",
+    ):
+        assert judged[vulnerability] == "OK", vulnerability
+
+
+@pytest.mark.parametrize("version", SUITES)
+def test_only_authenticated_encryption_is_spoken(gateway: Gateway, version: str) -> None:
+    """By a handshake for each cipher suite that openssl has."""
+    listed = subprocess.run(
+        ["openssl", "ciphers", "-s", version, "ALL:COMPLEMENTOFALL:@SECLEVEL=0"],
+        capture_output=True, text=True, check=True,
+    ).stdout.strip().split(":")  # fmt: skip
+    assert len(listed) >= (60 if version == "-tls1_2" else 3)
+    taken = {suite for suite in listed if handshake(gateway, version, suite) == suite}
+    assert taken == SUITES[version]
+
+
+@pytest.mark.parametrize("version", ["-tls1", "-tls1_1"])
+def test_older_versions_are_refused(gateway: Gateway, version: str) -> None:
+    assert handshake(gateway, version, "ALL:@SECLEVEL=0") is None
+
+
+def handshake(gateway: Gateway, version: str, suite: str) -> str | None:
+    """Return the cipher suite that a handshake ends with, None where it fails."""
+    choice = "-ciphersuites" if version == "-tls1_3" else "-cipher"
+    level = "" if version == "-tls1_3" else ":@SECLEVEL=0"
+    suite = suite.removesuffix(":@SECLEVEL=0")
+    done = subprocess.run(
+        ["openssl", "s_client", "-connect", f"{gateway.address}:443", "-servername", NAME, version, choice,
+         f"{suite}{level}", "-brief"],
+        input="", capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    for line in done.stderr.splitlines():
+        if line.startswith("Ciphersuite: "):
+            return line.removeprefix("Ciphersuite: ")
+    return None
+
+
+def test_no_answer_tells_a_version(gateway: Gateway) -> None:
+    admin = gateway.authorization("admin")
+    answers = [
+        gateway.request(method, target, authorization)
+        for authorization in (None, admin)
+        for method, target in (
+            ("GET", "/v2/"),
+            ("GET", "/"),
+            ("FOO", "/v2/"),
+            ("GET", "/v2/x/tags/list"),
+            ("GET", "/v2/%00"),
+        )
+    ]
+    assert {answer.status for answer in answers} == {200, 400, 401, 404, 405}
+    for answer in answers:
+        assert answer.header("Server") == "nginx"
+        assert b"nginx" not in answer.body
+        assert answer.header("X-Content-Type-Options") == "nosniff"
+
+
+def test_plain_http_gets_a_sentence(gateway: Gateway) -> None:
+    with socket.create_connection((gateway.address, 443), timeout=30) as connection:
+        connection.sendall(f"GET /v2/ HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"Content-Type: text/plain" in head
+    assert body == b"This port speaks HTTPS only: use https:// here.\n"
+
+
+def test_the_access_log_has_what_is_asked_for_and_no_header(gateway: Gateway) -> None:
+    password = gateway.password("pull")
+    marked = f"/v2/logged/manifests/v1?secret={password}"
+    gateway.request("GET", marked, gateway.authorization("pull"), {"User-Agent": "agent-in-a-header"})
+    gateway.request(
+        "PUT", "/v2/logged/manifests/v2", basic("cluster", "a-wrong-guess"), {"Cookie": "a-cookie"}
+    )
+    log = gateway.host.run("docker logs homelab-registry-gateway 2>&1").stdout
+    told = [json.loads(line) for line in log.splitlines() if '"path":"/v2/logged/' in line]
+    assert [set(line) for line in told] == [
+        {"time", "from", "account", "method", "path", "status", "bytes", "seconds"}
+    ] * 2
+    assert [(line["account"], line["method"], line["path"], line["status"]) for line in told] == [
+        ("cluster", "GET", "/v2/logged/manifests/v1", 404),
+        ("cluster", "PUT", "/v2/logged/manifests/v2", 401),
+    ]
+    for secret in (
+        password,
+        gateway.authorization("pull").split()[1],
+        "a-wrong-guess",
+        "agent-in-a-header",
+        "a-cookie",
+    ):
+        assert secret not in log
+
+
+@pytest.mark.parametrize("container", ["homelab-registry", "homelab-registry-gateway"])
+def test_a_container_can_write_nothing_but_what_it_is_for(gateway: Gateway, container: str) -> None:
+    (state,) = json.loads(gateway.host.run(f"docker inspect {container}").stdout)
+    host = state["HostConfig"]
+    assert (host["ReadonlyRootfs"], host["CapAdd"], host["CapDrop"]) == (True, None, ["ALL"])
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-file": "5", "max-size": "10m"}}
+    assert state["Config"]["User"] == "60705:60705"
+    status = gateway.host.run(f"cat /proc/{state['State']['Pid']}/status").stdout
+    assert (
+        dict.fromkeys(("CapPrm", "CapEff", "CapBnd"), "0000000000000000").items()
+        <= {
+            key: value.strip() for key, _, value in (line.partition(":") for line in status.splitlines())
+        }.items()
+    )
+    writable = {mount["Destination"] for mount in state["Mounts"] if mount["RW"]}
+    assert writable == ({"/var/lib/registry", "/run/registry"} if container == "homelab-registry" else set())
+    tried = gateway.host.run(f"docker exec {container} sh -c 'echo x > /x'", check=False)
+    assert "Read-only file system" in tried.stderr
