@@ -10,14 +10,8 @@ import pytest
 
 from tests.gateway.gateway import NAME, Gateway, basic
 
-# What no private CA can have: a revocation service, an entry in a public log or in the DNS, browsers' trust.
-OF_PUBLIC_CAS = {
-    "cert_chain_of_trust",
-    "cert_revocation",
-    "cert_crlDistributionPoints",
-    "cert_ocspURL",
-    "DNS_CAArecord",
-}
+OF_PUBLIC_CAS = {"cert_revocation"}
+"""What no private CA has: testssl.sh wants a CRL or OCSP to be named in the certificate."""
 
 SUITES = {
     "-tls1_2": {
@@ -27,15 +21,17 @@ SUITES = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("gateway", ["2.8"], indirect=True)  # the registry behind it has no part in this
 def test_testssl_finds_nothing_of_medium_severity_or_above(gateway: Gateway) -> None:
     gateway.host.run("apt-get update -q && apt-get install -q -y testssl.sh")
     gateway.host.run(
-        f"rm -f /tmp/found.json; testssl --quiet --warnings off --ip one --add-ca /etc/docker/certs.d/{NAME}/ca.crt "
-        f"--jsonfile /tmp/found.json https://{NAME} >/tmp/said 2>&1; tail -n 5 /tmp/said",
+        f"testssl --quiet --warnings off --ip {gateway.address} --add-ca /etc/docker/certs.d/{NAME}/ca.crt "
+        f"--jsonfile /tmp/found.json https://{NAME} >/tmp/said 2>&1",
         timeout=900,
+        check=False,  # it ends with the number of its findings
     )
     found = json.loads(gateway.host.read("/tmp/found.json"))
-    assert len(found) > 100, gateway.host.read("/tmp/said")[-2000:]
+    assert len(found) > 100
     bad = [each for each in found if each["severity"] in {"MEDIUM", "HIGH", "CRITICAL", "FATAL"}]
     assert [each for each in bad if each["id"] not in OF_PUBLIC_CAS] == []
     judged = {each["id"]: each["severity"] for each in found}
