@@ -1,0 +1,61 @@
+"""What each account may do: what its role allows, and nothing beyond it."""
+
+from __future__ import annotations
+
+import secrets
+
+from tasks.model.settings import Settings
+from tests.verify import images
+from tests.verify.client import Client
+from tests.verify.deployment import Deployment, Login
+
+OPEN = "run make deploy, and if that does not help take the registry from the network: it obeys whoever may only read"
+
+
+def denied(client: Client, method: str, path: str, login: Login, role: str) -> None:
+    """Assert that a request is refused, and in words that tell why."""
+    answer = client.request(method, path, login, content=b"{}" if method in {"PUT", "PATCH"} else None)
+    asked = f"{method} {path} as {login.name} ({role})"
+    assert answer.status_code == 403, f"{asked} answers {answer.status_code}, not 403; {OPEN}"
+    (error,) = answer.json()["errors"]
+    assert error["code"] == "DENIED", f"{asked} is refused with {error}; run make deploy"
+    told = f"account {login.name} has the role {role}; "
+    assert error["message"].startswith(told), (
+        f"{asked} is refused with {error}, without {told!r}; run make deploy"
+    )
+
+
+def test_an_account_that_pulls_cannot_push_or_delete(
+    client: Client, deployment: Deployment, settings: Settings, repository: str
+) -> None:
+    digest = images.digest(b"")
+    for account, role in settings.registry_accounts.items():
+        if role != "pull":
+            continue
+        login = deployment.login_as(account)
+        denied(client, "POST", f"/v2/{repository}/blobs/uploads/", login, role)
+        denied(
+            client, "POST", f"/v2/{repository}/blobs/uploads/?mount={digest}&from={repository}", login, role
+        )
+        denied(client, "PUT", f"/v2/{repository}/manifests/v1", login, role)
+        for path in (f"manifests/{digest}", f"blobs/{digest}", f"blobs/uploads/{secrets.token_hex(16)}"):
+            denied(client, "DELETE", f"/v2/{repository}/{path}", login, role)
+
+
+def test_an_account_that_pushes_cannot_delete(
+    client: Client, deployment: Deployment, settings: Settings, repository: str
+) -> None:
+    for account, role in settings.registry_accounts.items():
+        if role != "push":
+            continue
+        login = deployment.login_as(account)
+        begun = client.request("POST", f"/v2/{repository}/blobs/uploads/", login)
+        assert begun.status_code == 202, (
+            f"{account} cannot begin an upload ({begun.status_code}); run make deploy"
+        )
+        cancelled = client.request("DELETE", begun.headers["Location"], login)
+        assert cancelled.status_code == 204, (
+            f"{account} cannot cancel its own upload ({cancelled.status_code}); run make deploy"
+        )
+        for path in (f"manifests/{images.digest(b'')}", f"blobs/{images.digest(b'')}"):
+            denied(client, "DELETE", f"/v2/{repository}/{path}", login, role)
