@@ -8,6 +8,7 @@ import ssl
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from http.client import HTTPResponse
 from pathlib import Path
 
@@ -49,7 +50,7 @@ class Gateway:
         ran = self.deployment.run()
         assert ran.exit_code == 0, ran.output
 
-    @property
+    @cached_property
     def address(self) -> str:
         """Where it listens."""
         return self.host.address

@@ -1,0 +1,228 @@
+"""A small client that pushes images and keeps account of what it was told, and proofs that do not take its word."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
+from itertools import pairwise
+from urllib.parse import quote, urlsplit
+
+from tests.gateway.gateway import NAME, Gateway
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+STORED = "/docker/registry/v2"
+"""Where a storage folder has its blobs and repositories."""
+
+
+def digest(data: bytes) -> str:
+    """Return the digest that a registry knows these bytes by."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image: `blobs` are its configuration and its layers."""
+
+    repository: str
+    tag: str
+    blobs: tuple[bytes, ...] = field(repr=False)
+
+    @property
+    def manifest(self) -> bytes:
+        config, *layers = [{"digest": digest(blob), "size": len(blob)} for blob in self.blobs]
+        told = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": {"mediaType": CONFIG, **config},
+            "layers": [{"mediaType": LAYER, **layer} for layer in layers],
+        }
+        return json.dumps(told).encode()
+
+
+def image(repository: str, tag: str, *sizes: int) -> Image:
+    """Make an image with layers of these sizes, none of them like another's."""
+    config = json.dumps({"architecture": "amd64", "os": "linux", "author": f"{repository}:{tag}"}).encode()
+    layers = (
+        hashlib.shake_256(f"{repository}:{tag}:{number}".encode()).digest(size)
+        for number, size in enumerate(sizes)
+    )
+    return Image(repository, tag, (config, *layers))
+
+
+class RefusedError(Exception):
+    """An answer that is none of those a push goes on with."""
+
+    def __init__(self, stage: str, status: int, body: bytes) -> None:
+        super().__init__(f"{stage}: {status} {body.decode(errors='replace')}")
+        self.stage, self.status, self.body = stage, status, body
+
+
+@dataclass
+class Account:
+    """What clients were told, by all of them at once: (repository, digest) of each 201."""
+
+    blobs: set[tuple[str, str]] = field(default_factory=set)
+    manifests: set[tuple[str, str]] = field(default_factory=set)
+    tags: dict[tuple[str, str], str] = field(default_factory=dict)
+    chunks: int = 0
+    under_way: int = 0
+    changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        with self.changed:
+            yield
+            self.changed.notify_all()
+
+    @contextmanager
+    def upload(self) -> Iterator[None]:
+        """Count a blob as under way."""
+        with self.writing():
+            self.under_way += 1
+        try:
+            yield
+        finally:
+            with self.writing():
+                self.under_way -= 1
+
+
+class Connection(HTTPConnection):
+    """A connection to the gateway, opened anew where an answer before closed it."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__(NAME)
+        self.gateway = gateway
+
+    def connect(self) -> None:
+        self.sock = self.gateway.connect()
+
+
+class Client:
+    """A client with the rights of the account that pushes."""
+
+    def __init__(self, gateway: Gateway, account: Account | None = None) -> None:
+        self.account = account or Account()
+        self.authorization = gateway.authorization("push")
+        self.connection = Connection(gateway)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def ask(
+        self, stage: str, method: str, target: str, wanted: int, body: bytes = b"", kind: str = ""
+    ) -> tuple[str, bytes]:
+        """Send a request; return its Location and its body. `RefusedError` unless the status is the wanted one."""
+        headers = {"Authorization": self.authorization, "Accept": MANIFEST} | (
+            {"Content-Type": kind} if kind else {}
+        )
+        self.connection.request(method, target, None if method in {"GET", "HEAD"} else body, headers)
+        answer = self.connection.getresponse()
+        told = answer.read()
+        if answer.status != wanted:
+            raise RefusedError(stage, answer.status, told)
+        return answer.headers.get("Location", ""), told
+
+    def blob(self, repository: str, data: bytes, chunks: int = 3) -> None:
+        """Upload a blob in chunks."""
+        with self.account.upload():
+            place = self.begin(repository)
+            edges = [len(data) * number // chunks for number in range(chunks + 1)]
+            for start, end in pairwise(edges):
+                place = self.chunk(place, data[start:end])
+            self.finish(repository, place, data)
+
+    def begin(self, repository: str) -> str:
+        place, _ = self.ask("POST of a blob", "POST", f"/v2/{repository}/blobs/uploads/", 202)
+        return place
+
+    def chunk(self, place: str, data: bytes) -> str:
+        kind = "application/octet-stream"
+        place, _ = self.ask("PATCH of a blob", "PATCH", local(place), 202, data, kind)
+        with self.account.writing():
+            self.account.chunks += 1
+        return place
+
+    def finish(self, repository: str, place: str, data: bytes) -> None:
+        target = f"{local(place)}&digest={quote(digest(data))}"
+        self.ask("PUT of a blob", "PUT", target, 201)
+        with self.account.writing():
+            self.account.blobs.add((repository, digest(data)))
+
+    def manifest(self, image: Image) -> None:
+        target = f"/v2/{image.repository}/manifests/{image.tag}"
+        self.ask("PUT of a manifest", "PUT", target, 201, image.manifest, MANIFEST)
+        with self.account.writing():
+            self.account.manifests.add((image.repository, digest(image.manifest)))
+            self.account.tags[image.repository, image.tag] = digest(image.manifest)
+
+    def exists(self, target: str) -> bool:
+        """Ask whether something is there already, as clients do before they push it."""
+        try:
+            self.ask(f"HEAD of {target}", "HEAD", target, 200)
+        except RefusedError as refused:
+            if refused.status == 404:
+                return False
+            raise
+        return True
+
+    def push(self, image: Image) -> None:
+        """Push an image as clients do: each blob that is not there yet, and then the manifest."""
+        for blob in image.blobs:
+            if not self.exists(f"/v2/{image.repository}/blobs/{digest(blob)}"):
+                self.blob(image.repository, blob)
+        self.exists(f"/v2/{image.repository}/manifests/{image.tag}")
+        self.manifest(image)
+
+
+def local(location: str) -> str:
+    """Return a Location's path and query."""
+    parts = urlsplit(location)
+    return f"{parts.path}?{parts.query}"
+
+
+def push(gateway: Gateway, image: Image, account: Account | None = None) -> str:
+    """Push an image over a connection of its own; return what went wrong, or nothing."""
+    try:
+        client = Client(gateway, account)
+        try:
+            client.push(image)
+        finally:
+            client.close()
+    except (OSError, HTTPException, RefusedError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def wrong(gateway: Gateway, account: Account) -> list[str]:
+    """Return what of all that clients were told is there is not, or has another digest than the one it is asked by."""
+    client = Client(gateway)
+    wanted = [(f"/v2/{name}/blobs/{each}", each) for name, each in sorted(account.blobs)]
+    wanted += [(f"/v2/{name}/manifests/{each}", each) for name, each in sorted(account.manifests)]
+    wanted += [(f"/v2/{name}/manifests/{tag}", each) for (name, tag), each in sorted(account.tags.items())]
+    found = []
+    for target, each in wanted:
+        try:
+            _, body = client.ask("GET", "GET", target, 200)
+        except RefusedError as refused:
+            found.append(f"{target}: {refused}")
+            continue
+        if digest(body) != each:
+            found.append(f"{target}: {len(body)} bytes of {digest(body)}, not {each}")
+    client.close()
+    return found
+
+
+def misnamed(gateway: Gateway, storage: str) -> list[str]:
+    """Return the stored blobs whose content is not what their name says, as the host's sha256sum reads them."""
+    told = gateway.host.run(
+        f"find {storage}{STORED}/blobs/sha256 -name data -exec sha256sum {{}} + 2>/dev/null", timeout=120
+    )
+    lines = [line.split() for line in told.stdout.splitlines()]
+    return [path for sha, path in lines if path.split("/")[-2] != sha]

@@ -1,0 +1,249 @@
+"""Nothing that a client was told to be stored is lost: not when a process is killed, is made anew, or a client goes away."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from tests.fleet.source import PULLED
+from tests.gateway.gateway import NAME, Answer, Gateway
+from tests.gateway.pushing import (
+    Account,
+    Client,
+    Image,
+    RefusedError,
+    digest,
+    image,
+    local,
+    misnamed,
+    push,
+    wrong,
+)
+
+STORAGE = "/var/lib/homelab-registry"
+LATEST = "latest"
+REGISTRY, GATEWAY = "homelab-registry", "homelab-registry-gateway"
+PUSHES = 50
+
+
+def images(named: str) -> list[Image]:
+    """Fifty images in ten repositories, with one layer in common and none to three of their own: some are done early."""
+    (shared,) = image("shared", named, 40_000).blobs[1:]
+    made = [
+        image(f"{named}/{number % 10}", f"v{number}", *[60_000] * (number % 4)) for number in range(PUSHES)
+    ]
+    return [replace(each, blobs=(*each.blobs, shared)) for each in made]
+
+
+def push_and_overwrite(gateway: Gateway, account: Account, each: Image) -> str:
+    """Push an image, and give it the tag that others of its repository get at the same time."""
+    return push(gateway, each, account) or push(gateway, replace(each, tag=LATEST), account)
+
+
+@pytest.mark.parametrize("process", [REGISTRY, GATEWAY])
+def test_what_was_acknowledged_outlives_a_kill(gateway: Gateway, process: str, soak: bool) -> None:
+    for number, at in enumerate(range(8, 168, 8) if soak else (130,)):  # of the 173 blobs of them all
+        kill_while_pushing(gateway, process, number, at)
+
+
+def kill_while_pushing(gateway: Gateway, process: str, number: int, at: int) -> None:
+    """Kill it when that many blobs were acknowledged, and look for all that was."""
+    account, pushed = Account(), images(f"{process}-{number}")
+    push_all = partial(push_and_overwrite, gateway, account)
+    with ThreadPoolExecutor(PUSHES) as pool:
+        results = pool.map(push_all, pushed)
+        with account.changed:
+            assert account.changed.wait_for(lambda: len(account.blobs) >= at and account.under_way > 3, 120)
+        took = kill(gateway, process)
+        failed = [result for result in results if result]
+    assert failed, "nothing was under way"
+    told = f"{len(account.blobs)} blobs and {len(account.manifests)} manifests"
+    assert_all_there(gateway, account, pushed, overwritten=gateway.version != "2.8")
+
+    with ThreadPoolExecutor(PUSHES) as pool:
+        assert list(pool.map(push_all, pushed)) == [""] * PUSHES
+    assert len(account.manifests) == PUSHES
+    assert_all_there(gateway, account, pushed, overwritten=True)
+    for each in pushed[:2]:
+        found = gateway.crane("pull", f"manifest {NAME}/{each.repository}:{each.tag} | sha256sum").stdout
+        assert f"sha256:{found.split()[0]}" == digest(each.manifest)
+    print(
+        f"{gateway.version}, {process} killed at {at} blobs: {told} acknowledged and there; "
+        f"{len(failed)} of {PUSHES} pushes repeated; back after {took:.1f} s"
+    )
+
+
+def assert_all_there(gateway: Gateway, account: Account, pushed: list[Image], *, overwritten: bool) -> None:
+    """See that all is there that clients were told of.
+
+    A tag that many overwrite names one of the manifests that were pushed to it. 2.8 empties a tag's file before it
+    writes it, so that one may be lost when it is killed at that very moment: `overwritten` says whether to look.
+    """
+    shared = {key: account.tags.pop(key) for key in list(account.tags) if key[1] == LATEST}
+    assert wrong(gateway, account) == []
+    assert misnamed(gateway, STORAGE) == []
+    for repository, tag in shared if overwritten else ():
+        named = gateway.crane("pull", f"digest {NAME}/{repository}:{tag}").stdout.strip()
+        assert named in {digest(each.manifest) for each in pushed if each.repository == repository}
+
+
+def kill(gateway: Gateway, container: str) -> float:
+    """Kill a container's process (SIGKILL); return after how many seconds Docker had it answering again."""
+    form = "{{.RestartCount}} {{.State.Pid}}"
+    before = gateway.host.run(
+        f"set -- $(docker inspect -f '{form}' {container}) && kill -9 $2 && echo $1"
+    ).stdout.strip()
+    began = time.monotonic()
+    restarted = f"[ $(docker inspect -f '{{{{.RestartCount}}}}' {container}) -gt {before} ]"
+    gateway.host.wait_until(restarted, 90, f"a new process of {container}")
+    wait_for(gateway, lambda answer: answer.status == 200)
+    return time.monotonic() - began
+
+
+def wait_for(gateway: Gateway, wanted: Callable[[Answer], bool], seconds: float = 60) -> list[Answer]:
+    """Ask until the answer is a wanted one; return all answers, that one last. No connection is no answer."""
+    end = time.monotonic() + seconds
+    seen: list[Answer] = []
+    while time.monotonic() < end:
+        try:
+            seen.append(gateway.request("GET", "/v2/", gateway.authorization("pull")))
+        except OSError:
+            time.sleep(0.05)
+            continue
+        if wanted(seen[-1]):
+            return seen
+    raise AssertionError(f"not after {seconds} s: {seen[-1:]}")
+
+
+def test_docker_and_crane_get_over_a_kill(gateway: Gateway, soak: bool) -> None:
+    """Docker by itself, which tries five times; crane tries less long, and may have to be called again."""
+    for process in (REGISTRY, GATEWAY) if soak else (REGISTRY,):
+        kill_while_clients_push(gateway, process)
+
+
+def kill_while_clients_push(gateway: Gateway, process: str) -> None:
+    name = f"clients-of-{process}"
+    gateway.host.run(f"cd /tmp && head -c 40000000 /dev/urandom > {name} && tar cf {name}.tar {name}")
+    gateway.host.run(f"docker import /tmp/{name}.tar {NAME}/{name}/docker:v1")
+    gateway.crane("push", "version")
+    append = f"append --new_layer /tmp/{name}.tar --new_tag {NAME}/{name}/crane:v1"
+    with ThreadPoolExecutor(2) as pool:
+        docker = pool.submit(
+            gateway.host.run, f"docker --config /root/crane-push push {NAME}/{name}/docker:v1", check=False
+        )
+        crane = pool.submit(gateway.crane, "push", append, check=False)
+        for client in ("docker", "crane"):
+            uploads = f"{STORAGE}/docker/registry/v2/repositories/{name}/{client}/_uploads"
+            gateway.host.wait_until(
+                f"find {uploads} -name data -size +0 | grep -q .", 60, f"{client}'s upload"
+            )
+        took = kill(gateway, process)
+    print(
+        f"{gateway.version}, {process} killed: docker {docker.result().exit_code}, crane {crane.result()}, {took:.1f} s"
+    )
+    assert docker.result().exit_code == 0, docker.result()
+    gateway.crane("push", append)
+    for client in ("docker", "crane"):
+        gateway.crane("pull", f"validate --remote {NAME}/{name}/{client}:v1")
+
+
+@pytest.mark.parametrize("goes", ["away", "silent"])
+def test_an_upload_that_its_client_leaves_is_begun_again(gateway: Gateway, goes: str) -> None:
+    """Half a chunk is sent, and then the connection is closed or nothing more comes while it is pushed anew."""
+    pushed = image(f"left-{goes}", "v1", 400_000)
+    layer = pushed.blobs[1]
+    client = Client(gateway)
+    place = client.chunk(client.begin(pushed.repository), layer[:100_000])
+    head = (
+        f"PATCH {local(place)} HTTP/1.1\r\nHost: {NAME}\r\nAuthorization: {client.authorization}\r\n"
+        f"Content-Type: application/octet-stream\r\nContent-Length: {len(layer) - 100_000}\r\n\r\n"
+    )
+    connection = gateway.connect()
+    connection.sendall(head.encode() + layer[100_000:250_000])
+    if goes == "away":
+        connection.close()
+    missing = gateway.request(
+        "GET", f"/v2/{pushed.repository}/blobs/{digest(layer)}", gateway.authorization("pull")
+    )
+    assert missing.status == 404
+    account = Account()
+    assert push(gateway, pushed, account) == ""
+    assert wrong(gateway, account) == []
+    with pytest.raises(RefusedError) as refused:
+        client.finish(pushed.repository, place, layer)
+    assert refused.value.status in {400, 404, 416}
+    connection.close()
+    assert wrong(gateway, account) == []
+    assert misnamed(gateway, STORAGE) == []
+
+
+def test_a_registry_made_anew_is_found_by_a_gateway_left_alone(gateway: Gateway) -> None:
+    account, pushed = Account(), image("anew", "v1", 50_000)
+    assert push(gateway, pushed, account) == ""
+    started = started_at(gateway)
+    gateway.host.run(f"docker rm -f {REGISTRY}")
+    assert_away(gateway, pushed)
+    gateway.deploy(**(PULLED if gateway.version == "3.1" else {}))
+    assert started_at(gateway) == started
+    assert {statuses(gateway, pushed) for _ in range(5)} == {(200, 200, 200)}
+    assert wrong(gateway, account) == []
+
+    gateway.host.run(f"docker restart -t 0 {REGISTRY}")
+    for answer in wait_for(gateway, lambda answer: answer.status == 200):
+        assert answer.status == 200 or told(answer) == (503, "UNAVAILABLE", "5")
+    assert {statuses(gateway, pushed) for _ in range(5)} == {(200, 200, 200)}
+    assert started_at(gateway) == started
+    assert wrong(gateway, account) == []
+
+
+def started_at(gateway: Gateway) -> str:
+    return gateway.host.run(f"docker inspect -f '{{{{.State.StartedAt}}}} {{{{.Id}}}}' {GATEWAY}").stdout
+
+
+def told(answer: Answer) -> tuple[int, str, str | None]:
+    """Return status, code and Retry-After of an answer in the registry's format."""
+    (error,) = json.loads(answer.body)["errors"]
+    return answer.status, error["code"], answer.header("Retry-After")
+
+
+def statuses(gateway: Gateway, pushed: Image) -> tuple[int, ...]:
+    """Return the statuses of a manifest, a blob, and the gateway's own question who this is."""
+    pull = gateway.authorization("pull")
+    targets = (f"manifests/{pushed.tag}", f"blobs/{digest(pushed.blobs[1])}", "tags/list")
+    return tuple(
+        gateway.request(
+            "GET",
+            f"/v2/{pushed.repository}/{each}",
+            pull,
+            {"Accept": "application/vnd.oci.image.manifest.v1+json"},
+        ).status
+        for each in targets
+    )
+
+
+def assert_away(gateway: Gateway, pushed: Image) -> None:
+    """Whoever asks whatever reads that the registry is away, and when to come again."""
+    blob = f"/v2/{pushed.repository}/blobs/{digest(pushed.blobs[1])}"
+    for role, method, target in (
+        ("pull", "GET", "/v2/"),
+        ("pull", "GET", f"/v2/{pushed.repository}/manifests/v1"),
+        ("pull", "GET", blob),
+        ("pull", "PUT", f"/v2/{pushed.repository}/manifests/v1"),
+        ("pull", "GET", "/elsewhere"),
+        ("push", "HEAD", blob),
+        ("push", "POST", f"/v2/{pushed.repository}/blobs/uploads/"),
+        ("push", "PUT", f"/v2/{pushed.repository}/manifests/v1"),
+        (None, "GET", "/v2/"),
+    ):
+        answer = gateway.request(method, target, gateway.authorization(role) if role else None)
+        if method == "HEAD":
+            assert (answer.status, answer.header("Retry-After")) == (503, "5"), target
+        else:
+            assert told(answer) == (503, "UNAVAILABLE", "5"), (role, method, target)
+        assert answer.header("Content-Type") == "application/json"
