@@ -79,6 +79,12 @@ def htpasswd(hashed: Mapping[str, str]) -> str:
     return "".join(f"{name}:{value}\n" for name, value in sorted(hashed.items()))
 
 
+def costly(text: str) -> list[str]:
+    """Return the accounts in an htpasswd file that are compared at the full cost."""
+    entries = (line.partition(":") for line in text.splitlines())
+    return [name for name, _, hashed in entries if hashed.startswith(f"$2b${TYPED_COST:02}$")]
+
+
 def read_htpasswd(text: str) -> dict[str, str]:
     """Return name → hash; `ValueError` on a line that is not of that form."""
     entries = {}

@@ -87,6 +87,7 @@ def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], temp
         "settings": settings,
         "container": containers,
         "http_secret": secrets.http_secret,
+        "costly": accounts.costly(secrets.htpasswd),
         "decoy": b64encode(f"{accounts.DECOY}:".encode()).decode(),
     }
     contents = {

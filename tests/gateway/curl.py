@@ -1,0 +1,68 @@
+"""curl on the registry's host: over both HTTP versions to the gateway, and past it to the bare registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from tests.bench.hosts import BenchHost
+from tests.gateway.gateway import ACCOUNTS, NAME, Gateway
+
+SOCKET = "/etc/homelab-registry/run/registry.sock"
+
+
+@dataclass(frozen=True)
+class Got:
+    """An answer whose body went to a file: its `sha256` and `size` there."""
+
+    version: str
+    status: int
+    headers: dict[str, str]
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Curl:
+    """curl with the account of a role, in one version of HTTP (`1.1` or `2`)."""
+
+    gateway: Gateway
+    role: str
+    version: str = "1.1"
+
+    def start(self) -> str:
+        """Return the beginning of a command, with what it needs in a file."""
+        gateway, account = self.gateway, ACCOUNTS[self.role]
+        path = configured(gateway.host, account, gateway.password(self.role))
+        return f"curl -K {path} --http{self.version}"
+
+    def get(self, target: str, options: str = "", *, bare: bool = False) -> Got:
+        """Send one request, through the gateway or past it. `AssertionError` where nothing answers."""
+        url = (
+            f"--http1.1 --unix-socket {SOCKET} 'http://{NAME}{target}'"
+            if bare
+            else f"'https://{NAME}{target}'"
+        )
+        told = self.gateway.host.run(
+            f"rm -f /tmp/got; {self.start()} -D /dev/stderr -o /tmp/got -w '%{{http_version}} %{{http_code}} ' "
+            f"{options} {url} ; touch /tmp/got && stat -c %s /tmp/got && sha256sum < /tmp/got"
+        )
+        version, status, size, sha256 = told.stdout.split()[:4]
+        return Got(version, int(status), parse(told.stderr), int(size), sha256)
+
+
+@cache
+def configured(host: BenchHost, account: str, password: str) -> str:
+    """Put curl on the host, and return the path of a configuration with this login, which trusts our CA alone."""
+    path = f"/root/curl-{account}"
+    ca = f"/etc/docker/certs.d/{NAME}/ca.crt"
+    host.run("command -v curl || { apt-get update -q && apt-get install -q -y curl; }")
+    host.write(path, f'silent\nshow-error\nuser = "{account}:{password}"\ncacert = "{ca}"\n', "0600")
+    return path
+
+
+def parse(text: str) -> dict[str, str]:
+    """Return the headers of the last answer in what curl -D wrote, the names in lower case."""
+    last = text.replace("\r", "").strip().split("\n\n")[-1]
+    pairs = (line.partition(":") for line in last.split("\n")[1:] if ":" in line)
+    return {name.lower(): value.strip() for name, _, value in pairs}

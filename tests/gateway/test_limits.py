@@ -1,0 +1,210 @@
+"""What one address may take: slow clients and wrong passwords of its own are no one else's, nor a way to learn a name."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from tests.fleet.source import PULLED
+from tests.gateway import pressure
+from tests.gateway.curl import Curl
+from tests.gateway.gateway import ACCOUNTS, NAME, Gateway, basic
+from tests.gateway.pressure import Target, under
+
+TYPED = "anna"
+ROLES = {account: role for role, account in ACCOUNTS.items()} | {TYPED: "pull"}
+
+
+def deploy(gateway: Gateway, **settings: object) -> None:
+    """Deploy the version under test with an account whose password is a typed one, and with these settings."""
+    (gateway.deployment.store.folder / "accounts" / f"{TYPED}.password").write_text("correct horse battery\n")
+    source = PULLED if gateway.version == "3.1" else {}
+    gateway.deploy(registry_accounts=ROLES, **source, **settings)
+
+
+@contextmanager
+def deployed(gateway: Gateway, **settings: object) -> Iterator[None]:
+    """Deploy with other settings, and as it was at the end."""
+    deploy(gateway, **settings)
+    try:
+        yield
+    finally:
+        deploy(gateway)
+
+
+def forget_guesses(gateway: Gateway) -> None:
+    """Start both containers anew: the gateway counts what one address guessed for minutes."""
+    gateway.host.run("docker restart homelab-registry homelab-registry-gateway")
+    status = f"{Curl(gateway, 'pull').start()} --fail https://{NAME}/v2/"
+    gateway.host.wait_until(status, 30, "the registry")
+
+
+@dataclass(frozen=True)
+class Image:
+    """What is pulled: the manifest and the one large layer of it."""
+
+    manifest: str
+    blob: str
+
+
+@pytest.fixture(scope="module")
+def image(gateway: Gateway) -> Image:
+    """A pushed image with a layer that does not fit into a socket's buffers, and the typed account."""
+    deploy(gateway)
+    gateway.crane(
+        "push",
+        "version >/dev/null; cd /root && head -c 20000000 /dev/urandom > layer && tar -cf layer.tar layer && "
+        f"crane append -f layer.tar -t {NAME}/limits:v1 >/dev/null 2>&1",
+    )
+    manifest = json.loads(gateway.crane("pull", f"manifest {NAME}/limits:v1").stdout)
+    digest = manifest["layers"][0]["digest"]
+    return Image("/v2/limits/manifests/v1", f"/v2/limits/blobs/{digest}")
+
+
+@pytest.mark.parametrize(
+    ("attack", "connections", "account"),
+    [
+        (pressure.silent, 500, ""),
+        (pressure.slow_header, 300, ""),
+        (pressure.slow_reader, 300, ""),
+        (pressure.stalled_upload, 300, ""),
+        (pressure.guess, 100, "cluster"),
+        (pressure.guess, 100, "nobody"),
+        (pressure.guess, 100, TYPED),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_others_pull_meanwhile(
+    gateway: Gateway, image: Image, soak: bool, attack: pressure.Attack, connections: int, account: str
+) -> None:
+    """The others come from another address, the host's own."""
+    forget_guesses(gateway)
+    target = Target(gateway, image.blob, account)
+    pulling = f"{Curl(gateway, 'push').start()} -w '%{{http_code}} %{{time_total}}\n' -o /dev/null"
+    script = (
+        f"end=$(($(date +%s) + {15 if soak else 5})); while [ $(date +%s) -lt $end ]; do "
+        f"{pulling} https://{NAME}{image.manifest} -o /dev/null -r 0-999999 https://{NAME}{image.blob} || echo 0 9; done"
+    )
+    with under(attack, target, connections):
+        end = time.monotonic() + 30
+        while target.open < connections * (0.5 if account else 1) and time.monotonic() < end:
+            time.sleep(0.05)
+        reached = target.open
+        answers = [line.split() for line in gateway.host.run(script).stdout.splitlines()]
+    seconds = [float(took) for _, took in answers]
+    print(
+        f"{gateway.version} {attack.__name__} {account}: {reached} connections, {dict(target.seen)}; {len(answers)} answers, "
+        f"median {statistics.median(seconds):.3f}, slowest {max(seconds):.3f} s"
+    )
+    assert account or reached == connections
+    assert not account or sum(target.seen.values()) >= connections
+    assert len(answers) >= 4
+    assert {code for code, _ in answers} == {"200", "206"}
+    assert max(seconds) < 2
+
+
+@pytest.mark.parametrize("account", ["cluster", "nobody"])
+def test_wrong_passwords_are_answered_at_the_set_rate(gateway: Gateway, image: Image, account: str) -> None:
+    """The first at once, two a second from then on; who has the right one, at the same address, does not wait."""
+    guesses = 9
+
+    def answered(authorization: str, wanted: int) -> float:
+        answer = gateway.request("GET", "/v2/", authorization)
+        assert answer.status == wanted
+        return time.monotonic()
+
+    forget_guesses(gateway)
+    began = time.monotonic()
+    with ThreadPoolExecutor(guesses) as threads:
+        wrong = [threads.submit(answered, basic(account, f"wrong-{each}"), 401) for each in range(guesses)]
+        right = []
+        while not all(each.done() for each in wrong):
+            asked = time.monotonic()
+            right.append(answered(gateway.authorization("pull"), 200) - asked)
+    after = sorted(each.result() - began for each in wrong)
+    rate = (guesses - 1) / (after[-1] - after[0])
+    print(
+        f"{gateway.version} {account}: the first after {after[0]:.3f} s, then {rate:.2f} a second; "
+        f"{len(right)} right ones, median {statistics.median(right):.3f}, slowest {max(right):.3f} s"
+    )
+    assert after[0] < 1
+    assert 1.6 < rate < 2.2
+    assert len(right) > 10
+    assert max(right) < 1
+
+
+BUSY = "too much at once from {address}; try again in a moment"
+
+
+def test_more_requests_at_once_than_allowed_are_told_to_come_again(gateway: Gateway, image: Image) -> None:
+    """As Docker and crane show it too; and once the others are done all is well again."""
+    host = gateway.host
+    slow = f"{Curl(gateway, 'push').start()} --limit-rate 1k -o /dev/null https://{NAME}{image.blob}"
+    name = f"{NAME}/limits:v1"
+    host.run(f"docker login -u {ACCOUNTS['pull']} --password-stdin {NAME}", stdin=gateway.password("pull"))
+    with deployed(gateway, registry_max_requests=4):
+        host.run(f"for i in 1 2 3 4; do {slow} & echo $!; done > /tmp/slow 2>/dev/null")
+        try:
+            host.wait_until(
+                f"{Curl(gateway, 'push').start()} -o /dev/null -w '%{{http_code}}' https://{NAME}/v2/ | grep 429",
+                10,
+                "the limit",
+            )
+            for version in ("1.1", "2"):
+                got = Curl(gateway, "pull", version).get(image.manifest)
+                assert (got.version, got.status) == (version, 429)
+                assert got.headers["retry-after"] == "1"
+                assert got.headers["content-type"] == "application/json"
+                (error,) = json.loads(host.read("/tmp/got"))["errors"]
+                address = error["message"].split()[5].rstrip(";")
+                assert error == {"code": "TOOMANYREQUESTS", "message": BUSY.format(address=address)}
+                assert got.headers["docker-distribution-api-version"] == "registry/2.0"
+            shown = [
+                gateway.crane("pull", f"manifest {name}", check=False),
+                host.run(f"docker pull {name}", check=False),
+            ]
+            elsewhere = gateway.request("GET", image.manifest, gateway.authorization("pull"))
+        finally:
+            host.run("kill $(cat /tmp/slow)")
+        print(f"{gateway.version}: {[each.stderr.strip() for each in shown]}")
+        for each in shown:
+            assert each.exit_code != 0
+            assert BUSY.format(address=address) in each.stderr
+        assert elsewhere.status == 200
+        host.wait_until(f"docker pull -q {name}", 10, "the image")
+        assert Curl(gateway, "pull", "2").get(image.manifest).status == 200
+
+
+ASK = """
+import base64, http.client, os, ssl, statistics, sys, time
+name, rounds = sys.argv[1], int(sys.argv[2])
+trust = ssl.create_default_context(cafile=f"/etc/docker/certs.d/{name}/ca.crt")
+connection = http.client.HTTPSConnection(name, context=trust)
+took = {"cluster": [], "nobody": []}
+for each in range(rounds):
+    for account in sorted(took, reverse=each % 2):
+        login = base64.b64encode(f"{account}:{os.urandom(16).hex()}".encode()).decode()
+        began = time.perf_counter()
+        connection.request("GET", "/v2/", headers={"Authorization": f"Basic {login}"})
+        answer = connection.getresponse()
+        answer.read()
+        took[account].append(time.perf_counter() - began)
+        assert answer.status == 401, answer.status
+print(*(statistics.median(took[account]) for account in sorted(took)))
+"""
+
+
+def test_time_does_not_tell_which_accounts_there_are(gateway: Gateway, image: Image) -> None:
+    """Between a name that nobody has and one with a generated password; asked so fast that the limit is out of the way."""
+    with deployed(gateway, registry_max_guesses=1000):
+        told = gateway.host.run(f"python3 - {NAME} 300", stdin=ASK).stdout
+    known, unknown = map(float, told.split())
+    print(f"{gateway.version}: a known account {known * 1000:.2f} ms, an unknown one {unknown * 1000:.2f} ms")
+    assert abs(known - unknown) <= 0.001
