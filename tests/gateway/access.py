@@ -116,7 +116,7 @@ def gateways_own(answer: Answer, status: int, asked: Request) -> list[str]:
         return wrong + (["it has a body"] if answer.body else [])
     try:
         (error,) = json.loads(answer.body)["errors"]
-    except ValueError:
+    except (ValueError, LookupError, TypeError):
         return [*wrong, f"body is {answer.body!r}"]
     if error["code"] != CODES[status]:
         wrong.append(f"code is {error['code']}")

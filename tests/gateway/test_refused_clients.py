@@ -114,7 +114,7 @@ def test_roles_over_http2(host: Gateway) -> None:
         config += [f'header = "Authorization: {callers[caller]}"'] if callers[caller] else []
         config += ["next"]
     host.host.write("/tmp/requests", "\n".join(config[:-1]), "0600")
-    told = host.host.run(f"curl -sS --config /tmp/requests").stdout.splitlines()
+    told = host.host.run("curl -sS --config /tmp/requests").stdout.splitlines()
     wrong = []
     for (caller, method, place, target), line in zip(asked, told, strict=True):
         version, status, challenge = line.split(" ", 2)

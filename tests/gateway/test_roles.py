@@ -10,14 +10,18 @@ import pytest
 from tests.fleet.source import PULLED
 from tests.gateway import access, odd
 from tests.gateway.access import METHODS, REGISTRYS, ROLES, Request, expected, places, strangers
-from tests.gateway.gateway import NAME, Answer, Gateway
+from tests.gateway.gateway import ACCOUNTS, NAME, Answer, Gateway, basic
 from tests.gateway.wire import all_stored, ask_all, ask_past, store
+
+ALIKE: dict[str, str] = {"admin-2": "pull", "2.admin": "pull", "my.admin": "pull", "my-admin": "push"}
+"""Accounts whose names contain admin's, or differ by what a dot would match in a pattern."""
 
 
 def deploy(gateway: Gateway, **settings: object) -> None:
     """Deploy with wrong passwords answered at once, or each would wait for half a second."""
+    accounts = {name: role for role, name in ACCOUNTS.items()} | ALIKE
     more = PULLED if gateway.version == "3.1" else {}
-    gateway.deploy(registry_max_guesses=1000, **more, **settings)
+    gateway.deploy(registry_max_guesses=1000, registry_accounts=accounts, **more, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +106,17 @@ def test_what_the_registry_has_is_for_every_role(gate: Gateway) -> None:
         gate, [Request(role, method, target[place]).sent(known) for role, method, place in asked]
     )
     assert [each for each, answer in zip(asked, answers, strict=True) if answer.status != 200] == []
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_a_name_like_admins_has_its_own_role(gate: Gateway, name: str) -> None:
+    password = (gate.deployment.store.folder / "accounts" / f"{name}.password").read_text().rstrip("\n")
+    target = f"/v2/roles/none/manifests/sha256:{'0' * 64}"
+    deleted = gate.request("DELETE", target, basic(name, password))
+    told = f"account {name} has the role {ALIKE[name]}; deleting takes the role admin"
+    assert (deleted.status, json.loads(deleted.body)["errors"][0]["message"]) == (403, told)
+    pushed = gate.request("PUT", f"/v2/roles/none/manifests/{name}", basic(name, password))
+    assert pushed.status == (403 if ALIKE[name] == "pull" else 400)
 
 
 def test_push_mounts_and_cancels_what_it_began(gate: Gateway) -> None:
