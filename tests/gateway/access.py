@@ -1,0 +1,147 @@
+"""Who may do what, written down independently of the gateway's own tables."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from tests.gateway.gateway import ACCOUNTS, Answer, Gateway, basic
+from tests.gateway.wire import MANIFEST, Stored, request
+
+REGISTRYS = 0
+"""In the tables below: not the gateway's to say, the answer is the registry's own."""
+
+ROLES = ("pull", "push", "admin")
+
+# What each role is answered, in the order of ROLES.
+METHODS = {
+    "GET": (REGISTRYS, REGISTRYS, REGISTRYS),
+    "HEAD": (REGISTRYS, REGISTRYS, REGISTRYS),
+    "OPTIONS": (REGISTRYS, REGISTRYS, REGISTRYS),
+    "POST": (403, REGISTRYS, REGISTRYS),
+    "PUT": (403, REGISTRYS, REGISTRYS),
+    "PATCH": (403, REGISTRYS, REGISTRYS),
+    "DELETE": (403, 403, REGISTRYS),
+    "TRACE": (405, 405, 405),
+    "CONNECT": (405, 405, 405),
+    "PROPFIND": (405, 405, 405),
+    "FOO": (405, 405, 405),
+    "get": (400, 400, 400),  # no method in HTTP, whose names are in upper case here (nginx reads no other)
+}
+CANCEL = (403, REGISTRYS, REGISTRYS)
+OUTSIDE = (404, 404, 404)
+
+CHALLENGE = 'Basic realm="registry.homelab.local"'
+UNAUTHORIZED = b'{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}'
+CODES = {400: "MALFORMED", 403: "DENIED", 404: "NOT_FOUND", 405: "UNSUPPORTED"}
+"""The code in what the gateway answers by itself."""
+
+
+def places(repository: str, stored: Stored) -> dict[str, str]:
+    """Return a target for each endpoint of the API, and for what is none."""
+    top = f"/v2/{repository}"
+    upload = "f81d4fae-7dec-41d0-a765-00a0c91e6bf6"
+    return {
+        "base": "/v2/",
+        "catalog": "/v2/_catalog?n=1",
+        "tags": f"{top}/tags/list",
+        "manifest by tag": f"{top}/manifests/v1",
+        "manifest by digest": f"{top}/manifests/{stored.manifest}",
+        "blob": f"{top}/blobs/{stored.blob}",
+        "missing blob": f"{top}/blobs/sha256:{'0' * 64}",
+        "upload start": f"{top}/blobs/uploads/",
+        "upload session": f"{top}/blobs/uploads/{upload}?_state=x",
+        "referrers": f"{top}/referrers/{stored.manifest}",
+        "unknown": "/v2/roles/what/is/this",
+        "outside": "/",
+        "outside, a page": "/v1/search?q=/v2/",
+    }
+
+
+def expected(method: str, place: str, role: str) -> int:
+    """Return the status that a role is answered, or REGISTRYS."""
+    row = METHODS[method]
+    if place.startswith("outside") and row[-1] == REGISTRYS:
+        row = OUTSIDE
+    elif (method, place) == ("DELETE", "upload session"):
+        row = CANCEL
+    return row[ROLES.index(role)]
+
+
+def strangers(gateway: Gateway) -> dict[str, str | None]:
+    """Return the Authorization headers, by name, of those whom the registry does not know."""
+    admin, password = ACCOUNTS["admin"], gateway.password("admin")
+    return {
+        "no credentials": None,
+        **{f"wrong password of {name}": basic(name, "a-wrong-guess") for name in ACCOUNTS.values()},
+        "another's password": basic(admin, gateway.password("push")),
+        "unknown account": basic("nobody", password),
+        "bearer": f"Bearer {password}",
+        "broken base64": f"Basic ?{basic(admin, password).removeprefix('Basic ')}",
+    }
+
+
+@dataclass(frozen=True)
+class Request:
+    """One cell of a table: who asks for what. `caller` is a role, or one of the strangers."""
+
+    caller: str
+    method: str
+    target: str
+
+    def sent(self, callers: dict[str, str | None]) -> bytes:
+        """Return its bytes."""
+        accept = {"Accept": MANIFEST} if self.method in {"GET", "HEAD"} else {}
+        return request(self.method, self.target, callers[self.caller], accept)
+
+    def __str__(self) -> str:
+        return f"{self.caller}: {self.method} {self.target}"
+
+
+def refused(answer: Answer, method: str) -> list[str]:
+    """Return in what an answer differs from the one that all get whom the registry does not know."""
+    wanted = {
+        "status": (answer.status, 401),
+        "challenge": (answer.headers.get("www-authenticate"), [CHALLENGE]),
+        "type": (answer.headers.get("content-type"), ["application/json"]),
+        "body": (answer.body, b"" if method == "HEAD" else UNAUTHORIZED),
+    }
+    return [f"{what} is {found!r}" for what, (found, right) in wanted.items() if found != right]
+
+
+def gateways_own(answer: Answer, status: int, asked: Request) -> list[str]:
+    """Return in what an answer differs from the gateway's own with this status."""
+    wrong = [f"status is {answer.status}, not {status}"] if answer.status != status else []
+    if asked.method == "HEAD":
+        return wrong + (["it has a body"] if answer.body else [])
+    try:
+        (error,) = json.loads(answer.body)["errors"]
+    except (ValueError, LookupError, TypeError):
+        return [*wrong, f"body is {answer.body!r}"]
+    if error["code"] != CODES[status]:
+        wrong.append(f"code is {error['code']}")
+    if status == 403 and error["message"] != denial(asked.caller, asked.method):
+        wrong.append(f"message is {error['message']!r}")
+    return wrong
+
+
+def denial(role: str, method: str) -> str:
+    """Return what an account is told whose role is too small."""
+    lacks = "deleting takes the role admin" if method == "DELETE" else "pushing takes the role push or admin"
+    return f"account {ACCOUNTS[role]} has the role {role}; {lacks}"
+
+
+def differs(answer: Answer, bare: Answer, renamed: tuple[str, str]) -> list[str]:
+    """Return in what an answer differs from the registry's own to the same request for another repository."""
+    wrong = (
+        [f"status is {answer.status}, the registry's {bare.status}"] if answer.status != bare.status else []
+    )
+    if answer.status in {401, 403}:
+        wrong.append(f"status is {answer.status}")
+    here, there = (name.encode() for name in renamed)
+    if answer.body.replace(here, there) != bare.body.replace(here, there):
+        wrong.append(f"body is {answer.body!r}, the registry's {bare.body!r}")
+    for name in ("content-type", "docker-content-digest", "docker-distribution-api-version"):
+        if answer.headers.get(name) != bare.headers.get(name):
+            wrong.append(f"{name} is {answer.headers.get(name)}, the registry's {bare.headers.get(name)}")
+    return wrong

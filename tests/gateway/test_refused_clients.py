@@ -1,0 +1,129 @@
+"""What a person reads whose account may not do what was asked, in each client; and the roles over HTTP/2."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.bench.hosts import Result
+from tests.gateway import access
+from tests.gateway.access import ROLES, denial, expected, places, strangers
+from tests.gateway.gateway import ACCOUNTS, NAME, Gateway
+from tests.gateway.wire import all_stored, store
+
+CA = f"/etc/docker/certs.d/{NAME}/ca.crt"
+IMAGE = f"{NAME}/refused/image:v1"
+LAYOUT = "/tmp/layout"
+PACKAGES = "curl podman skopeo"
+
+# The refusal is the gateway's own, whatever is behind it.
+pytestmark = pytest.mark.parametrize("gateway", ["2.8"], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def host(gateway: Gateway) -> Gateway:
+    """The registry's host with all clients, an image in each, and one that admin has pushed."""
+    gateway.deploy(registry_max_guesses=1000)
+    run = gateway.host.run
+    run(
+        f"apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends {PACKAGES}"
+    )
+    run(f"mkdir -p /etc/containers/certs.d/{NAME} && cp {CA} /etc/containers/certs.d/{NAME}/")
+    run("echo content > /tmp/content && tar -C /tmp -cf /tmp/image.tar content")
+    run(f"docker import /tmp/image.tar {IMAGE} && podman import -q /tmp/image.tar {IMAGE}")
+    gateway.crane("admin", f"append -f /tmp/image.tar -t {IMAGE}")
+    gateway.crane("admin", f"pull --format=oci {IMAGE} {LAYOUT}")
+    return gateway
+
+
+def client(gateway: Gateway, role: str, command: str) -> Result:
+    """Run a client whose login is that of the account with a role."""
+    folder = f"/root/login-{role}"
+    auths = {NAME: {"auth": gateway.authorization(role).removeprefix("Basic ")}}
+    gateway.host.write(f"{folder}/config.json", json.dumps({"auths": auths}), "0600")
+    environment = {
+        "DOCKER_CONFIG": folder, "REGISTRY_AUTH_FILE": f"{folder}/config.json", "SSL_CERT_FILE": CA,
+    }  # fmt: skip
+    return gateway.host.run(command, check=False, environment=environment)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"docker push {IMAGE}",
+        f"podman push {IMAGE}",
+        f"skopeo copy oci:{LAYOUT} docker://{IMAGE}",
+        f"crane push {LAYOUT} {NAME}/refused/new:v1",  # it does not push what is there,
+    ],
+    ids=["docker", "podman", "skopeo", "crane"],
+)
+def test_who_may_not_push_reads_why(host: Gateway, command: str) -> None:
+    said = client(host, "pull", command)
+    assert said.exit_code != 0
+    assert denial("pull", "PUT") in said.stdout + said.stderr
+    assert client(host, "push", command).exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["skopeo delete docker://", "crane delete "], ids=["skopeo", "crane"])
+@pytest.mark.parametrize("role", ["pull", "push"])
+def test_who_may_not_delete_reads_why(host: Gateway, role: str, command: str) -> None:
+    host.crane("admin", f"append -f /tmp/image.tar -t {IMAGE}")
+    digest = host.crane("admin", f"digest {IMAGE}").stdout.strip()
+    before = all_stored(host)
+    said = client(host, role, f"{command}{NAME}/refused/image@{digest}")
+    assert said.exit_code != 0
+    assert denial(role, "DELETE") in said.stdout + said.stderr
+    assert all_stored(host) == before
+    assert client(host, "admin", f"{command}{NAME}/refused/image@{digest}").exit_code == 0
+
+
+@pytest.mark.parametrize("program", ["docker", "podman", "skopeo", "crane"])
+def test_a_wrong_password_is_no_matter_of_roles(host: Gateway, program: str) -> None:
+    command = "auth login" if program == "crane" else "login"
+    said = host.host.run(
+        f"{program} {command} -u {ACCOUNTS['admin']} --password-stdin {NAME}",
+        stdin="a-wrong-guess", check=False, environment={"SSL_CERT_FILE": CA, "DOCKER_CONFIG": "/tmp/none"},
+    )  # fmt: skip
+    assert ("role" in said.stderr, said.exit_code != 0) == (False, program != "crane")
+
+
+def test_roles_over_http2(host: Gateway) -> None:
+    """By curl, which sends the same table as HTTP/1.1 gets; where the registry decides, it is not refused."""
+    stored = store(host, "roles/second")
+    before = all_stored(host)
+    callers = {**{role: host.authorization(role) for role in ROLES}, **strangers(host)}
+    asked = [
+        (caller, method, place, target)
+        for place, target in places("roles/second", stored).items()
+        for method in ("GET", "HEAD", "PUT", "DELETE", "FOO")
+        for caller in callers
+        if (caller, method) != ("admin", "DELETE")
+    ]
+    config = []
+    for caller, method, _, target in asked:
+        config += [
+            f'url = "https://{NAME}{target}"',
+            "output = /dev/null",
+            "path-as-is",
+            "http2",
+            f"cacert = {CA}",
+        ]
+        config += [r'write-out = "%{http_version} %{http_code} %header{www-authenticate}\n"']
+        config += ["head"] if method == "HEAD" else [f"request = {method}"]
+        config += [f'header = "Authorization: {callers[caller]}"'] if callers[caller] else []
+        config += ["next"]
+    host.host.write("/tmp/requests", "\n".join(config[:-1]), "0600")
+    told = host.host.run("curl -sS --config /tmp/requests").stdout.splitlines()
+    wrong = []
+    for (caller, method, place, target), line in zip(asked, told, strict=True):
+        version, status, challenge = line.split(" ", 2)
+        right = expected(method, place, caller) if caller in ROLES else 401
+        if right == access.REGISTRYS:
+            good = status not in {"401", "403", "503"}
+        else:
+            good = (int(status), challenge) == (right, access.CHALLENGE if right == 401 else "")
+        if version != "2" or not good:
+            wrong.append(f"{caller}: {method} {target}: {line}")
+    assert wrong == []
+    assert all_stored(host) == before

@@ -1,0 +1,257 @@
+"""Who may do what through the gateway, proven by requests: every role and stranger, method and endpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from tests.fleet.source import PULLED
+from tests.gateway import access, odd
+from tests.gateway.access import METHODS, REGISTRYS, ROLES, Request, expected, places, strangers
+from tests.gateway.gateway import ACCOUNTS, NAME, Answer, Gateway, basic
+from tests.gateway.wire import all_stored, ask_all, ask_past, store
+
+ALIKE: dict[str, str] = {"admin-2": "pull", "2.admin": "pull", "my.admin": "pull", "my-admin": "push"}
+"""Accounts whose names contain admin's, or differ by what a dot would match in a pattern."""
+
+
+def deploy(gateway: Gateway, **settings: object) -> None:
+    """Deploy with wrong passwords answered at once, or each would wait for half a second."""
+    accounts = {name: role for role, name in ACCOUNTS.items()} | ALIKE
+    more = PULLED if gateway.version == "3.1" else {}
+    gateway.deploy(registry_max_guesses=1000, registry_accounts=accounts, **more, **settings)
+
+
+@pytest.fixture(scope="module")
+def gate(gateway: Gateway) -> Gateway:
+    deploy(gateway)
+    return gateway
+
+
+@pytest.fixture
+def without_deletes(gate: Gateway) -> Gateway:
+    """For the last test here: it stays so."""
+    deploy(gate, registry_delete_enabled=False)
+    return gate
+
+
+def callers(gate: Gateway) -> dict[str, str | None]:
+    return {**{role: gate.authorization(role) for role in ROLES}, **strangers(gate)}
+
+
+def check(
+    gate: Gateway, cells: Sequence[tuple[Request, int]], here: str, there: str, lines: int = 6
+) -> list[str]:
+    """Return what is wrong with the answers to requests, each with its status or REGISTRYS; 401 is the strangers'.
+
+    What the registry itself answers is asked with the repository `there` in place of `here`.
+    """
+    known = callers(gate)
+    answers = ask_all(gate, [each.sent(known) for each, _ in cells], lines)
+    judged = [
+        (asked, answer) for (asked, status), answer in zip(cells, answers, strict=True) if status == REGISTRYS
+    ]
+    past = [
+        Request(asked.caller, asked.method, asked.target.replace(here, there)).sent(known)
+        for asked, _ in judged
+    ]
+    wrong = [
+        f"{asked}: {text}"
+        for (asked, answer), bare in zip(judged, ask_past(gate, past), strict=True)
+        for text in access.differs(answer, bare, (here, there))
+    ]
+    for (asked, status), answer in zip(cells, answers, strict=True):
+        if status == 401:
+            wrong += [f"{asked}: {text}" for text in access.refused(answer, asked.method)]
+        elif status != REGISTRYS:
+            wrong += [f"{asked}: {text}" for text in access.gateways_own(answer, status, asked)]
+    return wrong
+
+
+def test_every_method_at_every_endpoint_by_every_caller(gate: Gateway) -> None:
+    """Deletes that may be come last, one after the other, since they change what is there."""
+    here, there = "roles/asked", "roles/alike"
+    stored = store(gate, here)
+    assert store(gate, there) == stored
+    before = all_stored(gate)
+    cells = []
+    for place, target in places(here, stored).items():
+        for method in METHODS:
+            malformed = 400 if method == "get" else 401
+            cells += [(Request(name, method, target), malformed) for name in strangers(gate)]
+            cells += [(Request(role, method, target), expected(method, place, role)) for role in ROLES]
+    assert len(cells) == 13 * 12 * 11
+    deletes = [cell for cell in cells if (cell[0].caller, cell[0].method) == ("admin", "DELETE")]
+    others = [cell for cell in cells if cell not in deletes]
+    assert check(gate, others, here, there) == []
+    assert all_stored(gate) == before
+    assert check(gate, deletes, here, there, lines=1) == []
+    gone = [line for line in before.splitlines() if line not in all_stored(gate)]
+    assert {here in line or there in line for line in gone} == {True}
+    assert sum(here in line for line in gone) == sum(there in line for line in gone) >= 2
+
+
+def test_what_the_registry_has_is_for_every_role(gate: Gateway) -> None:
+    """So that the table above compares more than errors."""
+    stored = store(gate, "roles/read")
+    target = places("roles/read", stored)
+    asked = [(role, method, place) for role in ROLES for method, place in (
+        ("GET", "base"), ("GET", "catalog"), ("GET", "tags"), ("GET", "manifest by tag"),
+        ("HEAD", "manifest by tag"), ("GET", "manifest by digest"), ("GET", "blob"), ("HEAD", "blob"),
+    )]  # fmt: skip
+    known = callers(gate)
+    answers = ask_all(
+        gate, [Request(role, method, target[place]).sent(known) for role, method, place in asked]
+    )
+    assert [each for each, answer in zip(asked, answers, strict=True) if answer.status != 200] == []
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_a_name_like_admins_has_its_own_role(gate: Gateway, name: str) -> None:
+    password = (gate.deployment.store.folder / "accounts" / f"{name}.password").read_text().rstrip("\n")
+    target = f"/v2/roles/none/manifests/sha256:{'0' * 64}"
+    deleted = gate.request("DELETE", target, basic(name, password))
+    told = f"account {name} has the role {ALIKE[name]}; deleting takes the role admin"
+    assert (deleted.status, json.loads(deleted.body)["errors"][0]["message"]) == (403, told)
+    pushed = gate.request("PUT", f"/v2/roles/none/manifests/{name}", basic(name, password))
+    assert pushed.status == (403 if ALIKE[name] == "pull" else 400)
+
+
+def test_push_mounts_and_cancels_what_it_began(gate: Gateway) -> None:
+    stored = store(gate, "roles/from")
+    pull, push = gate.authorization("pull"), gate.authorization("push")
+    mount = f"/v2/roles/mounted/blobs/uploads/?mount={stored.blob}&from=roles/from"
+    assert gate.request("POST", mount).status == 401
+    assert gate.request("POST", mount, pull).status == 403
+    assert gate.request("HEAD", f"/v2/roles/mounted/blobs/{stored.blob}", pull).status == 404
+    assert gate.request("POST", mount, push).status == 201
+    assert gate.request("HEAD", f"/v2/roles/mounted/blobs/{stored.blob}", pull).status == 200
+    begun = gate.request("POST", "/v2/roles/mounted/blobs/uploads/", push)
+    upload = begun.header("Location")
+    assert (begun.status, upload is None) == (202, False)
+    assert gate.request("GET", str(upload), pull).status == 204
+    assert gate.request("DELETE", str(upload)).status == 401
+    assert gate.request("DELETE", str(upload), pull).status == 403
+    assert gate.request("DELETE", str(upload), push).status == 204
+    assert gate.request("GET", str(upload), push).status == 404
+
+
+def test_odd_targets(gate: Gateway) -> None:
+    """Whoever may not do it leaves all that is stored as it was; what admin deletes goes last."""
+    stored = store(gate, odd.ODD)
+    assert store(gate, "roles/twin") == stored
+    before = all_stored(gate)
+    targets = odd.targets(stored)
+    cells = [
+        (Request(name, method, target), 400 if row == odd.MALFORMED else 401)
+        for method, target, row in targets
+        for name in strangers(gate)
+    ]
+    asked = [
+        (Request(role, method, target), status)
+        for method, target, row in targets
+        for role, status in zip(ROLES, row, strict=True)
+    ]
+    deletes = [cell for cell in asked if (cell[0].caller, cell[0].method) == ("admin", "DELETE")]
+    cells += [cell for cell in asked if cell not in deletes]
+    assert check(gate, cells, odd.ODD, "roles/twin") == []
+    assert all_stored(gate) == before
+    assert check(gate, deletes, odd.ODD, "roles/twin", lines=1) == []
+
+
+def test_random_targets(gate: Gateway, soak: bool) -> None:
+    """A stranger is refused whatever it asks for; pull changes nothing with any method, push deletes nothing."""
+    stored = store(gate, odd.ODD)
+    before = all_stored(gate)
+    known = callers(gate)
+    targets = list(odd.random_targets(1, 20_000 if soak else 200, stored))
+    methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+    cells = [
+        Request(f"wrong password of {name}", methods[number % 6], target)
+        for number, target in enumerate(targets)
+        for name in ("admin", "cluster")
+    ]
+    cells += [Request("pull", methods[2 + number % 4], target) for number, target in enumerate(targets)]
+    cells += [Request("push", "DELETE", target) for target in targets]
+    answers = ask_all(gate, [cell.sent(known) for cell in cells])
+    wrong = []
+    for cell, answer in zip(cells, answers, strict=True):
+        if answer.status == 400 or (answer.status == 404 and cell.caller in ROLES):
+            text = access.gateways_own(answer, answer.status, cell) if cell.caller not in ROLES else []
+        elif cell.caller in ROLES:
+            text = access.gateways_own(answer, 403, cell)
+        else:
+            text = access.refused(answer, cell.method)
+        wrong += [f"{cell}: {each}" for each in text]
+    assert wrong == []
+    assert all_stored(gate) == before
+
+
+def test_odd_credentials(gate: Gateway) -> None:
+    """Each asks for a deletion, of a manifest that is not there: who is taken for an admin gets the registry's 404."""
+    target = f"/v2/roles/none/manifests/sha256:{'0' * 64}"
+    lines = odd.credentials(gate)
+    sent = [f"DELETE {target} HTTP/1.1\r\nHost: {NAME}\r\n{line}\r\n\r\n".encode() for line, _ in lines]
+    asked = Request("pull", "DELETE", target)
+    wrong = []
+    for (line, status), answer in zip(lines, ask_all(gate, sent), strict=True):
+        if status == REGISTRYS:
+            text = (
+                [] if answer.status == 404 and b"UNKNOWN" in answer.body else [f"status is {answer.status}"]
+            )
+        elif status == 401:
+            text = access.refused(answer, "DELETE")
+        else:
+            text = access.gateways_own(answer, status, asked)
+        wrong += [f"{line[:120]!r}: {each}" for each in text]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("head", ["HTTP/1.0", f"HTTP/1.0\r\nHost: {NAME}", "HTTP/1.1\r\nHost: a<b"])
+def test_old_and_odd_heads(gate: Gateway, head: str) -> None:
+    """HTTP/1.0 knows no Host. The registry refuses some before it asks who it is, and is never sent the client's."""
+
+    def sent(method: str, target: str, caller: str) -> Answer:
+        given = callers(gate)[caller]
+        more = f"\r\nAuthorization: {given}" if given else ""
+        return gate.send(f"{method} {target} {head}{more}\r\nConnection: close\r\n\r\n".encode())
+
+    manifest = "/v2/roles/none/manifests/v1"
+    for stranger in strangers(gate):
+        for method, target in (("GET", "/v2/"), ("PUT", manifest), ("DELETE", manifest), ("GET", "/")):
+            assert access.refused(sent(method, target, stranger), method) == [], (stranger, method, target)
+    denied = Request("pull", "PUT", manifest)
+    assert access.gateways_own(sent("PUT", manifest, "pull"), 403, denied) == []
+    assert [sent("GET", "/v2/", role).status for role in ROLES] == [200, 200, 200]
+    assert sent("PUT", manifest, "push").status == 400
+
+
+def test_an_http_version_to_come_is_malformed(gate: Gateway) -> None:
+    answer = gate.send(f"GET /v2/ HTTP/2.0\r\nHost: {NAME}\r\n\r\n".encode())
+    assert access.gateways_own(answer, 400, Request("pull", "GET", "/v2/")) == []
+
+
+def test_without_deletes_the_gateway_refuses_admins_too(without_deletes: Gateway) -> None:
+    gate = without_deletes
+    stored = store(gate, "roles/kept")
+    before = all_stored(gate)
+    admin = gate.authorization("admin")
+    cells = []
+    for place, target in places("roles/kept", stored).items():
+        refused = 404 if place.startswith("outside") else REGISTRYS if place == "upload session" else 405
+        cells.append((Request("admin", "DELETE", target), refused))
+        cells += [
+            (Request(role, "DELETE", target), expected("DELETE", place, role)) for role in ("pull", "push")
+        ]
+        cells += [(Request(name, "DELETE", target), 401) for name in strangers(gate)]
+    assert check(gate, cells, "roles/kept", "roles/kept") == []
+    told = json.loads(gate.request("DELETE", f"/v2/roles/kept/manifests/{stored.manifest}", admin).body)
+    assert told["errors"][0]["message"] == "nothing may be deleted here (registry_delete_enabled is off)"
+    assert all_stored(gate) == before
+    for role in ("push", "admin"):
+        upload = gate.request("POST", "/v2/roles/kept/blobs/uploads/", gate.authorization(role)).header(
+            "Location"
+        )
+        assert gate.request("DELETE", str(upload), gate.authorization(role)).status == 204

@@ -1,0 +1,131 @@
+"""Requests as bytes, many over few connections: to the gateway, and past it to the registry itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import ssl
+import threading
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.client import HTTPResponse
+from pathlib import Path
+
+from tests.gateway.gateway import NAME, Answer, Gateway
+
+SOCKET = "/etc/homelab-registry/run/registry.sock"
+STORED = "/var/lib/homelab-registry/docker/registry/v2"
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+BESIDE = Path(__file__).with_name("past_the_gateway.py")
+WITH_BODY = {"POST", "PUT", "PATCH"}
+
+
+def request(
+    method: str,
+    target: str,
+    authorization: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+) -> bytes:
+    """Return a request whose connection stays open."""
+    head = {"Host": NAME}
+    if authorization is not None:
+        head["Authorization"] = authorization
+    if body or method in WITH_BODY:
+        head["Content-Length"] = str(len(body))
+    lines = [f"{name}: {value}" for name, value in (head | dict(headers or {})).items()]
+    return "\r\n".join([f"{method} {target} HTTP/1.1", *lines, "", ""]).encode() + body
+
+
+class Line:
+    """A connection that is used again until the other side ends it."""
+
+    def __init__(self, connect: Callable[[], ssl.SSLSocket]) -> None:
+        self._connect = connect
+        self._open: ssl.SSLSocket | None = None
+
+    def ask(self, sent: bytes) -> Answer:
+        """Send these very bytes and read one answer."""
+        if self._open is None:
+            self._open = self._connect()
+        self._open.sendall(sent)
+        came = HTTPResponse(self._open, method=sent.split(b" ", 1)[0].decode("latin-1"))
+        came.begin()
+        headers: dict[str, list[str]] = {}
+        for name, value in came.getheaders():
+            headers.setdefault(name.lower(), []).append(value)
+        answer = Answer(came.status, headers, came.read())
+        if came.will_close:
+            self.close()
+        return answer
+
+    def close(self) -> None:
+        """End the connection; the next request opens another."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+
+def ask_all(gateway: Gateway, requests: Sequence[bytes], lines: int = 6) -> list[Answer]:
+    """Send them all over a few connections, and return the answers in the requests' order."""
+    own = threading.local()
+    opened: list[Line] = []
+
+    def ask(sent: bytes) -> Answer:
+        if not hasattr(own, "line"):
+            own.line = Line(gateway.connect)
+            opened.append(own.line)
+        answer: Answer = own.line.ask(sent)
+        return answer
+
+    try:
+        with ThreadPoolExecutor(lines) as pool:
+            return list(pool.map(ask, requests))
+    finally:
+        for line in opened:
+            line.close()
+
+
+def ask_past(gateway: Gateway, requests: Sequence[bytes]) -> list[Answer]:
+    """Return what the registry process answers by itself to these requests, asked through its socket on the host."""
+    given = json.dumps([SOCKET, [b64encode(each).decode() for each in requests]])
+    gateway.host.write("/tmp/past_the_gateway.py", BESIDE.read_text())
+    came = json.loads(gateway.host.run("python3 /tmp/past_the_gateway.py", stdin=given).stdout)
+    return [Answer(status, headers, b64decode(body)) for status, headers, body in came]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The digests of a small image, the same in whatever repository it is: of its manifest, and of its one blob."""
+
+    manifest: str
+    blob: str
+
+
+def store(gateway: Gateway, repository: str, tag: str = "v1") -> Stored:
+    """Push a small image as admin, whose one blob serves as its configuration and as its layer."""
+    blob = b"a small layer\n" * 64
+    digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
+    part = {"mediaType": "application/octet-stream", "size": len(blob), "digest": digest}
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": part, "layers": [part]}
+    content = json.dumps(manifest).encode()
+    admin, line = gateway.authorization("admin"), Line(gateway.connect)
+    begun = line.ask(request("POST", f"/v2/{repository}/blobs/uploads/", admin))
+    assert begun.status == 202, begun
+    to = f"{begun.header('Location')}&digest={digest}"
+    assert line.ask(request("PUT", to, admin, body=blob)).status == 201
+    target = f"/v2/{repository}/manifests/{tag}"
+    assert line.ask(request("PUT", target, admin, {"Content-Type": MANIFEST}, content)).status == 201
+    line.close()
+    return Stored(f"sha256:{hashlib.sha256(content).hexdigest()}", digest)
+
+
+def all_stored(gateway: Gateway) -> str:
+    """Return every file in the registry's storage with its SHA-256, but for uploads that are not finished."""
+    listed = gateway.host.run(
+        f"find {STORED} -type f -not -path '*/_uploads/*' -print0 | sort -z | xargs -0 -r sha256sum"
+    ).stdout
+    assert listed, "nothing is stored"
+    return listed
