@@ -50,8 +50,10 @@ def watched(contenders: Contenders, command: str) -> tuple[Use, Use]:
     files, pids = [], []
     for name in (GATEWAY, REGISTRY):
         identity, pid = host.run(f"docker inspect -f '{{{{.Id}}}} {{{{.State.Pid}}}}' {name}").stdout.split()
-        # Of version 1 and 2, whichever way the engine names the folder; a container's own come first.
-        found = host.run(f"find /sys/fs/cgroup -name memory.stat -path '*{identity}*'").stdout.split()
+        # Of version 1 and 2, whichever way the engine names the folder; the container's own has the shortest path.
+        # Folders of other containers may go while `find` looks, and it then fails.
+        find = f"find /sys/fs/cgroup -name memory.stat -path '*{identity}*' 2>/dev/null"
+        found = host.run(find, check=False).stdout.split()
         files.append(min(found, key=len))
         pids.append(pid)
     arguments = shlex.join([*files, f"/proc/{pids[0]}/root/tmp", command])
@@ -64,7 +66,9 @@ def many(contenders: Contenders, image: str, clients: int) -> tuple[Use, Use]:
     host = contenders.host
     host.run(f"docker restart {REGISTRY} {GATEWAY}")
     host.wait_until(
-        f"curl -sk -o /dev/null -f -H '{contenders.authorization}' {contenders.url('gateway')}/v2/", 60, "it"
+        f"curl -sk -o /dev/null -f -H '{contenders.authorization}' {contenders.url('gateway')}/v2/",
+        60,
+        "the gateway",
     )
     push = contenders.with_crane(f"push {LAYOUT} {contenders.reference('gateway', 'many/$each')}:v1")
     pull = contenders.with_crane(f"pull {contenders.reference('gateway', image)} /dev/null")

@@ -42,7 +42,7 @@ def _of_version(version: str, found: OfVersion) -> list[Row]:
             told=f"{found.guesses['unknown']:.2f} ms against {found.guesses['wrong']:.2f} ms",
         ),
         Row(
-            f"{version}: memory under {CLIENTS} pulls and {CLIENTS} pushes",
+            f"{version}: memory under {CLIENTS} pulls and {CLIENTS} pushes, above idle",
             found.memory["most"] - found.memory["idle"],
             256,
             at_most=True,
