@@ -19,8 +19,8 @@ from matplotlib import pyplot as plt  # noqa: E402 - the backend is chosen befor
 
 LOOKS = {
     "gateway": ("gateway", "tab:blue"),
-    "static": ("nginx, static file", "tab:gray"),
-    "bare_tls": ("registry alone, TLS, same hash", "tab:gray"),
+    "static": ("nginx, static file", "silver"),
+    "bare_tls": ("registry alone, TLS, same hash", "dimgray"),
     "bare": ("registry alone, no TLS, same hash", "tab:gray"),
     "stock": ("stock registry, TLS, bcrypt cost 10", "tab:orange"),
 }
