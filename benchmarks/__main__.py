@@ -1,6 +1,6 @@
-"""python -m benchmarks [deploys] [gateway]: measure, print each mark with what was reached, and write it to results/.
+"""python -m benchmarks [deploys | gateway]: measure, print each mark with what was reached, and write it to results/.
 
-Without a name both are measured. It ends with 1 where a mark is missed.
+Without a part both are measured. It ends with 1 where a mark is missed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ PARTS = {"deploys": deploys.run, "gateway": gateway.run}
 def main() -> int:
     """Measure and tell; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("part", nargs="*", choices=[*PARTS, []], help="what to measure; both, if not said")
+    parser.add_argument("part", nargs="?", choices=PARTS, help="what to measure; both, if not said")
     begun = time.monotonic()
-    chosen = parser.parse_args().part or list(PARTS)
+    part = parser.parse_args().part
     remove_leftovers()
-    rows = [row for part in chosen for row in PARTS[part]()]
+    rows = [row for name in ([part] if part else PARTS) for row in PARTS[name]()]
     for row in rows:
         what, value, told, mark, reached = row.cells
         print(f"{what}: {value}{f' ({told})' if told else ''}, {mark}: {reached.strip('*')}")
