@@ -35,7 +35,7 @@ soak: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
 	.venv/bin/python -m pytest --timeout 14400 -s tests/fleet tests/gateway --soak
 
-## make bench                    how long runs take, against Ansible and pyinfra as it comes; about a quarter of an hour
+## make bench                    how long runs take, against Ansible and pyinfra as it comes; how fast the gateway is; half an hour
 bench: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
 	.venv/bin/python -m benchmarks

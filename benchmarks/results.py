@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.figures import Figures, Seconds
 from benchmarks.hosts import counted
+
+RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Row:
     @property
     def cells(self) -> list[str]:
         """The row's texts: what, the value, what it was made of, the mark, whether it is reached."""
-        value = f"{self.value:.0f}" if self.unit == "commands" else f"{self.value:.2f}"
+        value = f"{self.value:.0f}" if self.unit in {"commands", "MB"} else f"{self.value:.2f}"
         mark = f"{'at most' if self.at_most else 'at least'} {self.bound:g} {self.unit}"
         return [self.what, f"{value} {self.unit}", self.told, mark, "yes" if self.reached else "**no**"]
 
@@ -82,7 +85,7 @@ def page(figures: Figures, machine: list[str]) -> str:
         [
             "# Results",
             "",
-            "Written by `make bench`; [what is measured](../README.md).",
+            "Written by `make bench`; [what is measured](../README.md). Of the gateway: [there](gateway.md).",
             "",
             *(f"- {line}" for line in machine),
             "",

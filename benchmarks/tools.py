@@ -38,3 +38,8 @@ def version(folder: Path, package: str) -> str:
     return subprocess.run(
         [str(folder / "bin/python"), "-c", script], check=True, capture_output=True, text=True
     ).stdout.strip()
+
+
+def draw(script: Path, figures: Path, plot: Path) -> None:
+    """Run a script that draws a plot of figures, with matplotlib."""
+    subprocess.run([str(tools() / "bin/python"), str(script), str(figures), str(plot)], check=True)

@@ -6,7 +6,7 @@ from pyinfra import logger
 from pyinfra.api.output import format_text
 from pyinfra.context import ctx_state
 
-from tasks.model import authority
+from tasks.model import accounts, authority
 from tasks.run import Run
 
 
@@ -17,7 +17,7 @@ def show(run: Run) -> None:
         lines = [_planned(run)]
     else:
         trusted = [f"[{host}] {line}" for host, said in run.report.done.items() for line in said]
-        lines = _registry(run) + trusted
+        lines = _registry(run) + trusted + typed_passwords(run)
     lines += _left_to_do(run)
     for line in lines:
         logger.info(line)
@@ -55,6 +55,23 @@ def _registry(run: Run) -> list[str]:
         f"    CA        {run.store.authority_path} (for machines outside the inventory); its key stays in {folder}",
         f"    renew     by {end:%Y-%m-%d}: any run from {renew:%Y-%m-%d} on does it",
         "",
+    ]
+
+
+def typed_passwords(run: Run) -> list[str]:
+    """Return a line for each account that machines pull with and whose password a person chose."""
+    settings, folder = run.configuration.settings, run.store.folder
+    pulling = sorted({settings.registry_login_account, settings.registry_pull_secret_account})
+    return [
+        format_text(
+            f"The account {name} has a password that was typed: each of its requests costs the registry host about "
+            f"0.3 s of processor time; remove accounts/{name}.password and htpasswd in {folder} and run again, and "
+            "it gets a generated one",
+            "yellow",
+        )
+        for name in pulling
+        if settings.registry_accounts[name] == "pull"
+        if name in run.passwords and not accounts.is_generated(run.passwords[name])
     ]
 
 

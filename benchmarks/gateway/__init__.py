@@ -1,0 +1,1 @@
+"""How fast the gateway is, against the registry without it and against static files."""

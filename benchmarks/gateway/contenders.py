@@ -1,0 +1,175 @@
+"""The registry that is measured, and what it is held against: further containers on its host, from its own images."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import bcrypt
+
+from tasks.model.containers import NETWORK, OPEN_FILES, STORAGE, UID
+from tests.bench import programs
+from tests.bench.hosts import BenchHost
+from tests.bench.recipes import BOOKWORM_DOCKER
+from tests.fleet.deployment import Deployment
+from tests.fleet.source import PULLED, start_source
+from tests.gateway.gateway import ACCOUNTS, NAME, Gateway
+
+ACCOUNT = ACCOUNTS["push"]
+STOCK_COST = 10
+"""The default of Go's bcrypt and of most tools; Apache's `htpasswd -B` gives 5 unless told otherwise with `-C`."""
+
+PORTS = {"gateway": 443, "stock": 5001, "bare": 5002, "bare_tls": 5003, "static": 5004}
+FOLDER = "/root/contenders"
+TLS = "/etc/homelab-registry/gateway/tls"
+IMAGES = "/var/lib/homelab-registry"
+IMAGES_OF_BARE = "/var/lib/bare-registry"
+
+LIKE_OURS = """\
+log: {level: warn, accesslog: {disabled: true}}
+"""
+REGISTRY = """\
+version: 0.1
+storage: {{filesystem: {{rootdirectory: {storage}}}, cache: {{blobdescriptor: inmemory}}}}
+http: {{addr: ":5000"{tls}}}
+auth: {{htpasswd: {{realm: bench, path: /etc/contender/htpasswd}}}}
+"""
+WITH_TLS = ", tls: {certificate: /etc/tls/tls.pem, key: /etc/tls/tls.pem}"
+
+STATIC = f"""\
+daemon off;
+worker_processes auto;
+pid /tmp/nginx.pid;
+error_log stderr warn;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path /tmp/body;
+    proxy_temp_path /tmp/proxy;
+    fastcgi_temp_path /tmp/fastcgi;
+    uwsgi_temp_path /tmp/uwsgi;
+    scgi_temp_path /tmp/scgi;
+    sendfile on;
+    tcp_nopush on;
+    output_buffers 4 256k;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256;
+    ssl_prefer_server_ciphers on;
+    server {{
+        listen 5000 ssl http2;
+        ssl_certificate /etc/tls/tls.pem;
+        ssl_certificate_key /etc/tls/tls.pem;
+        root {STORAGE}/docker/registry/v2/blobs/sha256;
+    }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Contenders:
+    """A deployed gateway, and on the same host, in the same network, what it is held against.
+
+    `stock` is the registry as people run it, with a password's hash of bcrypt's default cost; `bare` and `bare_tls`
+    the registry with the very hashes of the gateway's; `static` nginx with the blobs as plain files. All but
+    `bare_tls`, which is pushed to, have the gateway's images.
+    """
+
+    gateway: Gateway
+
+    @property
+    def host(self) -> BenchHost:
+        return self.gateway.host
+
+    @property
+    def authorization(self) -> str:
+        """The header that all of them take."""
+        return f"Authorization: {self.gateway.authorization('push')}"
+
+    @classmethod
+    def start(cls, folder: Path) -> Contenders:
+        """Boot a host with a deployed registry, Debian's 2.8, and with what makes the load."""
+        host = BenchHost.start(BOOKWORM_DOCKER, "gateway")
+        try:
+            host.wait_until("docker info", 60, "Docker Engine")
+            target = f"@docker/{host.name}"
+            deployment = Deployment(folder, f"registry = [{target!r}]\ndocker_hosts = [{target!r}]\n")
+            contenders = cls(Gateway(host, deployment, "2.8"))
+            contenders._deploy()
+            host.run(
+                "apt-get update -q && apt-get install -q -y --no-install-recommends curl wrk nghttp2-client",
+                environment={"DEBIAN_FRONTEND": "noninteractive"},
+            )
+            host.give(programs.CRANE)
+            contenders._log_in()
+            contenders._start_others()
+        except BaseException:
+            host.remove()
+            raise
+        return contenders
+
+    def take_newer(self) -> None:
+        """Go over to distribution 3.1.2, which is pulled; the images stay."""
+        start_source(self.host)
+        self._deploy(**PULLED)
+        self._start_others()
+
+    def url(self, name: str) -> str:
+        """Return where one of them answers."""
+        return f"{'http' if name == 'bare' else 'https'}://{NAME}:{PORTS[name]}"
+
+    def reference(self, name: str, image: str) -> str:
+        """Return an image's name in one of them."""
+        return f"{NAME}:{PORTS[name]}/{image}" if name != "gateway" else f"{NAME}/{image}"
+
+    def crane(self, command: str) -> None:
+        """Run crane on the host, logged in to all that speak TLS."""
+        self.host.run(self.with_crane(command))
+
+    def with_crane(self, command: str) -> str:
+        """Return the shell command that does it."""
+        return f"DOCKER_CONFIG={FOLDER} SSL_CERT_FILE=/etc/docker/certs.d/{NAME}/ca.crt crane {command}"
+
+    def _deploy(self, **settings: object) -> None:
+        # Wrong passwords are compared as fast as they come: their time is measured.
+        self.gateway.deploy(registry_max_guesses=1000, **settings)
+
+    def _log_in(self) -> None:
+        auth = {"auth": self.gateway.authorization("push").removeprefix("Basic ")}
+        auths = {self.reference(name, "").rstrip("/"): auth for name in ("gateway", "bare_tls")}
+        self.host.write(f"{FOLDER}/config.json", json.dumps({"auths": auths}), "0600")
+
+    def _start_others(self) -> None:
+        (registry, nginx) = (
+            self.host.run(f"docker inspect -f '{{{{.Config.Image}}}}' {name}").stdout.strip()
+            for name in ("homelab-registry", "homelab-registry-gateway")
+        )
+        hashes = self.host.read("/etc/homelab-registry/registry/htpasswd")
+        password = self.gateway.password("push").encode()
+        stock = f"{ACCOUNT}:{bcrypt.hashpw(password, bcrypt.gensalt(STOCK_COST)).decode()}\n"
+        self.host.run(f"mkdir -p {IMAGES_OF_BARE}")
+        serve = "registry serve /etc/contender/config"
+        start = self._start
+        start("stock", registry, serve, REGISTRY.format(storage=STORAGE, tls=WITH_TLS), stock)
+        start("bare", registry, serve, LIKE_OURS + REGISTRY.format(storage=STORAGE, tls=""), hashes)
+        own = LIKE_OURS + REGISTRY.format(storage=STORAGE, tls=WITH_TLS)
+        start("bare_tls", registry, serve, own, hashes, IMAGES_OF_BARE)
+        start("static", nginx, "nginx -c /etc/contender/config", STATIC)
+        for name in PORTS:
+            self.host.wait_until(f"curl -sk -o /dev/null {self.url(name)}/v2/", 30, name)
+
+    def _start(
+        self, name: str, image: str, command: str, config: str, htpasswd: str = "", images: str = IMAGES
+    ) -> None:
+        """Start one with a configuration of its own, as our two are started but for what they may see."""
+        folder = f"{FOLDER}/{name}"
+        self.host.write(f"{folder}/config", config)
+        self.host.write(f"{folder}/htpasswd", htpasswd)
+        program, arguments = command.split(" ", 1)
+        self.host.run(
+            f"chown -R {UID}:{UID} {folder} {IMAGES_OF_BARE}; docker rm -f {name} >/dev/null 2>&1; docker run -d "
+            f"--name {name} --network {NETWORK} --user {UID}:{UID} --read-only --cap-drop ALL --tmpfs /tmp "
+            f"--security-opt no-new-privileges --ulimit nofile={OPEN_FILES}:{OPEN_FILES} -p {PORTS[name]}:5000 "
+            f"--log-opt max-size=10m --env OTEL_TRACES_EXPORTER=none -v {folder}:/etc/contender:ro "
+            f"-v {TLS}:/etc/tls:ro -v {images}:{STORAGE} --entrypoint {program} {image} {arguments}"
+        )

@@ -1,0 +1,160 @@
+"""What is measured of the gateway, and the order in which."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from statistics import median
+
+from benchmarks.figures import say
+from benchmarks.gateway import guesses, load, memory
+from benchmarks.gateway.contenders import IMAGES, Contenders
+
+BLOB = 64
+"""MB."""
+
+LAYERS, LAYER = 5, 100
+"""Of the image that is pushed; MB each."""
+
+CLIENTS = 32
+LARGE = 5000
+"""MB, in one layer."""
+
+ROOM = 4 * LARGE
+"""MB that must be free for that layer: it is there as a file and in the registry, beside other things."""
+
+KINDS = tuple((protocol, streams) for protocol in ("HTTP/1.1", "HTTP/2") for streams in (1, 4))
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much of each: rounds, seconds of requests in each, GETs of a blob in each, and guesses of each kind.
+
+    `slow_seconds` are the stock registry's: an answer takes it almost one, and those under way at the end do not count.
+    """
+
+    rounds: int = 5
+    seconds: int = 3
+    slow_seconds: int = 10
+    blobs: int = 12
+    guesses: int = 300
+
+
+@dataclass
+class OfVersion:
+    """Medians with one version of the registry, by contender.
+
+    `requests` in a second, `blobs` in MB/s by kind, `push` in MB/s; `guesses` in ms, of a name that nobody has and
+    of one with a wrong password; `memory` in MB, of both containers when idle and at most.
+    """
+
+    requests: dict[str, float] = field(default_factory=dict)
+    blobs: dict[str, dict[str, float]] = field(default_factory=dict)
+    push: dict[str, float] = field(default_factory=dict)
+    guesses: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Figures:
+    """All that is measured. `large` is of a layer of 5 GB; empty where the disk has not the room for it."""
+
+    versions: dict[str, OfVersion] = field(default_factory=dict)
+    large: dict[str, float] = field(default_factory=dict)
+
+
+def measure(contenders: Contenders, effort: Effort) -> Figures:
+    """Measure with Debian's version, and then with 3.1.2."""
+    figures = Figures()
+    blob = load.make_image(contenders, 1, BLOB)
+    contenders.crane(f"push {load.LAYOUT} {contenders.reference('gateway', 'blob')}:v1")
+    figures.versions["2.8"] = _of_version(contenders, effort, blob)
+    say("a layer of 5 GB")
+    figures.large = large(contenders)
+    say("going over to distribution 3.1.2")
+    contenders.take_newer()
+    figures.versions["3.1.2"] = _of_version(contenders, effort, blob)
+    return figures
+
+
+def _of_version(contenders: Contenders, effort: Effort, blob: str) -> OfVersion:
+    found = OfVersion()
+    say("manifests")
+    found.requests = in_turns(
+        effort.rounds,
+        {
+            name: partial(load.requests, contenders, name, "/v2/blob/manifests/v1", seconds)
+            for name, seconds in (
+                ("gateway", effort.seconds),
+                ("bare", effort.seconds),
+                ("stock", effort.slow_seconds),
+            )
+        },
+    )
+    hexadecimal = blob.removeprefix("sha256:")
+    paths = {"gateway": f"/v2/blob/blobs/{blob}", "static": f"/{hexadecimal[:2]}/{hexadecimal}/data"}
+    for protocol, streams in KINDS:
+        say(f"a blob, {kind(protocol, streams)}")
+        found.blobs[kind(protocol, streams)] = in_turns(
+            effort.rounds,
+            {
+                name: partial(load.blobs, contenders, name, path, protocol, streams, effort.blobs)
+                for name, path in paths.items()
+            },
+        )
+    say("pushes")
+    pushes = {name: partial(load.push, contenders, name, "pushed:v1") for name in ("gateway", "bare_tls")}
+    seconds = in_turns(effort.rounds, pushes, partial(load.make_image, contenders, LAYERS, LAYER))
+    found.push = {name: LAYERS * LAYER / each for name, each in seconds.items()}
+    say("guesses")
+    found.guesses = guesses.medians(contenders.gateway, effort.guesses)
+    say(f"memory under {CLIENTS} pulls and {CLIENTS} pushes")
+    load.make_image(contenders, 1, BLOB)
+    idle, most = memory.many(contenders, "blob:v1", CLIENTS)
+    found.memory = {"idle": idle.both, "most": most.both}
+    return found
+
+
+def large(contenders: Contenders) -> dict[str, float]:
+    """Push and pull a layer of 5 GB; return MB/s, and what the gateway used above idle at most."""
+    free = int(contenders.host.run(f"df --output=avail -BMB {IMAGES} | tail -n 1").stdout.strip(" MB\n"))
+    if free < ROOM:
+        return {}
+    digest = load.make_image(contenders, 1, LARGE)
+    name = contenders.reference("gateway", "large")
+    found = {}
+    for what, command in (
+        ("push", f"push {load.LAYOUT} {name}:v1"),
+        ("pull", f"blob {name}@{digest}"),
+    ):
+        begun = time.monotonic()
+        idle, most = memory.watched(contenders, contenders.with_crane(command))
+        found[what] = LARGE / (time.monotonic() - begun)
+        found |= {f"{what}_{part}": value - asdict(idle)[part] for part, value in asdict(most).items()}
+    contenders.host.run(f"rm -rf {load.LAYOUT}")
+    return found
+
+
+def kind(protocol: str, streams: int) -> str:
+    """Return a kind of GETs as people read it."""
+    return f"{protocol}, {streams} stream{'s' if streams > 1 else ''}"
+
+
+def in_turns(
+    rounds: int, contenders: Mapping[str, Callable[[], float]], before: Callable[[], object] = lambda: None
+) -> dict[str, float]:
+    """Ask each contender in turn, in every other round the other way round, and return the medians.
+
+    What else the machine does then falls on all of them alike. A first round does not count. `before` is called
+    before each round.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(rounds + 1):
+        before()
+        for name in list(contenders)[:: -1 if turn % 2 else 1]:
+            value = contenders[name]()
+            if turn:
+                taken[name].append(value)
+    return {name: median(values) for name, values in taken.items()}

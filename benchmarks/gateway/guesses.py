@@ -1,0 +1,33 @@
+"""How long a refusal takes: of a name that nobody has, and of one that somebody has."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from http.client import HTTPSConnection
+from statistics import median
+
+from tasks.model.accounts import generate
+from tests.gateway.gateway import ACCOUNTS, NAME, Gateway, basic
+
+NOBODY = "nobody"
+
+
+def medians(gateway: Gateway, count: int) -> dict[str, float]:
+    """Return the median in ms of each kind, asked in turns over one connection; `RuntimeError` where one is let in."""
+    taken: dict[str, list[float]] = {"unknown": [], "wrong": []}
+    with gateway.connect() as tls:
+        connection = HTTPSConnection(NAME, context=ssl.create_default_context(cafile=gateway.ca))
+        connection.sock = tls
+        for turn in range(count + 10):
+            for kind, account in (("unknown", NOBODY), ("wrong", ACCOUNTS["push"])):
+                authorization = basic(account, generate())
+                begun = time.perf_counter()
+                connection.request("GET", "/v2/", headers={"Authorization": authorization})
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status != 401:
+                    raise RuntimeError(f"{kind}: {answer.status}")
+                if turn >= 10:
+                    taken[kind].append((time.perf_counter() - begun) * 1000)
+    return {kind: median(values) for kind, values in taken.items()}
