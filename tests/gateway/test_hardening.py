@@ -117,7 +117,10 @@ def test_the_access_log_has_what_is_asked_for_and_no_header(gateway: Gateway) ->
     gateway.request(
         "PUT", "/v2/logged/manifests/v2", basic("cluster", "a-wrong-guess"), {"Cookie": "a-cookie"}
     )
-    log = gateway.host.run("docker logs homelab-registry-gateway 2>&1").stdout
+    logs = "docker logs homelab-registry-gateway 2>&1"
+    both = "grep '/v2/logged/manifests/v1.*404' /tmp/log && grep '/v2/logged/manifests/v2.*401' /tmp/log"
+    gateway.host.wait_until(f"{logs} > /tmp/log; {both}", 10, "the log's last line")
+    log = gateway.host.run(logs).stdout
     told = [json.loads(line) for line in log.splitlines() if '"path":"/v2/logged/' in line]
     assert [set(line) for line in told] == [
         {"time", "from", "account", "method", "path", "status", "bytes", "seconds"}
