@@ -30,7 +30,8 @@ def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         made.deploy()
         if request.param == "3.1":
             start_source(host)
-            made.deploy(**PULLED)
+            made.source = PULLED
+            made.deploy()
         yield made
     finally:
         host.remove()

@@ -38,15 +38,20 @@ class Answer:
 
 @dataclass
 class Gateway:
-    """A deployed registry: the host it is on, its deployment, and the `version` of distribution (2.8 or 3.1)."""
+    """A deployed registry: the host it is on, its deployment, and the `version` of distribution (2.8 or 3.1).
+
+    `source` are the settings that say where its images come from.
+    """
 
     host: BenchHost
     deployment: Deployment
     version: str
+    source: Mapping[str, object] = field(default_factory=dict)
 
     def deploy(self, **settings: object) -> None:
         """Deploy with these settings, beside those that the tests need."""
-        self.deployment.set(registry_state_dir=str(self.deployment.store.folder), **settings)
+        own = {"registry_state_dir": str(self.deployment.store.folder), **self.source}
+        self.deployment.set(**own, **settings)
         ran = self.deployment.run()
         assert ran.exit_code == 0, ran.output
 

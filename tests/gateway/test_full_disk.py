@@ -12,7 +12,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.fleet.source import PULLED
 from tests.gateway.gateway import NAME, Gateway
 from tests.gateway.pushing import (
     STORED,
@@ -43,7 +42,7 @@ REPAIR = (
 def small(gateway: Gateway) -> Gateway:
     """The registry with 64 MB for its images, and one image in it."""
     gateway.host.run(f"mkdir -p {SMALL} && mount -t tmpfs -o size=64m tmpfs {SMALL}")
-    gateway.deploy(registry_storage_path=SMALL, **(PULLED if gateway.version == "3.1" else {}))
+    gateway.deploy(registry_storage_path=SMALL)
     return gateway
 
 

@@ -11,7 +11,6 @@ from functools import partial
 
 import pytest
 
-from tests.fleet.source import PULLED
 from tests.gateway.gateway import NAME, Answer, Gateway
 from tests.gateway.pushing import (
     Account,
@@ -189,7 +188,7 @@ def test_a_registry_made_anew_is_found_by_a_gateway_left_alone(gateway: Gateway)
     started = started_at(gateway)
     gateway.host.run(f"docker rm -f {REGISTRY}")
     assert_away(gateway, pushed)
-    gateway.deploy(**(PULLED if gateway.version == "3.1" else {}))
+    gateway.deploy()
     assert started_at(gateway) == started
     assert {statuses(gateway, pushed) for _ in range(5)} == {(200, 200, 200)}
     assert wrong(gateway, account) == []

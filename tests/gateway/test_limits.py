@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.fleet.source import PULLED
 from tests.gateway import pressure
 from tests.gateway.curl import Curl
 from tests.gateway.gateway import ACCOUNTS, NAME, Gateway, basic
@@ -25,8 +24,7 @@ ROLES = {account: role for role, account in ACCOUNTS.items()} | {TYPED: "pull"}
 def deploy(gateway: Gateway, **settings: object) -> None:
     """Deploy the version under test with an account whose password is a typed one, and with these settings."""
     (gateway.deployment.store.folder / "accounts" / f"{TYPED}.password").write_text("correct horse battery\n")
-    source = PULLED if gateway.version == "3.1" else {}
-    gateway.deploy(registry_accounts=ROLES, **source, **settings)
+    gateway.deploy(registry_accounts=ROLES, **settings)
 
 
 @contextmanager

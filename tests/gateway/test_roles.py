@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.fleet.source import PULLED
 from tests.gateway import access, odd
 from tests.gateway.access import METHODS, REGISTRYS, ROLES, Request, expected, places, strangers
 from tests.gateway.gateway import ACCOUNTS, NAME, Answer, Gateway, basic
@@ -20,8 +19,7 @@ ALIKE: dict[str, str] = {"admin-2": "pull", "2.admin": "pull", "my.admin": "pull
 def deploy(gateway: Gateway, **settings: object) -> None:
     """Deploy with wrong passwords answered at once, or each would wait for half a second."""
     accounts = {name: role for role, name in ACCOUNTS.items()} | ALIKE
-    more = PULLED if gateway.version == "3.1" else {}
-    gateway.deploy(registry_max_guesses=1000, registry_accounts=accounts, **more, **settings)
+    gateway.deploy(registry_max_guesses=1000, registry_accounts=accounts, **settings)
 
 
 @pytest.fixture(scope="module")
