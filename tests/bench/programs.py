@@ -56,9 +56,17 @@ CONTAINERD23 = tuple(
     for name in ("containerd", "containerd-shim-runc-v2", "ctr")
 )
 CRICTL = Program("crictl", "sigs.k8s.io/cri-tools/cmd/crictl", "v1.34.0")
+CONFORMANCE = Program(
+    "conformance",
+    "github.com/opencontainers/distribution-spec/conformance",
+    "v0.0.0-20260831232431-97274622c111",
+)
 CRI_PULL = Program("cri-pull")
 REGISTRIES_PULL = Program("registries-pull")
-PROGRAMS = {each.name: each for each in (REGISTRY, CRANE, *CONTAINERD23, CRICTL, CRI_PULL, REGISTRIES_PULL)}
+PROGRAMS = {
+    each.name: each
+    for each in (REGISTRY, CRANE, *CONTAINERD23, CRICTL, CONFORMANCE, CRI_PULL, REGISTRIES_PULL)
+}
 
 
 def program(wanted: Program) -> Path:
