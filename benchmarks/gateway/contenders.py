@@ -111,7 +111,8 @@ class Contenders:
     def take_newer(self) -> None:
         """Go over to distribution 3.1.2, which is pulled; the images stay."""
         start_source(self.host)
-        self._deploy(**PULLED)
+        self.gateway.source = PULLED
+        self._deploy()
         self._start_others()
 
     def url(self, name: str) -> str:
@@ -130,9 +131,9 @@ class Contenders:
         """Return the shell command that does it."""
         return f"DOCKER_CONFIG={FOLDER} SSL_CERT_FILE=/etc/docker/certs.d/{NAME}/ca.crt crane {command}"
 
-    def _deploy(self, **settings: object) -> None:
+    def _deploy(self) -> None:
         # Wrong passwords are compared as fast as they come: their time is measured.
-        self.gateway.deploy(registry_max_guesses=1000, **settings)
+        self.gateway.deploy(registry_max_guesses=1000)
 
     def _log_in(self) -> None:
         auth = {"auth": self.gateway.authorization("push").removeprefix("Basic ")}

@@ -88,8 +88,9 @@ def registry(image: str, folder: str, storage: str, config_sha256: str) -> Conta
         ),
         config=f"{folder}/registry/config.yml",
         config_sha256=config_sha256,
-        # 3.x would send traces to localhost:4318 otherwise.
-        environment=("OTEL_TRACES_EXPORTER=none",),
+        # 3.x would send traces to localhost:4318 otherwise. Go collects garbage as soon as a heap of 4 MB is used up
+        # twice over, which is after every few requests here, and a quarter of each (go.dev/doc/gc-guide).
+        environment=("OTEL_TRACES_EXPORTER=none", "GOGC=1600", "GOMEMLIMIT=128MiB"),
     )
 
 
