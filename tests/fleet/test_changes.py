@@ -11,6 +11,12 @@ from tests.bench.hosts import BenchHost
 from tests.fleet.deployment import Deployment
 
 NAME = "registry.homelab.local"
+ROLES_CHANGED = [
+    "write /etc/homelab-registry/gateway/nginx.conf: its content is not as it should be",
+    "write /etc/homelab-registry/registry/htpasswd: its content is not as it should be",
+    "start the container homelab-registry-gateway anew: it was started in another way",
+]
+"""The gateway knows each account's role, and whose password is a typed one."""
 
 
 def ask(
@@ -51,7 +57,7 @@ def test_accounts_come_and_go_and_a_removed_one_is_refused(host: BenchHost, depl
     assert run(deployment) == [
         "generate a password for robot: it has none yet",
         hashes,
-        "write /etc/homelab-registry/registry/htpasswd: its content is not as it should be",
+        *ROLES_CHANGED,
     ]
     assert ask(host, deployment, "ci", old) == "401"
     assert ask(host, deployment, "robot", deployment.store.read().passwords["robot"]) == "200"
@@ -65,7 +71,7 @@ def test_a_password_of_one_s_own(host: BenchHost, deployment: Deployment) -> Non
     deployment.store.password_path("ci").write_text("correct horse battery\n")
     assert run(deployment) == [
         f"write {deployment.store.folder}/htpasswd: ci is new or has a new password",
-        "write /etc/homelab-registry/registry/htpasswd: its content is not as it should be",
+        *ROLES_CHANGED,
     ]
     assert ask(host, deployment, "ci", "correct horse battery") == "200"
     assert ask(host, deployment, "ci", before.passwords["ci"]) == "401"

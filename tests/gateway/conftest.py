@@ -6,18 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bench.hosts import BenchHost, remove_leftovers
+from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM_DOCKER
 from tests.fleet.conftest import on
 from tests.fleet.source import PULLED, start_source
 from tests.gateway.gateway import Gateway
 
 VERSIONS = ("2.8", "3.1")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_leftovers() -> None:
-    remove_leftovers()
 
 
 @pytest.fixture(scope="module", params=VERSIONS)

@@ -56,6 +56,10 @@ FIGURES = {
 """What the registry alone comes to, by its version and what is asked. The rest is skipped or switched off."""
 
 
+BETTER = {"2.8": 2, "3.1": 0}
+"""How many more pass through the gateway: a range beyond a blob's end is refused properly there."""
+
+
 @pytest.fixture(scope="module")
 def host(gateway: Gateway) -> BenchHost:
     """The registry's host, with the suite and a bare registry.
@@ -91,7 +95,11 @@ def test_not_one_result_is_worse(gateway: Gateway, host: BenchHost, asked: str) 
     alone = run(host, {"OCI_REGISTRY": BARE, "OCI_TLS": "disabled", **login})
     through = run(host, {"OCI_REGISTRY": NAME, "OCI_TLS": "enabled", **login, **trust})
     assert worse(alone, through) == {}
-    assert alone.figures == through.figures == FIGURES[gateway.version, asked]
+    assert alone.figures == FIGURES[gateway.version, asked]
+    better = BETTER[gateway.version]
+    assert through.figures == Figures(
+        alone.figures.asserted, alone.figures.passed + better, alone.figures.failed - better
+    )
 
 
 def run(host: BenchHost, environment: Mapping[str, str]) -> Results:
