@@ -125,7 +125,8 @@ def test_the_access_log_has_what_is_asked_for_and_no_header(gateway: Gateway) ->
     assert [set(line) for line in told] == [
         {"time", "from", "account", "method", "path", "status", "bytes", "seconds"}
     ] * 2
-    assert [(line["account"], line["method"], line["path"], line["status"]) for line in told] == [
+    # Each of nginx's workers hands its own lines over when it is their time.
+    assert sorted((line["account"], line["method"], line["path"], line["status"]) for line in told) == [
         ("cluster", "GET", "/v2/logged/manifests/v1", 404),
         ("cluster", "PUT", "/v2/logged/manifests/v2", 401),
     ]
