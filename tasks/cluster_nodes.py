@@ -8,12 +8,11 @@ from pyinfra.api.deploy import deploy
 from tasks.operations import cluster_nodes
 from tasks.operations.carry_out import look_ahead
 from tasks.placement import as_root
-from tasks.run import current
 
 
 @deploy("Cluster nodes")
 def trust() -> None:
     """Make each container runtime trust the registry and find it."""
     if "cluster_nodes" in host.groups:
-        look_ahead(lambda: cluster_nodes.look(current()))
+        look_ahead(cluster_nodes.look)
         cluster_nodes.trust(name="trust and name", **as_root())

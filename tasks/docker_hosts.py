@@ -8,12 +8,11 @@ from pyinfra.api.deploy import deploy
 from tasks.operations import docker_hosts
 from tasks.operations.carry_out import look_ahead
 from tasks.placement import as_root
-from tasks.run import current
 
 
 @deploy("Docker hosts")
 def trust() -> None:
     """Make Docker trust the registry and find it."""
     if "docker_hosts" in host.groups:
-        look_ahead(lambda: docker_hosts.look(current()))
+        look_ahead(docker_hosts.look)
         docker_hosts.trust(name="trust and name", **as_root())

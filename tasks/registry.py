@@ -19,7 +19,7 @@ def serve() -> None:
     """Make what the registry needs, and start it."""
     if "registry" not in host.groups:
         return
-    look_ahead(lambda: certificates.look(current()))
+    look_ahead(certificates.look)
     certificates.renew(name="certificates", **as_root())
     accounts.apply(name="accounts", **as_root())
     images.provide(name="images", **as_root())

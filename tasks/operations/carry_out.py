@@ -22,7 +22,7 @@ from tasks.model.authority import AuthorityError
 from tasks.model.shown import printable
 from tasks.model.steps import Conflict, Step
 from tasks.report import remedy_for
-from tasks.run import current
+from tasks.run import Run, current
 from tasks.state import StateError
 
 
@@ -51,14 +51,14 @@ AnyStep = Step | LocalStep | RemoteStep
 T = TypeVar("T")
 
 
-def look_ahead(look: Callable[[], object]) -> None:
+def look_ahead(look: Callable[[Run], object]) -> None:
     """Read now what a role will ask for in its turn: `deploy.py` is gone through for all hosts at once.
 
     A run without changes then waits once for its slowest host, and not once for each role. What goes wrong here is
     met again in the role's turn, and told there.
     """
     with suppress(Exception):
-        look()
+        look(current())
 
 
 def read(host: Host, fact: type[FactBase[T | None]], **arguments: Any) -> T:

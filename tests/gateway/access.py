@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from tests.gateway.gateway import ACCOUNTS, Answer, Gateway, basic
-from tests.gateway.wire import MANIFEST, Stored, request
+from tests.gateway.gateway import ACCOUNTS, Answer, Gateway, basic, written
+from tests.gateway.wire import MANIFEST, Stored
 
 REGISTRYS = 0
 """In the tables below: not the gateway's to say, the answer is the registry's own."""
@@ -92,7 +92,7 @@ class Request:
     def sent(self, callers: dict[str, str | None]) -> bytes:
         """Return its bytes."""
         accept = {"Accept": MANIFEST} if self.method in {"GET", "HEAD"} else {}
-        return request(self.method, self.target, callers[self.caller], accept)
+        return written(self.method, self.target, callers[self.caller], accept)
 
     def __str__(self) -> str:
         return f"{self.caller}: {self.method} {self.target}"

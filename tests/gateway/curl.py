@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from tests.bench.hosts import BenchHost
-from tests.gateway.gateway import ACCOUNTS, NAME, Gateway
-
-SOCKET = "/etc/homelab-registry/run/registry.sock"
+from tests.gateway.gateway import ACCOUNTS, NAME, SOCKET, Gateway
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ from tests.bench.hosts import BenchHost, Result
 from tests.fleet.deployment import Deployment
 
 NAME = "registry.homelab.local"
+SOCKET = "/etc/homelab-registry/run/registry.sock"
+"""Where the registry itself answers on its host."""
+
 ACCOUNTS = {"admin": "admin", "push": "ci", "pull": "cluster"}
 """The account of each role, as the settings have it."""
 
@@ -82,13 +85,8 @@ class Gateway:
     def send(self, request: bytes) -> Answer:
         """Send these very bytes and read one answer. `request` has the whole request, with its head."""
         with self.connect() as connection:
-            connection.sendall(request)
-            answer = HTTPResponse(connection, method=request.split(b" ", 1)[0].decode("latin-1"))
-            answer.begin()
-            headers: dict[str, list[str]] = {}
-            for name, value in answer.getheaders():
-                headers.setdefault(name.lower(), []).append(value)
-            return Answer(answer.status, headers, answer.read())
+            answer, _ = exchange(connection, request)
+            return answer
 
     def request(
         self,
@@ -99,14 +97,8 @@ class Gateway:
         body: bytes = b"",
     ) -> Answer:
         """Send a request whose target is not touched on its way."""
-        head = {"Host": NAME, "Connection": "close"}
-        if authorization is not None:
-            head["Authorization"] = authorization
-        if body or method in {"POST", "PUT", "PATCH"}:
-            head["Content-Length"] = str(len(body))
-        head |= headers or {}
-        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
-        return self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        once = {"Connection": "close", **(headers or {})}
+        return self.send(written(method, target, authorization, once, body))
 
     def crane(self, role: str, command: str, *, check: bool = True, stdin: str = "") -> Result:
         """Run crane on the host, which trusts the registry, as the account with a role."""
@@ -117,6 +109,34 @@ class Gateway:
             self.host.give(programs.CRANE)
         environment = {"DOCKER_CONFIG": folder, "SSL_CERT_FILE": f"/etc/docker/certs.d/{NAME}/ca.crt"}
         return self.host.run(f"crane {command}", check=check, stdin=stdin, environment=environment)
+
+
+def written(
+    method: str,
+    target: str,
+    authorization: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+) -> bytes:
+    """Return a request's bytes; its connection stays open unless `headers` say otherwise."""
+    head = {"Host": NAME}
+    if authorization is not None:
+        head["Authorization"] = authorization
+    if body or method in {"POST", "PUT", "PATCH"}:
+        head["Content-Length"] = str(len(body))
+    lines = [f"{name}: {value}" for name, value in (head | dict(headers or {})).items()]
+    return "\r\n".join([f"{method} {target} HTTP/1.1", *lines, "", ""]).encode() + body
+
+
+def exchange(connection: ssl.SSLSocket, sent: bytes) -> tuple[Answer, bool]:
+    """Send these very bytes and read one answer; return it, and whether the other side ends the connection."""
+    connection.sendall(sent)
+    came = HTTPResponse(connection, method=sent.split(b" ", 1)[0].decode("latin-1"))
+    came.begin()
+    headers: dict[str, list[str]] = {}
+    for name, value in came.getheaders():
+        headers.setdefault(name.lower(), []).append(value)
+    return Answer(came.status, headers, came.read()), came.will_close
 
 
 def basic(account: str, password: str) -> str:

@@ -7,36 +7,16 @@ import json
 import ssl
 import threading
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from http.client import HTTPResponse
 from pathlib import Path
 
-from tests.gateway.gateway import NAME, Answer, Gateway
+from tests.gateway.gateway import SOCKET, Answer, Gateway, exchange, written
 
-SOCKET = "/etc/homelab-registry/run/registry.sock"
 STORED = "/var/lib/homelab-registry/docker/registry/v2"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 BESIDE = Path(__file__).with_name("past_the_gateway.py")
-WITH_BODY = {"POST", "PUT", "PATCH"}
-
-
-def request(
-    method: str,
-    target: str,
-    authorization: str | None = None,
-    headers: Mapping[str, str] | None = None,
-    body: bytes = b"",
-) -> bytes:
-    """Return a request whose connection stays open."""
-    head = {"Host": NAME}
-    if authorization is not None:
-        head["Authorization"] = authorization
-    if body or method in WITH_BODY:
-        head["Content-Length"] = str(len(body))
-    lines = [f"{name}: {value}" for name, value in (head | dict(headers or {})).items()]
-    return "\r\n".join([f"{method} {target} HTTP/1.1", *lines, "", ""]).encode() + body
 
 
 class Line:
@@ -50,14 +30,8 @@ class Line:
         """Send these very bytes and read one answer."""
         if self._open is None:
             self._open = self._connect()
-        self._open.sendall(sent)
-        came = HTTPResponse(self._open, method=sent.split(b" ", 1)[0].decode("latin-1"))
-        came.begin()
-        headers: dict[str, list[str]] = {}
-        for name, value in came.getheaders():
-            headers.setdefault(name.lower(), []).append(value)
-        answer = Answer(came.status, headers, came.read())
-        if came.will_close:
+        answer, ends = exchange(self._open, sent)
+        if ends:
             self.close()
         return answer
 
@@ -112,12 +86,12 @@ def store(gateway: Gateway, repository: str, tag: str = "v1") -> Stored:
     manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": part, "layers": [part]}
     content = json.dumps(manifest).encode()
     admin, line = gateway.authorization("admin"), Line(gateway.connect)
-    begun = line.ask(request("POST", f"/v2/{repository}/blobs/uploads/", admin))
+    begun = line.ask(written("POST", f"/v2/{repository}/blobs/uploads/", admin))
     assert begun.status == 202, begun
     to = f"{begun.header('Location')}&digest={digest}"
-    assert line.ask(request("PUT", to, admin, body=blob)).status == 201
+    assert line.ask(written("PUT", to, admin, body=blob)).status == 201
     target = f"/v2/{repository}/manifests/{tag}"
-    assert line.ask(request("PUT", target, admin, {"Content-Type": MANIFEST}, content)).status == 201
+    assert line.ask(written("PUT", target, admin, {"Content-Type": MANIFEST}, content)).status == 201
     line.close()
     return Stored(f"sha256:{hashlib.sha256(content).hexdigest()}", digest)
 
