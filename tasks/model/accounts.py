@@ -79,8 +79,8 @@ def htpasswd(hashed: Mapping[str, str]) -> str:
     return "".join(f"{name}:{value}\n" for name, value in sorted(hashed.items()))
 
 
-def costly(text: str) -> list[str]:
-    """Return the accounts in an htpasswd file that are compared at the full cost."""
+def typed(text: str) -> list[str]:
+    """Return the accounts in an htpasswd file whose password a person chose."""
     entries = (line.partition(":") for line in text.splitlines())
     return [name for name, _, hashed in entries if hashed.startswith(f"$2b${TYPED_COST:02}$")]
 

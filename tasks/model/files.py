@@ -125,6 +125,15 @@ def leftovers(observed: Mapping[str, Observed | None]) -> list[Step]:
     ]
 
 
+def remove(unwanted: Iterable[str], observed: Mapping[str, Observed | None], reason: str) -> list[Step]:
+    """Return the steps that remove files which are there and should not be."""
+    return [
+        Step(f"remove {path}: {reason}", f"rm -f {shlex.quote(path)}", path=path)
+        for path in unwanted
+        if observed[path]
+    ]
+
+
 def _place(item: Folder, found: Observed | None) -> Step | None:
     path = shlex.quote(item.path)
     kind = "file" if isinstance(item, File) else "folder"

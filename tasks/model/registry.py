@@ -7,6 +7,7 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from posixpath import basename
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -19,7 +20,10 @@ from tasks.model.settings import Settings
 from tasks.model.steps import Conflict, Step
 
 FOLDER = "/etc/homelab-registry"
-FOLDERS = ("gateway", "gateway/tls", "registry", "run")
+TYPED = "gateway/typed"
+"""Holds a file for each account with a typed password: the gateway looks there, and need not be told by a restart."""
+
+FOLDERS = ("gateway", "gateway/tls", TYPED, "registry", "run")
 CERTIFICATE = "gateway/tls/tls.pem"
 GATEWAY_CONFIG = "gateway/nginx.conf"
 REGISTRY_CONFIG = "registry/config.yml"
@@ -62,9 +66,13 @@ class Secrets:
 
 @dataclass(frozen=True)
 class Desired:
-    """All that the registry host should have. `certificate` is the leaf in PEM, as a handshake shows it."""
+    """All that the registry host should have. `certificate` is the leaf in PEM, as a handshake shows it.
+
+    `unmarked` are the marks in `TYPED` that should not be there.
+    """
 
     files: tuple[Folder, ...]
+    unmarked: tuple[str, ...]
     containers: tuple[Container, ...]
     certificate: str
     port: int
@@ -87,7 +95,7 @@ def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], temp
         "settings": settings,
         "container": containers,
         "http_secret": secrets.http_secret,
-        "costly": accounts.costly(secrets.htpasswd),
+        "typed": f"{containers.GATEWAY_CONFIG}/{basename(TYPED)}",
         "decoy": b64encode(f"{accounts.DECOY}:".encode()).decode(),
     }
     contents = {
@@ -96,12 +104,20 @@ def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], temp
         REGISTRY_CONFIG: render("registry.yml.j2").render(context),
         HTPASSWD: secrets.htpasswd,
     }
+    typed = accounts.typed(secrets.htpasswd)
+    marks = {f"{TYPED}/{name}": f"{name} has a typed password\n" for name in typed}
     return Desired(
         files=(
             Folder(FOLDER),
             *(Folder(f"{FOLDER}/{name}", "0700", UID, UID) for name in FOLDERS),
             Folder(storage, "0700", UID, UID),
-            *(File(f"{FOLDER}/{name}", "0600", UID, UID, content) for name, content in contents.items()),
+            *(
+                File(f"{FOLDER}/{name}", "0600", UID, UID, content)
+                for name, content in (contents | marks).items()
+            ),
+        ),
+        unmarked=tuple(
+            f"{FOLDER}/{TYPED}/{name}" for name in settings.registry_accounts if name not in typed
         ),
         containers=(
             containers.registry(images["registry"], FOLDER, storage, _sha256(contents[REGISTRY_CONFIG])),
@@ -112,10 +128,13 @@ def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], temp
     )
 
 
-def paths(storage: str) -> list[str]:
+def paths(settings: Settings) -> list[str]:
     """Return all paths to be told of: the managed ones, and beside each file the name it is written under."""
-    written = [f"{FOLDER}/{name}" for name in (CERTIFICATE, GATEWAY_CONFIG, REGISTRY_CONFIG, HTPASSWD)]
-    folders = [FOLDER, *(f"{FOLDER}/{name}" for name in FOLDERS), storage]
+    marks = (f"{TYPED}/{name}" for name in settings.registry_accounts)
+    written = [
+        f"{FOLDER}/{name}" for name in (CERTIFICATE, GATEWAY_CONFIG, REGISTRY_CONFIG, HTPASSWD, *marks)
+    ]
+    folders = [FOLDER, *(f"{FOLDER}/{name}" for name in FOLDERS), settings.registry_storage_path]
     return [*folders, *written, *map(files.temporary, written)]
 
 
@@ -125,6 +144,7 @@ def steps(desired: Desired, found: RegistryHost, rebuilt: frozenset[str] = froze
     `rebuilt` names the images that this very run makes: a container of one is made anew with it.
     """
     placed = files.leftovers(found.paths) + files.place(desired.files, found.paths)
+    placed += files.remove(desired.unmarked, found.paths, "its account's password is a generated one")
     started = []
     if containers.NETWORK not in found.networks:
         name = containers.NETWORK

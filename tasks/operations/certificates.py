@@ -34,7 +34,7 @@ def look(run: Run) -> RegistryHost:
     found = read(
         host,
         RegistryFact,
-        paths=registry.paths(settings.registry_storage_path),
+        paths=registry.paths(settings),
         containers=[containers.REGISTRY, containers.GATEWAY],
         targets=[containers.CONFIG, containers.GATEWAY_CONFIG, containers.SOCKETS, containers.STORAGE],
         images=[image.reference for image in needed.values() if image.reference],

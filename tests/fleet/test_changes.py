@@ -16,7 +16,7 @@ ROLES_CHANGED = [
     "write /etc/homelab-registry/registry/htpasswd: its content is not as it should be",
     "start the container homelab-registry-gateway anew: it was started in another way",
 ]
-"""The gateway knows each account's role, and whose password is a typed one."""
+"""The gateway knows each account's role."""
 
 
 def ask(
@@ -37,6 +37,13 @@ def served(host: BenchHost) -> str:
                            input="", capture_output=True, text=True, check=False).stdout  # fmt: skip
     return subprocess.run(["openssl", "x509", "-noout", "-serial", "-ext", "subjectAltName"],
                           input=shown, capture_output=True, text=True, check=True).stdout  # fmt: skip
+
+
+def started(host: BenchHost) -> str:
+    """When each of the two containers was started."""
+    return host.run(
+        "docker inspect -f '{{.State.StartedAt}}' homelab-registry homelab-registry-gateway"
+    ).stdout
 
 
 def settings(deployment: Deployment, **more: object) -> None:
@@ -66,24 +73,30 @@ def test_accounts_come_and_go_and_a_removed_one_is_refused(host: BenchHost, depl
     assert ask(host, deployment, "ci", old) == "200"
 
 
-def test_a_password_of_one_s_own(host: BenchHost, deployment: Deployment) -> None:
+def test_a_password_of_one_s_own_comes_and_goes_without_a_restart(
+    host: BenchHost, deployment: Deployment
+) -> None:
     before = deployment.store.read()
+    running = started(host)
     deployment.store.password_path("ci").write_text("correct horse battery\n")
-    assert run(deployment) == [
-        f"write {deployment.store.folder}/htpasswd: ci is new or has a new password",
-        *ROLES_CHANGED,
-    ]
+    written = "write /etc/homelab-registry/registry/htpasswd: its content is not as it should be"
+    hashed = f"write {deployment.store.folder}/htpasswd: ci is new or has a new password"
+    mark = "/etc/homelab-registry/gateway/typed/ci"
+    assert run(deployment) == [hashed, written, f"write {mark}: it is missing"]
     assert ask(host, deployment, "ci", "correct horse battery") == "200"
     assert ask(host, deployment, "ci", before.passwords["ci"]) == "401"
     after = deployment.store.read()
     assert after.hashes["ci"].startswith("$2b$12$")
     assert after.hashes["admin"] == before.hashes["admin"]
+    deployment.store.password_path("ci").write_text(before.passwords["ci"])
+    assert run(deployment) == [hashed, written, f"remove {mark}: its account's password is a generated one"]
+    assert ask(host, deployment, "ci", "correct horse battery") == "401"
+    assert ask(host, deployment, "ci", before.passwords["ci"]) == "200"
+    assert started(host) == running
 
 
 def test_a_new_name_is_in_the_certificate_without_a_restart(host: BenchHost, deployment: Deployment) -> None:
-    started = host.run(
-        "docker inspect -f '{{.State.StartedAt}}' homelab-registry homelab-registry-gateway"
-    ).stdout
+    running = started(host)
     old = served(host)
     settings(deployment, registry_extra_names=["images.homelab.local"])
     (leaf, pem, folder, ca, entry) = run(deployment)
@@ -97,10 +110,7 @@ def test_a_new_name_is_in_the_certificate_without_a_restart(host: BenchHost, dep
     assert entry == "write /etc/hosts: our entry is not as it should be"
     assert "DNS:images.homelab.local" in served(host)
     assert served(host) != old
-    assert (
-        host.run("docker inspect -f '{{.State.StartedAt}}' homelab-registry homelab-registry-gateway").stdout
-        == started
-    )
+    assert started(host) == running
     assert run(deployment) == []
 
 

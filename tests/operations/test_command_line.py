@@ -63,7 +63,7 @@ def answering_hosts() -> str:
     """Return an inventory of hosts that answer every fact: Debian with Docker Engine, and nothing of ours."""
     settings = Settings()
     of_registry = [
-        *(f"path|{path}" for path in registry.paths(settings.registry_storage_path)),
+        *(f"path|{path}" for path in registry.paths(settings)),
         "address|192.0.2.10", "installed|", "served|", "listener|", "handshake|yes", "engine|running",
         "network|bridge", "end",
     ]  # fmt: skip

@@ -57,12 +57,21 @@ def on_registry_host(ran: Ran) -> list[str]:
     return found[next(number for number, text in enumerate(found) if text.startswith("build the image")) :]
 
 
-def expected_on_registry_host() -> list[str]:
+def expected_on_registry_host(*marks: str) -> list[str]:
     script = (ROOT / "files/build_image.sh").read_text()
     tags = {role: image.name for role, image in images.wanted(Settings(), {}, script).items()}
     folder = "/etc/homelab-registry"
-    made = [folder, *(f"{folder}/{name}" for name in ("gateway", "gateway/tls", "registry", "run"))]
-    written = ("gateway/tls/tls.pem", "gateway/nginx.conf", "registry/config.yml", "registry/htpasswd")
+    made = [
+        folder,
+        *(f"{folder}/{name}" for name in ("gateway", "gateway/tls", "gateway/typed", "registry", "run")),
+    ]
+    written = (
+        "gateway/tls/tls.pem",
+        "gateway/nginx.conf",
+        "registry/config.yml",
+        "registry/htpasswd",
+        *marks,
+    )
     return [
         f"build the image {tags['registry']} from the package docker-registry: it is missing",
         f"build the image {tags['gateway']} from the package nginx-light: it is missing",
@@ -129,7 +138,7 @@ def test_a_plan_over_a_state_leaves_every_byte_and_time_as_it_was(tmp_path: Path
         "cluster is new or has a new password",
         f"write {store.folder}/http.secret: there is none yet",
     ]
-    assert on_registry_host(ran) == expected_on_registry_host()
+    assert on_registry_host(ran) == expected_on_registry_host("gateway/typed/admin")
     assert SECRET not in ran.output
     assert snapshot(store.folder) == before
 

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from tasks.model import containers, registry
 from tasks.model.files import File, Observed
+from tasks.model.names import Role
 from tasks.model.registry import Desired, RegistryHost, Secrets
 from tasks.model.settings import Settings
 from tasks.model.steps import Conflict
@@ -45,9 +46,9 @@ def inspected(container: containers.Container) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def converged(desired: Desired) -> RegistryHost:
-    """A host on which everything is as desired."""
-    paths: dict[str, Observed | None] = dict.fromkeys(registry.paths("/var/lib/homelab-registry"))
+def converged(desired: Desired, settings: Settings | None = None) -> RegistryHost:
+    """A host on which everything is as desired, asked for what a run with the settings asks for."""
+    paths: dict[str, Observed | None] = dict.fromkeys(registry.paths(settings or Settings()))
     for number, item in enumerate(desired.files):
         kind, digest = ("regular file", item.sha256) if isinstance(item, File) else ("directory", None)
         paths[item.path] = Observed(kind, item.mode, item.owner, item.group, STARTED - 60, number, digest)
@@ -80,9 +81,9 @@ def test_a_host_as_desired_needs_nothing() -> None:
 
 
 def test_a_bare_host_needs_everything_in_this_order() -> None:
-    found = RegistryHost(paths=dict.fromkeys(registry.paths("/var/lib/homelab-registry")))
+    found = RegistryHost(paths=dict.fromkeys(registry.paths(Settings())))
     steps = texts(desire(), found)
-    assert [text.partition(":")[0].split()[0] for text in steps] == ["make"] * 6 + ["write"] * 4 + [
+    assert [text.partition(":")[0].split()[0] for text in steps] == ["make"] * 7 + ["write"] * 4 + [
         "make",
         "start",
         "start",
@@ -241,6 +242,21 @@ def test_a_new_leaf_is_one_file_and_no_restart() -> None:
     assert texts(renewed, found) == [f"write {path}: its content is not as it should be"]
 
 
+def test_a_typed_password_is_marked_for_the_gateway_and_restarts_nothing() -> None:
+    found = converged(desire())
+    htpasswd = f"{registry.FOLDER}/{registry.HTPASSWD}"
+    mark = f"{registry.FOLDER}/{registry.TYPED}/ci"
+    typed = registry.desire(
+        Settings(), replace(SECRETS, htpasswd="admin:$2b$04$x\nci:$2b$12$x\n"), IMAGES, TEMPLATES
+    )
+    rewritten = f"write {htpasswd}: its content is not as it should be"
+    assert texts(typed, found) == [rewritten, f"write {mark}: it is missing"]
+    assert texts(desire(), converged(typed)) == [
+        rewritten,
+        f"remove {mark}: its account's password is a generated one",
+    ]
+
+
 def test_a_taken_port_is_told_with_the_program_that_has_it() -> None:
     desired = desire(registry_port=8443)
     bare = RegistryHost(paths=converged(desired).paths, engine="running", listener="apache2 (pid 77)")
@@ -251,7 +267,7 @@ def test_a_taken_port_is_told_with_the_program_that_has_it() -> None:
 
 
 def test_what_is_served_never_shows_in_a_command() -> None:
-    bare = RegistryHost(paths=dict.fromkeys(registry.paths("/var/lib/homelab-registry")))
+    bare = RegistryHost(paths=dict.fromkeys(registry.paths(Settings())))
     for step in registry.steps(desire(), bare):
         for secret in (SECRETS.http_secret, SECRETS.key_pem.strip(), "$2b$04$x"):
             assert secret not in step.script
@@ -279,8 +295,9 @@ def test_a_change_of_a_setting_reaches_the_container_that_it_concerns() -> None:
         [f"write /etc/homelab-registry/{file}: its content is not as it should be" for file in both]
         + [f"start the container {name} anew: it was started in another way" for name in both.values()]
     )
-    accounts = texts(desire(registry_accounts={"cluster": "pull", "ops.2": "push"}), found)
-    assert accounts == [
+    accounts: dict[str, Role] = {"cluster": "pull", "ops.2": "push"}
+    found = converged(desire(), Settings(registry_accounts=accounts))
+    assert texts(desire(registry_accounts=accounts), found) == [
         "write /etc/homelab-registry/gateway/nginx.conf: its content is not as it should be",
         "start the container homelab-registry-gateway anew: it was started in another way",
     ]
