@@ -35,7 +35,7 @@ class Effort:
     `slow_seconds` are the stock registry's: an answer takes it almost one, and those under way at the end do not count.
     """
 
-    rounds: int = 5
+    rounds: int = 7
     seconds: int = 3
     slow_seconds: int = 10
     blobs: int = 12
