@@ -58,17 +58,18 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l
 """What images call a machine, by what `uname -m` does; containerd takes no image of another kind."""
 
 
-def make(architecture: str = "amd64") -> Image:
-    """Make an image with 64 random bytes in one file."""
+def make(architecture: str = "amd64", program: bytes = b"") -> Image:
+    """Make an image of one file: of a program, which it runs, and 64 random bytes."""
+    content = program + secrets.token_bytes(64)
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as archive:
         entry = tarfile.TarInfo("homelab-verify")
-        entry.size = 64
-        archive.addfile(entry, io.BytesIO(secrets.token_bytes(64)))
+        entry.size, entry.mode = len(content), 0o755
+        archive.addfile(entry, io.BytesIO(content))
     config = {
         "architecture": architecture,
         "os": "linux",
-        "config": {},
+        "config": {"Entrypoint": ["/homelab-verify"]} if program else {},
         "rootfs": {"type": "layers", "diff_ids": [digest(tar.getvalue())]},
     }
     return Image(json.dumps(config).encode(), gzip.compress(tar.getvalue()))
@@ -77,14 +78,18 @@ def make(architecture: str = "amd64") -> Image:
 def push(client: Client, settings: Settings, login: Login, repository: str, host: Host) -> str:
     """Push an image for the kind of machine that a host is, and return the reference to it."""
     machine = host.output("uname -m").strip()
-    image = make(ARCHITECTURES.get(machine, machine))
+    push_as(client, repository, TAG, login, make(ARCHITECTURES.get(machine, machine)))
+    return f"{settings.authority}/{repository}:{TAG}"
+
+
+def push_as(client: Client, repository: str, tag: str, login: Login, image: Image) -> None:
+    """Push an image."""
     image.push_blobs(client, repository, login)
-    answer = client.manifest("PUT", repository, TAG, login, content=image.manifest)
+    answer = client.manifest("PUT", repository, tag, login, content=image.manifest)
     assert answer.status_code == 201, (
         f"{login.name} cannot push a manifest: {answer.status_code} ({answer.text.strip()[:200]}); "
         "see docker logs homelab-registry on the registry host"
     )
-    return f"{settings.authority}/{repository}:{TAG}"
 
 
 def digest(content: bytes) -> str:

@@ -1,0 +1,201 @@
+"""Pods that pull from the registry and wait, one for each namespace and node that is asked for, and what became of them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.verify.backend import Host, last_line
+
+LABEL = "homelab-verify"
+SECONDS = 180
+"""How long pods may take until they run, the pull of a small image included."""
+
+UNPULLED = frozenset({"ErrImagePull", "ImagePullBackOff"})
+STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a pod: `reason` is `Running`, or why it is not, as Kubernetes calls it; `message` in its words."""
+
+    namespace: str
+    name: str
+    node: str
+    image: str
+    reason: str
+    message: str
+
+    @property
+    def told(self) -> str:
+        """The pod and what keeps it, in one line."""
+        words = " ".join(self.message.split())
+        return f"pod {self.name} in {self.namespace} on {self.node}: {self.reason} ({words[-240:]})"
+
+    @property
+    def wants_login(self) -> bool:
+        """Whether the registry was reached, and asked who this is."""
+        said = self.message.lower()
+        return any(sign in said for sign in ("401", "unauthorized", "no basic auth credentials"))
+
+    @property
+    def remedy(self) -> str:
+        """What to do about an image of ours that is not pulled."""
+        said = self.message.lower()
+        if "x509" in said or "certificate" in said:
+            return f"{self.node} does not trust the registry: list it in cluster_nodes and run make deploy"
+        if self.wants_login or "403" in said:
+            return (
+                f"take {self.namespace} into registry_pull_secret_namespaces and its service account into "
+                "registry_patch_service_accounts, run make deploy, and delete the pod: one that is there keeps what it has"
+            )
+        if "not found" in said or "manifest unknown" in said:
+            return "the registry has no such image: push it, or mend the name"
+        if "no such host" in said or "lookup" in said:
+            return (
+                f"{self.node} does not know the registry's name: list it in cluster_nodes and run make deploy"
+            )
+        return "see what Kubernetes says, and run make deploy"
+
+
+class Kubectl:
+    """kubectl on a host, called as the deploy calls it."""
+
+    def __init__(self, host: Host, command: str) -> None:
+        self.host, self._command = host, command
+
+    def read(self, *arguments: str) -> Any:
+        """Return what it prints as JSON; one line where it fails."""
+        arguments = (*arguments, "-o", "json")
+        return json.loads(self.host.output(self._line(*arguments), *arguments))
+
+    def give(self, objects: Sequence[Any], *arguments: str) -> Any:
+        """Call it with objects on its standard input, and return what it did."""
+        told = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+        return self.host.run_with_input(told, self._line(*arguments), *arguments)
+
+    def _line(self, *arguments: str) -> str:
+        return self._command + " %s" * len(arguments)
+
+
+class Pods:
+    """Pods of one test, and namespaces made for it; `close` removes them."""
+
+    def __init__(self, kubectl: Kubectl) -> None:
+        self._kubectl = kubectl
+        self._token = secrets.token_hex(4)
+        self._made: list[dict[str, Any]] = []
+
+    def namespace(self) -> str:
+        """Make a namespace that nothing is known of, and return its name."""
+        name = f"homelab-verify-{self._token}"
+        self._make([{"apiVersion": "v1", "kind": "Namespace", "metadata": self._named(name)}])
+        end = time.monotonic() + SECONDS
+        while not self._kubectl.read("get", "serviceaccounts", "-n", name)["items"]:
+            assert time.monotonic() < end, (
+                f"{self._kubectl.host.name}: a new namespace gets no service account; look at kube-controller-manager"
+            )
+            time.sleep(0.2)
+        return name
+
+    def start(self, wanted: Iterable[tuple[str, str, str]], secret: str | None) -> None:
+        """Start a pod for each (namespace, node, image); `secret` is the pull secret that they name themselves."""
+        self._make(
+            [
+                self._pod(number, namespace, node, image, secret)
+                for number, (namespace, node, image) in enumerate(wanted)
+            ]
+        )
+
+    def outcomes(self) -> list[Outcome]:
+        """Wait until each pod runs or cannot, and return what became of them."""
+        count = sum(1 for each in self._made if each["kind"] == "Pod")
+        end = time.monotonic() + SECONDS
+        while True:
+            found = outcomes(self._kubectl.read("get", "pods", "-A", "-l", f"{LABEL}={self._token}"))
+            waiting = [each for each in found if each.reason in STARTING]
+            if (len(found) == count and not waiting) or time.monotonic() > end:
+                return found
+            time.sleep(0.5)
+
+    def close(self) -> None:
+        """Remove all that was made; one line where something stays."""
+        if self._made:
+            done = self._kubectl.give(
+                self._made, "delete", "--ignore-not-found", "--grace-period=0", "--force", "-f", "-"
+            )
+            assert done.rc == 0, (
+                f"{self._kubectl.host.name}: what the verification made could not be removed ({last_line(done)}); remove "
+                f"the pods and namespaces with the label {LABEL}={self._token}"
+            )
+
+    def _make(self, objects: list[dict[str, Any]]) -> None:
+        self._made += objects
+        done = self._kubectl.give(objects, "create", "-f", "-")
+        assert done.rc == 0, f"{self._kubectl.host.name}: kubectl cannot make pods ({last_line(done)})"
+
+    def _named(self, name: str, **more: str) -> dict[str, Any]:
+        return {"name": name, "labels": {LABEL: self._token}, **more}
+
+    def _pod(self, number: int, namespace: str, node: str, image: str, secret: str | None) -> dict[str, Any]:
+        container = {
+            "name": "wait",
+            "image": image,
+            "imagePullPolicy": "Always",
+            # As the strictest namespaces ask (kubernetes.io, Pod Security Standards, "restricted").
+            "securityContext": {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "runAsNonRoot": True,
+                "runAsUser": 65534,
+            },
+            # Where a quota is set, a pod without these is refused.
+            "resources": {key: {"cpu": "10m", "memory": "16Mi"} for key in ("requests", "limits")},
+        }
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": self._named(f"homelab-verify-{self._token}-{number}", namespace=namespace),
+            "spec": {
+                "nodeName": node,  # no scheduler: a node that takes no new pods pulls all the same
+                "automountServiceAccountToken": False,
+                "terminationGracePeriodSeconds": 0,
+                "restartPolicy": "Never",
+                "imagePullSecrets": [{"name": secret}] if secret else [],
+                "containers": [container],
+            },
+        }
+
+
+def outcomes(listed: Any) -> list[Outcome]:
+    """Return what has become of pods, from kubectl's list of them."""
+    return [
+        Outcome(
+            pod["metadata"]["namespace"],
+            pod["metadata"]["name"],
+            pod["spec"].get("nodeName", "no node"),
+            state.get("image") or pod["spec"]["containers"][0]["image"],
+            *_reason(pod["status"], state),
+        )
+        for pod in listed["items"]
+        for state in [_worst(pod["status"])]
+    ]
+
+
+def _worst(status: Any) -> dict[str, Any]:
+    """Return the container that is furthest from running."""
+    states = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
+    waiting = [state for state in states if "waiting" in state["state"]]
+    return next(iter(waiting or states), {})
+
+
+def _reason(status: Any, container: Any) -> tuple[str, str]:
+    state = container.get("state", {})
+    if "running" in state:
+        return "Running", ""
+    told = state.get("waiting") or state.get("terminated") or status
+    return told.get("reason", ""), told.get("message", "")

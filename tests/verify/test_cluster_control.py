@@ -1,0 +1,148 @@
+"""The cluster: every node pulls in every namespace that was chosen, with the secret that is there, and not without."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+
+import pytest
+
+from tasks.model.settings import Settings
+from tests.verify import images, programs
+from tests.verify.backend import Host
+from tests.verify.client import Client
+from tests.verify.deployed import Deployed, check_nothing_to_do
+from tests.verify.deployment import Deployment, Login
+from tests.verify.pods import UNPULLED, Kubectl, Pods, outcomes
+from tests.verify.test_roles import denied
+
+MOST = 64
+"""Pods at most; where namespaces times nodes are more, each namespace and each node has one at least."""
+
+
+@pytest.fixture
+def kubectl(control_host: Host, deployed: Deployed) -> Kubectl:
+    return Kubectl(control_host, deployed.kubectl(control_host))
+
+
+@pytest.fixture
+def pods(kubectl: Kubectl) -> Iterator[Pods]:
+    with closing(Pods(kubectl)) as made:
+        yield made
+
+
+@pytest.fixture
+def namespaces(kubectl: Kubectl, settings: Settings) -> list[str]:
+    """The namespaces that were chosen, and are there."""
+    found = [each["metadata"]["name"] for each in kubectl.read("get", "namespaces")["items"]]
+    chosen = settings.registry_pull_secret_namespaces
+    if "*" in chosen:
+        return [name for name in found if not name.startswith(("kube-", "homelab-verify-"))]
+    return [name for name in chosen if name in found]
+
+
+@pytest.fixture
+def nodes(kubectl: Kubectl) -> dict[str, str]:
+    """The nodes' architectures by their names."""
+    return {
+        each["metadata"]["name"]: each["status"]["nodeInfo"]["architecture"]
+        for each in kubectl.read("get", "nodes")["items"]
+    }
+
+
+@pytest.fixture
+def pulled(
+    client: Client, settings: Settings, deployment: Deployment, repository: str, nodes: Mapping[str, str]
+) -> dict[str, str]:
+    """An image that waits, by node."""
+    login = deployment.login("push", "admin")
+    for architecture in sorted(set(nodes.values())):
+        image = images.make(architecture, programs.waiting(architecture))
+        images.push_as(client, repository, architecture, login, image)
+    return {node: f"{settings.authority}/{repository}:{nodes[node]}" for node in nodes}
+
+
+def test_it_is_as_deployed(control_host: Host, deployed: Deployed) -> None:
+    check_nothing_to_do(control_host, deployed.cluster(control_host))
+
+
+def test_every_node_is_in_the_inventory(control_host: Host, deployed: Deployed) -> None:
+    strangers = deployed.strange_nodes(control_host)
+    assert not strangers, (
+        f"{control_host.name}: the cluster's nodes {', '.join(strangers)} are not in cluster_nodes, and will fail to "
+        "pull; list them there and run make deploy"
+    )
+
+
+def test_the_secret_logs_in_and_cannot_push(
+    control_host: Host,
+    kubectl: Kubectl,
+    namespaces: list[str],
+    settings: Settings,
+    client: Client,
+    repository: str,
+) -> None:
+    account = settings.registry_pull_secret_account
+    for namespace in namespaces:
+        secret = kubectl.read("get", "secret", settings.registry_pull_secret_name, "-n", namespace)
+        auths = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))["auths"]
+        where = f"{control_host.name}: {settings.registry_pull_secret_name} in {namespace}"
+        assert set(auths) == set(settings.authorities), f"{where} is for {sorted(auths)}; run make deploy"
+        for auth in auths.values():
+            name, _, password = base64.b64decode(auth["auth"]).decode().partition(":")
+            login = Login(name, password)
+            assert name == account, f"{where} holds {name}'s login, not {account}'s; run make deploy"
+            answer = client.request("GET", "/v2/", login)
+            assert answer.status_code == 200, (
+                f"{where} does not log in ({answer.status_code}); run make deploy"
+            )
+            role = settings.registry_accounts[account]
+            if role == "pull":
+                denied(client, "POST", f"/v2/{repository}/blobs/uploads/", login, role)
+
+
+def test_pods_pull_and_run_on_every_node(
+    pods: Pods, namespaces: list[str], pulled: Mapping[str, str], settings: Settings
+) -> None:
+    wanted = [(namespace, node) for namespace in namespaces for node in pulled]
+    if len(wanted) > MOST:
+        nodes, count = list(pulled), max(len(namespaces), len(pulled))
+        wanted = [
+            (namespaces[number % len(namespaces)], nodes[number % len(nodes)]) for number in range(count)
+        ]
+    by_account = "default" in settings.registry_patch_service_accounts
+    secret = None if by_account else settings.registry_pull_secret_name
+    pods.start([(namespace, node, pulled[node]) for namespace, node in wanted], secret)
+    failed = [each for each in pods.outcomes() if each.reason != "Running"]
+    assert not failed, (
+        f"{failed[0].told}; {failed[0].remedy}"
+        + (f" (and {len(failed) - 1} more of {len(wanted)})" if failed[1:] else "")
+    )  # fmt: skip
+
+
+def test_without_the_secret_the_login_is_missing_and_not_the_trust(
+    pods: Pods, deployment: Deployment, deployed: Deployed, control_host: Host, pulled: Mapping[str, str]
+) -> None:
+    """Nodes that have a login of their own need no secret."""
+    own = deployed.nodes_with_login(control_host)
+    namespace = pods.namespace()
+    pods.start([(namespace, node, image) for node, image in pulled.items() if node not in own], None)
+    for found in pods.outcomes():
+        assert found.reason in UNPULLED, f"{found.told}; without a pull secret it should not get its image"
+        assert found.wants_login, f"{found.told}; {found.remedy}"
+
+
+def test_no_pod_waits_for_an_image_of_ours(control_host: Host, kubectl: Kubectl, settings: Settings) -> None:
+    hanging = [
+        each
+        for each in outcomes(kubectl.read("get", "pods", "-A"))
+        if each.reason in UNPULLED
+        and each.image.startswith(tuple(f"{name}/" for name in settings.authorities))
+        if not each.name.startswith("homelab-verify-")
+    ]
+    assert not hanging, (
+        f"{control_host.name}: {hanging[0].told}; {hanging[0].remedy}"
+        + (f" (and {len(hanging) - 1} more)" if hanging[1:] else "")
+    )  # fmt: skip
