@@ -29,6 +29,7 @@ SERVICES = "10.96.0.0/16"
 NAMES = ("localhost", "127.0.0.1", "10.96.0.1", "kubernetes.default.svc")
 """What the API server is called beside its host's name and address; 10.96.0.1 is the first of `SERVICES`."""
 
+# Told to end it would wait a minute for those who watch.
 API_SERVER = f"""\
 [Unit]
 Description=kube-apiserver
@@ -45,7 +46,10 @@ ExecStart={BIN}/kube-apiserver --etcd-servers=http://127.0.0.1:2379 --advertise-
   --service-account-key-file={FOLDER}/accounts.key --service-account-signing-key-file={FOLDER}/accounts.key \\
   --service-cluster-ip-range={SERVICES}
 Type=notify
-Restart=on-failure
+KillSignal=SIGKILL
+SuccessExitStatus=SIGKILL
+Restart=always
+RestartSec=1
 """
 CONTROLLER_MANAGER = f"""\
 [Unit]

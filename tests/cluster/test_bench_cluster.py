@@ -10,7 +10,7 @@ import pytest
 
 from tests.bench.cluster import ADMIN, Cluster
 from tests.bench.cluster_node import import_waiting
-from tests.bench.hosts import Result
+from tests.bench.hosts import BenchHost, Result
 
 NODES = pytest.mark.parametrize("node", ["node16", "node23"])
 IMAGE = "bench.invalid/app:1"
@@ -28,6 +28,13 @@ def pod(name: str, host: str, policy: str = "IfNotPresent") -> dict[str, Any]:
             "containers": [{"name": "app", "image": IMAGE, "imagePullPolicy": policy}],
         },
     }
+
+
+def running(host: BenchHost, container: str) -> str:
+    """Return the process of a container, by what containerd itself says; nothing if it does not run."""
+    name = container.removeprefix("containerd://")
+    found = re.search(rf"^{name} +(\d+) +RUNNING", host.run("ctr -n k8s.io tasks ls").stdout, re.M)
+    return found[1] if found else ""
 
 
 @pytest.mark.parametrize(("node", "containerd"), [("node16", "1.6."), ("node23", "2.3.7")])
@@ -57,15 +64,14 @@ def test_a_pod_with_an_image_that_is_there_runs_and_ends(cluster: Cluster, node:
     cluster.apply(pod(name, host.name))
     cluster.kubectl("wait", "--for=condition=Ready", "--timeout=60s", f"pod/{name}")
     status = cluster.get("pod", name)["status"]
-    assert status["podIP"] in host.run("ip -4 neigh show dev cni0; ip -4 route").stdout
-    tasks = host.run("ctr -n k8s.io tasks ls").stdout
     (container,) = status["containerStatuses"]
-    assert re.search(rf"^{container['containerID'].removeprefix('containerd://')} +\d+ +RUNNING", tasks, re.M)
+    process = running(host, container["containerID"])
+    assert process
+    inside = host.run(f"nsenter -t {process} -n ip -4 -o addr show dev eth0").stdout
+    assert f" inet {status['podIP']}/24 " in inside
+    assert host.read(f"/proc/{process}/comm") == "waits\n"
     cluster.kubectl("delete", "pod", name, "--timeout=60s")
-    assert (
-        container["containerID"].removeprefix("containerd://")
-        not in host.run("ctr -n k8s.io tasks ls").stdout
-    )
+    assert not running(host, container["containerID"])
 
 
 @NODES
@@ -107,7 +113,7 @@ def test_a_node_may_not_speak_for_another(cluster: Cluster) -> None:
     assert own.stdout == f"node/{first.name} labeled\n"
     other = cluster.kubectl("label", "node", second.name, "bench=1", kubeconfig=kubeconfig, check=False)
     assert other.exit_code == 1
-    assert "is not allowed to modify node" in other.stderr
+    assert "only its own Node object" in other.stderr
 
 
 def test_nobody_comes_in_without_a_certificate_of_the_cluster(cluster: Cluster) -> None:
@@ -140,7 +146,7 @@ def test_the_api_server_stops_and_starts_and_nodes_stay(cluster: Cluster) -> Non
     cluster.stop_api_server()
     down = cluster.kubectl("get", "nodes", check=False)
     assert down.exit_code == 1
-    assert "connection refused" in down.stderr
+    assert "was refused" in down.stderr
     cluster.start_api_server()
     names = {each["metadata"]["name"] for each in cluster.get("nodes")["items"]}
     assert names == {host.name for host in cluster.nodes.values()}
