@@ -111,14 +111,20 @@ def carry_out(
 
 
 def announce(host: Host, text: str) -> None:
-    """Print a step before it is taken; the same line in a plan and in a run."""
-    current().report.steps += 1
-    host.log(f"{format_text('step:', 'yellow')} {printable(text)}")
+    """Print a step before it is taken; the same lines in a plan and in a run."""
+    for line in text.split("\n"):
+        current().report.steps += 1
+        host.log(f"{format_text('step:', 'yellow')} {printable(line)}")
 
 
 def refuse(host: Host, problem: str, remedy: str) -> Generator[PyinfraCommand, None, None]:
     """End this host's run with one line and leave the other hosts to go on."""
     blame(host, problem, remedy)
+    yield from fail(host)
+
+
+def fail(host: Host) -> Generator[PyinfraCommand, None, None]:
+    """End this host's run, of which it has been said why."""
     if host.state.is_executing:
         yield _Refusal()
     else:
