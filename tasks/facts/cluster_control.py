@@ -74,7 +74,8 @@ READ = """
 echo "kubectl|$found|$config"
 if [ -n "$found" ] && [ "$config" != NONE ]; then
     exec 4>&1
-    complaints=$({ { kubectl get KINDS -A -o go-template="$template" 2>&3 && echo 'whole|yes' || echo "exit|$?"; } | digests >&4; } 3>&1)
+    ask() { kubectl get KINDS -A -o go-template="$template" && echo 'whole|yes' || echo "exit|$?"; }
+    complaints=$({ ask 2>&3 | digests >&4; } 3>&1)
     exec 4>&-
     printf '%s\\n' "$complaints" | sed '/^$/d;s/^/complaint|/'
 fi

@@ -61,15 +61,16 @@ def look_ahead(look: Callable[[Run], object]) -> None:
         look(current())
 
 
-def read(host: Host, fact: type[FactBase[T | None]], **arguments: Any) -> T:
+def read(host: Host, fact: type[FactBase[T | None]], *, holds: bool = False, **arguments: Any) -> T:
     """Read a fact as root; `Conflict` where it could not be read, since unknown is not absent.
 
-    What was read before holds until the run's first step, on whatever host; then it is read anew.
+    What was read before holds until the run's first step, on whatever host; then it is read anew, unless it is such
+    that it `holds`: the steps of other roles do not change it.
     """
     run = current()
     arguments["_sudo"] = run.machines[host.name].rights == "sudo"
     known = run.found.get((host.name, fact))
-    if known is None or known[0] != arguments or (run.report.steps and not run.dry):
+    if known is None or known[0] != arguments or (run.report.steps and not run.dry and not holds):
         answer = get_fact(host.state, host, fact, kwargs=arguments, apply_failed_hosts=False)
         known = run.found[host.name, fact] = (arguments, answer)
     found: T | None = known[1]

@@ -66,6 +66,7 @@ def look(run: Run) -> Cluster:
     found = read(
         host,
         ClusterFact,
+        holds=True,
         finding=kubectl.finding(settings),
         secret=settings.registry_pull_secret_name,
         accounts=list(settings.registry_patch_service_accounts),
@@ -92,6 +93,7 @@ def _decide(run: Run, work: _Work) -> list[AnyStep]:
 def _decide_again(run: Run, work: _Work) -> list[AnyStep]:
     """Return the steps for what is worth another try after kubectl complained, and tell of what is not."""
     work.refused = True
+    del run.found[host.name, ClusterFact]
     plan = _plan(run, work)
     work.refused = False
     problems, again = cluster_control.blamed(plan.changes, work.complaints)
