@@ -29,15 +29,25 @@ HINTS = {
 
 @dataclass
 class Report:
-    """Lines for the end, by host. `done` says what now holds there, `problems` what went wrong and what to do."""
+    """Lines for the end, by host.
+
+    `done` says what now holds there, `notes` what to keep in mind, `problems` what went wrong and what to do.
+    """
 
     done: dict[str, list[str]] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
     problems: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     steps: int = 0
 
     def say(self, host: str, line: str) -> None:
         """Note what holds on a host after this run."""
         self.done.setdefault(host, []).append(line)
+
+    def note(self, host: str, line: str) -> None:
+        """Note what is to be known of a host, and keeps nothing from being finished, once."""
+        noted = self.notes.setdefault(host, [])
+        if line not in noted:
+            noted.append(line)
 
     def problem(self, host: str, problem: str, remedy: str) -> None:
         """Note what keeps a host from being finished, once."""

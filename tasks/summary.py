@@ -18,7 +18,7 @@ def show(run: Run) -> None:
     else:
         trusted = [f"[{host}] {line}" for host, said in run.report.done.items() for line in said]
         lines = _registry(run) + trusted + typed_passwords(run)
-    lines += _left_to_do(run)
+    lines += _notes(run) + _left_to_do(run)
     for line in lines:
         logger.info(line)
 
@@ -73,6 +73,11 @@ def typed_passwords(run: Run) -> list[str]:
         if settings.registry_accounts[name] == "pull"
         if name in run.passwords and not accounts.is_generated(run.passwords[name])
     ]
+
+
+def _notes(run: Run) -> list[str]:
+    notes = [(host, line) for host, said in run.report.notes.items() for line in said]
+    return [format_text(f"    [{host}] {line}", "yellow") for host, line in notes]
 
 
 def _left_to_do(run: Run) -> list[str]:

@@ -18,6 +18,7 @@ class Machine:
 
     `family` are the names of its distribution and of those that it is like (os-release). `engine` is `silent`
     where something takes a request and gives no answer; `client` tells of a Docker client, which is no engine.
+    `names` are the host's own, and its addresses.
     """
 
     rights: Rights
@@ -25,6 +26,7 @@ class Machine:
     family: str
     engine: Engine
     client: bool
+    names: frozenset[str] = frozenset()
 
 
 def check(machine: Machine) -> None:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 class Step:
     """One change on a host.
 
-    `text` says what is done and, after a colon, why. `script` is POSIX shell and runs as root; it never holds
-    a secret. `stdin` may: it is the one way for a secret to travel, as nothing prints or logs it. `path` is the
-    file or folder that is changed, and `writes` tells that its content is.
+    `text` says what is done and, after a colon, why; a line for each where one script does several things. `script`
+    is POSIX shell and runs as root; it never holds a secret. `stdin` may: it is the one way for a secret to travel,
+    as nothing prints or logs it. `path` is the file or folder that is changed, and `writes` tells that its content
+    is.
     """
 
     text: str

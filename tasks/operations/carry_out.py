@@ -61,15 +61,16 @@ def look_ahead(look: Callable[[Run], object]) -> None:
         look(current())
 
 
-def read(host: Host, fact: type[FactBase[T | None]], **arguments: Any) -> T:
+def read(host: Host, fact: type[FactBase[T | None]], *, holds: bool = False, **arguments: Any) -> T:
     """Read a fact as root; `Conflict` where it could not be read, since unknown is not absent.
 
-    What was read before holds until the run's first step, on whatever host; then it is read anew.
+    What was read before holds until the run's first step, on whatever host; then it is read anew, unless it is such
+    that it `holds`: the steps of other roles do not change it.
     """
     run = current()
     arguments["_sudo"] = run.machines[host.name].rights == "sudo"
     known = run.found.get((host.name, fact))
-    if known is None or known[0] != arguments or (run.report.steps and not run.dry):
+    if known is None or known[0] != arguments or (run.report.steps and not run.dry and not holds):
         answer = get_fact(host.state, host, fact, kwargs=arguments, apply_failed_hosts=False)
         known = run.found[host.name, fact] = (arguments, answer)
     found: T | None = known[1]
@@ -111,14 +112,20 @@ def carry_out(
 
 
 def announce(host: Host, text: str) -> None:
-    """Print a step before it is taken; the same line in a plan and in a run."""
-    current().report.steps += 1
-    host.log(f"{format_text('step:', 'yellow')} {printable(text)}")
+    """Print a step before it is taken; the same lines in a plan and in a run."""
+    for line in text.split("\n"):
+        current().report.steps += 1
+        host.log(f"{format_text('step:', 'yellow')} {printable(line)}")
 
 
 def refuse(host: Host, problem: str, remedy: str) -> Generator[PyinfraCommand, None, None]:
     """End this host's run with one line and leave the other hosts to go on."""
     blame(host, problem, remedy)
+    yield from fail(host)
+
+
+def fail(host: Host) -> Generator[PyinfraCommand, None, None]:
+    """End this host's run, of which it has been said why."""
     if host.state.is_executing:
         yield _Refusal()
     else:

@@ -1,0 +1,18 @@
+"""The cluster, through the host that has kubectl and an administrator's rights."""
+
+from __future__ import annotations
+
+from pyinfra import host
+from pyinfra.api.deploy import deploy
+
+from tasks.operations import cluster_control
+from tasks.operations.carry_out import look_ahead
+from tasks.placement import as_root
+
+
+@deploy("Cluster")
+def serve() -> None:
+    """Let the chosen namespaces pull."""
+    if "cluster_control" in host.groups:
+        look_ahead(cluster_control.look)
+        cluster_control.serve(name="pull secrets", **as_root())

@@ -1,0 +1,139 @@
+"""What a cluster holds that has to do with us, in one call of kubectl."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pyinfra.api.exceptions import FactProcessError
+from pyinfra.api.facts import FactBase
+
+from tasks.facts.reading import Answer, read_answer, script, sensible
+from tasks.model import kubectl
+from tasks.model.cluster_control import Cluster
+from tasks.model.kubectl import MANAGER, NONE
+from tasks.model.pull_secrets import CA_NAME, HOSTING, HOSTING_NAMESPACE, MANAGED_BY, Held, Kind, Ref
+from tasks.model.service_accounts import MARK, ServiceAccount
+
+KINDS = "namespaces,nodes,serviceaccounts,secrets,configmaps"
+
+# The data of the objects that are ours leaves kubectl for the digest alone, and that only where it is not the same as
+# in the object before: nearly all are alike. Text is told in hexadecimal.
+TEMPLATE = """
+{{- define "label" }}{{ with .metadata.labels }}{{ with index . "MANAGED_BY" }}{{ . }}{{ end }}{{ end }}{{ end -}}
+{{- define "managers" }}{{ range .metadata.managedFields }}{{ printf "%x" .manager }},{{ end }}{{ end -}}
+{{- $last := "" -}}
+{{- range .items -}}
+{{- $name := .metadata.name -}}
+{{- $in := .metadata.namespace -}}
+{{- $ours := false -}}
+{{- with .metadata.labels }}{{ if eq (print (index . "MANAGED_BY")) "MANAGER" }}{{ $ours = true }}{{ end }}{{ end -}}
+{{- if eq .kind "Namespace" -}}
+namespace|{{ $name }}|{{ with .metadata.deletionTimestamp }}going{{ end }}{{ "\\n" -}}
+{{- else if eq .kind "Node" -}}
+node|{{ $name }}{{ range .status.addresses }}|{{ .address }}{{ end -}}
+{{- with .metadata.labels }}{{ with index . "kubernetes.io/hostname" }}|{{ . }}{{ end }}{{ end }}{{ "\\n" -}}
+{{- else if eq .kind "ServiceAccount" -}}
+{{- $mark := "" -}}
+{{- with .metadata.labels }}{{ with index . "MARK" }}{{ $mark = "yes" }}{{ end }}{{ end -}}
+{{- if $mark }}{{ with .metadata.annotations }}{{ with index . "MARK" }}{{ $mark = . }}{{ end }}{{ end }}{{ end -}}
+{{- if or $mark ACCOUNTS -}}
+account|{{ $in }}|{{ $name }}|{{ .metadata.resourceVersion }}|{{ $mark }}|
+{{- range .imagePullSecrets }}{{ .name }},{{ end }}{{ "\\n" -}}
+{{- end -}}
+{{- else if or $ours (and (eq .kind "Secret") (eq $name "SECRET")) (and (eq .kind "ConfigMap") (or (eq $name "CA_NAME")
+    (and (eq $in "HOSTING_NAMESPACE") (eq $name "HOSTING")))) -}}
+held|{{ .kind }}|{{ $in }}|{{ $name }}|{{ with .type }}{{ . }}{{ end }}|{{ template "label" . }}|
+{{- .metadata.creationTimestamp }}|{{ template "managers" . }}|
+{{- if $ours -}}
+{{- $form := "%s%s=%x;" }}{{ if eq .kind "Secret" }}{{ $form = "%s%s=%s;" }}{{ end -}}
+{{- $data := "" }}{{ range $key, $value := .data }}{{ $data = printf $form $data $key $value }}{{ end -}}
+{{- if and $data (eq $data $last) }}={{ else }}{{ $data }}{{ $last = $data }}{{ end -}}
+{{- end }}{{ "\\n" -}}
+{{- end -}}
+{{- end -}}
+"""
+
+# Not one variable that a secret is in may have been exported before, or programs would be given it.
+DIGESTS = """
+unset line data sum
+digests() {
+    while IFS= read -r line; do
+        case $line in
+            ('held|'*)
+                data=${line##*|}
+                [ "$data" = '=' ] || { sum=$(printf %s "$data" | sha256sum) || exit 1; sum=${sum%% *}; }
+                printf '%s|%s\\n' "${line%|*}" "$sum" ;;
+            (*) printf '%s\\n' "$line" ;;
+        esac
+    done
+}
+"""
+
+READ = """
+echo "kubectl|$found|$config"
+if [ -n "$found" ] && [ "$config" != NONE ]; then
+    exec 4>&1
+    ask() { kubectl get KINDS -A -o go-template="$template" && echo 'whole|yes' || echo "exit|$?"; }
+    complaints=$({ ask 2>&3 | digests >&4; } 3>&1)
+    exec 4>&-
+    printf '%s\\n' "$complaints" | sed '/^$/d;s/^/complaint|/'
+fi
+"""
+
+
+@sensible
+class ClusterFact(FactBase[Cluster | None]):
+    """One round trip. No secret is told: of ours only a digest, which is printed nowhere either."""
+
+    def command(self, finding: str, secret: str, accounts: list[str]) -> str:
+        """Return the script.
+
+        `finding` finds kubectl, `secret` is the pull secret's name, `accounts` are the service accounts'.
+        """
+        named = " ".join(f'(eq $name "{account}")' for account in accounts)
+        given = {
+            "MANAGED_BY": MANAGED_BY, "MANAGER": MANAGER, "MARK": MARK, "SECRET": secret, "CA_NAME": CA_NAME,
+            "HOSTING_NAMESPACE": HOSTING_NAMESPACE, "HOSTING": HOSTING, "ACCOUNTS": f"(or false {named})",
+        }  # fmt: skip
+        template = re.sub(r"\b[A-Z][A-Z_]+\b", lambda word: given.get(word[0], word[0]), TEMPLATE)
+        return script(
+            finding, f"template='{template}'", DIGESTS, READ.replace("KINDS", KINDS).replace("NONE", NONE)
+        )
+
+    def process(self, output: list[str]) -> Cluster:
+        """Read the answer; `FactProcessError` where it is not whole."""
+        answer = read_answer(output)
+        program, config = answer.all("kubectl")[0]
+        if program and config != NONE and not (answer.one("whole") or answer.one("exit")):
+            raise FactProcessError("the answer was cut short")
+        complaints = kubectl.complaints("|".join(line) for line in answer.all("complaint"))
+        if answer.one("exit") and not complaints:
+            complaints = ["it ended without a word"]
+        unread = {right[2] for line in complaints if (right := kubectl.forbidden(line))}
+        return Cluster(
+            program,
+            config,
+            {name: going == "going" for name, going in answer.all("namespace")},
+            {name: frozenset((name, *others)) for name, *others in answer.all("node")},
+            _held(answer),
+            {
+                Ref("ServiceAccount", namespace, name): ServiceAccount(version, _parted(secrets), mark)
+                for namespace, name, version, mark, secrets in answer.all("account")
+            },
+            frozenset(unread) if len(unread) == len(complaints) else frozenset(),
+            tuple(complaints) if answer.one("exit") else (),
+        )
+
+
+def _held(answer: Answer) -> dict[Ref, Held]:
+    found: dict[Ref, Held] = {}
+    kinds: dict[str, Kind] = {"Secret": "Secret", "ConfigMap": "ConfigMap"}
+    for kind, namespace, name, sort, label, made, managers, digest in answer.all("held"):
+        by: dict[str, Any] = {bytes.fromhex(each).decode(): None for each in _parted(managers)}
+        found[Ref(kinds[kind], namespace, name)] = Held(sort, label, made, tuple(by), digest)
+    return found
+
+
+def _parted(text: str) -> tuple[str, ...]:
+    return tuple(each for each in text.split(",") if each)

@@ -1,0 +1,175 @@
+"""Pull secrets, service accounts and what else of ours is in the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyinfra import host
+from pyinfra.api.command import PyinfraCommand
+from pyinfra.api.operation import operation
+
+from tasks.facts.cluster_control import ClusterFact
+from tasks.model import cluster_control, kubectl, pull_secrets
+from tasks.model.cluster_control import Change, Cluster, Plan, Wanted
+from tasks.model.joined_nodes import strangers
+from tasks.model.logins import Login
+from tasks.model.pull_secrets import Ref
+from tasks.model.settings import Settings
+from tasks.model.steps import Step
+from tasks.operations.carry_out import AnyStep, RemoteStep, blame, carry_out, fail, read
+from tasks.operations.finished_registry import finished_registry
+from tasks.run import Run, current
+
+TRIES = 5
+"""How often service accounts are written that somebody else changes at the same time."""
+
+
+@dataclass
+class _Work:
+    """What has come of the operation so far: its problems, and kubectl's complaints in the last try."""
+
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    refused: bool = True
+
+    def tell(self, problems: Sequence[tuple[str, str]]) -> None:
+        self.problems += problems
+        for problem, remedy in problems:
+            blame(host, problem, remedy)
+
+
+@operation()
+def serve() -> Generator[PyinfraCommand, None, None]:
+    """Bring what is ours in the cluster to what it should be; what stands against a part of it is told at the end."""
+    work = _Work()
+    yield from carry_out(host, lambda: _decide(current(), work), lambda: _because(current()))
+    for _ in range(TRIES):
+        if not work.complaints:
+            break
+        yield from carry_out(host, lambda: _decide_again(current(), work), lambda: "the rest was done")
+    if work.refused:
+        return
+    if work.complaints:
+        names = ", ".join(current().configuration.settings.registry_patch_service_accounts)
+        work.tell([(f"could not write service accounts ({names}): others keep changing them", "run again")])
+    if not work.problems:
+        current().report.say(host.name, _holds(current()))
+    elif host.state.is_executing or current().dry:
+        yield from fail(host)
+
+
+def look(run: Run) -> Cluster:
+    """Read what the cluster holds; `Conflict` where it could not be read."""
+    settings = run.configuration.settings
+    found = read(
+        host,
+        ClusterFact,
+        holds=True,
+        finding=kubectl.finding(settings),
+        secret=settings.registry_pull_secret_name,
+        accounts=list(settings.registry_patch_service_accounts),
+    )
+    kubectl.check_found(found.program, found.config, settings)
+    cluster_control.check_read(found, kubectl.unread(found.complaints, found.config))
+    return found
+
+
+def _decide(run: Run, work: _Work) -> list[AnyStep]:
+    """Return the steps, and tell what stands against the rest."""
+    plan = _plan(run, work)
+    found = look(run)
+    work.refused = False
+    if found.unread:
+        stop = kubectl.unread(found.complaints, found.config)
+        plan.problems.append((stop.problem, stop.remedy))
+    for note in (*plan.notes, *_strange_nodes(run, found)):
+        run.report.note(host.name, note)
+    work.tell(plan.problems)
+    return _steps(run.configuration.settings, plan.changes, work)
+
+
+def _decide_again(run: Run, work: _Work) -> list[AnyStep]:
+    """Return the steps for what is worth another try after kubectl complained, and tell of what is not."""
+    work.refused = True
+    del run.found[host.name, ClusterFact]
+    plan = _plan(run, work)
+    work.refused = False
+    problems, again = cluster_control.blamed(plan.changes, work.complaints)
+    work.complaints = []
+    work.tell(problems)
+    return _steps(run.configuration.settings, plan.only(again).changes, work)
+
+
+def _plan(run: Run, work: _Work) -> Plan:
+    settings = run.configuration.settings
+    registry = finished_registry(host)
+    account = settings.registry_pull_secret_account
+    if account not in run.passwords:
+        raise LookupError("the operation on accounts comes first")
+    login = Login(account, run.passwords[account])
+    return cluster_control.plan(settings, Wanted(login, registry.ca_pem), look(run))
+
+
+def _steps(settings: Settings, changes: Sequence[Change], work: _Work) -> list[AnyStep]:
+    """Return a step for all that is to be written, and one for all that is to be deleted."""
+    written = [change for change in changes if change.manifest]
+    deleted = [change for change in changes if not change.manifest]
+    calls: list[tuple[list[Change], str, list[Any]]] = [
+        (written, kubectl.applying(settings), [change.manifest for change in changes if change.manifest]),
+        (deleted, kubectl.deleting(settings), [_named(change.ref) for change in deleted]),
+    ]
+    return [
+        RemoteStep(
+            Step(cluster_control.text(part), script, pull_secrets.document(items)),
+            lambda output: work.complaints.extend(kubectl.complaints(output.splitlines())),
+        )
+        for part, script, items in calls
+        if part
+    ]
+
+
+def _named(ref: Ref) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": ref.kind,
+        "metadata": {"name": ref.name, "namespace": ref.namespace},
+    }
+
+
+def _strange_nodes(run: Run, found: Cluster) -> list[str]:
+    """Return a line where the cluster has nodes that are not in the inventory."""
+    listed: Collection[str] = (
+        [each.name for each in host.inventory.get_group("cluster_nodes")]
+        if ("cluster_nodes" in host.inventory.groups)
+        else []
+    )
+    known: set[str] = set()
+    for name in listed:
+        each = host.inventory.get_host(name)
+        known |= {name, name.rpartition("/")[2], str(each.data.get("ssh_hostname") or name)}
+        known |= run.machines[name].names if name in run.machines else set()
+    if not (strange := strangers(found.nodes, known)):
+        return []
+    unseen = [name for name in listed if name not in run.machines]
+    but = f", unless one of {', '.join(unseen)} is meant, which this run did not look at" if unseen else ""
+    return [
+        f"nodes of the cluster that are not in cluster_nodes: {kubectl.listed(strange)}{but}; pods there cannot pull: "
+        "add them to the inventory and run again"
+    ]
+
+
+def _because(run: Run) -> str:
+    return "every chosen namespace has its pull secret" if _served(run) else "no namespace is chosen"
+
+
+def _holds(run: Run) -> str:
+    settings = run.configuration.settings
+    names = settings.registry_pull_secret_namespaces
+    where = "every namespace but kube-*" if names == ("*",) else ", ".join(names) or "no namespace"
+    return f"pull secret {settings.registry_pull_secret_name} in {where}"
+
+
+def _served(run: Run) -> bool:
+    return bool(run.configuration.settings.registry_pull_secret_namespaces)
