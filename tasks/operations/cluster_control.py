@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,31 +78,32 @@ def look(run: Run) -> Cluster:
 
 def _decide(run: Run, work: _Work) -> list[AnyStep]:
     """Return the steps, and tell what stands against the rest."""
-    plan = _plan(run, work)
+    planned = plan(run)
     found = look(run)
     work.refused = False
     if found.unread:
         stop = kubectl.unread(found.complaints, found.config)
-        plan.problems.append((stop.problem, stop.remedy))
-    for note in (*plan.notes, *_strange_nodes(run, found)):
+        planned.problems.append((stop.problem, stop.remedy))
+    for note in (*planned.notes, *_note_on_nodes(run, found)):
         run.report.note(host.name, note)
-    work.tell(plan.problems)
-    return _steps(run.configuration.settings, plan.changes, work)
+    work.tell(planned.problems)
+    return _steps(run.configuration.settings, planned.changes, work)
 
 
 def _decide_again(run: Run, work: _Work) -> list[AnyStep]:
     """Return the steps for what is worth another try after kubectl complained, and tell of what is not."""
     work.refused = True
     del run.found[host.name, ClusterFact]
-    plan = _plan(run, work)
+    planned = plan(run)
     work.refused = False
-    problems, again = cluster_control.blamed(plan.changes, work.complaints)
+    problems, again = cluster_control.blamed(planned.changes, work.complaints)
     work.complaints = []
     work.tell(problems)
-    return _steps(run.configuration.settings, plan.only(again).changes, work)
+    return _steps(run.configuration.settings, planned.only(again).changes, work)
 
 
-def _plan(run: Run, work: _Work) -> Plan:
+def plan(run: Run) -> Plan:
+    """Return what a run would do; `Conflict` where the registry is not finished or the cluster could not be read."""
     settings = run.configuration.settings
     registry = finished_registry(host)
     account = settings.registry_pull_secret_account
@@ -138,21 +139,25 @@ def _named(ref: Ref) -> dict[str, Any]:
     }
 
 
-def _strange_nodes(run: Run, found: Cluster) -> list[str]:
-    """Return a line where the cluster has nodes that are not in the inventory."""
-    listed: Collection[str] = (
-        [each.name for each in host.inventory.get_group("cluster_nodes")]
-        if ("cluster_nodes" in host.inventory.groups)
-        else []
-    )
+def listed_nodes() -> list[str]:
+    """Return the inventory's names of the hosts in `cluster_nodes`."""
+    return [each.name for each in host.inventory.groups.get("cluster_nodes", ())]
+
+
+def strange_nodes(run: Run, found: Cluster) -> list[str]:
+    """Return the cluster's nodes that are not in the inventory."""
     known: set[str] = set()
-    for name in listed:
+    for name in listed_nodes():
         each = host.inventory.get_host(name)
         known |= {name, name.rpartition("/")[2], str(each.data.get("ssh_hostname") or name)}
         known |= run.machines[name].names if name in run.machines else set()
-    if not (strange := strangers(found.nodes, known)):
+    return strangers(found.nodes, known)
+
+
+def _note_on_nodes(run: Run, found: Cluster) -> list[str]:
+    if not (strange := strange_nodes(run, found)):
         return []
-    unseen = [name for name in listed if name not in run.machines]
+    unseen = [name for name in listed_nodes() if name not in run.machines]
     but = f", unless one of {', '.join(unseen)} is meant, which this run did not look at" if unseen else ""
     return [
         f"nodes of the cluster that are not in cluster_nodes: {kubectl.listed(strange)}{but}; pods there cannot pull: "

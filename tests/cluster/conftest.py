@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bench.cluster import Cluster
+from tests.bench.cluster import CONTROL, Cluster
 from tests.bench.hosts import remove_leftovers
+from tests.bench.programs import CRI_PULL
 from tests.bench.recipes import KUBE16_NODE, KUBE23_NODE
+from tests.fleet.deployment import Deployment
 
 NODES = {"node16": KUBE16_NODE, "node23": KUBE23_NODE}
 
@@ -23,3 +25,21 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster.start(NODES, tmp_path_factory.mktemp("cluster"))
     yield cluster
     cluster.remove()
+
+
+@pytest.fixture(scope="session")
+def deployment(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """A registry on the control plane's host, trusted by the cluster's nodes, deployed once."""
+    cluster.control.wait_until("docker info", 60, "Docker Engine")
+    for node in cluster.nodes.values():
+        node.give(CRI_PULL)
+    groups = {
+        "registry": [CONTROL],
+        "docker_hosts": [CONTROL],
+        "cluster_nodes": list(cluster.nodes),
+        "cluster_control": [CONTROL],
+    }
+    made = Deployment(tmp_path_factory.mktemp("deployment"), cluster.fleet.inventory(groups))
+    ran = made.run()
+    assert ran.exit_code == 0, ran.output
+    return made

@@ -24,7 +24,7 @@ def test_it_waits_until_it_is_ended(architecture: str, tmp_path: Path) -> None:
     program, said = tmp_path / "waiting", tmp_path / "said"
     program.write_bytes(waiting(architecture))
     program.chmod(0o755)
-    command = [EMULATORS[architecture], "-strace", program]
+    command = [EMULATORS[architecture], "-strace", str(program)]
     with said.open("wb") as told, subprocess.Popen(command, stderr=told) as process:
         end = time.monotonic() + 20
         while f"{WAITS[architecture]}(" not in said.read_text() and time.monotonic() < end:

@@ -30,6 +30,7 @@ SUBJECTS: dict[str, Callable[[Deployment], list[str]]] = {
     "client_host": lambda found: found.clients,
     "docker_host": lambda found: found.group("docker_hosts"),
     "node": lambda found: found.group("cluster_nodes"),
+    "control_host": lambda found: found.group("cluster_control"),
     "login_host": lambda found: [
         name for name in found.group("docker_hosts") if found.of(name).registry_login_users
     ],
@@ -165,7 +166,7 @@ def _host(request: pytest.FixtureRequest, deployment: Deployment) -> Host:
     return deployment.hosts.get(request.param)
 
 
-client_host, docker_host, node, login_host, trusting_host = (
+client_host, docker_host, node, control_host, login_host, trusting_host = (
     pytest.fixture(scope="session", name=name)(_host) for name in SUBJECTS
 )
 

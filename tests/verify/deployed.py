@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from pyinfra.context import ctx_host
@@ -11,10 +12,10 @@ from tasks.model import cluster_nodes as model
 from tasks.model.authority import AuthorityError
 from tasks.model.cluster_nodes import Node, Wanted
 from tasks.model.steps import Conflict, Step
-from tasks.operations import cluster_nodes, docker_hosts
+from tasks.operations import cluster_control, cluster_nodes, docker_hosts
 from tasks.operations.finished_registry import finished_registry
 from tasks.run import Run, begin
-from tests.verify.backend import Host
+from tests.verify.backend import Host, Unreachable
 from tests.verify.deployment import Deployment
 
 T = TypeVar("T")
@@ -24,7 +25,7 @@ class Deployed:
     """A run that is finished but for a look at its clients."""
 
     def __init__(self, deployment: Deployment, address: str) -> None:
-        state = deployment.state
+        state, self._deployment = deployment.state, deployment
         self._run = Run(deployment.configuration, deployment.store, deployment.path, dry=True, state=state)
         self._run.address, self._run.authority = address, state.authority
         self._run.passwords, self._run.served = state.passwords, True
@@ -49,6 +50,21 @@ class Deployed:
         def decide() -> tuple[Node, Collection[str]]:
             found = cluster_nodes.look(self._run)
             return found, self._wanted(found).runtimes
+
+        return self._on(host, decide)
+
+    def cluster(self, host: Host) -> tuple[list[str], list[str]]:
+        """Return what a deploy would change in the cluster, and which of its nodes no inventory has."""
+        for name in self._deployment.group("cluster_nodes"):
+            with suppress(Unreachable):  # its own tests say so
+                self._run.machines[name] = self._deployment.hosts.get(name).machine
+
+        def decide() -> tuple[list[str], list[str]]:
+            planned = cluster_control.plan(self._run)
+            changes = [f"{change.what} {change.ref.namespace}: {change.why}" for change in planned.changes]
+            problems = [f"{problem}; {remedy}" for problem, remedy in planned.problems]
+            strangers = cluster_control.strange_nodes(self._run, cluster_control.look(self._run))
+            return problems + changes, strangers
 
         return self._on(host, decide)
 

@@ -48,7 +48,8 @@ class Deployment:
     @functools.cached_property
     def hosts(self) -> Hosts:
         """The hosts, connected to at the first need of one."""
-        return Hosts(self.inventory, [self.configuration.registry_host, *self.clients])
+        others = [*self.clients, *self.group("cluster_control")]
+        return Hosts(self.inventory, [self.configuration.registry_host, *others])
 
     def login(self, *roles: str) -> Login:
         """Return an account with the first of these roles that anyone has."""

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.model import kubectl
+from tasks.model.settings import Settings
 from tests.verify.backend import Host, last_line
 
 LABEL = "homelab-verify"
@@ -63,15 +65,20 @@ class Outcome:
 
 
 class Kubectl:
-    """kubectl on a host, called as the deploy calls it."""
+    """kubectl on a host, found and called as the deploy does."""
 
-    def __init__(self, host: Host, command: str) -> None:
-        self.host, self._command = host, command
+    def __init__(self, host: Host, settings: Settings) -> None:
+        self.host = host
+        self._command = kubectl.finding(settings).replace("%", "%%") + "kubectl"
 
     def read(self, *arguments: str) -> Any:
         """Return what it prints as JSON; one line where it fails."""
         arguments = (*arguments, "-o", "json")
-        return json.loads(self.host.output(self._line(*arguments), *arguments))
+        done = self.host.run(self._line(*arguments), *arguments)
+        assert done.rc == 0, (
+            f"{self.host.name}: kubectl {arguments[0]} fails ({last_line(done)}); run make deploy"
+        )
+        return json.loads(done.stdout)
 
     def give(self, objects: Sequence[Any], *arguments: str) -> Any:
         """Call it with objects on its standard input, and return what it did."""
