@@ -62,7 +62,20 @@ def start(host: BenchHost, number: int, authority: ClusterAuthority, server: str
 
 def import_waiting(host: BenchHost, reference: str) -> None:
     """Give containerd an image that no registry has; its program waits."""
-    layer = _tar({WAITS.name: program(WAITS).read_bytes()})
+    _feed(host, "ctr -n k8s.io images import -", waiting_image(reference))
+
+
+def load_waiting(host: BenchHost, reference: str) -> None:
+    """Give Docker Engine the same image."""
+    _feed(host, "docker load", waiting_image(reference))
+
+
+def waiting_image(reference: str) -> bytes:
+    """Return an image whose program waits, as an archive that `docker save` could have made.
+
+    It shares neither its layer nor its digest with an image of another name: what was pulled was pulled whole.
+    """
+    layer = _tar({WAITS.name: program(WAITS).read_bytes(), "reference": reference.encode()})
     config = {
         "architecture": ARCHITECTURES[platform.machine()],
         "os": "linux",
@@ -70,17 +83,21 @@ def import_waiting(host: BenchHost, reference: str) -> None:
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
     }
     manifest = [{"Config": "config.json", "RepoTags": [reference], "Layers": ["layer.tar"]}]
-    archive = _tar(
+    return _tar(
         {
             "manifest.json": json.dumps(manifest).encode(),
             "config.json": json.dumps(config).encode(),
             "layer.tar": layer,
         }
     )
-    subprocess.run(
-        ["docker", "exec", "-i", host.name, "ctr", "-n", "k8s.io", "images", "import", "-"],
-        input=archive, check=True, capture_output=True,
+
+
+def _feed(host: BenchHost, command: str, archive: bytes) -> None:
+    done = subprocess.run(
+        ["docker", "exec", "-i", host.name, "sh", "-c", command],
+        input=archive, capture_output=True, check=False,
     )  # fmt: skip
+    assert done.returncode == 0, f"{host.name}: {command}: {done.stderr.decode(errors='replace')}"
 
 
 def _tar(files: dict[str, bytes]) -> bytes:

@@ -47,7 +47,6 @@ def test_a_node_is_ready_and_of_its_versions(cluster: Cluster, node: str, contai
     assert version.startswith(containerd)
     addresses = {each["type"]: each["address"] for each in status["addresses"]}
     assert addresses == {"InternalIP": host.address, "Hostname": host.name}
-    assert "config_path" not in host.read("/etc/containerd/config.toml")
 
 
 def test_client_and_server_are_of_the_version(cluster: Cluster) -> None:

@@ -1,0 +1,158 @@
+"""The contract's pod, word for word: it runs on each node with the pull secret, and is refused for the right reason without."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.bench.cluster import CONTROL, Cluster
+from tests.bench.cluster_node import load_waiting
+from tests.fleet.deployment import Deployment
+
+NAME = "registry.homelab.local"
+IMAGE = f"{NAME}/myapp:v1.0.0"
+SECRET = "registry-credentials"
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: myapp
+spec:
+  containers:
+  - name: myapp
+    image: registry.homelab.local/myapp:v1.0.0
+  imagePullSecrets:
+  - name: registry-credentials
+"""
+"""As registry-api-contract.md has it under "Pod with Local Registry Image"."""
+
+UNAUTHENTICATED = ("no basic auth credentials", "401 Unauthorized", "authorization failed")
+UNTRUSTED = "certificate signed by unknown authority"
+NODES = pytest.mark.parametrize("node", ["node16", "node23"])
+
+
+@pytest.fixture(scope="module")
+def deployment(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """The registry on the control plane's host and the cluster's nodes, deployed once, and the image pushed."""
+    cluster.control.wait_until("docker info", 60, "Docker Engine")
+    groups = {
+        "registry": [CONTROL],
+        "docker_hosts": [CONTROL],
+        "cluster_nodes": list(cluster.nodes),
+        "cluster_control": [CONTROL],
+    }
+    made = Deployment(tmp_path_factory.mktemp("pods"), cluster.fleet.inventory(groups))
+    ran = made.run()
+    assert ran.exit_code == 0, ran.output
+    load_waiting(cluster.control, IMAGE)
+    cluster.control.run(f"docker login -u ci --password-stdin {NAME}", stdin=password(made, "ci"))
+    cluster.control.run(f"docker push {IMAGE} && docker logout {NAME}")
+    return made
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace of the test's own."""
+    name = f"pods-{secrets.token_hex(4)}"
+    cluster.kubectl("create", "namespace", name)
+    cluster.kubectl("wait", "-n", name, "--for=create", "--timeout=30s", "serviceaccount/default")
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--timeout=90s")
+
+
+def password(deployment: Deployment, account: str) -> str:
+    return (deployment.folder / "state/accounts" / f"{account}.password").read_text().strip()
+
+
+def give_secret(cluster: Cluster, namespace: str, login: str) -> None:
+    """Make the contract's pull secret, of `NAME:PASSWORD`."""
+    config = json.dumps({"auths": {NAME: {"auth": base64.b64encode(login.encode()).decode()}}})
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": SECRET, "namespace": namespace},
+        "type": "kubernetes.io/dockerconfigjson",
+        "data": {".dockerconfigjson": base64.b64encode(config.encode()).decode()},
+    }
+    cluster.apply(secret)
+
+
+@contextmanager
+def no_node_but(cluster: Cluster, node: str) -> Iterator[None]:
+    """Leave the scheduler one node for pods that name none."""
+    others = [host.name for name, host in cluster.nodes.items() if name != node]
+    cluster.kubectl("cordon", *others)
+    try:
+        yield
+    finally:
+        cluster.kubectl("uncordon", *others)
+
+
+def apply_pod(cluster: Cluster, namespace: str, node: str) -> None:
+    with no_node_but(cluster, node):
+        cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=POD)
+        scheduled = "--for=condition=PodScheduled"
+        cluster.kubectl("wait", "-n", namespace, scheduled, "--timeout=30s", "pod/myapp")
+
+
+def runs(cluster: Cluster, namespace: str) -> dict[str, Any]:
+    """Wait until the pod runs, and return it."""
+    cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "--timeout=90s", "pod/myapp")
+    pod: dict[str, Any] = cluster.get("-n", namespace, "pod", "myapp")
+    return pod
+
+
+def refusal(cluster: Cluster, namespace: str) -> str:
+    """Wait until the pod's image was not pulled, and return what the kubelet says of it."""
+    waiting = "{.status.containerStatuses[0].state.waiting.message}"
+    cluster.kubectl("wait", "-n", namespace, f"--for=jsonpath={waiting}", "--timeout=90s", "pod/myapp")
+    (container,) = cluster.get("-n", namespace, "pod", "myapp")["status"]["containerStatuses"]
+    assert container["state"]["waiting"]["reason"] in {"ErrImagePull", "ImagePullBackOff"}
+    return str(container["state"]["waiting"]["message"])
+
+
+@NODES
+def test_the_contract_s_pod_runs(cluster: Cluster, deployment: Deployment, namespace: str, node: str) -> None:
+    give_secret(cluster, namespace, f"cluster:{password(deployment, 'cluster')}")
+    apply_pod(cluster, namespace, node)
+    pod = runs(cluster, namespace)
+    assert pod["spec"]["nodeName"] == cluster.nodes[node].name
+    assert pod["status"]["phase"] == "Running"
+    (container,) = pod["status"]["containerStatuses"]
+    assert container["image"] == IMAGE
+    digest = container["imageID"].partition("@")[2]
+    pushed = f"docker image inspect -f '{{{{index .RepoDigests 0}}}}' {IMAGE}"
+    assert cluster.control.run(pushed).stdout == f"{NAME}/myapp@{digest}\n"
+
+
+@NODES
+def test_without_the_secret_the_login_is_missing_also_where_the_image_is(
+    cluster: Cluster, deployment: Deployment, namespace: str, node: str
+) -> None:
+    assert IMAGE in cluster.nodes[node].run("ctr -n k8s.io images ls -q").stdout
+    apply_pod(cluster, namespace, node)
+    said = refusal(cluster, namespace)
+    assert any(each in said for each in UNAUTHENTICATED), said
+    assert UNTRUSTED not in said
+    give_secret(cluster, namespace, f"cluster:{password(deployment, 'cluster')}")
+    runs(cluster, namespace)
+
+
+@NODES
+def test_without_our_files_the_certificate_is_unknown_and_a_run_mends_it(
+    cluster: Cluster, deployment: Deployment, namespace: str, node: str
+) -> None:
+    host = cluster.nodes[node]
+    host.run(f"rm -r /etc/containerd/certs.d/{NAME} && ctr -n k8s.io images rm {IMAGE}")
+    give_secret(cluster, namespace, f"cluster:{password(deployment, 'cluster')}")
+    apply_pod(cluster, namespace, node)
+    assert UNTRUSTED in refusal(cluster, namespace)
+    ran = deployment.run()
+    assert ran.exit_code == 0, ran.output
+    runs(cluster, namespace)
