@@ -138,6 +138,8 @@ def unread(answers: Iterable[str], config: str) -> Conflict:
             "give it the rights that docs/how-it-works.md lists, or set registry_kubeconfig to an administrator's, "
             "and run again",
         )
+    if "no such file or directory" in text and config in text:
+        return Conflict(f"{config} is not there", "correct registry_kubeconfig and run again")
     if server := re.search(r"The connection to the server (\S+) was refused", text):
         return Conflict(
             f"the API server at {server[1]} does not answer: connection refused{whose}",
