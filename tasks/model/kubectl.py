@@ -62,7 +62,7 @@ if [ -z "$config${{KUBECONFIG:-}}" ] && [ "$found" != '{PROGRAMS[-1]}' ]; then
 fi
 kubectl() {{
     KUBECTL_KUBERC=false timeout 300 $found ${{config:+--kubeconfig "$config"}} ${{context:+--context "$context"}} \\
-        --cache-dir=/dev/null/none --request-timeout=30s "$@"
+        --cache-dir=/dev/null/none --request-timeout=20s "$@"
 }}
 """
 
