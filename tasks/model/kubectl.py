@@ -34,7 +34,7 @@ NONE = "none"
 """What is told for a configuration where none of these is there."""
 
 LONGEST = 3
-"""How many of many namespaces a line names."""
+"""How many of many names a line has room for."""
 
 
 def finding(settings: Settings) -> str:
@@ -195,9 +195,9 @@ def refused(complaint: str) -> tuple[str, str]:
     return text, "mend that"
 
 
-def listed(namespaces: Iterable[str]) -> str:
-    """Return namespaces as a line has room for them: a few by name, many by their number and the first ones."""
-    names = list(namespaces)
+def listed(found: Iterable[str], what: str = "namespaces") -> str:
+    """Return names as a line has room for them: a few as they are, many by their number and the first ones."""
+    names = list(found)
     if len(names) <= 2 * LONGEST:
         return ", ".join(names)
-    return f"{len(names)} namespaces ({', '.join(names[:LONGEST])}, …)"
+    return f"{len(names)} {what} ({', '.join(names[:LONGEST])}, …)"

@@ -235,3 +235,4 @@ def test_complaints_are_one_line_each_without_kubectls_advice() -> None:
 )
 def test_namespaces_fit_on_a_line(names: list[str], expected: str) -> None:
     assert kubectl.listed(names) == expected
+    assert kubectl.listed(names, "nodes") == expected.replace("namespaces", "nodes")
