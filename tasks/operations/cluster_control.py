@@ -155,8 +155,8 @@ def _strange_nodes(run: Run, found: Cluster) -> list[str]:
     unseen = [name for name in listed if name not in run.machines]
     but = f", unless one of {', '.join(unseen)} is meant, which this run did not look at" if unseen else ""
     return [
-        f"nodes of the cluster that are not in cluster_nodes: {kubectl.listed(strange, 'nodes')}{but}; pods there cannot pull: "
-        "add them to the inventory and run again"
+        f"nodes of the cluster that are not in cluster_nodes: {kubectl.listed(strange, 'nodes')}{but}; "
+        "pods there cannot pull: add them to the inventory and run again"
     ]
 
 
