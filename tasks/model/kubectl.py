@@ -34,7 +34,7 @@ NONE = "none"
 """What is told for a configuration where none of these is there."""
 
 LONGEST = 3
-"""How many of many namespaces a line names."""
+"""How many of many names a line has room for."""
 
 
 def finding(settings: Settings) -> str:
@@ -62,7 +62,7 @@ if [ -z "$config${{KUBECONFIG:-}}" ] && [ "$found" != '{PROGRAMS[-1]}' ]; then
 fi
 kubectl() {{
     KUBECTL_KUBERC=false timeout 300 $found ${{config:+--kubeconfig "$config"}} ${{context:+--context "$context"}} \\
-        --cache-dir=/dev/null/none --request-timeout=30s "$@"
+        --cache-dir=/dev/null/none --request-timeout=20s "$@"
 }}
 """
 
@@ -138,6 +138,8 @@ def unread(answers: Iterable[str], config: str) -> Conflict:
             "give it the rights that docs/how-it-works.md lists, or set registry_kubeconfig to an administrator's, "
             "and run again",
         )
+    if "no such file or directory" in text and config in text:
+        return Conflict(f"{config} is not there", "correct registry_kubeconfig and run again")
     if server := re.search(r"The connection to the server (\S+) was refused", text):
         return Conflict(
             f"the API server at {server[1]} does not answer: connection refused{whose}",
@@ -193,9 +195,9 @@ def refused(complaint: str) -> tuple[str, str]:
     return text, "mend that"
 
 
-def listed(namespaces: Iterable[str]) -> str:
-    """Return namespaces as a line has room for them: a few by name, many by their number and the first ones."""
-    names = list(namespaces)
+def listed(found: Iterable[str], what: str = "namespaces") -> str:
+    """Return names as a line has room for them: a few as they are, many by their number and the first ones."""
+    names = list(found)
     if len(names) <= 2 * LONGEST:
         return ", ".join(names)
-    return f"{len(names)} namespaces ({', '.join(names[:LONGEST])}, …)"
+    return f"{len(names)} {what} ({', '.join(names[:LONGEST])}, …)"

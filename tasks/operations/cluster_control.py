@@ -48,7 +48,7 @@ def serve() -> Generator[PyinfraCommand, None, None]:
     for _ in range(TRIES):
         if not work.complaints:
             break
-        yield from carry_out(host, lambda: _decide_again(current(), work), lambda: "the rest was done")
+        yield from carry_out(host, lambda: _decide_again(current(), work), lambda: "")
     if work.refused:
         return
     if work.complaints:
@@ -160,8 +160,8 @@ def _note_on_nodes(run: Run, found: Cluster) -> list[str]:
     unseen = [name for name in listed_nodes() if name not in run.machines]
     but = f", unless one of {', '.join(unseen)} is meant, which this run did not look at" if unseen else ""
     return [
-        f"nodes of the cluster that are not in cluster_nodes: {kubectl.listed(strange)}{but}; pods there cannot pull: "
-        "add them to the inventory and run again"
+        f"nodes of the cluster that are not in cluster_nodes: {kubectl.listed(strange, 'nodes')}{but}; "
+        "pods there cannot pull: add them to the inventory and run again"
     ]
 
 
