@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from tasks.model import pull_secrets, service_accounts
-from tasks.model.kubectl import listed, refused
+from tasks.model.kubectl import MANAGER, listed, refused
 from tasks.model.logins import Login
 from tasks.model.pull_secrets import CA_NAME, HOSTING, HOSTING_NAMESPACE, Content, Held, Ref
 from tasks.model.service_accounts import ServiceAccount
@@ -205,7 +205,8 @@ def _remove(settings: Settings, chosen: Collection[str], found: Cluster, made: P
             manifest = service_accounts.manifest(new, ref.namespace, ref.name)
             made.changes.append(Change(ref, what, reason, manifest))
     for ref, held in found.held.items():
-        if not held.ours or found.namespaces.get(ref.namespace):
+        # A copy that somebody made of ours has the label too, and was written by others alone.
+        if not held.ours or MANAGER not in held.managers or found.namespaces.get(ref.namespace):
             continue
         if ref.name == HOSTING and ref.namespace == HOSTING_NAMESPACE:
             continue

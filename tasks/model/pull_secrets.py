@@ -23,6 +23,9 @@ HOSTING_KEY = "localRegistryHosting.v1"
 HOSTING_NAMESPACE = "kube-public"
 """KEP-1755, "Communicating a local registry"."""
 
+KEYS = (KEY, CA_KEY, HOSTING_KEY)
+"""What we write in the data of an object. Other keys in it are others' own (server-side apply), and stay."""
+
 Kind = Literal["Secret", "ConfigMap", "ServiceAccount"]
 
 
@@ -37,7 +40,7 @@ class Ref:
 
 @dataclass(frozen=True)
 class Held:
-    """A secret or a ConfigMap that is there; of its data only a digest, and that only where it is ours.
+    """A secret or a ConfigMap that is there; of its data only a digest of our `KEYS`, and that only where it is ours.
 
     `managed_by` is its label, `managers` are those that wrote its fields, `made` is when.
     """

@@ -44,7 +44,7 @@ class _Work:
 def serve() -> Generator[PyinfraCommand, None, None]:
     """Bring what is ours in the cluster to what it should be; what stands against a part of it is told at the end."""
     work = _Work()
-    yield from carry_out(host, lambda: _decide(current(), work), lambda: _because(current()))
+    yield from carry_out(host, lambda: _decide(current(), work), lambda: _because(current(), work))
     for _ in range(TRIES):
         if not work.complaints:
             break
@@ -160,8 +160,11 @@ def _strange_nodes(run: Run, found: Cluster) -> list[str]:
     ]
 
 
-def _because(run: Run) -> str:
-    return "every chosen namespace has its pull secret" if _served(run) else "no namespace is chosen"
+def _because(run: Run, work: _Work) -> str:
+    if work.problems:
+        return "the rest is as it should be"
+    named = run.configuration.settings.registry_pull_secret_namespaces
+    return "every chosen namespace has its pull secret" if named else "no namespace is chosen"
 
 
 def _holds(run: Run) -> str:
@@ -169,7 +172,3 @@ def _holds(run: Run) -> str:
     names = settings.registry_pull_secret_namespaces
     where = "every namespace but kube-*" if names == ("*",) else ", ".join(names) or "no namespace"
     return f"pull secret {settings.registry_pull_secret_name} in {where}"
-
-
-def _served(run: Run) -> bool:
-    return bool(run.configuration.settings.registry_pull_secret_namespaces)
