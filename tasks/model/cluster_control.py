@@ -241,11 +241,14 @@ def blamed(changes: Iterable[Change], complaints: Iterable[str]) -> tuple[list[t
         if "the object has been modified" in complaint:
             again.add(change.ref)
         else:
-            refusals.append((change.ref.namespace, (change.what, *refused(complaint))))
+            why, remedy = refused(complaint)
+            refusals.append(
+                (change.ref.namespace, (change.what, why.replace(change.ref.namespace, _THERE), remedy))
+            )
     again |= {change.ref for change in left}
     problems = [
-        (f"could not {what} {listed(namespaces)}: {why}", f"{remedy} and run again")
-        for (_, (what, why, remedy)), namespaces in _grouped(refusals)
+        (f"could not {what} {listed(namespaces)}: {why.replace(_THERE, first)}", f"{remedy} and run again")
+        for (first, (what, why, remedy)), namespaces in _grouped(refusals)
     ]
     return problems, again
 
@@ -255,6 +258,9 @@ def check_read(found: Cluster, conflict: Conflict) -> None:
     if found.complaints and (not found.unread or found.unread & {"namespaces", "secrets"}):
         raise conflict
 
+
+_THERE = "\0"
+"""Stands for the namespace in what is said of it, so that the same is said of many in one line."""
 
 _RESOURCES = {"secrets": "Secret", "configmaps": "ConfigMap", "serviceaccounts": "ServiceAccount"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -105,6 +105,14 @@ def pull_secret(settings: Settings, login: Login) -> Content:
     return Content(
         "Secret", settings.registry_pull_secret_name, {KEY: b64encode(text.encode()).decode()}, TYPE
     )
+
+
+def without_secrets(text: str, settings: Settings, login: Login) -> str:
+    """Return a cluster's words without what is secret in a pull secret: a policy may quote what it refuses."""
+    whole = pull_secret(settings, login).data[KEY]
+    for secret in (whole, b64decode(whole).decode(), login.auth, login.password):
+        text = text.replace(secret, "(not shown)")
+    return text
 
 
 def ca(pem: str) -> Content:

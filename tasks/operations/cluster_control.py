@@ -78,7 +78,7 @@ def look(run: Run) -> Cluster:
 
 def _decide(run: Run, work: _Work) -> list[AnyStep]:
     """Return the steps, and tell what stands against the rest."""
-    plan = _plan(run, work)
+    plan = _plan(run)
     found = look(run)
     work.refused = False
     if found.unread:
@@ -94,22 +94,26 @@ def _decide_again(run: Run, work: _Work) -> list[AnyStep]:
     """Return the steps for what is worth another try after kubectl complained, and tell of what is not."""
     work.refused = True
     del run.found[host.name, ClusterFact]
-    plan = _plan(run, work)
+    plan = _plan(run)
     work.refused = False
     problems, again = cluster_control.blamed(plan.changes, work.complaints)
     work.complaints = []
-    work.tell(problems)
-    return _steps(run.configuration.settings, plan.only(again).changes, work)
+    settings, login = run.configuration.settings, _login(run)
+    work.tell(
+        [(pull_secrets.without_secrets(problem, settings, login), remedy) for problem, remedy in problems]
+    )
+    return _steps(settings, plan.only(again).changes, work)
 
 
-def _plan(run: Run, work: _Work) -> Plan:
+def _plan(run: Run) -> Plan:
     settings = run.configuration.settings
     registry = finished_registry(host)
-    account = settings.registry_pull_secret_account
-    if account not in run.passwords:
-        raise LookupError("the operation on accounts comes first")
-    login = Login(account, run.passwords[account])
-    return cluster_control.plan(settings, Wanted(login, registry.ca_pem), look(run))
+    return cluster_control.plan(settings, Wanted(_login(run), registry.ca_pem), look(run))
+
+
+def _login(run: Run) -> Login:
+    account = run.configuration.settings.registry_pull_secret_account
+    return Login(account, run.passwords[account])
 
 
 def _steps(settings: Settings, changes: Sequence[Change], work: _Work) -> list[AnyStep]:
