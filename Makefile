@@ -3,7 +3,8 @@ INVENTORY ?= inventories/local.py
 PYTHON ?= python3
 AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -n)
 
-# Each module of tests has hosts of its own, which wait for each other's engines more than they compute.
+# Each module of tests has hosts of its own, which wait for each other's engines more than they compute; those of
+# tests/cluster share one cluster, and follow one after the other.
 AT_ONCE := -n 3 --dist loadfile
 
 .PHONY: deploy plan verify test test-unit soak bench bench-up bench-down lint help
@@ -29,11 +30,12 @@ test-unit: .venv/ready-dev
 test: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
 	.venv/bin/python -m pytest --timeout 1800 $(AT_ONCE) tests/unit tests/operations tests/fleet tests/gateway
+	.venv/bin/python -m pytest --timeout 1800 tests/cluster
 
 ## make soak                     the long campaigns, of which `make test` holds samples
 soak: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
-	.venv/bin/python -m pytest --timeout 14400 -s tests/fleet tests/gateway --soak
+	.venv/bin/python -m pytest --timeout 14400 -s tests/fleet tests/gateway tests/cluster --soak
 
 ## make bench                    how long runs take, against Ansible and pyinfra as it comes; how fast the gateway is; half an hour
 bench: .venv/ready-dev

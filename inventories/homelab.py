@@ -23,5 +23,5 @@ cluster_nodes = [
     ("edge", {"ssh_hostname": "192.0.2.23", "registry_runtime": ["podman"], "registry_node_login": True}),
 ]
 
-# The host with kubectl and admin rights, for the pull secrets (not served yet).
+# The host with kubectl and an administrator's rights, for the pull secrets.
 cluster_control = ["k3s-1"]

@@ -58,7 +58,7 @@ registry_renew_before_days = None
 # Whose login the users and nodes that are logged in get.
 registry_login_account = "cluster"
 
-# Whose login is in the pull secrets (these, and what follows for Kubernetes, are not served yet).
+# Whose login is in the pull secrets.
 registry_pull_secret_account = "cluster"
 
 # The name of the pull secrets.
@@ -70,7 +70,7 @@ registry_pull_secret_namespaces = ["default"]
 # Service accounts there that get the secret added; [] for none.
 registry_patch_service_accounts = ["default"]
 
-# Path of kubectl's configuration on the cluster_control host; None: kubectl's own default.
+# Path of kubectl's configuration on the cluster_control host; None: found.
 registry_kubeconfig = None
 
 # The context in it; None: the current one.

@@ -28,7 +28,7 @@ fi
 echo "rights|$rights"
 echo "time|$(date +%s.%N)"
 echo "family|$( . /etc/os-release 2>/dev/null; echo "$ID $ID_LIKE")"
-echo "names|$(uname -n)|$(hostname -f 2>/dev/null)"
+echo "names|$(uname -n)"
 addresses=$(ip -o address show scope global 2>/dev/null | sed -n 's/.* inet6\\{0,1\\} \\([^/ ]*\\).*/\\1/p')
 echo "addresses|$(echo $addresses)"
 engine=absent

@@ -62,7 +62,7 @@ if [ -z "$config${{KUBECONFIG:-}}" ] && [ "$found" != '{PROGRAMS[-1]}' ]; then
 fi
 kubectl() {{
     KUBECTL_KUBERC=false timeout 300 $found ${{config:+--kubeconfig "$config"}} ${{context:+--context "$context"}} \\
-        --cache-dir=/dev/null/none --request-timeout=30s "$@"
+        --cache-dir=/dev/null/none --request-timeout=20s "$@"
 }}
 """
 
@@ -152,6 +152,8 @@ def unread(answers: Iterable[str], config: str) -> Conflict:
             "give it the rights that docs/how-it-works.md lists, or set registry_kubeconfig to an administrator's, "
             "and run again",
         )
+    if "no such file or directory" in text and config in text:
+        return Conflict(f"{config} is not there", "correct registry_kubeconfig and run again")
     if server := re.search(r"The connection to the server (\S+) was refused", text):
         return Conflict(
             f"the API server at {server[1]} does not answer: connection refused{whose}",

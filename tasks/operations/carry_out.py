@@ -103,8 +103,8 @@ def carry_out(
         problem = f"unexpected {type(error).__name__} on what this host has"
         yield from refuse(host, problem, "report this, with what that host has of special")
         return
-    if not steps:
-        host.noop(because())
+    if not steps and (reason := because()):
+        host.noop(reason)
     for step in steps:
         announce(host, step.text)
     for step in steps:

@@ -48,7 +48,7 @@ def serve() -> Generator[PyinfraCommand, None, None]:
     for _ in range(TRIES):
         if not work.complaints:
             break
-        yield from carry_out(host, lambda: _decide_again(current(), work), lambda: "the rest was done")
+        yield from carry_out(host, lambda: _decide_again(current(), work), lambda: "")
     if work.refused:
         return
     if work.complaints:

@@ -1,8 +1,8 @@
 """The bench by hand.
 
 python -m tests.bench prepare      an engine on this machine, by the project's own task; all host images and programs
-python -m tests.bench up [NAME…]   boot hosts by the names of their recipes, all if none is given; they stay, with an
-                                   inventory that lists them
+python -m tests.bench up [NAME…]   boot hosts by the names of their recipes, all but a cluster's if none is given; they
+                                   stay, with an inventory that lists them
 python -m tests.bench down         remove the hosts that stay, and what runs that ended early left
 python -m tests.bench list         show all hosts, with their addresses and owners
 """
@@ -22,7 +22,7 @@ from tests.bench.fleet import Fleet
 from tests.bench.hosts import remove_leftovers
 from tests.bench.leftovers import LABEL, alive, remove_owned_by, this_machine
 from tests.bench.programs import PROGRAMS, program
-from tests.bench.recipes import BOOKWORM, RECIPES, image
+from tests.bench.recipes import BOOKWORM, CLUSTER, RECIPES, image
 
 ROOT = Path(__file__).parents[2]
 UP = cache() / "up"
@@ -72,7 +72,8 @@ def up(names: list[str]) -> None:
     shutil.rmtree(UP, ignore_errors=True)
     UP.mkdir(mode=0o700)
     (UP / "group_data").mkdir()
-    wanted = {name: RECIPES[name] for name in names or RECIPES}
+    plain = [name for name, recipe in RECIPES.items() if recipe not in CLUSTER]
+    wanted = {name: RECIPES[name] for name in names or plain}
     print(f"bringing up {', '.join(wanted)} ...", flush=True)
     fleet = Fleet.start(wanted, UP, as_root=[BOOKWORM.name], owner=machine)
     engines = [name for name, recipe in wanted.items() if "docker.io" in recipe.packages]

@@ -31,19 +31,20 @@ class Fleet:
         folder: Path,
         *,
         as_root: Collection[str] = (),
+        volumes: Mapping[str, Mapping[str, str]] | None = None,
         owner: str | None = None,
     ) -> Fleet:
         """Boot a host for each name, or none: when one does not come up, the others are removed again.
 
         The key to all of them, made here, and each one's known keys are in `folder`. `as_root` names those that are
-        logged in to as root, the others are as `op`; `owner` is the label's value, as for a single host.
+        logged in to as root, the others are as `op`; `volumes`, by name, and `owner` are as for a single host.
         """
         for recipe in dict.fromkeys(wanted.values()):
             image(docker.from_env(), recipe)
         key = make_key(folder)
 
         def boot(name: str) -> tuple[BenchHost, dict[str, str | int]]:
-            host = BenchHost.start(wanted[name], name, owner=owner)
+            host = BenchHost.start(wanted[name], name, volumes=(volumes or {}).get(name), owner=owner)
             try:
                 open_to(host, key)
                 return host, host_data(host, key, "root" if name in as_root else OPERATOR)

@@ -52,8 +52,8 @@ class BenchHost:
     ) -> BenchHost:
         """Boot a host, and remove it again if it does not come up.
 
-        `name` is part of its host name, `address` is one of `network.fixed_address`, `volumes` are folders of this
-        machine by their path in the host, read-only. `owner` is the label's value: this process, if not given.
+        `name` is part of its host name, `address` is one of `network.fixed_address`, `volumes` are folders or files
+        of this machine by their path in the host, read-only. `owner` is the label's value: this process, if not given.
         """
         client = docker.from_env()
         full_name = f"bench-{name or recipe.name}-{secrets.token_hex(3)}"

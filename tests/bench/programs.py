@@ -17,6 +17,7 @@ from tests.bench.cache import cache, locked
 
 OWN = Path(__file__).with_name("programs")
 CONTAINERD = "github.com/containerd/containerd/v2/cmd/"
+KUBE_VERSION = "k8s.io/component-base/version"
 
 GO = (1, 26, 8)  # what containerd 2.3.7 asks for in its go.mod
 # PyPI's toolchain, for machines without that much Go.
@@ -63,10 +64,17 @@ CONFORMANCE = Program(
 )
 CRI_PULL = Program("cri-pull")
 REGISTRIES_PULL = Program("registries-pull")
+KUBE = Program(
+    "kube",
+    ldflags=f"-X {KUBE_VERSION}.gitVersion=v1.35.4 -X {KUBE_VERSION}.gitMajor=1 -X {KUBE_VERSION}.gitMinor=35",
+)
+WAITS = Program("waits")
 PROGRAMS = {
     each.name: each
-    for each in (REGISTRY, CRANE, *CONTAINERD23, CRICTL, CONFORMANCE, CRI_PULL, REGISTRIES_PULL)
-}
+    for each in (
+        REGISTRY, CRANE, *CONTAINERD23, CRICTL, CONFORMANCE, CRI_PULL, REGISTRIES_PULL, KUBE, WAITS
+    )
+}  # fmt: skip
 
 
 def program(wanted: Program) -> Path:

@@ -123,9 +123,68 @@ CONTAINERD23_NODE = Recipe(
     programs=CONTAINERD23,
     files=(("/etc/systemd/system/containerd.service", CONTAINERD_UNIT),),
 )
+# What a kubelet calls, and containerd for it.
+KUBELET = ("containernetworking-plugins", "conntrack", "iptables", "runc")
+PAUSE = "bench.invalid/pause:1"
+"""The image of a pod's sandbox; no registry has it, containerd is given it."""
+
+# As a user has it who set up Kubernetes and no registry. The score: a machine may forbid a process to ask for a lower one.
+KUBE16_CONFIG = f"""\
+version = 2
+
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{PAUSE}"
+  restrict_oom_score_adj = true
+
+[plugins."io.containerd.grpc.v1.cri".cni]
+  bin_dir = "/usr/lib/cni"
+"""
+KUBE23_CONFIG = f"""\
+version = 3
+
+[plugins.'io.containerd.cri.v1.images'.pinned_images]
+  sandbox = '{PAUSE}'
+
+[plugins.'io.containerd.cri.v1.runtime']
+  restrict_oom_score_adj = true
+
+[plugins.'io.containerd.cri.v1.runtime'.cni]
+  bin_dirs = ['/usr/lib/cni']
+"""
+KUBE16_NODE = Recipe(
+    "kube16-node",
+    "bookworm",
+    (*NODE, *KUBELET, "containerd"),
+    (
+        ("cat /etc/debian_version", r"12\."),
+        ("containerd --version", r"containerd github.com/containerd/containerd 1\.6\."),
+    ),
+    files=(("/etc/containerd/config.toml", KUBE16_CONFIG),),
+)
+KUBE23_NODE = Recipe(
+    "kube23-node",
+    "trixie",
+    (*NODE, *KUBELET),
+    CONTAINERD23_NODE.versions,
+    programs=CONTAINERD23,
+    files=(*CONTAINERD23_NODE.files, ("/etc/containerd/config.toml", KUBE23_CONFIG)),
+)
+# The control plane's host, with Docker Engine, so that it may be the registry's as well.
+KUBE_CONTROL = Recipe(
+    "kube-control",
+    "bookworm",
+    (*NODE, "docker.io", "etcd-server"),
+    (
+        ("cat /etc/debian_version", r"12\."),
+        ("docker --version", r"Docker version 20\.10\."),
+        ("etcd --version", r"etcd Version: 3\.4\."),
+    ),
+    files=(("/etc/default/etcd", "ETCD_UNSAFE_NO_FSYNC=true\n"),),
+)
+CLUSTER = (KUBE_CONTROL, KUBE16_NODE, KUBE23_NODE)
 RECIPES = {
     recipe.name: recipe
-    for recipe in (BOOKWORM, BOOKWORM_DOCKER, BOOKWORM_NODE, TRIXIE_NODE, CONTAINERD23_NODE)
+    for recipe in (BOOKWORM, BOOKWORM_DOCKER, BOOKWORM_NODE, TRIXIE_NODE, CONTAINERD23_NODE, *CLUSTER)
 }
 
 

@@ -10,16 +10,29 @@ from pathlib import Path
 
 from tests.operations.test_command_line import STEM, answering_hosts, pyinfra
 
+CLUSTER = [
+    "kubectl|kubectl|/etc/kubernetes/admin.conf", "namespace|default|", "namespace|kube-public|",
+    "node|node|192.0.2.21", "node|late|192.0.2.22", "whole|yes", "end",
+]  # fmt: skip
+
 
 def test_hosts_of_one_group_each_are_told_of_the_registry_when_it_is_there(tmp_path: Path) -> None:
     inventory = tmp_path / f"{STEM}.py"
     one_group_each = (
         'docker_hosts = [docker_hosts[1]]\ncluster_nodes = [("@fake/node", {"fake_responses": _answers})]\n'
+        f"_answers = {{'go-template': {CLUSTER!r}, **_answers}}\n"
+        'cluster_control = [("@fake/control", {"fake_responses": _answers})]\n'
     )
     inventory.write_text(answering_hosts() + one_group_each)
     ran = pyinfra("-y", "--data", f"registry_state_dir={tmp_path}/state", str(inventory), "deploy.py")
     assert re.findall(r"Starting operation: (.*) \|", ran.output) == [
         "Docker Engine", "Registry", "Registry", "Registry", "Registry", "Docker hosts", "Cluster nodes",
+        "Cluster",
     ]  # fmt: skip
+    assert "[@fake/control] pull secret registry-credentials in default" in ran.output
+    strange = (
+        "[@fake/control] nodes of the cluster that are not in cluster_nodes: late; pods there cannot pull"
+    )
+    assert strange in ran.output
     assert "[@fake/pi] Docker trusts registry.homelab.local" in ran.output
     assert "not finished, so nothing is told" not in ran.output

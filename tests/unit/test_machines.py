@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -62,7 +63,7 @@ def test_a_clock_that_is_off_by_an_hour_is_refused(ahead: float, said: str) -> N
 
 def look(folder: Path, **stubs: str) -> Machine:
     """Run the fact's script where there are no commands but these and the few that it needs."""
-    for needed in ("date", "timeout", "true"):
+    for needed in ("date", "sed", "timeout", "true", "uname"):
         (folder / needed).symlink_to(shutil.which(needed) or "missing")
     for name, body in stubs.items():
         (folder / name).write_text(f"#!/bin/sh\n{body}\n")
@@ -113,6 +114,13 @@ def test_the_distribution_s_names_are_told(tmp_path: Path) -> None:
         ["sh", "-c", '. /etc/os-release; echo "$ID $ID_LIKE"'], capture_output=True, text=True, check=False
     )
     assert look(tmp_path, id=ROOT).family == known.stdout.rstrip("\n")
+
+
+def test_the_host_s_own_name_and_addresses_are_told(tmp_path: Path) -> None:
+    told = "2: eth0    inet 192.0.2.21/24 brd 192.0.2.255 scope global eth0"
+    found = look(tmp_path, id=ROOT, ip=f"echo '{told}'; echo '2: eth0    inet6 2001:db8::21/64 scope global'")
+    assert found.names == {os.uname().nodename, "192.0.2.21", "2001:db8::21"}
+    tmp_path.joinpath("ip").unlink()
 
 
 WHOLE = ["rights|root", "time|0.0", "family|raspbian debian", "client|yes", "engine|stopped", "end"]

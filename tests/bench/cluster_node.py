@@ -1,0 +1,140 @@
+"""A node of the bench's cluster: a kubelet over the containerd that its host has."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import platform
+import subprocess
+import tarfile
+from typing import Any
+
+from tests.bench.cluster_authority import ClusterAuthority
+from tests.bench.hosts import BenchHost
+from tests.bench.programs import WAITS, program
+from tests.bench.recipes import PAUSE
+
+FOLDER = "/etc/kubernetes"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""What images call a machine; containerd takes no image of another kind."""
+
+# A kubelet wants what a container does not have by itself: the kernel's log (device 1:11), kernel settings that it may
+# write, volumes that reach into pods, and a folder that is not on an overlay.
+UNIT = f"""\
+[Unit]
+Description=kubelet
+After=containerd.service
+
+[Service]
+ExecStartPre=sh -c 'test -e /dev/kmsg || mknod -m 0600 /dev/kmsg c 1 11'
+ExecStartPre=mount -o remount,rw /proc/sys
+ExecStartPre=mount --make-rshared /
+ExecStartPre=mkdir -p /var/lib/kubelet /var/lib/containerd/kubelet
+ExecStartPre=sh -c 'mountpoint -q /var/lib/kubelet || mount --bind /var/lib/containerd/kubelet /var/lib/kubelet'
+ExecStart=/usr/local/bin/kubelet --config={FOLDER}/kubelet.yaml --kubeconfig={FOLDER}/kubelet.conf
+Type=notify
+Restart=always
+RestartSec=1
+"""
+
+
+def start(host: BenchHost, number: int, authority: ClusterAuthority, server: str) -> None:
+    """Start the kubelet on a booted host; it registers with the API server at `server` under its host name.
+
+    `number`, 0 to 255, is another one for each node: pods have their addresses from a subnet of it.
+    """
+    shown = authority.server([host.name, host.address])
+    files = {
+        "ca.crt": authority.certificate,
+        "kubelet.crt": shown.certificate,
+        "kubelet.key": shown.key,
+        "kubelet.conf": authority.kubeconfig(server, f"system:node:{host.name}", ["system:nodes"]),
+        "kubelet.yaml": json.dumps(_config(host), indent=2),
+    }
+    for name, text in files.items():
+        host.write(f"{FOLDER}/{name}", text, "0600")
+    host.write("/etc/cni/net.d/10-bench.conflist", json.dumps(_network(number), indent=2))
+    host.write("/etc/systemd/system/kubelet.service", UNIT)
+    import_waiting(host, PAUSE)
+    host.run("systemctl daemon-reload && systemctl start kubelet")
+
+
+def import_waiting(host: BenchHost, reference: str) -> None:
+    """Give containerd an image that no registry has; its program waits."""
+    layer = _tar({WAITS.name: program(WAITS).read_bytes()})
+    config = {
+        "architecture": ARCHITECTURES[platform.machine()],
+        "os": "linux",
+        "config": {"Entrypoint": [f"/{WAITS.name}"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+    }
+    manifest = [{"Config": "config.json", "RepoTags": [reference], "Layers": ["layer.tar"]}]
+    archive = _tar(
+        {
+            "manifest.json": json.dumps(manifest).encode(),
+            "config.json": json.dumps(config).encode(),
+            "layer.tar": layer,
+        }
+    )
+    subprocess.run(
+        ["docker", "exec", "-i", host.name, "ctr", "-n", "k8s.io", "images", "import", "-"],
+        input=archive, check=True, capture_output=True,
+    )  # fmt: skip
+
+
+def _tar(files: dict[str, bytes]) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o755
+            tar.addfile(entry, io.BytesIO(content))
+    return archive.getvalue()
+
+
+def _config(host: BenchHost) -> dict[str, Any]:
+    """Return the kubelet's configuration: who may ask it, and what a small machine cannot do without."""
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": f"{FOLDER}/ca.crt"},
+        },
+        "authorization": {"mode": "Webhook"},
+        "tlsCertFile": f"{FOLDER}/kubelet.crt",
+        "tlsPrivateKeyFile": f"{FOLDER}/kubelet.key",
+        "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": _cgroup(host),
+        "failCgroupV1": False,
+        "failSwapOn": False,
+        "enforceNodeAllocatable": [],
+        "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+        "imageGCHighThresholdPercent": 100,
+    }
+
+
+def _cgroup(host: BenchHost) -> str:
+    """Return the host's own part of the cgroups.
+
+    With cgroup v1 all hosts see one tree: from its root, two kubelets would end each other's pods as nobody's.
+    """
+    lines = [line.split(":", 2) for line in host.read("/proc/1/cgroup").splitlines()]
+    part = next((path for _, controllers, path in lines if controllers == "memory"), "/")
+    return part.removesuffix("/init.scope") or "/"
+
+
+def _network(number: int) -> dict[str, Any]:
+    """Return the pods' network, as the CNI's plugins of Debian read it."""
+    subnet = f"10.244.{number}.0/24"
+    bridge = {
+        "type": "bridge",
+        "bridge": "cni0",
+        "isGateway": True,
+        "ipMasq": True,
+        "ipam": {"type": "host-local", "subnet": subnet, "routes": [{"dst": "0.0.0.0/0"}]},
+    }
+    return {"cniVersion": "0.4.0", "name": "bench", "plugins": [bridge]}

@@ -1,0 +1,258 @@
+"""Pull secrets and service accounts before a real API server: how often kubectl is called, what is written, and what is not.
+
+A script stands before kubectl on the control plane's host and notes each call with its arguments and environment.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from base64 import b64decode
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.bench.cluster import BIN, CONTROL, Cluster
+from tests.fleet.deployment import Deployment, Ran
+from tests.fleet.tracing import Needles
+
+NAME = "registry-credentials"
+OURS = "app.kubernetes.io/managed-by=homelab-registry"
+TEAMS = [f"team-{number:03}" for number in range(200)]
+NOTED = "/root/noted"
+NOTING = f"""#!/bin/sh
+umask 077
+{{ printf '%s\\n' "$@"; cat "/proc/$$/environ"; }} > "{NOTED}/$$"
+echo "$*" | grep -o ' get \\| apply \\| delete ' >> {NOTED}/calls
+exec {BIN}/kubectl "$@"
+"""
+ALL: dict[str, object] = {"registry_pull_secret_namespaces": ["*"]}
+
+
+class Served:
+    """A deployment on a cluster without nodes."""
+
+    def __init__(self, cluster: Cluster, deployment: Deployment) -> None:
+        self.cluster, self.deployment = cluster, deployment
+        self.outputs: list[str] = []
+
+    def run(self, *arguments: str, **settings: object) -> Ran:
+        """Run with these settings; `calls` are then kubectl's."""
+        self.cluster.control.run(f"mkdir -p {NOTED} && rm -f {NOTED}/calls")
+        self.deployment.set(registry_state_dir=f"{self.deployment.folder}/state", **settings)
+        ran = self.deployment.run(*(arguments or ("-y",)))
+        self.outputs.append(ran.output)
+        return ran
+
+    @property
+    def calls(self) -> list[str]:
+        """The verbs of kubectl's calls in the last run."""
+        return self.cluster.control.run(f"cat {NOTED}/calls").stdout.split()
+
+    def secrets(self, name: str = NAME) -> dict[str, Any]:
+        """Return the secrets of that name, by namespace."""
+        found = self.cluster.get("secrets", "-A", f"--field-selector=metadata.name={name}")["items"]
+        return {each["metadata"]["namespace"]: each for each in found}
+
+    def entries(self, namespace: str) -> list[str]:
+        """Return the entries of the service account `default`."""
+        account = self.cluster.get("serviceaccount", "default", "-n", namespace)
+        return [each["name"] for each in account.get("imagePullSecrets", ())]
+
+    def login(self, namespace: str) -> str:
+        """Return the login in a namespace's secret, as `account:password`."""
+        data = b64decode(self.secrets()[namespace]["data"][".dockerconfigjson"])
+        return b64decode(json.loads(data)["auths"]["registry.homelab.local"]["auth"]).decode()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A control plane that is the registry host as well, with 200 namespaces; the registry is served, and nothing else."""
+    cluster = Cluster.start({}, tmp_path_factory.mktemp("control"))
+    try:
+        control = cluster.control
+        control.write("/usr/local/sbin/kubectl", NOTING, "0755")
+        control.run(f"mkdir -m 0700 {NOTED} && mkdir -p /etc/kubernetes /root/.kube")
+        control.write(
+            "/root/.kube/config", cluster.authority.kubeconfig(cluster.server, "me", ["system:masters"])
+        )
+        cluster.apply(
+            *({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in TEAMS)
+        )
+        control.wait_until(
+            f"test $(kubectl get serviceaccounts -A --field-selector=metadata.name=default -o name | wc -l) -ge {len(TEAMS) + 4}",
+            60,
+            "service accounts",
+        )
+        control.wait_until("docker info", 60, "Docker Engine")
+        groups = {"registry": [CONTROL], "cluster_control": [CONTROL]}
+        made = Served(cluster, Deployment(tmp_path_factory.mktemp("served"), cluster.fleet.inventory(groups)))
+        ran = made.run(registry_pull_secret_namespaces=[])
+        assert ran.exit_code == 0, ran.output
+        yield made
+    finally:
+        cluster.remove()
+
+
+@pytest.fixture(autouse=True)
+def settled(served: Served) -> Ran:
+    """All namespaces have all of ours before each test: a re-run mends whatever the one before left."""
+    ran = served.run(**ALL)
+    assert ran.exit_code == 0, ran.output
+    return ran
+
+
+def test_all_namespaces_are_served_in_two_calls_and_a_run_after_that_is_one(served: Served) -> None:
+    assert served.run(registry_pull_secret_namespaces=[], registry_patch_service_accounts=[]).exit_code == 0
+    assert served.secrets() == {}
+    assert served.entries("team-007") == []
+    began = time.monotonic()
+    ran = served.run(**ALL)
+    print(f"{time.monotonic() - began:.1f} s for a run that serves {len(TEAMS)} namespaces")
+    assert (ran.exit_code, served.calls) == (0, ["get", "apply"])
+    assert sorted(served.secrets()) == ["default", *TEAMS]
+    assert [served.entries(name) for name in ("default", "team-199")] == [[NAME], [NAME]]
+    assert served.secrets("other") == {}
+    versions = {name: each["metadata"]["resourceVersion"] for name, each in served.secrets().items()}
+    ran = served.run(**ALL)
+    assert (ran.exit_code, served.calls, ran.steps) == (0, ["get"], [])
+    assert versions == {name: each["metadata"]["resourceVersion"] for name, each in served.secrets().items()}
+
+
+def test_a_plan_prints_the_steps_of_the_run_and_calls_kubectl_once(served: Served) -> None:
+    served.cluster.kubectl("delete", "secrets", "-l", OURS, "-n", "team-001")
+    plan = served.run("--dry", **ALL)
+    assert served.calls == ["get"]
+    assert "team-001" not in served.secrets()
+    assert served.run(**ALL).steps == plan.steps
+    assert plan.steps == [f"write the pull secret {NAME} in team-001: it is missing"]
+
+
+def test_a_new_password_is_in_every_namespace_after_the_same_run_in_the_same_secrets(served: Served) -> None:
+    before = {name: each["metadata"]["uid"] for name, each in served.secrets().items()}
+    (served.deployment.folder / "state/accounts/cluster.password").write_text("a new one, typed\n")
+    ran = served.run(**ALL)
+    assert (ran.exit_code, served.calls) == (0, ["get", "apply"])
+    assert {name: each["metadata"]["uid"] for name, each in served.secrets().items()} == before
+    assert {served.login(name) for name in ("default", "team-000", "team-199")} == {
+        "cluster:a new one, typed"
+    }
+
+
+def test_others_entries_stay_and_only_ours_is_taken_out(served: Served) -> None:
+    patch = '[{"op": "add", "path": "/imagePullSecrets/0", "value": {"name": "mine"}}]'
+    served.cluster.kubectl("patch", "sa", "default", "-n", "team-003", "--type=json", "-p", patch)
+    assert served.run(**ALL).steps == []
+    assert served.run(**ALL, registry_patch_service_accounts=[]).exit_code == 0
+    assert [served.entries("team-003"), served.entries("team-004")] == [["mine"], []]
+    account = served.cluster.get("sa", "default", "-n", "team-003")["metadata"]
+    assert not {"labels", "annotations"} & set(account)
+    assert served.run(**ALL).exit_code == 0
+    assert served.entries("team-003") == ["mine", NAME]
+
+
+def test_a_secret_of_somebody_else_stays_and_is_told(served: Served) -> None:
+    served.cluster.kubectl("delete", "secret", NAME, "-n", "team-005")
+    served.cluster.kubectl("create", "secret", "generic", NAME, "-n", "team-005", "--from-literal=a=b")
+    ran = served.run(**ALL)
+    theirs = served.secrets()["team-005"]
+    served.cluster.kubectl("delete", "secret", NAME, "-n", "team-005")
+    assert ran.exit_code == 1
+    assert len(ran.problems) == 1
+    assert f"the secret {NAME} in team-005 is not ours (made 20" in ran.problems[0]
+    assert "by kubectl-create" in ran.problems[0]
+    assert theirs["data"] == {"a": "Yg=="}
+
+
+def test_names_at_kubernetes_limits(served: Served) -> None:
+    name, namespace = "s" * 253, "n" * 63
+    served.cluster.kubectl("create", "namespace", namespace)
+    ran = served.run(**ALL, registry_pull_secret_name=name)
+    assert (ran.exit_code, served.calls) == (0, ["get", "apply", "delete"])
+    assert namespace in served.secrets(name)
+    assert served.secrets() == {}
+    assert served.entries("team-000") == [name]
+    served.cluster.kubectl("delete", "namespace", namespace)
+
+
+def test_a_namespace_that_goes_and_one_that_is_not_there_are_a_line_each(served: Served) -> None:
+    held = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "x", "namespace": "dying", "finalizers": ["a.b/c"]},
+    }
+    served.cluster.kubectl("create", "namespace", "dying")
+    served.cluster.apply(held)
+    served.cluster.kubectl("delete", "namespace", "dying", "--wait=false")
+    ran = served.run(registry_pull_secret_namespaces=["default", "dying", "nowhere", "team-000"])
+    clear = '{"metadata": {"finalizers": null}}'
+    served.cluster.kubectl("patch", "configmap", "x", "-n", "dying", "--type=merge", "-p", clear)
+    assert ran.exit_code == 1
+    assert [line.partition(": ")[2].partition(",")[0].partition(";")[0] for line in ran.problems] == [
+        "there is no namespace nowhere",
+        "dying is being deleted",
+    ]
+    assert sorted(served.secrets()) == ["default", "team-000"]
+
+
+def test_what_a_policy_refuses_is_one_line_and_the_rest_is_done(served: Served) -> None:
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"]}
+    names = ["team-010", "team-011"]
+    chosen = {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": names}]}
+    api = "admissionregistration.k8s.io/v1"
+    served.cluster.apply(
+        {"apiVersion": api, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "vault"},
+         "spec": {"matchConstraints": {"resourceRules": [rule]},
+                  "validations": [{"expression": "false", "message": "secrets come from Vault"}]}},
+        {"apiVersion": api, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": "vault"},
+         "spec": {"policyName": "vault", "validationActions": ["Deny"], "matchResources": {"namespaceSelector": chosen}}},
+    )  # fmt: skip
+    for name in (*names, "team-012"):
+        served.cluster.kubectl("delete", "secret", NAME, "-n", name)
+    refused = "kubectl create secret generic probe -n team-010 --dry-run=server 2>&1 | grep -q Vault"
+    served.cluster.control.wait_until(refused, 60, "the policy")
+    ran = served.run(**ALL)
+    served.cluster.kubectl("delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", "vault")
+    served.cluster.control.wait_until(f"! ({refused})", 60, "the policy's end")
+    assert ran.exit_code == 1
+    assert len(ran.problems) == 1
+    assert (
+        f"could not write the pull secret {NAME} in team-010, team-011: "
+        'the admission policy "vault" refuses it: secrets come from Vault; '
+    ) in ran.problems[0]
+    assert {"team-010", "team-011", "team-012"} & set(served.secrets()) == {"team-012"}
+
+
+def test_without_rights_the_missing_ones_are_told(served: Served) -> None:
+    ran = served.run(**ALL, registry_kubeconfig=served.cluster.login("nobody"))
+    assert ran.exit_code == 1
+    assert len(ran.problems) == 1
+    assert (
+        'the user "nobody" may not list namespaces, nodes, serviceaccounts, secrets, configmaps in the whole cluster'
+        in ran.problems[0]
+    )
+
+
+def test_an_api_server_that_is_down_is_told_and_the_next_run_mends(served: Served) -> None:
+    served.cluster.stop_api_server()
+    ran = served.run(**ALL)
+    served.cluster.start_api_server()
+    assert ran.exit_code == 1
+    assert len(ran.problems) == 1
+    assert (
+        f"the API server at {served.cluster.server.removeprefix('https://')} does not answer"
+        in ran.problems[0]
+    )
+
+
+def test_no_secret_is_in_arguments_environments_or_output(served: Served) -> None:
+    served.cluster.kubectl("delete", "secrets", "-l", OURS, "-n", "team-001")
+    assert served.run("-y", "-vvv", **ALL).exit_code == 0
+    passwords = served.deployment.store.read().passwords
+    assert set(passwords) == {"admin", "ci", "cluster"}
+    needles = Needles({password: name for name, password in passwords.items()})
+    noted = served.cluster.control.run(f"cat {NOTED}/[0-9]* | tr '\\0' '\\n'").stdout
+    assert "--field-manager=homelab-registry" in noted
+    assert needles.within(noted) == set()
+    assert needles.within("\n".join(served.outputs)) == set()

@@ -1,0 +1,237 @@
+"""kubectl: how it is found, what its complaints mean, and what the cluster's fact tells of its answer.
+
+The fact's script runs in a real sh; kubectl is a stub that prints what the template makes of a cluster, and notes
+its arguments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyinfra.api.exceptions import FactProcessError
+
+from tasks.facts.cluster_control import ClusterFact
+from tasks.model import kubectl
+from tasks.model.cluster_control import Cluster
+from tasks.model.pull_secrets import Ref
+from tasks.model.service_accounts import ServiceAccount
+from tasks.model.settings import Settings
+from tasks.model.steps import Conflict
+
+TOLD = """\
+namespace|default|
+namespace|old|going
+node|k3s-1|192.0.2.21|k3s-1
+account|default|default|12|registry-credentials|mine,registry-credentials,
+held|Secret|a|registry-credentials|kubernetes.io/dockerconfigjson|homelab-registry|2026-11-27T07:00:00Z|6869,6869,|k=c2VjcmV0;
+held|Secret|b|registry-credentials|kubernetes.io/dockerconfigjson|homelab-registry|2026-11-27T07:00:00Z|6869,|=
+held|Secret|c|registry-credentials|Opaque||2026-11-27T07:00:00Z||
+"""
+
+
+class Host:
+    """A folder with a stub of kubectl, which the script finds alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.home.mkdir()
+
+    def program(self, name: str, said: str = TOLD, complaint: str = "", code: int = 0) -> None:
+        (self.folder / "said").write_text(said)
+        (self.folder / "complaint").write_text(complaint)
+        path = self.folder / name
+        path.write_text(
+            f'#!/bin/sh\nprintf "%s\\n" "$@" > {self.folder}/arguments\nenv > {self.folder}/environment\n'
+            f"cat {self.folder}/said\ncat {self.folder}/complaint >&2\nexit {code}\n"
+        )
+        path.chmod(0o755)
+
+    def ask(self, environment: dict[str, str] | None = None, **settings: Any) -> Cluster:
+        finding = kubectl.finding(Settings.model_validate(settings))
+        command = ClusterFact().command(finding=finding, secret="registry-credentials", accounts=["default"])
+        for folder in (*kubectl.FOLDERS, "/usr/local/sbin", "/usr/sbin", "/sbin"):
+            command = command.replace(f":{folder}", "")
+        for path in kubectl.CONFIGURATIONS:
+            command = command.replace(path, f"{self.folder}{path}")
+        tools = self.folder / "tools"
+        tools.mkdir(exist_ok=True)
+        for tool in ("cat", "cut", "env", "getent", "sed", "sha256sum", "timeout"):
+            if not (tools / tool).exists():
+                (tools / tool).symlink_to(f"/usr/bin/{tool}")
+        given = {"PATH": f"{self.folder}:{tools}", "HOME": str(self.home), **(environment or {})}
+        done = subprocess.run(
+            ["/bin/sh", "-c", command], env=given, capture_output=True, text=True, check=True
+        )
+        self.told = done.stdout
+        return ClusterFact().process(done.stdout.splitlines())
+
+    @property
+    def arguments(self) -> list[str]:
+        return (self.folder / "arguments").read_text().splitlines()
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def test_what_the_fact_tells(host: Host) -> None:
+    host.program("kubectl")
+    (host.home / ".kube").mkdir()
+    (host.home / ".kube/config").write_text("")
+    found = host.ask()
+    assert found.namespaces == {"default": False, "old": True}
+    assert found.nodes == {"k3s-1": frozenset({"k3s-1", "192.0.2.21"})}
+    assert found.accounts == {
+        Ref("ServiceAccount", "default", "default"): ServiceAccount(
+            "12", ("mine", "registry-credentials"), "registry-credentials"
+        )
+    }
+    assert (found.complaints, found.unread) == ((), frozenset())
+
+
+def test_of_a_secret_a_digest_alone_is_told_and_nothing_is_exported(host: Host) -> None:
+    host.program("kubectl")
+    found = host.ask({"KUBECONFIG": "/x", "line": "was exported", "data": "was too"})
+    digests = {ref.namespace: each.digest for ref, each in found.held.items()}
+    assert digests["a"] == digests["b"] == hashlib.sha256(b"k=c2VjcmV0;").hexdigest()
+    assert digests["c"] != digests["a"]
+    assert "c2VjcmV0" not in host.told
+    assert not {"line", "data"} & {
+        line.partition("=")[0] for line in (host.folder / "environment").read_text().splitlines()
+    }
+    held = found.held[Ref("Secret", "a", "registry-credentials")]
+    assert (held.managers, held.ours) == (("hi",), True)
+
+
+@pytest.mark.parametrize(
+    ("program", "there", "settings", "expected"),
+    [
+        ("kubectl", ["/home/.kube/config", "/etc/rancher/k3s/k3s.yaml"], {}, "/home/.kube/config"),
+        (
+            "kubectl",
+            ["/etc/kubernetes/admin.conf", "/etc/rancher/k3s/k3s.yaml"],
+            {},
+            "/etc/kubernetes/admin.conf",
+        ),
+        ("k3s", ["/etc/rancher/k3s/k3s.yaml"], {}, "/etc/rancher/k3s/k3s.yaml"),
+        ("k3s", ["/etc/rancher/k3s/k3s.yaml"], {"registry_kubeconfig": "/my/own"}, None),
+        ("microk8s", ["/etc/rancher/k3s/k3s.yaml"], {}, ""),
+    ],
+)
+def test_program_and_configuration_are_found(
+    host: Host, program: str, there: list[str], settings: dict[str, Any], expected: str | None
+) -> None:
+    host.program(program)
+    for path in there:
+        Path(f"{host.folder}{path}").parent.mkdir(parents=True, exist_ok=True)
+        Path(f"{host.folder}{path}").write_text("")
+    found = host.ask(**settings)
+    assert found.config == ("/my/own" if expected is None else expected and f"{host.folder}{expected}")
+    assert found.program.split()[0] == program
+    assert ("--kubeconfig" in host.arguments) == bool(found.config)
+
+
+def test_a_context_is_handed_on(host: Host) -> None:
+    host.program("kubectl")
+    host.ask({"KUBECONFIG": "/x"}, registry_kube_context="home")
+    assert host.arguments[:2] == ["--context", "home"]
+
+
+def test_where_there_is_none_a_line_says_where_it_was_looked_for(host: Host) -> None:
+    found = host.ask()
+    with pytest.raises(Conflict, match="there is no kubectl here"):
+        kubectl.check_found(found.program, found.config, Settings())
+    host.program("kubectl")
+    found = host.ask()
+    with pytest.raises(Conflict, match=r"no configuration here.*k3s\.yaml.*set registry_kubeconfig"):
+        kubectl.check_found(found.program, found.config, Settings())
+
+
+def test_an_answer_that_was_cut_short_is_none(host: Host) -> None:
+    host.program("kubectl")
+    host.ask({"KUBECONFIG": "/x"})
+    kept = [line for line in host.told.splitlines() if line != "whole|yes"]
+    with pytest.raises(FactProcessError, match="cut short"):
+        ClusterFact().process(kept)
+
+
+def test_kinds_that_may_not_be_read_are_told_and_the_others_are_read(host: Host) -> None:
+    complaint = (
+        'Error from server (Forbidden): nodes is forbidden: User "u" cannot list resource "nodes" in API group "" '
+        "at the cluster scope\n"
+    )
+    host.program("kubectl", complaint=complaint, code=1)
+    found = host.ask({"KUBECONFIG": "/x"})
+    assert found.unread == {"nodes"}
+    assert found.namespaces
+
+
+FORBIDDEN = 'Error from server (Forbidden): {0} is forbidden: User "u" cannot list resource "{0}" in API group "" at the cluster scope'
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        (
+            [FORBIDDEN.format("secrets"), FORBIDDEN.format("nodes")],
+            'the user "u" may not list secrets, nodes in the whole cluster',
+        ),
+        (
+            [
+                "The connection to the server 127.0.0.1:6443 was refused - did you specify the right host or port?"
+            ],
+            "the API server at 127.0.0.1:6443 does not answer: connection refused",
+        ),
+        (
+            ["Unable to connect to the server: net/http: TLS handshake timeout"],
+            "the API server does not answer: net/http: TLS handshake timeout",
+        ),
+        (
+            ["Error in configuration: context was not found for specified context: nope"],
+            "context was not found for specified context: nope",
+        ),
+        (
+            ["error: You must be logged in to the server (Unauthorized)"],
+            "the API server does not know the user of kubectl's configuration",
+        ),
+        ([], "kubectl could not read the cluster: it ended without a word"),
+    ],
+)
+def test_why_nothing_could_be_read(said: list[str], problem: str) -> None:
+    assert kubectl.unread(said, "").problem == problem
+    assert kubectl.unread(said, "/c").problem == f"{problem} (kubectl's configuration is /c)"
+
+
+def test_complaints_are_one_line_each_without_kubectls_advice() -> None:
+    text = (
+        'Operation cannot be fulfilled on serviceaccounts "default": the object has been modified\n'
+        "Please review the fields above--they currently have other managers. Here\n"
+        "* You may co-own fields\n"
+        "See https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts\n"
+        "Warning: something\n"
+        'E1127 07:03:01.353971   16050 memcache.go:265] "Unhandled Error"\n'
+        'Error from server (NotFound): namespaces "a" not found\n'
+        "exit|1\n"
+    )
+    assert kubectl.complaints(text.splitlines()) == [
+        'Operation cannot be fulfilled on serviceaccounts "default": the object has been modified',
+        'Error from server (NotFound): namespaces "a" not found',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a"], "a"),
+        (["a", "b", "c"], "a, b, c"),
+        ([f"n{number}" for number in range(200)], "200 namespaces (n0, n1, n2, …)"),
+    ],
+)
+def test_namespaces_fit_on_a_line(names: list[str], expected: str) -> None:
+    assert kubectl.listed(names) == expected
