@@ -6,6 +6,7 @@ and not our label is somebody else's, and is never written.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -242,9 +243,8 @@ def blamed(changes: Iterable[Change], complaints: Iterable[str]) -> tuple[list[t
             again.add(change.ref)
         else:
             why, remedy = refused(complaint)
-            refusals.append(
-                (change.ref.namespace, (change.what, why.replace(change.ref.namespace, _THERE), remedy))
-            )
+            anywhere = re.sub(rf"(?<![\w-]){change.ref.namespace}(?![\w-])", _THERE, why)
+            refusals.append((change.ref.namespace, (change.what, anywhere, remedy)))
     again |= {change.ref for change in left}
     problems = [
         (f"could not {what} {listed(namespaces)}: {why.replace(_THERE, first)}", f"{remedy} and run again")
