@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
@@ -12,13 +11,13 @@ from tasks.facts.reading import Answer, read_answer, script, sensible
 from tasks.model import kubectl
 from tasks.model.cluster_control import Cluster
 from tasks.model.kubectl import MANAGER, NONE
-from tasks.model.pull_secrets import CA_NAME, HOSTING, HOSTING_NAMESPACE, MANAGED_BY, Held, Kind, Ref
+from tasks.model.pull_secrets import CA_NAME, HOSTING, HOSTING_NAMESPACE, KEYS, MANAGED_BY, Held, Kind, Ref
 from tasks.model.service_accounts import MARK, ServiceAccount
 
 KINDS = "namespaces,nodes,serviceaccounts,secrets,configmaps"
 
-# The data of the objects that are ours leaves kubectl for the digest alone, and that only where it is not the same as
-# in the object before: nearly all are alike. Text is told in hexadecimal.
+# Of the objects that are ours what we write in them leaves kubectl for the digest alone, and that only where it is not
+# the same as in the one before: nearly all are alike. What others may put anything into is told in hexadecimal.
 TEMPLATE = """
 {{- define "label" }}{{ with .metadata.labels }}{{ with index . "MANAGED_BY" }}{{ . }}{{ end }}{{ end }}{{ end -}}
 {{- define "managers" }}{{ range .metadata.managedFields }}{{ printf "%x" .manager }},{{ end }}{{ end -}}
@@ -31,40 +30,47 @@ TEMPLATE = """
 {{- if eq .kind "Namespace" -}}
 namespace|{{ $name }}|{{ with .metadata.deletionTimestamp }}going{{ end }}{{ "\\n" -}}
 {{- else if eq .kind "Node" -}}
-node|{{ $name }}{{ range .status.addresses }}|{{ .address }}{{ end -}}
-{{- with .metadata.labels }}{{ with index . "kubernetes.io/hostname" }}|{{ . }}{{ end }}{{ end }}{{ "\\n" -}}
+node|{{ $name }}{{ range .status.addresses }}{{ printf "|%x" .address }}{{ end -}}
+{{- with .metadata.labels }}{{ with index . "kubernetes.io/hostname" }}{{ printf "|%x" . }}{{ end }}{{ end -}}
+{{- "\\n" -}}
 {{- else if eq .kind "ServiceAccount" -}}
 {{- $mark := "" -}}
-{{- with .metadata.labels }}{{ with index . "MARK" }}{{ $mark = "yes" }}{{ end }}{{ end -}}
-{{- if $mark }}{{ with .metadata.annotations }}{{ with index . "MARK" }}{{ $mark = . }}{{ end }}{{ end }}{{ end -}}
+{{- with .metadata.annotations }}{{ with index . "MARK" }}{{ $mark = printf "%x" . }}{{ end }}{{ end -}}
+{{- with .metadata.labels }}{{ if not (index . "MARK") }}{{ $mark = "" }}{{ end }}{{ else }}{{ $mark = "" }}{{ end -}}
 {{- if or $mark ACCOUNTS -}}
 account|{{ $in }}|{{ $name }}|{{ .metadata.resourceVersion }}|{{ $mark }}|
-{{- range .imagePullSecrets }}{{ .name }},{{ end }}{{ "\\n" -}}
+{{- range .imagePullSecrets }}{{ with .name }}{{ printf "%x" . }}{{ end }},{{ end }}{{ "\\n" -}}
 {{- end -}}
 {{- else if or $ours (and (eq .kind "Secret") (eq $name "SECRET")) (and (eq .kind "ConfigMap") (or (eq $name "CA_NAME")
     (and (eq $in "HOSTING_NAMESPACE") (eq $name "HOSTING")))) -}}
-held|{{ .kind }}|{{ $in }}|{{ $name }}|{{ with .type }}{{ . }}{{ end }}|{{ template "label" . }}|
+held|{{ .kind }}|{{ $in }}|{{ $name }}|{{ with .type }}{{ printf "%x" . }}{{ end }}|{{ template "label" . }}|
 {{- .metadata.creationTimestamp }}|{{ template "managers" . }}|
 {{- if $ours -}}
 {{- $form := "%s%s=%x;" }}{{ if eq .kind "Secret" }}{{ $form = "%s%s=%s;" }}{{ end -}}
-{{- $data := "" }}{{ range $key, $value := .data }}{{ $data = printf $form $data $key $value }}{{ end -}}
+{{- $data := "" -}}
+{{- range $key, $value := .data }}{{ if KEYS }}{{ $data = printf $form $data $key $value }}{{ end }}{{ end -}}
 {{- if and $data (eq $data $last) }}={{ else }}{{ $data }}{{ $last = $data }}{{ end -}}
 {{- end }}{{ "\\n" -}}
 {{- end -}}
 {{- end -}}
 """
 
-# Not one variable that a secret is in may have been exported before, or programs would be given it.
+# Not one variable that a secret is in may have been exported before, or programs would be given it. Where a template
+# fails, kubectl prints all that it was given: only lines of ours are let through.
 DIGESTS = """
-unset line data sum
+unset line data
 digests() {
+    last=
     while IFS= read -r line; do
         case $line in
             ('held|'*)
-                data=${line##*|}
-                [ "$data" = '=' ] || { sum=$(printf %s "$data" | sha256sum) || exit 1; sum=${sum%% *}; }
+                data=${line##*|}; sum=
+                case $data in
+                    ('=') sum=$last ;;
+                    (?*) sum=$(printf %s "$data" | sha256sum) || exit 1; sum=${sum%% *}; last=$sum ;;
+                esac
                 printf '%s|%s\\n' "${line%|*}" "$sum" ;;
-            (*) printf '%s\\n' "$line" ;;
+            ('namespace|'*|'node|'*|'account|'*|'whole|'*|'exit|'*) printf '%s\\n' "$line" ;;
         esac
     done
 }
@@ -95,6 +101,7 @@ class ClusterFact(FactBase[Cluster | None]):
         given = {
             "MANAGED_BY": MANAGED_BY, "MANAGER": MANAGER, "MARK": MARK, "SECRET": secret, "CA_NAME": CA_NAME,
             "HOSTING_NAMESPACE": HOSTING_NAMESPACE, "HOSTING": HOSTING, "ACCOUNTS": f"(or false {named})",
+            "KEYS": "or " + " ".join(f'(eq $key "{key}")' for key in KEYS),
         }  # fmt: skip
         template = re.sub(r"\b[A-Z][A-Z_]+\b", lambda word: given.get(word[0], word[0]), TEMPLATE)
         return script(
@@ -115,10 +122,10 @@ class ClusterFact(FactBase[Cluster | None]):
             program,
             config,
             {name: going == "going" for name, going in answer.all("namespace")},
-            {name: frozenset((name, *others)) for name, *others in answer.all("node")},
+            {name: frozenset((name, *map(_plain, others))) for name, *others in answer.all("node")},
             _held(answer),
             {
-                Ref("ServiceAccount", namespace, name): ServiceAccount(version, _parted(secrets), mark)
+                Ref("ServiceAccount", namespace, name): ServiceAccount(version, _names(secrets), _plain(mark))
                 for namespace, name, version, mark, secrets in answer.all("account")
             },
             frozenset(unread) if len(unread) == len(complaints) else frozenset(),
@@ -130,10 +137,14 @@ def _held(answer: Answer) -> dict[Ref, Held]:
     found: dict[Ref, Held] = {}
     kinds: dict[str, Kind] = {"Secret": "Secret", "ConfigMap": "ConfigMap"}
     for kind, namespace, name, sort, label, made, managers, digest in answer.all("held"):
-        by: dict[str, Any] = {bytes.fromhex(each).decode(): None for each in _parted(managers)}
-        found[Ref(kinds[kind], namespace, name)] = Held(sort, label, made, tuple(by), digest)
+        by = tuple(dict.fromkeys(_names(managers)))
+        found[Ref(kinds[kind], namespace, name)] = Held(_plain(sort), label, made, by, digest)
     return found
 
 
-def _parted(text: str) -> tuple[str, ...]:
-    return tuple(each for each in text.split(",") if each)
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(_plain(each) for each in text.split(",")[:-1])
+
+
+def _plain(text: str) -> str:
+    return bytes.fromhex(text).decode()

@@ -6,12 +6,13 @@ and not our label is somebody else's, and is never written.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from tasks.model import pull_secrets, service_accounts
-from tasks.model.kubectl import listed, refused
+from tasks.model.kubectl import MANAGER, listed, refused
 from tasks.model.logins import Login
 from tasks.model.pull_secrets import CA_NAME, HOSTING, HOSTING_NAMESPACE, Content, Held, Ref
 from tasks.model.service_accounts import ServiceAccount
@@ -205,7 +206,8 @@ def _remove(settings: Settings, chosen: Collection[str], found: Cluster, made: P
             manifest = service_accounts.manifest(new, ref.namespace, ref.name)
             made.changes.append(Change(ref, what, reason, manifest))
     for ref, held in found.held.items():
-        if not held.ours or found.namespaces.get(ref.namespace):
+        # A copy that somebody made of ours has the label too, and was written by others alone.
+        if not held.ours or MANAGER not in held.managers or found.namespaces.get(ref.namespace):
             continue
         if ref.name == HOSTING and ref.namespace == HOSTING_NAMESPACE:
             continue
@@ -240,11 +242,13 @@ def blamed(changes: Iterable[Change], complaints: Iterable[str]) -> tuple[list[t
         if "the object has been modified" in complaint:
             again.add(change.ref)
         else:
-            refusals.append((change.ref.namespace, (change.what, *refused(complaint))))
+            why, remedy = refused(complaint)
+            anywhere = re.sub(rf"(?<![\w-]){change.ref.namespace}(?![\w-])", _THERE, why)
+            refusals.append((change.ref.namespace, (change.what, anywhere, remedy)))
     again |= {change.ref for change in left}
     problems = [
-        (f"could not {what} {listed(namespaces)}: {why}", f"{remedy} and run again")
-        for (_, (what, why, remedy)), namespaces in _grouped(refusals)
+        (f"could not {what} {listed(namespaces)}: {why.replace(_THERE, first)}", f"{remedy} and run again")
+        for (first, (what, why, remedy)), namespaces in _grouped(refusals)
     ]
     return problems, again
 
@@ -254,6 +258,9 @@ def check_read(found: Cluster, conflict: Conflict) -> None:
     if found.complaints and (not found.unread or found.unread & {"namespaces", "secrets"}):
         raise conflict
 
+
+_THERE = "\0"
+"""Stands for the namespace in what is said of it, so that the same is said of many in one line."""
 
 _RESOURCES = {"secrets": "Secret", "configmaps": "ConfigMap", "serviceaccounts": "ServiceAccount"}
 

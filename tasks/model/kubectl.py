@@ -96,20 +96,34 @@ def check_found(program: str, config: str, settings: Settings) -> None:
         )
 
 
-def complaints(output: Iterable[str]) -> list[str]:
-    """Return the complaints in kubectl's output, one line each, in their order.
+_BEGINS = re.compile(
+    r"Error from server|[Ee]rror: |The connection to |[Uu]nable to |Operation cannot |Apply failed "
+)
 
-    Advice of many lines follows a conflict, and klog's own lines come before what they are about.
+
+def complaints(output: Iterable[str]) -> list[str]:
+    """Return the complaints in kubectl's output, one line each, in their order; none only where all went well.
+
+    Advice of many lines follows a conflict, klog's own lines come before what they are about, and what a webhook says
+    may have lines of its own.
     """
     found: list[str] = []
-    advice = False
+    ended, advice, quoting = "", False, False
     for line in (line.strip() for line in output):
         if line.startswith("Please review the fields above"):
             advice = True
         elif advice:
             advice = not line.startswith("See https://")
-        elif line and not re.match(r"Warning: |[EWI]\d{4} |exit\|", line):
+        elif line.startswith("exit|"):
+            ended = line.removeprefix("exit|")
+        elif line and not re.match(r"Warning: |[EWI]\d{4} ", line):
+            if quoting and not _BEGINS.match(line):
+                found[-1] = f"{found[-1]} {line}"
+                continue
             found.append(line)
+            quoting = "admission webhook" in line
+    if ended and not found:
+        found.append("it took too long" if ended == "124" else f"it ended without a word ({ended})")
     return found
 
 
@@ -179,9 +193,9 @@ def refused(complaint: str) -> tuple[str, str]:
         return "the namespace is being deleted", "take it out of registry_pull_secret_namespaces, or wait"
     if re.search(r'namespaces "[^"]*" not found', text):
         return "the namespace is gone", "make it, or take it out of registry_pull_secret_namespaces"
-    if webhook := re.search(r'admission webhook "([^"]+)" denied the request:? ?(.*)', text):
+    if webhook := re.search(r'admission webhook "([^"]+)" denied the request:? *(.*)', text):
         return (
-            f'the admission webhook "{webhook[1]}" refuses it: {webhook[2]}',
+            f'the admission webhook "{webhook[1]}" refuses it: {webhook[2] or "it does not say why"}',
             "have it let these objects pass",
         )
     if policy := re.search(r"ValidatingAdmissionPolicy '([^']+)'.* denied request: (.*)", text):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -23,6 +23,9 @@ HOSTING_KEY = "localRegistryHosting.v1"
 HOSTING_NAMESPACE = "kube-public"
 """KEP-1755, "Communicating a local registry"."""
 
+KEYS = (KEY, CA_KEY, HOSTING_KEY)
+"""What we write in the data of an object. Other keys in it are others' own (server-side apply), and stay."""
+
 Kind = Literal["Secret", "ConfigMap", "ServiceAccount"]
 
 
@@ -37,7 +40,7 @@ class Ref:
 
 @dataclass(frozen=True)
 class Held:
-    """A secret or a ConfigMap that is there; of its data only a digest, and that only where it is ours.
+    """A secret or a ConfigMap that is there; of its data only a digest of our `KEYS`, and that only where it is ours.
 
     `managed_by` is its label, `managers` are those that wrote its fields, `made` is when.
     """
@@ -102,6 +105,14 @@ def pull_secret(settings: Settings, login: Login) -> Content:
     return Content(
         "Secret", settings.registry_pull_secret_name, {KEY: b64encode(text.encode()).decode()}, TYPE
     )
+
+
+def without_secrets(text: str, settings: Settings, login: Login) -> str:
+    """Return a cluster's words without what is secret in a pull secret: a policy may quote what it refuses."""
+    whole = pull_secret(settings, login).data[KEY]
+    for secret in (whole, b64decode(whole).decode(), login.auth, login.password):
+        text = text.replace(secret, "(not shown)")
+    return text
 
 
 def ca(pem: str) -> Content:

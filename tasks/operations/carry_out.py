@@ -184,7 +184,13 @@ class _RemoteCommand(StringCommand):
     def execute(
         self, state: PyinfraState, host: Host, connector_arguments: Any
     ) -> tuple[bool, CommandOutput]:
-        done, output = super().execute(state, host, connector_arguments)
+        done, output = host.run_shell_command(
+            self,
+            # Not even at -vvv: what was given a secret may print it, as an API server quotes what it refuses.
+            print_output=state.print_output and self.step.stdin is None,
+            print_input=state.print_input,
+            **{**connector_arguments, **self.connector_arguments},
+        )
         complaint = _telling_line(output)
         if done and self.then:
             try:

@@ -44,7 +44,7 @@ class _Work:
 def serve() -> Generator[PyinfraCommand, None, None]:
     """Bring what is ours in the cluster to what it should be; what stands against a part of it is told at the end."""
     work = _Work()
-    yield from carry_out(host, lambda: _decide(current(), work), lambda: _because(current()))
+    yield from carry_out(host, lambda: _decide(current(), work), lambda: _because(current(), work))
     for _ in range(TRIES):
         if not work.complaints:
             break
@@ -98,19 +98,23 @@ def _decide_again(run: Run, work: _Work) -> list[AnyStep]:
     work.refused = False
     problems, again = cluster_control.blamed(planned.changes, work.complaints)
     work.complaints = []
-    work.tell(problems)
-    return _steps(run.configuration.settings, planned.only(again).changes, work)
+    settings, login = run.configuration.settings, _login(run)
+    work.tell(
+        [(pull_secrets.without_secrets(problem, settings, login), remedy) for problem, remedy in problems]
+    )
+    return _steps(settings, planned.only(again).changes, work)
 
 
 def plan(run: Run) -> Plan:
     """Return what a run would do; `Conflict` where the registry is not finished or the cluster could not be read."""
     settings = run.configuration.settings
     registry = finished_registry(host)
-    account = settings.registry_pull_secret_account
-    if account not in run.passwords:
-        raise LookupError("the operation on accounts comes first")
-    login = Login(account, run.passwords[account])
-    return cluster_control.plan(settings, Wanted(login, registry.ca_pem), look(run))
+    return cluster_control.plan(settings, Wanted(_login(run), registry.ca_pem), look(run))
+
+
+def _login(run: Run) -> Login:
+    account = run.configuration.settings.registry_pull_secret_account
+    return Login(account, run.passwords[account])
 
 
 def _steps(settings: Settings, changes: Sequence[Change], work: _Work) -> list[AnyStep]:
@@ -165,8 +169,11 @@ def _note_on_nodes(run: Run, found: Cluster) -> list[str]:
     ]
 
 
-def _because(run: Run) -> str:
-    return "every chosen namespace has its pull secret" if _served(run) else "no namespace is chosen"
+def _because(run: Run, work: _Work) -> str:
+    if work.problems:
+        return "the rest is as it should be"
+    named = run.configuration.settings.registry_pull_secret_namespaces
+    return "every chosen namespace has its pull secret" if named else "no namespace is chosen"
 
 
 def _holds(run: Run) -> str:
@@ -174,7 +181,3 @@ def _holds(run: Run) -> str:
     names = settings.registry_pull_secret_namespaces
     where = "every namespace but kube-*" if names == ("*",) else ", ".join(names) or "no namespace"
     return f"pull secret {settings.registry_pull_secret_name} in {where}"
-
-
-def _served(run: Run) -> bool:
-    return bool(run.configuration.settings.registry_pull_secret_namespaces)

@@ -19,8 +19,8 @@ FOLDER = "/etc/kubernetes"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """What images call a machine; containerd takes no image of another kind."""
 
-# A kubelet wants what a container does not have by itself: the kernel's log (device 1:11), kernel settings that it may
-# write, volumes that reach into pods, and a folder that is not on an overlay.
+# A kubelet wants what a container does not have by itself: the kernel's log (device 1:11), volumes that reach into pods,
+# and a folder that is not on an overlay.
 UNIT = f"""\
 [Unit]
 Description=kubelet
@@ -28,7 +28,6 @@ After=containerd.service
 
 [Service]
 ExecStartPre=sh -c 'test -e /dev/kmsg || mknod -m 0600 /dev/kmsg c 1 11'
-ExecStartPre=mount -o remount,rw /proc/sys
 ExecStartPre=mount --make-rshared /
 ExecStartPre=mkdir -p /var/lib/kubelet /var/lib/containerd/kubelet
 ExecStartPre=sh -c 'mountpoint -q /var/lib/kubelet || mount --bind /var/lib/containerd/kubelet /var/lib/kubelet'
@@ -37,6 +36,17 @@ Type=notify
 Restart=always
 RestartSec=1
 """
+
+# What the kubelet asks of the kernel (setupKernelTunables) is the machine's, not the host's: it would have the machine
+# stop at the next oops. It finds these values, and so writes none.
+TUNABLES = {
+    "vm/overcommit_memory": 1,
+    "vm/panic_on_oom": 0,
+    "kernel/panic": 10,
+    "kernel/panic_on_oops": 1,
+    "kernel/keys/root_maxkeys": 1_000_000,
+    "kernel/keys/root_maxbytes": 25_000_000,
+}
 
 
 def start(host: BenchHost, number: int, authority: ClusterAuthority, server: str) -> None:
@@ -57,6 +67,10 @@ def start(host: BenchHost, number: int, authority: ClusterAuthority, server: str
     host.write("/etc/cni/net.d/10-bench.conflist", json.dumps(_network(number), indent=2))
     host.write("/etc/systemd/system/kubelet.service", UNIT)
     import_waiting(host, PAUSE)
+    for path, value in TUNABLES.items():
+        file = f"/run/tunables/{path.replace('/', '.')}"
+        host.write(file, f"{value}\n")
+        host.run(f"mount --bind {file} /proc/sys/{path}")
     host.run("systemctl daemon-reload && systemctl start kubelet")
 
 

@@ -237,6 +237,13 @@ def test_nothing_is_deleted_in_a_namespace_that_goes() -> None:
     assert planned(replace(found, namespaces={**found.namespaces, "apps": True})) == Plan()
 
 
+def test_a_copy_of_ours_that_somebody_else_made_stays() -> None:
+    found = cluster("default", fresh=("apps",))
+    copy = replace(held(SECRET), managers=("kubed",))
+    theirs = {of("Secret", "apps", NAME): copy, of("Secret", "default", "copied"): copy}
+    assert planned(replace(found, held={**found.held, **theirs})).changes == []
+
+
 def test_what_could_not_be_read_is_left_alone() -> None:
     found = cluster(fresh=("default",), unread=frozenset({"configmaps", "serviceaccounts"}), accounts={})
     assert lines(found) == [f"write the pull secret {NAME} in default: it is missing"]
@@ -268,6 +275,25 @@ def test_refusals_are_told_once_for_all_namespaces_and_conflicts_are_tried_again
         )
     ]
     assert again == {account}
+
+
+def test_what_names_its_namespace_is_told_once_for_all_of_them() -> None:
+    said = 'Error from server: admission webhook "w" denied the request: Secret/{0}/x was blocked in {0}'
+    problems, again = cluster_control.blamed(
+        changes(of("Secret", "apps", "x"), of("Secret", "blocks", "x")),
+        [said.format("apps"), said.format("blocks")],
+    )
+    assert [problem for problem, _ in problems] == [
+        'could not write Secret in apps, blocks: the admission webhook "w" refuses it: Secret/apps/x was blocked in apps'
+    ]
+    assert again == set()
+
+
+def test_a_policy_that_quotes_what_it_refuses_is_told_without_it() -> None:
+    data = SECRET.data[".dockerconfigjson"]
+    for quoted in (data, b64decode(data).decode(), WANTED.login.auth, "hunter2"):
+        told = pull_secrets.without_secrets(f"not here: {quoted}", SETTINGS, WANTED.login)
+        assert told == "not here: (not shown)"
 
 
 def test_what_was_not_complained_of_and_differs_all_the_same_is_tried_again() -> None:

@@ -22,15 +22,26 @@ from tasks.model.service_accounts import ServiceAccount
 from tasks.model.settings import Settings
 from tasks.model.steps import Conflict
 
-TOLD = """\
+
+def plain(text: str) -> str:
+    """Text as the template tells what others may put anything into."""
+    return text.encode().hex()
+
+
+MADE = "2026-11-27T07:00:00Z"
+OURS = f"{plain('kubernetes.io/dockerconfigjson')}|homelab-registry|{MADE}"
+ENTRIES = ("mine", "a,b|c\nwhole|yes", "registry-credentials")
+TOLD = f"""\
 namespace|default|
 namespace|old|going
-node|k3s-1|192.0.2.21|k3s-1
-account|default|default|12|registry-credentials|mine,registry-credentials,
-held|Secret|a|registry-credentials|kubernetes.io/dockerconfigjson|homelab-registry|2026-11-27T07:00:00Z|6869,6869,|k=c2VjcmV0;
-held|Secret|b|registry-credentials|kubernetes.io/dockerconfigjson|homelab-registry|2026-11-27T07:00:00Z|6869,|=
-held|Secret|c|registry-credentials|Opaque||2026-11-27T07:00:00Z||
+node|k3s-1|{plain("192.0.2.21")}|{plain("k3s-1")}
+account|default|default|12|{plain("registry-credentials")}|{",".join(map(plain, ENTRIES))},
+held|Secret|a|registry-credentials|{OURS}|6869,6869,|k=c2VjcmV0;
+held|Secret|b|registry-credentials|{plain("Opaque")}||{MADE}||
+held|Secret|c|registry-credentials|{OURS}|6869,|=
 """
+DUMPED = "Error executing template: printing more\n\traw data was:\n\t\t{c2VjcmV0}\n"
+"""What kubectl prints of all that it was given where a template fails (cli-runtime, pkg/printers/template.go)."""
 
 
 class Host:
@@ -88,9 +99,7 @@ def test_what_the_fact_tells(host: Host) -> None:
     assert found.namespaces == {"default": False, "old": True}
     assert found.nodes == {"k3s-1": frozenset({"k3s-1", "192.0.2.21"})}
     assert found.accounts == {
-        Ref("ServiceAccount", "default", "default"): ServiceAccount(
-            "12", ("mine", "registry-credentials"), "registry-credentials"
-        )
+        Ref("ServiceAccount", "default", "default"): ServiceAccount("12", ENTRIES, "registry-credentials")
     }
     assert (found.complaints, found.unread) == ((), frozenset())
 
@@ -99,14 +108,21 @@ def test_of_a_secret_a_digest_alone_is_told_and_nothing_is_exported(host: Host) 
     host.program("kubectl")
     found = host.ask({"KUBECONFIG": "/x", "line": "was exported", "data": "was too"})
     digests = {ref.namespace: each.digest for ref, each in found.held.items()}
-    assert digests["a"] == digests["b"] == hashlib.sha256(b"k=c2VjcmV0;").hexdigest()
-    assert digests["c"] != digests["a"]
+    assert digests["a"] == digests["c"] == hashlib.sha256(b"k=c2VjcmV0;").hexdigest()
+    assert digests["b"] == ""
     assert "c2VjcmV0" not in host.told
     assert not {"line", "data"} & {
         line.partition("=")[0] for line in (host.folder / "environment").read_text().splitlines()
     }
     held = found.held[Ref("Secret", "a", "registry-credentials")]
     assert (held.managers, held.ours) == (("hi",), True)
+
+
+def test_what_kubectl_prints_of_a_template_that_fails_is_not_told(host: Host) -> None:
+    host.program("kubectl", TOLD + DUMPED, "error: error executing template", 1)
+    found = host.ask({"KUBECONFIG": "/x"})
+    assert found.complaints == ("error: error executing template",)
+    assert "c2VjcmV0" not in host.told
 
 
 @pytest.mark.parametrize(
@@ -223,6 +239,35 @@ def test_complaints_are_one_line_each_without_kubectls_advice() -> None:
         'Operation cannot be fulfilled on serviceaccounts "default": the object has been modified',
         'Error from server (NotFound): namespaces "a" not found',
     ]
+
+
+def test_what_a_webhook_says_is_one_complaint_however_many_lines_it_has() -> None:
+    text = (
+        'Error from server: admission webhook "validate.kyverno.svc-fail" denied the request: \n\n'
+        "resource Secret/a/x was blocked due to the following policies \n\nrequire-labels:\n"
+        "  check-team: 'validation error: rule check-team failed at path\n    /metadata/labels/team/'\n\n"
+        'Error from server (NotFound): namespaces "b" not found\nexit|1\n'
+    )
+    first, second = kubectl.complaints(text.splitlines())
+    assert second == 'Error from server (NotFound): namespaces "b" not found'
+    assert kubectl.refused(first)[0] == (
+        'the admission webhook "validate.kyverno.svc-fail" refuses it: resource Secret/a/x was blocked due to the '
+        "following policies require-labels: check-team: 'validation error: rule check-team failed at path "
+        "/metadata/labels/team/'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        ([], []),
+        (["exit|137"], ["it ended without a word (137)"]),
+        (["exit|124"], ["it took too long"]),
+        (["error: x", "exit|1"], ["error: x"]),
+    ],
+)
+def test_a_call_that_ends_without_a_word_has_not_gone_well(printed: list[str], expected: list[str]) -> None:
+    assert kubectl.complaints(printed) == expected
 
 
 @pytest.mark.parametrize(
