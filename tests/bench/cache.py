@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_within: dict[str, threading.Lock] = {}
 
 
 def cache() -> Path:
@@ -19,7 +22,11 @@ def cache() -> Path:
 
 @contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Hold a lock, which ends with the process however that ends."""
-    with (cache() / f"{name}.lock").open("w") as file:
+    """Hold a lock, which ends with the process however that ends.
+
+    Threads of one process wait for each other beforehand: once pyinfra's command line is imported they are gevent's, and
+    one that waited for the file would stop the one that has it.
+    """
+    with _within.setdefault(name, threading.Lock()), (cache() / f"{name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
