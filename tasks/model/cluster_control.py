@@ -74,10 +74,6 @@ class Plan:
     problems: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def only(self, refs: Collection[Ref]) -> Plan:
-        """Return the plan for these objects alone, which has told all there is to tell."""
-        return Plan([change for change in self.changes if change.ref in refs])
-
 
 def plan(settings: Settings, wanted: Wanted, found: Cluster) -> Plan:
     """Return what is to be changed in the cluster; what stands against a part of it does not keep it from the rest."""

@@ -81,7 +81,7 @@ def deleting(settings: Settings) -> str:
     return f"{finding(settings)}kubectl delete --ignore-not-found --wait=false -f - 2>&1 >/dev/null || echo 'exit|'$?"
 
 
-def check_found(program: str, config: str, settings: Settings) -> None:
+def check_found(program: str, config: str) -> None:
     """Raise `Conflict` where there is no program or no configuration to call it with."""
     if not program:
         raise Conflict(

@@ -149,11 +149,8 @@ def steps(family: Family, ca_pem: str, found: Found) -> list[Step]:
     }
     placed = files.leftovers({path: found.paths[path] for path in paths(family)})
     placed += files.place((File(path, "0644", content=pem) for path, pem in wanted.items()), found.paths)
-    placed += [
-        Step(f"remove {path}: its certificate is no longer wanted", f"rm -f {shlex.quote(path)}", path=path)
-        for path in written
-        if path not in wanted and found.paths[path]
-    ]
+    unwanted = [path for path in written if path not in wanted]
+    placed += files.remove(unwanted, found.paths, "its certificate is no longer wanted")
     changed = any(step.path for step in placed)
     reason = _stale(family, {c.public_bytes(Encoding.DER) for c in certificates}, wanted, found, changed)
     if reason or any(step.writes for step in placed):

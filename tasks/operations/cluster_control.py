@@ -71,7 +71,7 @@ def look(run: Run) -> Cluster:
         secret=settings.registry_pull_secret_name,
         accounts=list(settings.registry_patch_service_accounts),
     )
-    kubectl.check_found(found.program, found.config, settings)
+    kubectl.check_found(found.program, found.config)
     cluster_control.check_read(found, kubectl.unread(found.complaints, found.config))
     return found
 
@@ -102,7 +102,7 @@ def _decide_again(run: Run, work: _Work) -> list[AnyStep]:
     work.tell(
         [(pull_secrets.without_secrets(problem, settings, login), remedy) for problem, remedy in problems]
     )
-    return _steps(settings, planned.only(again).changes, work)
+    return _steps(settings, [change for change in planned.changes if change.ref in again], work)
 
 
 def plan(run: Run) -> Plan:

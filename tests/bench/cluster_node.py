@@ -14,10 +14,9 @@ from tests.bench.cluster_authority import ClusterAuthority
 from tests.bench.hosts import BenchHost
 from tests.bench.programs import WAITS, program
 from tests.bench.recipes import PAUSE
+from tests.verify.programs import ARCHITECTURES
 
 FOLDER = "/etc/kubernetes"
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-"""What images call a machine; containerd takes no image of another kind."""
 
 # A kubelet wants what a container does not have by itself: the kernel's log (device 1:11), volumes that reach into pods,
 # and a folder that is not on an overlay.

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.verify.images import ARCHITECTURES
-from tests.verify.programs import WAITING, waiting
+from tests.verify.programs import ARCHITECTURES, WAITING, waiting
 
 EMULATORS = {"amd64": "qemu-x86_64-static", "arm64": "qemu-aarch64-static", "arm": "qemu-arm-static"}
 WAITS = {"amd64": "pause", "arm64": "ppoll", "arm": "pause"}

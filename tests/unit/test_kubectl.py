@@ -162,11 +162,11 @@ def test_a_context_is_handed_on(host: Host) -> None:
 def test_where_there_is_none_a_line_says_where_it_was_looked_for(host: Host) -> None:
     found = host.ask()
     with pytest.raises(Conflict, match="there is no kubectl here"):
-        kubectl.check_found(found.program, found.config, Settings())
+        kubectl.check_found(found.program, found.config)
     host.program("kubectl")
     found = host.ask()
     with pytest.raises(Conflict, match=r"no configuration here.*k3s\.yaml.*set registry_kubeconfig"):
-        kubectl.check_found(found.program, found.config, Settings())
+        kubectl.check_found(found.program, found.config)
 
 
 def test_an_answer_that_was_cut_short_is_none(host: Host) -> None:

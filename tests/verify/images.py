@@ -15,6 +15,7 @@ from tasks.model.settings import Settings
 from tests.verify.backend import Host
 from tests.verify.client import MANIFEST, Client
 from tests.verify.deployment import Login
+from tests.verify.programs import ARCHITECTURES
 
 CONFIG = "application/vnd.docker.container.image.v1+json"
 TAG = "v1.0.0"
@@ -52,10 +53,6 @@ class Image:
         """Upload all but the manifest."""
         for content in (self.config, self.layer):
             client.push_blob(repository, content, digest(content), login)
-
-
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm"}
-"""What images call a machine, by what `uname -m` does; containerd takes no image of another kind."""
 
 
 def make(architecture: str = "amd64", program: bytes = b"") -> Image:

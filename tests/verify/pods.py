@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.model import kubectl
+from tasks.model import kubectl, pull_secrets
 from tasks.model.settings import Settings
 from tests.verify.backend import Host, last_line
 
@@ -82,8 +82,7 @@ class Kubectl:
 
     def give(self, objects: Sequence[Any], *arguments: str) -> Any:
         """Call it with objects on its standard input, and return what it did."""
-        told = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
-        return self.host.run_with_input(told, self._line(*arguments), *arguments)
+        return self.host.run_with_input(pull_secrets.document(objects), self._line(*arguments), *arguments)
 
     def _line(self, *arguments: str) -> str:
         return self._command + " %s" * len(arguments)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import struct
 
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm"}
+"""What images call a machine, by what `uname -m` does; containerd takes no image of another kind."""
+
 START = 0x10000
 """Where the file is loaded; below that Linux maps nothing (vm.mmap_min_addr)."""
 
@@ -26,22 +29,9 @@ def waiting(architecture: str) -> bytes:
     size, word = header + segment + len(code), "Q" if wide else "I"
     identity = b"\x7fELF" + bytes([2 if wide else 1, 1, 1]) + bytes(9)
     flags = 0x05000000 if architecture == "arm" else 0  # EABI 5, without which Linux takes it for the old ABI
-    told = struct.pack(
-        f"<HHI3{word}I6H",
-        2,
-        machine,
-        1,
-        START + header + segment,
-        header,
-        0,
-        flags,
-        header,
-        segment,
-        1,
-        0,
-        0,
-        0,
-    )
+    entry = START + header + segment
+    fields = (2, machine, 1, entry, header, 0, flags, header, segment, 1, 0, 0, 0)
+    told = struct.pack(f"<HHI3{word}I6H", *fields)
     loaded = (START, START, size, size)
     readable_and_run = 5
     program = (
