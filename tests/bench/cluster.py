@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,14 @@ class Cluster:
         self.kubectl(
             "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
         )
+
+    @contextmanager
+    def namespace(self, name: str) -> Iterator[str]:
+        """Make a namespace that pods can be put into at once, and delete it again."""
+        self.kubectl("create", "namespace", name)
+        self.kubectl("wait", "-n", name, "--for=create", "--timeout=30s", "serviceaccount/default")
+        yield name
+        self.kubectl("delete", "namespace", name, "--timeout=90s")
 
     def login(self, user: str, *groups: str) -> str:
         """Return the path, on the control plane's host, of a kubeconfig for someone who may do what RBAC says."""

@@ -47,11 +47,8 @@ def _pushed(cluster: Cluster, deployment: Deployment) -> None:
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
     """A namespace of the test's own."""
-    name = f"pods-{secrets.token_hex(4)}"
-    cluster.kubectl("create", "namespace", name)
-    cluster.kubectl("wait", "-n", name, "--for=create", "--timeout=30s", "serviceaccount/default")
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--timeout=90s")
+    with cluster.namespace(f"pods-{secrets.token_hex(4)}") as name:
+        yield name
 
 
 def password(deployment: Deployment, account: str) -> str:

@@ -18,10 +18,8 @@ OURS = "tests/verify/test_cluster_control.py"
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
     """A namespace that nobody chose."""
-    cluster.kubectl("create", "namespace", "hanging")
-    cluster.kubectl("wait", "-n", "hanging", "--for=create", "--timeout=30s", "serviceaccount/default")
-    yield "hanging"
-    cluster.kubectl("delete", "namespace", "hanging", "--timeout=90s")
+    with cluster.namespace("hanging") as name:
+        yield name
 
 
 def said(deployment: Deployment, test: str) -> str:
