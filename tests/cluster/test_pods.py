@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench.cluster import CONTROL, Cluster
+from tests.bench.cluster import Cluster
 from tests.bench.cluster_node import load_waiting
 from tests.fleet.deployment import Deployment
 
@@ -37,23 +37,11 @@ UNTRUSTED = "certificate signed by unknown authority"
 NODES = pytest.mark.parametrize("node", ["node16", "node23"])
 
 
-@pytest.fixture(scope="module")
-def deployment(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
-    """The registry on the control plane's host and the cluster's nodes, deployed once, and the image pushed."""
-    cluster.control.wait_until("docker info", 60, "Docker Engine")
-    groups = {
-        "registry": [CONTROL],
-        "docker_hosts": [CONTROL],
-        "cluster_nodes": list(cluster.nodes),
-        "cluster_control": [CONTROL],
-    }
-    made = Deployment(tmp_path_factory.mktemp("pods"), cluster.fleet.inventory(groups))
-    ran = made.run()
-    assert ran.exit_code == 0, ran.output
+@pytest.fixture(scope="module", autouse=True)
+def _pushed(cluster: Cluster, deployment: Deployment) -> None:
     load_waiting(cluster.control, IMAGE)
-    cluster.control.run(f"docker login -u ci --password-stdin {NAME}", stdin=password(made, "ci"))
+    cluster.control.run(f"docker login -u ci --password-stdin {NAME}", stdin=password(deployment, "ci"))
     cluster.control.run(f"docker push {IMAGE} && docker logout {NAME}")
-    return made
 
 
 @pytest.fixture

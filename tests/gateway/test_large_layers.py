@@ -16,8 +16,9 @@ from tests.gateway.memory import CONTAINERS, watched
 
 MEGABYTE = 10**6
 REGISTRY, GATEWAY = CONTAINERS
-ONE_TRANSFER = 4 * 2**20
-"""proxy_buffers are 2 MB of it, output_buffers 1 MB; the rest is TLS and what malloc rounds up."""
+ONE_TRANSFER = 5 * 2**20
+"""proxy_buffers are 2 MB of it, output_buffers and client_body_buffer_size 1 MB each; the rest is TLS and what malloc
+rounds up."""
 
 
 @pytest.mark.parametrize(
