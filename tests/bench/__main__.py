@@ -28,7 +28,13 @@ ROOT = Path(__file__).parents[2]
 UP = cache() / "up"
 """The key to the hosts that stay, their inventory, and the state of what is deployed on them."""
 
-TOOLS = {"curl": "curl", "openssl": "openssl", "ssh-keygen": "openssh-client", "mmdebstrap": "mmdebstrap"}
+TOOLS = {
+    "curl": "curl",
+    "openssl": "openssl",
+    "ssh-keygen": "openssh-client",
+    "mmdebstrap": "mmdebstrap",
+    "qemu-aarch64-static": "qemu-user-static",
+}
 """Programs that the tests call, and Debian's packages of them."""
 
 
