@@ -90,8 +90,8 @@ def test_somebody_elses_secret_is_told_and_no_other_is_written_for_it(served: Se
     served.cluster.kubectl("delete", "secret", NAME, "-n", "team-030")
     served.cluster.kubectl("create", "secret", "generic", NAME, "-n", "team-030", "--from-literal=a=b")
     ran = served.run(**ALL)
-    served.cluster.kubectl("delete", "secret", NAME, "-n", "team-030")
     assert (ran.exit_code, served.calls, ran.steps) == (1, ["get"], [])
+    served.cluster.kubectl("delete", "secret", NAME, "-n", "team-030")
     assert len(ran.problems) == 1
     assert ran.reasons[-1] == "the rest is as it should be"
 
