@@ -30,7 +30,7 @@ def with_entry(found: ServiceAccount, secret: str) -> ServiceAccount | None:
     """
     if secret in found.secrets and found.ours in ("", secret):
         return None
-    kept = tuple(each for each in found.secrets if each not in {found.ours, secret})
+    kept = tuple(each for each in found.secrets if each not in {found.ours or secret, secret})
     return ServiceAccount(found.version, (*kept, secret), secret)
 
 

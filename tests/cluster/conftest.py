@@ -10,6 +10,7 @@ from tests.bench.cluster import CONTROL, Cluster
 from tests.bench.hosts import remove_leftovers
 from tests.bench.programs import CRI_PULL
 from tests.bench.recipes import KUBE16_NODE, KUBE23_NODE
+from tests.cluster.served import ALL, Served
 from tests.fleet.deployment import Deployment
 
 NODES = {"node16": KUBE16_NODE, "node23": KUBE23_NODE}
@@ -25,6 +26,20 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster.start(NODES, tmp_path_factory.mktemp("cluster"))
     yield cluster
     cluster.remove()
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    served = Served.start(tmp_path_factory.mktemp("served"))
+    yield served
+    served.cluster.remove()
+
+
+@pytest.fixture
+def settled(served: Served) -> None:
+    """All namespaces have all of ours before a test: a re-run mends whatever the one before left."""
+    ran = served.run(**ALL)
+    assert ran.exit_code == 0, ran.output
 
 
 @pytest.fixture(scope="session")

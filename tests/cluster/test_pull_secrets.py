@@ -1,106 +1,15 @@
-"""Pull secrets and service accounts before a real API server: how often kubectl is called, what is written, and what is not.
-
-A script stands before kubectl on the control plane's host and notes each call with its arguments and environment.
-"""
+"""Pull secrets before a real API server: how often kubectl is called, what is written, and what is not."""
 
 from __future__ import annotations
 
-import json
 import time
-from base64 import b64decode
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from tests.bench.cluster import BIN, CONTROL, Cluster
-from tests.fleet.deployment import Deployment, Ran
+from tests.cluster.served import ALL, NAME, NOTED, OURS, TEAMS, Served
 from tests.fleet.tracing import Needles
 
-NAME = "registry-credentials"
-OURS = "app.kubernetes.io/managed-by=homelab-registry"
-TEAMS = [f"team-{number:03}" for number in range(200)]
-NOTED = "/root/noted"
-NOTING = f"""#!/bin/sh
-umask 077
-{{ printf '%s\\n' "$@"; cat "/proc/$$/environ"; }} > "{NOTED}/$$"
-echo "$*" | grep -o ' get \\| apply \\| delete ' >> {NOTED}/calls
-exec {BIN}/kubectl "$@"
-"""
-ALL: dict[str, object] = {"registry_pull_secret_namespaces": ["*"]}
-
-
-class Served:
-    """A deployment on a cluster without nodes."""
-
-    def __init__(self, cluster: Cluster, deployment: Deployment) -> None:
-        self.cluster, self.deployment = cluster, deployment
-        self.outputs: list[str] = []
-
-    def run(self, *arguments: str, **settings: object) -> Ran:
-        """Run with these settings; `calls` are then kubectl's."""
-        self.cluster.control.run(f"mkdir -p {NOTED} && rm -f {NOTED}/calls")
-        self.deployment.set(registry_state_dir=f"{self.deployment.folder}/state", **settings)
-        ran = self.deployment.run(*(arguments or ("-y",)))
-        self.outputs.append(ran.output)
-        return ran
-
-    @property
-    def calls(self) -> list[str]:
-        """The verbs of kubectl's calls in the last run."""
-        return self.cluster.control.run(f"cat {NOTED}/calls").stdout.split()
-
-    def secrets(self, name: str = NAME) -> dict[str, Any]:
-        """Return the secrets of that name, by namespace."""
-        found = self.cluster.get("secrets", "-A", f"--field-selector=metadata.name={name}")["items"]
-        return {each["metadata"]["namespace"]: each for each in found}
-
-    def entries(self, namespace: str) -> list[str]:
-        """Return the entries of the service account `default`."""
-        account = self.cluster.get("serviceaccount", "default", "-n", namespace)
-        return [each["name"] for each in account.get("imagePullSecrets", ())]
-
-    def login(self, namespace: str) -> str:
-        """Return the login in a namespace's secret, as `account:password`."""
-        data = b64decode(self.secrets()[namespace]["data"][".dockerconfigjson"])
-        return b64decode(json.loads(data)["auths"]["registry.homelab.local"]["auth"]).decode()
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A control plane that is the registry host as well, with 200 namespaces; the registry is served, and nothing else."""
-    cluster = Cluster.start({}, tmp_path_factory.mktemp("control"))
-    try:
-        control = cluster.control
-        control.write("/usr/local/sbin/kubectl", NOTING, "0755")
-        control.run(f"mkdir -m 0700 {NOTED} && mkdir -p /etc/kubernetes /root/.kube")
-        control.write(
-            "/root/.kube/config", cluster.authority.kubeconfig(cluster.server, "me", ["system:masters"])
-        )
-        cluster.apply(
-            *({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in TEAMS)
-        )
-        control.wait_until(
-            f"test $(kubectl get serviceaccounts -A --field-selector=metadata.name=default -o name | wc -l) -ge {len(TEAMS) + 4}",
-            60,
-            "service accounts",
-        )
-        control.wait_until("docker info", 60, "Docker Engine")
-        groups = {"registry": [CONTROL], "cluster_control": [CONTROL]}
-        made = Served(cluster, Deployment(tmp_path_factory.mktemp("served"), cluster.fleet.inventory(groups)))
-        ran = made.run(registry_pull_secret_namespaces=[])
-        assert ran.exit_code == 0, ran.output
-        yield made
-    finally:
-        cluster.remove()
-
-
-@pytest.fixture(autouse=True)
-def settled(served: Served) -> Ran:
-    """All namespaces have all of ours before each test: a re-run mends whatever the one before left."""
-    ran = served.run(**ALL)
-    assert ran.exit_code == 0, ran.output
-    return ran
+pytestmark = pytest.mark.usefixtures("settled")
 
 
 def test_all_namespaces_are_served_in_two_calls_and_a_run_after_that_is_one(served: Served) -> None:

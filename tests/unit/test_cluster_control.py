@@ -131,6 +131,12 @@ def test_an_entry_that_somebody_else_made_will_do_and_stays_theirs() -> None:
     assert planned(cluster("default", accounts=theirs), registry_patch_service_accounts=()) == Plan()
 
 
+def test_an_entry_without_a_name_stays() -> None:
+    there = {of("ServiceAccount", "default", "default"): ServiceAccount("7", ("", "mine"))}
+    found = manifests(planned(cluster("default", accounts=there)))[of("ServiceAccount", "default", "default")]
+    assert found["imagePullSecrets"] == [{"name": ""}, {"name": "mine"}, {"name": NAME}]
+
+
 def test_an_account_that_is_not_there_yet_is_noted_and_keeps_nothing_from_being_done() -> None:
     plan = planned(cluster("default"), registry_patch_service_accounts=("default", "builder"))
     assert (plan.changes, plan.problems) == ([], [])

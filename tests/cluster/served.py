@@ -1,0 +1,99 @@
+"""A control plane without nodes that a deployment serves: 200 namespaces, and each call of kubectl is noted.
+
+A script stands before kubectl on the control plane's host. It notes each call with its arguments and environment, and
+lets others act between what is read and what is applied.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from pathlib import Path
+from typing import Any
+
+from tests.bench.cluster import BIN, CONTROL, Cluster
+from tests.fleet.deployment import Deployment, Ran
+
+NAME = "registry-credentials"
+OURS = "app.kubernetes.io/managed-by=homelab-registry"
+TEAMS = [f"team-{number:03}" for number in range(200)]
+NOTED = "/root/noted"
+OTHERS = "/root/others"
+NOTING = f"""#!/bin/sh
+umask 077
+{{ printf '%s\\n' "$@"; cat "/proc/$$/environ"; }} > "{NOTED}/$$"
+echo "$*" | grep -o ' get \\| apply \\| delete ' >> {NOTED}/calls
+case " $* " in (*" apply "*) [ ! -x {OTHERS} ] || {OTHERS} </dev/null >/dev/null 2>&1 ;; esac
+exec {BIN}/kubectl "$@"
+"""
+ALL: dict[str, object] = {"registry_pull_secret_namespaces": ["*"]}
+
+
+class Served:
+    """A deployment on a cluster without nodes."""
+
+    def __init__(self, cluster: Cluster, deployment: Deployment) -> None:
+        self.cluster, self.deployment = cluster, deployment
+        self.outputs: list[str] = []
+
+    def run(self, *arguments: str, **settings: object) -> Ran:
+        """Run with these settings; `calls` are then kubectl's."""
+        self.cluster.control.run(f"mkdir -p {NOTED} && rm -f {NOTED}/calls")
+        self.deployment.set(registry_state_dir=f"{self.deployment.folder}/state", **settings)
+        ran = self.deployment.run(*(arguments or ("-y",)))
+        self.outputs.append(ran.output)
+        return ran
+
+    @classmethod
+    def start(cls, folder: Path) -> Served:
+        """Boot the host, make the namespaces, and serve the registry, and nothing else."""
+        (keys := folder / "keys").mkdir()
+        cluster = Cluster.start({}, keys)
+        try:
+            return cls._on(cluster, folder)
+        except BaseException:
+            cluster.remove()
+            raise
+
+    @classmethod
+    def _on(cls, cluster: Cluster, folder: Path) -> Served:
+        control = cluster.control
+        control.write("/usr/local/sbin/kubectl", NOTING, "0755")
+        control.run(f"mkdir -m 0700 {NOTED} && mkdir -p /etc/kubernetes /root/.kube")
+        control.write(
+            "/root/.kube/config", cluster.authority.kubeconfig(cluster.server, "me", ["system:masters"])
+        )
+        cluster.apply(
+            *({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in TEAMS)
+        )
+        control.wait_until(
+            f"test $(kubectl get serviceaccounts -A --field-selector=metadata.name=default -o name | wc -l) -ge {len(TEAMS) + 4}",
+            60,
+            "service accounts",
+        )
+        control.wait_until("docker info", 60, "Docker Engine")
+        groups = {"registry": [CONTROL], "cluster_control": [CONTROL]}
+        made = cls(cluster, Deployment(folder, cluster.fleet.inventory(groups)))
+        ran = made.run(registry_pull_secret_namespaces=[])
+        assert ran.exit_code == 0, ran.output
+        return made
+
+    @property
+    def calls(self) -> list[str]:
+        """The verbs of kubectl's calls in the last run."""
+        return self.cluster.control.run(f"cat {NOTED}/calls").stdout.split()
+
+    def secrets(self, name: str = NAME) -> dict[str, Any]:
+        """Return the secrets of that name, by namespace."""
+        found = self.cluster.get("secrets", "-A", f"--field-selector=metadata.name={name}")["items"]
+        return {each["metadata"]["namespace"]: each for each in found}
+
+    def entries(self, namespace: str, account: str = "default") -> list[str]:
+        """Return the entries of a service account."""
+        found = self.cluster.get("serviceaccount", account, "-n", namespace)
+        return [each.get("name", "") for each in found.get("imagePullSecrets", ())]
+
+    def login(self, namespace: str) -> str:
+        """Return the login in a namespace's secret, as `account:password`."""
+        data = b64decode(self.secrets()[namespace]["data"][".dockerconfigjson"])
+        return b64decode(json.loads(data)["auths"]["registry.homelab.local"]["auth"]).decode()
