@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gevent.event import Event
 
@@ -17,12 +17,17 @@ from tasks.model.settings import Configuration
 from tasks.report import Report
 from tasks.state import State, Store
 
+Asked = Literal["adopt", "new certificate", "new passwords", "revoke passwords", "new CA", "retire CA"]
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass
 class Run:
     """All that the operations of a run share.
+
+    `asked` is what the files of `deploys/` ask for beside what is due. `finished` are the hosts that are as they should
+    be, each with the group as whose host it was read in this run.
 
     `registry` and what follows is filled in by the operations on the registry host, which come first; what is
     None was not reached. In a plan these are what the run would make, and nothing of it is written. `served`
@@ -34,7 +39,7 @@ class Run:
     store: Store
     inventory: str
     dry: bool
-    adopt: bool = False
+    asked: set[Asked] = field(default_factory=set)
     state: State = field(default_factory=State)
     report: Report = field(default_factory=Report)
     machines: dict[str, Machine] = field(default_factory=dict)
@@ -49,6 +54,7 @@ class Run:
     images: dict[str, str] = field(default_factory=dict)
     made_images: set[str] = field(default_factory=set)
     served: bool = False
+    finished: set[tuple[str, str]] = field(default_factory=set)
     registry_decided: Event = field(default_factory=Event, repr=False)
     resources: ExitStack = field(default_factory=ExitStack, repr=False)
 

@@ -28,6 +28,7 @@ CERTIFICATE = "gateway/tls/tls.pem"
 GATEWAY_CONFIG = "gateway/nginx.conf"
 REGISTRY_CONFIG = "registry/config.yml"
 HTPASSWD = "registry/htpasswd"
+ONLY_CERTIFICATES = "sed -n '/BEGIN CERTIFICATE/,/END CERTIFICATE/p'"
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,32 @@ def paths(settings: Settings) -> list[str]:
     ]
     folders = [FOLDER, *(f"{FOLDER}/{name}" for name in FOLDERS), settings.registry_storage_path]
     return [*folders, *written, *map(files.temporary, written)]
+
+
+def handshake(port: int, server_name: str) -> str:
+    """Return the command that shows in PEM what is served on this host: the leaf, then its chain."""
+    return (
+        f"echo | timeout 10 openssl s_client -connect 127.0.0.1:{port} -servername {server_name} -showcerts "
+        f"2>/dev/null | {ONLY_CERTIFICATES}"
+    )
+
+
+def proof(desired: Desired, server_name: str) -> Step:
+    """Return the step that asks the gateway for a certificate which is new on the host."""
+    return Step(
+        "ask the gateway for its certificate: it has a new one",
+        f"command -v openssl >/dev/null || exit 0\n{handshake(desired.port, server_name)}\necho asked",
+    )
+
+
+def check_proof(desired: Desired, told: str) -> bool:
+    """Tell whether the proof could be asked for; `ValueError` where another certificate is served than desired."""
+    *shown, last = told.split() or [""]
+    if last == "asked" and shown != desired.certificate.split():
+        raise ValueError(
+            f"port {desired.port} {'still serves another one' if shown else 'does not answer to a handshake'}"
+        )
+    return last == "asked"
 
 
 def steps(desired: Desired, found: RegistryHost, rebuilt: frozenset[str] = frozenset()) -> list[Step]:
