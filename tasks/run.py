@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from gevent.event import Event
 
+from tasks.model.accounts import Former
 from tasks.model.authority import Pair
 from tasks.model.machines import Machine
 from tasks.model.registry import RegistryHost
@@ -50,6 +51,7 @@ class Run:
     leaf: Pair | None = None
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     hashes: Mapping[str, str] = field(default_factory=dict, repr=False)
+    former: Mapping[str, Former] = field(default_factory=dict, repr=False)
     http_secret: str | None = field(default=None, repr=False)
     images: dict[str, str] = field(default_factory=dict)
     made_images: set[str] = field(default_factory=set)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from pyinfra.api.host import Host
 
@@ -12,14 +12,18 @@ CLIENTS = ("docker_hosts", "cluster_nodes", "cluster_control")
 """The groups whose hosts are told of the registry."""
 
 
-def awaited(run: Run, host: Host, groups: Iterable[str] = CLIENTS) -> list[str]:
-    """Return the hosts of the inventory in `groups` that this run has not finished, by name.
+def awaited(
+    run: Run, host: Host, concerned: Callable[[str, str], bool] = lambda name, group: True
+) -> list[str]:
+    """Return the hosts of the inventory that this run has not finished, by name.
 
-    A host that could not be reached, or was left out by `--limit`, is one; those that are excused are none. A plan
-    takes it that all will go well.
+    A host that could not be reached, or was left out by `--limit`, is one; those that are excused are none. Asked is
+    for those that are `concerned` (by name and group). A plan takes it that all will go well.
     """
     if not host.state.is_executing:
         return []
     excused = run.configuration.settings.registry_excused_hosts
-    listed = {(each.name, group) for group in groups for each in host.inventory.groups.get(group, ())}
-    return sorted({name for name, _ in listed - run.finished if name not in excused})
+    listed = {(each.name, group) for group in CLIENTS for each in host.inventory.groups.get(group, ())}
+    return sorted(
+        {each for each, group in listed - run.finished if each not in excused and concerned(each, group)}
+    )

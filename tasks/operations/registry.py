@@ -25,16 +25,24 @@ def serve() -> Generator[PyinfraCommand, None, None]:
     current().served = True
 
 
-def _decide(run: Run) -> list[AnyStep]:
-    if run.registry is None or run.leaf is None or run.http_secret is None:
+def desire(run: Run) -> Desired:
+    """Return what the registry host should have."""
+    if run.leaf is None or run.http_secret is None:
         raise LookupError("the operations on certificates and accounts come first")
+    former = {name: each.hashed for name, each in run.former.items()}
     secrets = Secrets(
-        htpasswd=accounts.htpasswd({**run.hashes, accounts.DECOY: accounts.DECOY_HASH}),
+        htpasswd=accounts.htpasswd(accounts.entries(run.hashes, former)),
         http_secret=run.http_secret,
         certificate_pem=run.leaf.certificate_pem,
         key_pem=run.leaf.key_pem,
     )
-    desired = registry.desire(run.configuration.settings, secrets, run.images, str(ROOT / "templates"))
+    return registry.desire(run.configuration.settings, secrets, run.images, str(ROOT / "templates"))
+
+
+def _decide(run: Run) -> list[AnyStep]:
+    if run.registry is None:
+        raise LookupError("the operation on certificates comes first")
+    desired = desire(run)
     steps = registry.steps(desired, run.registry, frozenset(run.made_images))
     certificate = f"{registry.FOLDER}/{registry.CERTIFICATE}"
     if not any(step.writes and step.path == certificate for step in steps):
