@@ -85,7 +85,9 @@ def test_a_file_cut_in_half_stops_and_says_which_and_how_to_go_on(store: Store, 
         assert secret not in str(stop.value)
 
 
-@pytest.mark.parametrize("name", ["leaf.pem", "htpasswd", "http.secret", "record.json", "ca.crt"])
+@pytest.mark.parametrize(
+    "name", ["leaf.pem", "htpasswd", "former.json", "http.secret", "record.json", "ca.crt"]
+)
 def test_what_can_be_made_again_may_be_removed(store: Store, name: str) -> None:
     (store.folder / name).unlink()
     assert store.read().authority
