@@ -62,7 +62,11 @@ def _keep_former(run: Run) -> list[AnyStep]:
         return []
     path = f"{run.store.folder}/former.json"
     kept = [name for name in run.former if run.former[name] != run.state.former.get(name)]
-    reasons = [f"the password of {name} stays good until the new one is everywhere" for name in kept]
+    reasons = [
+        f"the password of {name} stays good until the new one is everywhere"
+        + (", the one before it is given up" if name in run.state.former else "")
+        for name in kept
+    ]
     reasons += [f"{name} has none any more" for name in run.state.former if name not in run.former]
     write = partial(run.store.write_former, run.former)
     return [LocalStep(f"write {path}: {', '.join(reasons)}", write)]

@@ -1,0 +1,100 @@
+"""Certificates and passwords change under clients of every kind, and none of them notices."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.bench.cluster import Cluster
+from tests.bench.cluster_node import load_waiting
+from tests.cluster.load import CONFIG, USER, Load, Target, load, refusals
+from tests.fleet.deployment import Deployment
+from tests.gateway.gateway import NAME
+
+IMAGE = f"{NAME}/load/app:1"
+CERTIFICATE, PASSWORDS = "deploys/rotate_certificate.py", "deploys/rotate_credentials.py"
+MOST_REQUESTS = 10_000
+
+
+@pytest.fixture(scope="module")
+def namespace(cluster: Cluster) -> Iterator[str]:
+    with cluster.namespace("load") as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def target(cluster: Cluster, deployment: Deployment, namespace: str) -> Iterator[Target]:
+    """A user who pushes and pulls, a namespace that pulls, and an image."""
+    host, state = cluster.control, str(deployment.store.folder)
+    host.run(
+        "command -v skopeo curl >/dev/null || { apt-get update -q && apt-get install -q -y skopeo curl; }",
+        timeout=300,
+    )
+    host.run(f"useradd -m -G docker {USER}")
+    deployment.set(
+        registry_state_dir=state, registry_login_users=[USER], registry_login_account="ci",
+        registry_pull_secret_namespaces=["default", namespace],
+    )  # fmt: skip
+    ran = deployment.run()
+    assert ran.exit_code == 0, ran.output
+    load_waiting(host, IMAGE)
+    host.run(f"su - {USER} -c 'docker push -q {IMAGE}'")
+    manifest = host.run(f"docker image inspect -f '{{{{index .RepoDigests 0}}}}' {IMAGE}").stdout.strip()
+    shown = host.run(f"su - {USER} -c 'skopeo inspect --raw --authfile {CONFIG} docker://{IMAGE}'").stdout
+    blob = re.findall("sha256:[0-9a-f]{64}", shown)[-1]
+    yield Target(host, deployment.store.authority_path, IMAGE, "load/app", manifest.partition("@")[2], blob)
+    deployment.set(registry_state_dir=state)
+    ran = deployment.run()
+    assert ran.exit_code == 0, ran.output
+    host.run(f"userdel -r {USER}")
+
+
+def rotate(deployment: Deployment, what: str) -> None:
+    ran = deployment.run(deploy=what)
+    assert ran.exit_code == 0, ran.output
+
+
+def serial(deployment: Deployment) -> str:
+    """Return the serial number of the leaf in the state, as openssl reads it."""
+    command = ["openssl", "x509", "-noout", "-serial", "-in", str(deployment.store.folder / "leaf.pem")]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def unharmed(cluster: Cluster, namespace: str, made: Load) -> None:
+    """Nothing failed, and every kind of client did something."""
+    print(f"{dict(made.done)}")
+    assert made.failed == []
+    assert refusals(cluster, namespace) == []
+    assert {"http", "docker", "skopeo", "slow push", *(f"pod {name}" for name in cluster.nodes)} <= set(
+        made.done
+    )
+
+
+def test_nobody_notices_new_certificates(
+    cluster: Cluster, deployment: Deployment, target: Target, namespace: str, soak: bool
+) -> None:
+    serials = [serial(deployment)]
+    with load(cluster, target, namespace) as made:
+        for _ in range(20 if soak else 2):
+            rotate(deployment, CERTIFICATE)
+            serials.append(serial(deployment))
+        made.until("http", MOST_REQUESTS if soak else 500)
+    unharmed(cluster, namespace, made)
+    assert len(set(serials)) == len(serials)
+
+
+def test_nobody_notices_new_passwords(
+    cluster: Cluster, deployment: Deployment, target: Target, namespace: str, soak: bool
+) -> None:
+    with load(cluster, target, namespace) as made:
+        for _ in range(5 if soak else 1):
+            before = deployment.store.read().passwords
+            rotate(deployment, PASSWORDS)
+            after = deployment.store.read()
+            assert {name for name in before if before[name] != after.passwords[name]} == set(before)
+            assert after.former == {}
+        made.until("http", MOST_REQUESTS if soak else 500)
+    unharmed(cluster, namespace, made)

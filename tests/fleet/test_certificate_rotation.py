@@ -1,0 +1,111 @@
+"""A new certificate on request: served from the next handshake on by the same container, proven, and finished when killed."""
+
+from __future__ import annotations
+
+import subprocess
+
+from tests.bench.hosts import BenchHost
+from tests.fleet.deployment import Deployment
+from tests.gateway.gateway import NAME
+
+ROTATE = "deploys/rotate_certificate.py"
+STILL = (
+    "could not ask the gateway for its certificate: port 443 still serves another one; "
+    "see why (docker logs homelab-registry-gateway) and run again"
+)
+
+
+def in_state(deployment: Deployment) -> str:
+    """Return the fingerprint of the leaf that the state has, as openssl reads it."""
+    command = [
+        "openssl",
+        "x509",
+        "-noout",
+        "-fingerprint",
+        "-sha256",
+        "-in",
+        str(deployment.store.folder / "leaf.pem"),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def served(host: BenchHost, deployment: Deployment) -> str:
+    """Return that of the leaf that is served, after a handshake from this machine which trusts our CA alone."""
+    shown = subprocess.run(
+        ["openssl", "s_client", "-connect", f"{host.address}:443", "-servername", NAME, "-verify_return_error",
+         "-verify_hostname", NAME, "-CAfile", str(deployment.store.authority_path)],
+        capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL,
+    ).stdout  # fmt: skip
+    read = ["openssl", "x509", "-noout", "-fingerprint", "-sha256"]
+    return subprocess.run(read, input=shown, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def started(host: BenchHost) -> str:
+    return host.run(
+        "docker inspect -f '{{.State.StartedAt}}' homelab-registry homelab-registry-gateway"
+    ).stdout
+
+
+def test_a_new_one_is_served_without_a_restart(host: BenchHost, deployment: Deployment) -> None:
+    before, running = in_state(deployment), started(host)
+    planned = deployment.run("--dry", deploy=ROTATE)
+    assert in_state(deployment) == before
+    ran = deployment.run(deploy=ROTATE)
+    assert ran.exit_code == 0, ran.output
+    assert ran.steps == planned.steps == [
+        f"make a certificate for {NAME}, {host.address}: it is asked for",
+        "write /etc/homelab-registry/gateway/tls/tls.pem: its content is not as it should be",
+        "ask the gateway for its certificate: it has a new one",
+    ]  # fmt: skip
+    assert served(host, deployment) == in_state(deployment) != before
+    assert started(host) == running
+    assert deployment.run().steps == []
+
+
+def test_one_that_is_not_served_fails_the_run(host: BenchHost, deployment: Deployment) -> None:
+    """The host's openssl is a fake that shows what was served before: nginx itself could not be brought to that."""
+    host.run(
+        f"openssl s_client -connect 127.0.0.1:443 -servername {NAME} -showcerts </dev/null 2>/dev/null > /root/before"
+    )
+    host.write("/usr/local/bin/openssl", "#!/bin/sh\ncat /root/before\n", "0755")
+    try:
+        ran = deployment.run(deploy=ROTATE)
+    finally:
+        host.run("rm /usr/local/bin/openssl")
+    assert ran.exit_code == 1
+    assert [line.partition("] ")[2] for line in ran.problems] == [STILL]
+    assert deployment.run().exit_code == 0
+    assert served(host, deployment) == in_state(deployment)
+
+
+def test_without_openssl_there_it_is_said_that_nothing_is_proven(
+    host: BenchHost, deployment: Deployment
+) -> None:
+    host.run("mv /usr/bin/openssl /usr/bin/openssl.away")
+    try:
+        ran = deployment.run(deploy=ROTATE)
+    finally:
+        host.run("mv /usr/bin/openssl.away /usr/bin/openssl")
+    assert ran.exit_code == 0, ran.output
+    assert (
+        "which certificate is served was not proven: install openssl there to have it asked for" in ran.output
+    )
+    assert served(host, deployment) == in_state(deployment)
+
+
+def test_the_registry_answers_wherever_a_rotation_is_killed_and_the_next_run_finishes_it(
+    host: BenchHost, deployment: Deployment, soak: bool
+) -> None:
+    whole = deployment.run(deploy=ROTATE)
+    assert whole.exit_code == 0, whole.output
+    count = len(whole.commands)
+    for point in range(1, count) if soak else (count // 2, count - 1):
+        before = served(host, deployment)
+        killed = deployment.run(deploy=ROTATE, kill_after=point)
+        assert killed.exit_code == -9, f"killed after {point}: {killed.output}"
+        assert served(host, deployment) in {before, in_state(deployment)}
+        ran = deployment.run()
+        assert ran.exit_code == 0, f"killed after {point}: {ran.output}"
+        assert served(host, deployment) == in_state(deployment)
+        assert deployment.run().steps == []
+        print(f"killed after {point} of {count} and finished")

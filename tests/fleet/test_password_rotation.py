@@ -1,0 +1,183 @@
+"""Passwords rotated on several hosts: each user is moved, whoever could not be is let go on, and nobody is locked out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.bench.fleet import Fleet
+from tests.bench.recipes import BOOKWORM_DOCKER
+from tests.fleet.deployment import Deployment, Ran
+from tests.gateway.gateway import NAME
+
+ROTATE, REVOKE = "deploys/rotate_credentials.py", "deploys/revoke_credentials.py"
+USER = "alice"
+ACCOUNTS = ("admin", "ci", "cluster")
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    fleet = Fleet.start(dict.fromkeys(("nas", "pi"), BOOKWORM_DOCKER), tmp_path_factory.mktemp("fleet"))
+    try:
+        for host in fleet.hosts.values():
+            host.run(f"useradd -m -G docker {USER}")
+        # As if it were switched off: nothing listens on that port.
+        fleet.data["off"] = fleet.data["pi"] | {"ssh_port": 9}
+        yield fleet
+    finally:
+        fleet.remove()
+
+
+@pytest.fixture(scope="module")
+def deployment(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    made = Deployment(tmp_path_factory.mktemp("deployment"), listed(fleet, "pi"))
+    made.set(registry_state_dir=str(made.store.folder), registry_login_users=[USER])
+    ran = made.run()
+    assert ran.exit_code == 0, ran.output
+    return made
+
+
+def listed(fleet: Fleet, client: str) -> str:
+    return fleet.inventory({"registry": ["nas"], "docker_hosts": ["nas", client]})
+
+
+def run(
+    fleet: Fleet,
+    deployment: Deployment,
+    deploy: str,
+    client: str = "pi",
+    *arguments: str,
+    kill_after: int = 0,
+) -> Ran:
+    """Run with the client as it is listed, `off` for one that cannot be reached."""
+    deployment.inventory.write_text(listed(fleet, client))
+    return deployment.run("-y", *arguments, deploy=deploy, kill_after=kill_after)
+
+
+def held(fleet: Fleet, host: str) -> str:
+    """Return the login that the user of a host has, as its file holds it."""
+    config = json.loads(fleet.hosts[host].read(f"/home/{USER}/.docker/config.json"))
+    return str(config["auths"][NAME]["auth"])
+
+
+def answers(fleet: Fleet, login: str) -> str:
+    """Return the status that the registry gives a login."""
+    host = fleet.hosts["nas"]
+    host.run("command -v curl || { apt-get update -q && apt-get install -q -y curl; }")
+    host.write("/root/ask", f'header = "Authorization: Basic {login}"\n', "0600")
+    ca = f"/etc/docker/certs.d/{NAME}/ca.crt"
+    return host.run(
+        f"curl -s -K /root/ask --cacert {ca} -o /dev/null -w '%{{http_code}}' https://{NAME}/v2/"
+    ).stdout
+
+
+def test_each_user_is_moved_and_then_the_former_ones_are_refused(
+    fleet: Fleet, deployment: Deployment
+) -> None:
+    before, former = deployment.store.read(), {host: held(fleet, host) for host in fleet.hosts}
+    ran = run(fleet, deployment, ROTATE)
+    assert ran.exit_code == 0, ran.output
+    after = deployment.store.read()
+    for account in ACCOUNTS:
+        assert after.passwords[account] != before.passwords[account]
+    assert after.former == {}
+    for host in fleet.hosts:
+        assert answers(fleet, held(fleet, host)) == "200"
+        assert answers(fleet, former[host]) == "401"
+    assert run(fleet, deployment, "deploy.py").steps == []
+
+
+def test_a_plan_tells_the_steps_of_the_run(fleet: Fleet, deployment: Deployment) -> None:
+    deployment.inventory.write_text(listed(fleet, "pi"))
+    planned = deployment.run("--dry", deploy=ROTATE)
+    assert deployment.run(deploy=ROTATE).steps == planned.steps
+    assert (
+        "write /etc/homelab-registry/registry/htpasswd: former passwords are refused from now on"
+        in planned.steps
+    )
+
+
+def test_a_host_that_is_off_keeps_its_login_and_is_finished_when_it_is_back(
+    fleet: Fleet, deployment: Deployment
+) -> None:
+    login, admin = held(fleet, "pi"), deployment.store.read().passwords["admin"]
+    ran = run(fleet, deployment, ROTATE, "off")
+    assert ran.exit_code == 1
+    assert (
+        "the former password of cluster is still good: off may still need it; mend that and run again"
+        in ran.output
+    )
+    assert held(fleet, "pi") == login
+    assert [answers(fleet, login), answers(fleet, held(fleet, "nas"))] == ["200", "200"]
+    # Nobody keeps admin's, so that nothing is waited for.
+    assert set(deployment.store.read().former) == {"cluster"}
+    assert deployment.store.read().passwords["admin"] != admin
+    again = run(fleet, deployment, ROTATE, "off", "--data", "registry_rotate_account=cluster")
+    assert "takes another run of deploys/rotate_credentials.py" in again.output
+    assert answers(fleet, login) == "200"
+    assert run(fleet, deployment, "deploy.py").exit_code == 0
+    assert deployment.store.read().former == {}
+    assert [answers(fleet, login), answers(fleet, held(fleet, "pi"))] == ["401", "200"]
+    assert run(fleet, deployment, "deploy.py").steps == []
+
+
+def test_a_host_that_is_gone_for_good_is_excused_by_name(fleet: Fleet, deployment: Deployment) -> None:
+    login = held(fleet, "pi")
+    ran = run(fleet, deployment, ROTATE, "off", "--data", "registry_excused_hosts=off")
+    assert "still good" not in ran.output
+    assert deployment.store.read().former == {}
+    assert answers(fleet, login) == "401"
+    assert run(fleet, deployment, "deploy.py").exit_code == 0
+    assert answers(fleet, held(fleet, "pi")) == "200"
+
+
+def test_a_limit_leaves_the_former_one_good(fleet: Fleet, deployment: Deployment) -> None:
+    login = held(fleet, "pi")
+    ran = run(fleet, deployment, ROTATE, "pi", "--limit", "nas")
+    assert ran.exit_code == 0, ran.output
+    assert "the former password of cluster is still good: pi may still need it" in ran.output
+    assert answers(fleet, login) == "200"
+    assert run(fleet, deployment, "deploy.py").exit_code == 0
+    assert answers(fleet, login) == "401"
+
+
+def test_a_password_changed_by_hand_goes_the_same_way(fleet: Fleet, deployment: Deployment) -> None:
+    login = held(fleet, "pi")
+    deployment.store.password_path("cluster").write_text("correct horse battery\n")
+    ran = run(fleet, deployment, "deploy.py", "off")
+    assert ran.exit_code == 1
+    assert [answers(fleet, login), answers(fleet, held(fleet, "nas"))] == ["200", "200"]
+    assert run(fleet, deployment, "deploy.py").exit_code == 0
+    assert held(fleet, "pi") == held(fleet, "nas")
+    assert [answers(fleet, login), answers(fleet, held(fleet, "pi"))] == ["401", "200"]
+
+
+def test_nobody_is_locked_out_wherever_a_rotation_is_killed(
+    fleet: Fleet, deployment: Deployment, soak: bool
+) -> None:
+    """The state is the one of before the rotation at each point, so that all of them have the same commands."""
+    whole = run(fleet, deployment, ROTATE)
+    assert whole.exit_code == 0, whole.output
+    count = len(whole.commands)
+    for point in range(1, count) if soak else (count // 3, count // 2, count - 3):
+        logins = [held(fleet, host) for host in fleet.hosts]
+        killed = run(fleet, deployment, ROTATE, kill_after=point)
+        assert killed.exit_code == -9, f"killed after {point}: {killed.output}"
+        for host in fleet.hosts:
+            assert answers(fleet, held(fleet, host)) == "200", f"{host} after {point}"
+        finished = run(fleet, deployment, "deploy.py" if point % 2 else ROTATE)
+        assert finished.exit_code == 0, f"killed after {point}: {finished.output}"
+        assert deployment.store.read().former == {}
+        for host in fleet.hosts:
+            assert answers(fleet, held(fleet, host)) == "200", f"{host} after {point}"
+        if logins[0] != held(fleet, "nas"):
+            assert answers(fleet, logins[0]) == "401"
+        assert run(fleet, deployment, "deploy.py").steps == []
+        print(f"killed after {point} of {count} and finished")
+
+
+def test_verification_passes_after_all_that(deployment: Deployment) -> None:
+    verified = deployment.verify()
+    assert verified.returncode == 0, verified.stdout
