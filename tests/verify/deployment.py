@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 from dataclasses import dataclass, field
 
 from pyinfra.api.inventory import Inventory
 
 from tasks.inventory import load
+from tasks.model import rollover
+from tasks.model.rollover import Authorities
 from tasks.model.settings import Configuration, HostSettings, SettingsError, configure
 from tasks.run import ROOT
 from tasks.state import State, StateError, Store
@@ -31,6 +34,12 @@ class Deployment:
     inventory: Inventory
     store: Store
     state: State
+
+    @property
+    def authorities(self) -> Authorities:
+        """The authorities, at the stage that a run has brought them to."""
+        assert self.state.authority  # as `read` has checked
+        return rollover.at(self.state.authority, self.state.successor, None, dt.datetime.now(dt.UTC))
 
     def group(self, name: str) -> list[str]:
         """Return the names of the hosts in a group of the inventory."""
