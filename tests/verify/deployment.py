@@ -41,6 +41,20 @@ class Deployment:
         assert self.state.authority  # as `read` has checked
         return rollover.at(self.state.authority, self.state.successor, None, dt.datetime.now(dt.UTC))
 
+    def certificates(self, now: dt.datetime) -> list[str]:
+        """Return what is to be known of the certificates: which authority serves, days left, and what is pending."""
+        found, leaf = self.authorities, self.state.leaf
+        assert leaf  # as `read` has checked
+        ends = {
+            "the certificate": leaf.certificate,
+            "its authority": found.issuer.certificate,
+        }
+        if found.successor and found.issuer is found.latest:
+            ends["the old authority"] = found.present.certificate
+        left = ", ".join(f"{what} {(each.not_valid_after_utc - now).days}" for what, each in ends.items())
+        said = [f"days left: {left}", rollover.pending(found), rollover.warning(found, now)]
+        return [line for line in said if line]
+
     def group(self, name: str) -> list[str]:
         """Return the names of the hosts in a group of the inventory."""
         return [host.name for host in self.inventory.groups.get(name, [])]
