@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.model import authority, rollover
+from tasks.model import authority, certs_d, containerd, pull_secrets, rancher, rollover
 from tasks.model.authority import AuthorityError, Pair
+from tasks.model.rancher import Distribution
 from tasks.model.rollover import Authorities, Successor
+from tests.unit import test_containerd, test_rancher
 from tests.unit.test_authority import section, shown
 
 NOW = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
@@ -201,3 +203,34 @@ def test_what_is_still_to_come_is_said(stage: Authorities) -> None:
         stage.stage or ""
     ] in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize("kind", [rancher.K3S, rancher.RKE2])
+def test_k3s_and_rke2_get_both_without_a_restart(old: Pair, begun: Successor, kind: Distribution) -> None:
+    """Their containerd reads the file at every pull."""
+    both = old.certificate_pem + begun.pair.certificate_pem
+    found = test_rancher.converged(kind)
+    (step,) = rancher.steps(kind, [test_rancher.NAME], both, None, test_rancher.ACCOUNTS, found)
+    assert (step.text, step.stdin) == (f"write {kind.ca_file}: its content is not as it should be", both)
+    found = test_rancher.with_file(found, kind.ca_file, both)
+    (step,) = rancher.steps(
+        kind, [test_rancher.NAME], begun.pair.certificate_pem, None, test_rancher.ACCOUNTS, found
+    )
+    assert step.stdin == begun.pair.certificate_pem
+
+
+def test_containerd_gets_both_without_a_restart(old: Pair, begun: Successor) -> None:
+    both = old.certificate_pem + begun.pair.certificate_pem
+    (step,) = containerd.steps([test_containerd.NAME], both, test_containerd.converged())
+    path = f"{test_containerd.FOLDER}/ca.crt"
+    assert (step.text, step.stdin) == (f"write {path}: its content is not as it should be", both)
+
+
+def test_a_file_with_both_holds_no_certificate_of_another_authority(old: Pair, begun: Successor) -> None:
+    both = old.certificate_pem + begun.pair.certificate_pem
+    certs_d.check(["/x/ca.crt"], {"/x/ca.crt": both})
+
+
+def test_builders_in_a_cluster_get_both(old: Pair, begun: Successor) -> None:
+    both = old.certificate_pem + begun.pair.certificate_pem
+    assert pull_secrets.ca(both).data == {"ca.crt": both}
