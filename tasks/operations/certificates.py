@@ -144,7 +144,7 @@ def _authorities(run: Run, wanted: list[str], now: dt.datetime) -> list[AnyStep]
         )
     shown = run.store.read_public()
     if shown != found.trusted:
-        reason = "it is missing" if steps or shown is None else "it is not what clients are to trust now"
+        reason = "it is missing" if shown is None else "it is not what clients are to trust now"
         write = partial(run.store.write_public, found.trusted)
         steps.append(LocalStep(f"write {run.store.authority_path}: {reason}", write))
     return steps

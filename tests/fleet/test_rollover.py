@@ -258,13 +258,14 @@ def test_a_rollover_from_its_beginning_to_its_end(home: Home) -> None:
     assert home.state.successor is None
     with asked_all_along(home, old):
         ran = home.run(ROTATE)
-    assert planned.steps == ran.steps
+    for name in TRUST:
+        assert planned.steps_on(name) == ran.steps_on(name)
     new = home.successor
     state = home.deployment.store.folder
     leaf = f"make a certificate for {NAME}, {home.fleet.hosts['nas'].address}: it was issued by another authority"
     assert [step for step in ran.steps_on("nas") if not step.startswith(("refresh", f"write {STORE}"))] == [
         f"make a new certificate authority in {state}: it is asked for",
-        f"write {state}/ca.crt: it is missing",
+        f"write {state}/ca.crt: it is not what clients are to trust now",
         f"write {TRUST['nas']}: its content is not as it should be",
         "let the new certificate authority serve: every host trusts it",
         leaf,
@@ -334,11 +335,10 @@ def test_a_host_that_is_away_is_waited_for_at_both_ends(home: Home) -> None:
     assert pulls(home) == ALL_PULL
     assert connects(home, old) == ALL_CONNECT
     assert connects(home, new) == NONE_CONNECT
-    assert (home.run(RETIRE, fails=True)).problems == [
+    assert (
         "[nas] the old certificate authority cannot be retired before the new one serves; run deploys/rotate_ca.py, which "
-        "says what it waits for, and then this again",
-        *(line for line in home.run(RETIRE, fails=True).problems if not line.startswith("[nas]")),
-    ]
+        "says what it waits for, and then this again"
+    ) in home.run(RETIRE, fails=True).problems
     home.hosts()
     home.run()  # a plain one
     assert served(home) == issuers(new, old)
@@ -443,9 +443,7 @@ def test_an_authority_that_ran_out_while_all_was_off_is_replaced_in_one_run(
         "certificate of the registry; run deploys/rotate_ca.py, which makes a new one and gives it to every host"
     )
     ran = home.run(ROTATE)
-    assert ran.steps_on("nas")[-3].startswith("drop the old certificate authority") or (
-        "drop the old certificate authority: no host is told to trust it any more" in ran.steps_on("nas")
-    )
+    assert "drop the old certificate authority: no host is told to trust it any more" in ran.steps_on("nas")
     assert served(home) == issuers(home.authority)
     assert connects(home, home.authority) == ALL_CONNECT
     home.ends()
