@@ -48,7 +48,7 @@ def _take_over(hosts: Hosts) -> None:
     store, secrets = Store(hosts.state), hosts.secrets
     authority = read_pair((secrets / "ca.crt").read_text(), (secrets / "ca.key").read_text())
     store.write_authority(authority)
-    store.write_public(authority)
+    store.write_public(authority.certificate_pem)
     store.write_leaf(read_pair((secrets / "leaf.crt").read_text(), (secrets / "leaf.key").read_text()))
     for name in Settings().registry_accounts:
         store.write_password(name, (secrets / "accounts" / f"{name}.password").read_text().strip())

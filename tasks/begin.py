@@ -19,6 +19,9 @@ from tasks import inventory, run, ssh, summary
 from tasks.model.settings import SettingsError, configure
 from tasks.state import StateError, Store
 
+OF_ALL_HOSTS = ("rotate_ca.py", "retire_ca.py")
+"""The files of `deploys/` that mean nothing for a part of the hosts."""
+
 
 def begin() -> list[str]:
     """Begin the run that the command line asks for; return what keeps it from beginning, a line for each mistake.
@@ -98,6 +101,13 @@ def _refused(options: dict[str, Any], hosts: list[dict[str, Any]]) -> list[str]:
         )
     if options["yes"] and options["dry"]:
         problems.append("give -y or --dry, not both: with -y pyinfra looks at no host before it begins")
+    if options["limit"] and (
+        named := [name for name in options["operations"] if Path(name).name in OF_ALL_HOSTS]
+    ):
+        problems.append(
+            f"{named[0]} is for all hosts, since every one has to trust what serves next; leave --limit away, and name "
+            "hosts that are gone for good with --data registry_excused_hosts=NAME"
+        )
     if not Path("deploy.py").is_file():
         problems.append("run it from the project's folder")
     return problems

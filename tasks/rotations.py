@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api.deploy import deploy
 
-from tasks.operations import former_passwords
+from tasks.operations import former_passwords, rollover
 from tasks.placement import as_root
 
 
@@ -13,4 +13,5 @@ from tasks.placement import as_root
 def finish() -> None:
     """Take from the registry host what no client needs any more."""
     if "registry" in host.groups:
+        rollover.finish(name="certificate authority", **as_root())
         former_passwords.revoke(name="former passwords", **as_root())

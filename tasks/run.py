@@ -14,6 +14,7 @@ from tasks.model.accounts import Former
 from tasks.model.authority import Pair
 from tasks.model.machines import Machine
 from tasks.model.registry import RegistryHost
+from tasks.model.rollover import Authorities
 from tasks.model.settings import Configuration
 from tasks.report import Report
 from tasks.state import State, Store
@@ -47,7 +48,7 @@ class Run:
     found: dict[tuple[str, type], tuple[dict[str, Any], Any]] = field(default_factory=dict, repr=False)
     registry: RegistryHost | None = None
     address: str | None = None
-    authority: Pair | None = None
+    authorities: Authorities | None = None
     leaf: Pair | None = None
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     hashes: Mapping[str, str] = field(default_factory=dict, repr=False)

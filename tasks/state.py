@@ -18,9 +18,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
 from tasks.model import accounts
 from tasks.model.accounts import Former
-from tasks.model.authority import Pair, read_pair
+from tasks.model.authority import Pair, issued_by, pem, read_pair
+from tasks.model.rollover import Successor
 
 RESTORE = "put it back from your backup"
 
@@ -39,6 +43,7 @@ class State:
     """All that was read. An empty one (`fresh`) belongs to nobody yet."""
 
     authority: Pair | None = None
+    successor: Successor | None = None
     leaf: Pair | None = None
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     hashes: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -65,7 +70,7 @@ class Store:
 
     @property
     def authority_path(self) -> Path:
-        """The CA's certificate, for people to install on machines outside the inventory."""
+        """The certificate of the CA (of both during a rollover), for machines outside the inventory."""
         return self.folder / "ca.crt"
 
     @contextmanager
@@ -84,6 +89,7 @@ class Store:
                 f"another run is using {self.folder}", "wait until it has ended, then run again"
             ) from None
         try:
+            self._clear()
             yield
         finally:
             fcntl.flock(handle, fcntl.LOCK_UN)  # gevent puts a close off until its loop runs again
@@ -100,8 +106,10 @@ class Store:
 
     def _read_all(self) -> State:
         registry_host, images = self._read_record()
+        authority, successor = self._read_authorities()
         state = State(
-            authority=self._read_authority(),
+            authority=authority,
+            successor=successor,
             leaf=self._read_leaf(),
             passwords=self._read_passwords(),
             hashes=self._read_hashes(),
@@ -121,24 +129,44 @@ class Store:
                 f"{RESTORE}, or write a new password of your own into it",
             )
         if state.authority:
-            self._check_public(state.authority)
+            self._check_public(state.authority, state.successor)
         return state
 
     def write_authority(self, pair: Pair) -> None:
         """Write a new CA: certificate and key appear together, by the rename of one folder."""
-        self._make(self.folder / "authorities")
-        for unfinished in (self.folder / "authorities").glob(".new-*"):
-            shutil.rmtree(unfinished)
-        new = self.folder / "authorities" / f".new-{secrets.token_hex(4)}"
-        self._make(new)
-        self._write(new / "ca.key", pair.key_pem)
-        self._write(new / "ca.crt", pair.certificate_pem)
-        new.rename(self.folder / "authorities" / pair.fingerprint[:16])
-        _sync(self.folder / "authorities")
+        self._write_authority(pair, {})
 
-    def write_public(self, pair: Pair) -> None:
+    def write_successor(self, successor: Successor, old: Pair) -> None:
+        """Write a CA that is to take the place of `old`, with all that is kept of the rollover, in the same way."""
+        more = {"rollover.json": _rollover(successor, old)}
+        if successor.cross:
+            more["cross.crt"] = pem(successor.cross)
+        self._write_authority(successor.pair, more)
+
+    def write_rollover(self, successor: Successor, old: Pair) -> None:
+        """Write how far the rollover from `old` to its successor is."""
+        self._write(self._authority_folder(successor.pair) / "rollover.json", _rollover(successor, old))
+
+    def write_cross(self, successor: Pair, cross: x509.Certificate) -> None:
+        """Write the certificate by which the old CA certifies the key of its successor."""
+        self._write(self._authority_folder(successor) / "cross.crt", pem(cross))
+
+    def drop_authority(self, old: Pair, successor: Pair) -> None:
+        """Remove a CA and its key: with one rename its successor stands alone, and what is left of it is no CA."""
+        gone = self.folder / "authorities" / f".old-{secrets.token_hex(4)}"
+        self._authority_folder(old).rename(gone)
+        _sync(self.folder / "authorities")
+        for name in ("cross.crt", "rollover.json"):
+            (self._authority_folder(successor) / name).unlink(missing_ok=True)
+        self._clear()
+
+    def read_public(self) -> str | None:
+        """Return the text of `ca.crt`, None where it is missing."""
+        return _read(self.authority_path)
+
+    def write_public(self, pem: str) -> None:
         """Write `ca.crt`, the copy for people (readable by their other accounts' tools once they copy it)."""
-        self._write(self.authority_path, pair.certificate_pem)
+        self._write(self.authority_path, pem)
 
     def write_leaf(self, pair: Pair) -> None:
         """Write the leaf, certificate and key in one file."""
@@ -166,19 +194,66 @@ class Store:
         record = {"registry_host": registry_host, "images": dict(sorted(images.items()))}
         self._write(self.folder / "record.json", json.dumps(record, indent=2) + "\n")
 
-    def _read_authority(self) -> Pair | None:
-        folders = [path for path in self._list("authorities") if not path.name.startswith(".new-")]
-        if len(folders) > 1:
-            raise StateError(f"{self.folder}/authorities holds {len(folders)} authorities, not one", RESTORE)
-        for folder in folders:
-            try:
-                return read_pair((folder / "ca.crt").read_text(), (folder / "ca.key").read_text())
-            except (ValueError, FileNotFoundError) as error:
+    def _read_authorities(self) -> tuple[Pair | None, Successor | None]:
+        """Read the CA, and during a rollover its successor, which names the one that it succeeds."""
+        folders = [path for path in self._list("authorities") if not path.name.startswith(".")]
+        if len(folders) > 2:
+            raise StateError(
+                f"{self.folder}/authorities holds {len(folders)} authorities, where two are the most", RESTORE
+            )
+        pairs = {folder: self._read_authority(folder) for folder in folders}
+        by_fingerprint = {pair.fingerprint: folder for folder, pair in pairs.items()}
+        succeeding = {folder: self._read_rollover(folder) for folder in folders}
+        for new, (old, switched, retiring) in succeeding.items():
+            if old in by_fingerprint and by_fingerprint[old] != new:
+                predecessor = pairs[by_fingerprint[old]]
+                cross = self._read_cross(new, predecessor, pairs[new])
+                return predecessor, Successor(pairs[new], cross, switched, retiring)
+            if old and not retiring and len(folders) == 1:
                 raise StateError(
-                    f"the certificate authority in {folder} is damaged ({_first_line(error)})",
+                    f"{self.folder}/authorities has lost {old[:16]}, the authority that is not replaced yet",
                     f"{RESTORE}, or begin anew with deploys/adopt.py",
-                ) from None
-        return None
+                )
+        if len(folders) > 1:
+            raise StateError(
+                f"{self.folder}/authorities holds two authorities, of which neither succeeds the other",
+                RESTORE,
+            )
+        return next(iter(pairs.values()), None), None
+
+    def _read_authority(self, folder: Path) -> Pair:
+        try:
+            return read_pair((folder / "ca.crt").read_text(), (folder / "ca.key").read_text())
+        except (ValueError, FileNotFoundError) as error:
+            raise StateError(
+                f"the certificate authority in {folder} is damaged ({_first_line(error)})",
+                f"{RESTORE}, or begin anew with deploys/adopt.py",
+            ) from None
+
+    def _read_rollover(self, folder: Path) -> tuple[str, dt.date | None, bool]:
+        """Return the fingerprint of the CA that the one in `folder` succeeds ("" for none), and how far that is."""
+        path = folder / "rollover.json"
+        if (text := _read(path)) is None:
+            return "", None, False
+        try:
+            record = json.loads(text)
+            switched = record["switched"] and dt.date.fromisoformat(record["switched"])
+            return str(record["succeeds"]), switched, bool(record["retiring"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise _damaged(path, error, RESTORE) from None
+
+    def _read_cross(self, folder: Path, old: Pair, new: Pair) -> x509.Certificate | None:
+        path = folder / "cross.crt"
+        if (text := _read(path)) is None:
+            return None
+        remedy = "remove it; the next run makes it again"
+        try:
+            cross = x509.load_pem_x509_certificate(text.encode())
+        except ValueError as error:
+            raise _damaged(path, error, remedy) from None
+        if not issued_by(cross, old.certificate) or cross.public_key() != new.key.public_key():
+            raise _damaged(path, "it does not certify the new authority by the old one", remedy)
+        return cross
 
     def _read_leaf(self) -> Pair | None:
         path = self.folder / "leaf.pem"
@@ -243,13 +318,39 @@ class Store:
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(path, error, "remove it; image tags are then resolved anew") from None
 
-    def _check_public(self, authority: Pair) -> None:
-        found = _read(self.authority_path)
-        if found is not None and found != authority.certificate_pem:
+    def _check_public(self, authority: Pair, successor: Successor | None) -> None:
+        """Raise `StateError` where `ca.crt` has a certificate that is not known; an older stage's may be there."""
+        if (found := self.read_public()) is None:
+            return
+        known = {authority.fingerprint} | ({successor.pair.fingerprint} if successor else set())
+        try:
+            shown = x509.load_pem_x509_certificates(found.encode())
+        except ValueError:
+            shown = []
+        if not shown or not {each.fingerprint(hashes.SHA256()).hex() for each in shown} <= known:
             raise StateError(
                 f"{self.authority_path} is not the certificate of the authority beside it",
                 "remove it; the next run writes it again",
             )
+
+    def _authority_folder(self, pair: Pair) -> Path:
+        return self.folder / "authorities" / pair.fingerprint[:16]
+
+    def _write_authority(self, pair: Pair, more: Mapping[str, str]) -> None:
+        self._make(self.folder / "authorities")
+        self._clear()
+        new = self.folder / "authorities" / f".new-{secrets.token_hex(4)}"
+        self._make(new)
+        for name, text in {"ca.key": pair.key_pem, "ca.crt": pair.certificate_pem, **more}.items():
+            self._write(new / name, text)
+        new.rename(self._authority_folder(pair))
+        _sync(self.folder / "authorities")
+
+    def _clear(self) -> None:
+        """Remove what a killed run left of a CA that was being made or dropped."""
+        for path in self._list("authorities"):
+            if path.name.startswith("."):
+                shutil.rmtree(path)
 
     def _list(self, name: str) -> list[Path]:
         try:
@@ -277,6 +378,15 @@ class Store:
             os.fsync(handle.fileno())
         new.rename(path)
         _sync(path.parent)
+
+
+def _rollover(successor: Successor, old: Pair) -> str:
+    record = {
+        "succeeds": old.fingerprint,
+        "switched": successor.switched and successor.switched.isoformat(),
+        "retiring": successor.retiring,
+    }
+    return json.dumps(record, indent=2) + "\n"
 
 
 def _read(path: Path) -> str | None:

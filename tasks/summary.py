@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from pyinfra import logger
 from pyinfra.api.output import format_text
 from pyinfra.context import ctx_state
 
-from tasks.model import accounts, authority
+from tasks.model import accounts, authority, rollover
 from tasks.run import Run
 
 
@@ -18,7 +20,7 @@ def show(run: Run) -> None:
     else:
         trusted = [f"[{host}] {line}" for host, said in run.report.done.items() for line in said]
         lines = _registry(run) + trusted + typed_passwords(run)
-    lines += _notes(run) + _left_to_do(run)
+    lines += authorities(run, dt.datetime.now(dt.UTC)) + _notes(run) + _left_to_do(run)
     for line in lines:
         logger.info(line)
 
@@ -73,6 +75,14 @@ def typed_passwords(run: Run) -> list[str]:
         if settings.registry_accounts[name] == "pull"
         if name in run.passwords and not accounts.is_generated(run.passwords[name])
     ]
+
+
+def authorities(run: Run, now: dt.datetime) -> list[str]:
+    """Return a line on a CA rollover that is under way, and one where the CA's end is near."""
+    if run.authorities is None:
+        return []
+    said = (rollover.pending(run.authorities), rollover.warning(run.authorities, now))
+    return [format_text(f"{line[0].upper()}{line[1:]}", "yellow") for line in said if line]
 
 
 def _notes(run: Run) -> list[str]:

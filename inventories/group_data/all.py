@@ -76,7 +76,7 @@ registry_kubeconfig = None
 # The context in it; None: the current one.
 registry_kube_context = None
 
-# How many days clients trust the old certificate authority beside the new one (not served yet).
+# How many days clients trust the old certificate authority beside the new one.
 registry_ca_overlap_days = 30
 
 # How many days an old password is good beside the new one (not served yet).

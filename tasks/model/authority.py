@@ -56,7 +56,7 @@ class Pair:
     @property
     def certificate_pem(self) -> str:
         """The certificate as PEM text."""
-        return self.certificate.public_bytes(Encoding.PEM).decode()
+        return pem(self.certificate)
 
     @property
     def key_pem(self) -> str:
@@ -111,11 +111,13 @@ def make_leaf(authority: Pair, names: Iterable[str], days: int, now: dt.datetime
     if outside := outside_constraints(authority.certificate, names):
         raise AuthorityError(
             f"{', '.join(outside)}: outside what the certificate authority may vouch for; "
-            "a new name there needs a new authority (a CA rollover)"
+            "a new name there needs a new authority (a CA rollover), which deploys/rotate_ca.py makes"
         )
     end = min(now + dt.timedelta(days=days), authority.certificate.not_valid_after_utc)
     if end <= now:
-        raise AuthorityError(f"the certificate authority ran out on {end:%Y-%m-%d}; a CA rollover is needed")
+        raise AuthorityError(
+            f"the certificate authority ran out on {end:%Y-%m-%d}; a CA rollover is needed (deploys/rotate_ca.py)"
+        )
     key = ec.generate_private_key(ec.SECP256R1())
     common_name = names[0] if len(names[0]) <= 64 else names[0].split(".")[0]
     certificate = (
@@ -132,15 +134,43 @@ def make_leaf(authority: Pair, names: Iterable[str], days: int, now: dt.datetime
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
-                authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-            ),
-            critical=False,
-        )
+        .add_extension(_issued_by_key_of(authority.certificate), critical=False)
         .sign(authority.key, hashes.SHA256())
     )
     return Pair(certificate, key)
+
+
+def make_cross(old: Pair, new: Pair, now: dt.datetime) -> x509.Certificate | None:
+    """Certify the key of a new CA by the old one: who knows the old one alone then trusts what the new one issues.
+
+    It is good while both are, for what both may vouch for, and for leaves alone (path length 0). None where the old one
+    has run out.
+    """
+    begin = max(old.certificate.not_valid_before_utc, new.certificate.not_valid_before_utc)
+    end = min(old.certificate.not_valid_after_utc, new.certificate.not_valid_after_utc)
+    if end <= max(begin, now):
+        return None
+    constraints = new.certificate.extensions.get_extension_for_class(x509.NameConstraints).value
+    return (
+        x509.CertificateBuilder()
+        .subject_name(new.certificate.subject)
+        .issuer_name(old.certificate.subject)
+        .public_key(new.key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(end)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(constraints, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(new.key.public_key()), critical=False)
+        .add_extension(_issued_by_key_of(old.certificate), critical=False)
+        .sign(old.key, hashes.SHA256())
+    )
+
+
+def pem(certificate: x509.Certificate) -> str:
+    """Return a certificate as PEM text."""
+    return certificate.public_bytes(Encoding.PEM).decode()
 
 
 def leaf_due(
@@ -240,6 +270,12 @@ def _permits(subtree: x509.GeneralName, name: str) -> bool:
 def _general_name(name: str) -> x509.GeneralName:
     found = address(name)
     return x509.DNSName(name) if found is None else x509.IPAddress(found)
+
+
+def _issued_by_key_of(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
+        issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    )
 
 
 def _subject(common_name: str) -> x509.Name:

@@ -1,9 +1,14 @@
-"""The certificate authority and the leaf, on the controller; an operation of the registry host, whose facts decide."""
+"""The certificate authority and the leaf, on the controller; an operation of the registry host, whose facts decide.
+
+During a rollover the leaf follows from its stage, and so does what hosts are to trust.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Generator
+from dataclasses import replace
+from functools import partial
 
 from cryptography import x509
 from pyinfra import host
@@ -11,9 +16,10 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
 from tasks.facts.registry import RegistryFact
-from tasks.model import authority, containers, docker_engine, images, registry
+from tasks.model import authority, containers, docker_engine, images, registry, rollover
 from tasks.model.authority import Pair
 from tasks.model.registry import RegistryHost
+from tasks.model.rollover import Successor
 from tasks.model.steps import Conflict
 from tasks.operations.carry_out import AnyStep, LocalStep, carry_out, read
 from tasks.run import ROOT, Run, current
@@ -56,25 +62,8 @@ def _decide(run: Run) -> list[AnyStep]:
         raise Conflict(
             "it has no default route to tell its address from", "set registry_address and run again"
         )
-    names = [*settings.names, *([run.address] if run.address not in settings.names else [])]
     now = dt.datetime.now(dt.UTC)
-    steps: list[AnyStep] = []
-    run.authority = run.state.authority
-    if run.authority is None:
-        run.authority = made = authority.make_authority(names, settings.registry_ca_days, now)
-        steps.append(
-            LocalStep(
-                f"make a certificate authority in {run.store.folder}: there is none yet",
-                lambda: run.store.write_authority(made),
-            )
-        )
-    if steps or not run.store.authority_path.exists():
-        shown = run.authority
-        steps.append(
-            LocalStep(
-                f"write {run.store.authority_path}: it is missing", lambda: run.store.write_public(shown)
-            )
-        )
+    steps = _authorities(run, names(run), now)
     if run.state.registry_host != host.name:
         steps.append(
             LocalStep(
@@ -82,41 +71,117 @@ def _decide(run: Run) -> list[AnyStep]:
                 lambda: run.store.write_record(host.name, run.state.images),
             )
         )
-    run.leaf, reason = _leaf(run, run.authority, names, now)
-    if reason:
-        new = run.leaf
-        steps.append(
-            LocalStep(
-                f"make a certificate for {', '.join(names)}: {reason}", lambda: run.store.write_leaf(new)
-            )
+    return steps + leaf(run, run.state.leaf, now, asked="new certificate" in run.asked)
+
+
+def names(run: Run) -> list[str]:
+    """Return all names and addresses that the registry is to be reached by."""
+    named = run.configuration.settings.names
+    return [*named, *([run.address] if run.address and run.address not in named else [])]
+
+
+def leaf(run: Run, present: Pair | None, now: dt.datetime, *, asked: bool = False) -> list[AnyStep]:
+    """Return the step to a new leaf where one is due, by the authority whose turn it is, and note it in the run."""
+    if run.authorities is None:
+        raise LookupError("the certificate authority comes first")
+    served, later = run.authorities.servable(names(run))
+    if later:
+        when = f"on {run.authorities.until} or " if run.authorities.until else ""
+        run.report.note(
+            host.name,
+            f"{', '.join(later)}: comes into the certificate when the old certificate authority, which may not vouch "
+            f"for it, is retired: {when}by deploys/retire_ca.py",
         )
-    return steps
-
-
-def _leaf(run: Run, ca: Pair, names: list[str], now: dt.datetime) -> tuple[Pair, str | None]:
-    settings, present = run.configuration.settings, run.state.leaf
+    issuer, settings = run.authorities.issuer, run.configuration.settings
     reason: str | None = "there is none yet"
     if present:
         reason = authority.leaf_due(
             present.certificate,
-            ca.certificate,
-            names,
+            issuer.certificate,
+            served,
             settings.registry_leaf_days,
             settings.renew_before_days,
             now,
         )
-        if reason is None and "new certificate" in run.asked:
-            reason = "it is asked for"
+        reason = reason or ("it is asked for" if asked else None)
         if reason is None:
-            return present, None
-    return authority.make_leaf(ca, names, settings.registry_leaf_days, now), reason
+            run.leaf = present
+            return []
+    run.leaf = authority.make_leaf(issuer, served, settings.registry_leaf_days, now)
+    write = partial(run.store.write_leaf, run.leaf)
+    return [LocalStep(f"make a certificate for {', '.join(served)}: {reason}", write)]
+
+
+def _authorities(run: Run, wanted: list[str], now: dt.datetime) -> list[AnyStep]:
+    """Return the steps to the authorities that are wanted, and note these in the run."""
+    settings, folder = run.configuration.settings, run.store.folder
+    steps: list[AnyStep] = []
+    present, successor = run.state.authority, run.state.successor
+    if present is None:
+        present = authority.make_authority(wanted, settings.registry_ca_days, now)
+        make = partial(run.store.write_authority, present)
+        steps.append(LocalStep(f"make a certificate authority in {folder}: there is none yet", make))
+    elif successor is None and "new CA" in run.asked:
+        successor = rollover.succeed(present, wanted, settings.registry_ca_days, now)
+        make = partial(run.store.write_successor, successor, present)
+        steps.append(LocalStep(f"make a new certificate authority in {folder}: it is asked for", make))
+    elif successor:
+        if "new CA" in run.asked:
+            run.report.note(
+                host.name,
+                "a CA rollover was under way already and is carried on with; no further one was begun",
+            )
+        successor, carried_on = _carry_on(run, present, successor, now)
+        steps += carried_on
+    elif "retire CA" in run.asked:
+        run.report.note(host.name, "there is no old certificate authority to retire")
+    run.authorities = found = rollover.at(present, successor, settings.registry_ca_overlap_days, now)
+    if found.ran_out and successor is None:
+        end = present.certificate.not_valid_after_utc
+        raise Conflict(
+            f"the certificate authority ran out on {end:%Y-%m-%d}, and with it every certificate of the registry",
+            "run deploys/rotate_ca.py, which makes a new one and gives it to every host",
+        )
+    shown = run.store.read_public()
+    if shown != found.trusted:
+        reason = "it is missing" if shown is None else "it is not what clients are to trust now"
+        write = partial(run.store.write_public, found.trusted)
+        steps.append(LocalStep(f"write {run.store.authority_path}: {reason}", write))
+    return steps
+
+
+def _carry_on(
+    run: Run, present: Pair, successor: Successor, now: dt.datetime
+) -> tuple[Successor, list[AnyStep]]:
+    """Return a rollover's successor with what this run decides on it, and the steps to that."""
+    steps: list[AnyStep] = []
+    found = rollover.at(present, successor, run.configuration.settings.registry_ca_overlap_days, now)
+    asked = "retire CA" in run.asked
+    if asked and found.stage == "spreading":
+        raise Conflict(
+            "the old certificate authority cannot be retired before the new one serves",
+            "run deploys/rotate_ca.py, which says what it waits for, and then this again",
+        )
+    if successor.cross is None and (cross := authority.make_cross(present, successor.pair, now)):
+        successor = replace(successor, cross=cross)
+        write = partial(run.store.write_cross, successor.pair, cross)
+        steps.append(
+            LocalStep("certify the new certificate authority by the old one: cross.crt is missing", write)
+        )
+    if not successor.retiring and (asked or found.stage == "retiring"):
+        successor = replace(successor, switched=successor.switched or now.date(), retiring=True)
+        reason = "it ran out" if found.ran_out else "it is asked for" if asked else "the overlap is over"
+        write = partial(run.store.write_rollover, successor, present)
+        steps.append(LocalStep(f"retire the old certificate authority: {reason}", write))
+    return successor, steps
 
 
 def _check_belongs(run: Run) -> None:
     """Raise `Conflict` where state and registry host do not belong together; adopting is the way past it."""
     if "adopt" in run.asked or run.registry is None:
         return
-    folder, ca = run.store.folder, run.state.authority
+    folder, successor = run.store.folder, run.state.successor
+    known = [pair for pair in (run.state.authority, successor and successor.pair) if pair]
     way_on = (
         f"put the right {folder} back from your backup; or, if it is lost, see docs/when-something-is-wrong.md, "
         '"The state is lost", for how to begin anew with deploys/adopt.py'
@@ -127,10 +192,11 @@ def _check_belongs(run: Run) -> None:
         )
     for where, pem in (("has", run.registry.installed), ("serves", run.registry.served)):
         for certificate in _leaf_of(pem):
-            if authority.ours(certificate) and not (ca and authority.issued_by(certificate, ca.certificate)):
-                known = "knows nothing of" if ca is None else "did not make"
-                raise Conflict(f"this host {where} a registry certificate that {folder} {known}", way_on)
-    if ca is None and run.registry.paths[f"{registry.FOLDER}/{registry.CERTIFICATE}"]:
+            made_here = any(authority.issued_by(certificate, ca.certificate) for ca in known)
+            if authority.ours(certificate) and not made_here:
+                relation = "did not make" if known else "knows nothing of"
+                raise Conflict(f"this host {where} a registry certificate that {folder} {relation}", way_on)
+    if not known and run.registry.paths[f"{registry.FOLDER}/{registry.CERTIFICATE}"]:
         raise Conflict(f"this host has a registry certificate, but {folder} is empty", way_on)
 
 

@@ -13,7 +13,7 @@ from tasks.run import current
 
 @dataclass(frozen=True)
 class FinishedRegistry:
-    """The CA's certificate as PEM text, the registry's address, and the login of users and nodes."""
+    """The certificates of the CAs to trust as PEM text, the registry's address, and the login of users and nodes."""
 
     ca_pem: str
     address: str
@@ -33,9 +33,9 @@ def finished_registry(host: Host) -> FinishedRegistry:
     account = run.configuration.settings.registry_login_account
     password = run.passwords.get(account)
     unserved = host.state.is_executing and not run.served
-    if run.authority is None or run.address is None or password is None or unserved:
+    if run.authorities is None or run.address is None or password is None or unserved:
         raise Conflict(
             f"the registry host {run.configuration.registry_host} is not finished, so nothing is told to trust it",
             "mend that host first, or take it into --limit, and run again",
         )
-    return FinishedRegistry(run.authority.certificate_pem, run.address, Login(account, password))
+    return FinishedRegistry(run.authorities.trusted, run.address, Login(account, password))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from functools import partial
 
 from pyinfra import host
@@ -11,6 +11,7 @@ from pyinfra.api.operation import operation
 
 from tasks.model import accounts, registry
 from tasks.model.registry import Desired, Secrets
+from tasks.model.steps import Step
 from tasks.operations.carry_out import AnyStep, RemoteStep, carry_out
 from tasks.run import ROOT, Run, current
 
@@ -25,30 +26,46 @@ def serve() -> Generator[PyinfraCommand, None, None]:
     current().served = True
 
 
+def certificate(run: Run) -> list[AnyStep]:
+    """Return the steps that bring a leaf or a chain to the host which is new since its files were last looked at."""
+    desired = desire(run)
+    return _with_proof(run, desired, [step for step in _steps(run, desired) if _writes_certificate(step)])
+
+
+def _decide(run: Run) -> list[AnyStep]:
+    desired = desire(run)
+    return _with_proof(run, desired, _steps(run, desired))
+
+
 def desire(run: Run) -> Desired:
     """Return what the registry host should have."""
-    if run.leaf is None or run.http_secret is None:
+    if run.authorities is None or run.leaf is None or run.http_secret is None:
         raise LookupError("the operations on certificates and accounts come first")
     former = {name: each.hashed for name, each in run.former.items()}
     secrets = Secrets(
         htpasswd=accounts.htpasswd(accounts.entries(run.hashes, former)),
         http_secret=run.http_secret,
-        certificate_pem=run.leaf.certificate_pem,
+        certificate_pem=run.leaf.certificate_pem + run.authorities.chain,
         key_pem=run.leaf.key_pem,
     )
     return registry.desire(run.configuration.settings, secrets, run.images, str(ROOT / "templates"))
 
 
-def _decide(run: Run) -> list[AnyStep]:
+def _steps(run: Run, desired: Desired) -> list[Step]:
     if run.registry is None:
         raise LookupError("the operation on certificates comes first")
-    desired = desire(run)
-    steps = registry.steps(desired, run.registry, frozenset(run.made_images))
-    certificate = f"{registry.FOLDER}/{registry.CERTIFICATE}"
-    if not any(step.writes and step.path == certificate for step in steps):
+    return registry.steps(desired, run.registry, frozenset(run.made_images))
+
+
+def _with_proof(run: Run, desired: Desired, steps: Sequence[Step]) -> list[AnyStep]:
+    if not any(map(_writes_certificate, steps)):
         return [*steps]
     proof = registry.proof(desired, run.configuration.settings.registry_hostname)
     return [*steps, RemoteStep(proof, partial(_prove, run, desired))]
+
+
+def _writes_certificate(step: Step) -> bool:
+    return step.writes and step.path == f"{registry.FOLDER}/{registry.CERTIFICATE}"
 
 
 def _prove(run: Run, desired: Desired, told: str) -> None:

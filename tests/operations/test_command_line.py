@@ -93,6 +93,7 @@ class Refused:
     files: Mapping[str, str] = field(default_factory=dict)
     arguments: Sequence[str] = ("-y",)
     path: str | None = None
+    deploy: str = "deploy.py"
 
     def begin(self, folder: Path) -> Ran:
         folder.mkdir()
@@ -102,7 +103,7 @@ class Refused:
         arguments = [argument.format(folder) for argument in self.arguments]
         state = ("--data", f"registry_state_dir={folder}/state")
         path = (self.path or f"{{0}}/{STEM}.py").format(folder)
-        return pyinfra(*arguments, *state, path, "deploy.py")
+        return pyinfra(*arguments, *state, path, self.deploy)
 
 
 FILE, ALL, OWN = f"{{0}}/{STEM}.py", "{0}/group_data/all.py", f"{{0}}/group_data/{STEM}.py"
@@ -113,7 +114,21 @@ PASSWORD = (
     "log in as root or allow passwordless sudo"
 )
 
+OF_ALL_HOSTS = (
+    "{} is for all hosts, since every one has to trust what serves next; leave --limit away, and name hosts that are gone "
+    "for good with --data registry_excused_hosts=NAME"
+)
+
 REFUSED = [
+    *(
+        Refused(
+            f"a part of the hosts for {deploy}",
+            [OF_ALL_HOSTS.format(deploy)],
+            arguments=("-y", "--limit", "@fake/nas"),
+            deploy=deploy,
+        )
+        for deploy in ("deploys/rotate_ca.py", "deploys/retire_ca.py")
+    ),
     Refused(
         "all.py",
         [f"registry_admin_password ({ALL}): unknown key; {ALL} lists all keys",
@@ -243,7 +258,7 @@ def test_nothing_was_connected_to_or_made_and_no_secret_is_shown(
 
 
 def test_the_table_is_a_table() -> None:
-    assert len({case.name for case in REFUSED}) == len(REFUSED) == 13
+    assert len({case.name for case in REFUSED}) == len(REFUSED) == 15
 
 
 # What needs no settings.

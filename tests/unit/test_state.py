@@ -1,13 +1,22 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+import os
+import shutil
 import stat
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tasks.model import accounts, authority
+from tasks.model import accounts, authority, rollover
 from tasks.model.accounts import Former
+from tasks.model.authority import Pair
+from tasks.model.rollover import Successor
 from tasks.state import State, StateError, Store
 
 NOW = dt.datetime.now(dt.UTC)
@@ -20,7 +29,7 @@ def fill(store: Store, registry_host: str) -> None:
     """Write everything, as a first run does."""
     ca = authority.make_authority(NAMES, 3650, NOW)
     store.write_authority(ca)
-    store.write_public(ca)
+    store.write_public(ca.certificate_pem)
     store.write_leaf(authority.make_leaf(ca, NAMES, 397, NOW))
     for name, password in PASSWORDS.items():
         store.write_password(name, password)
@@ -130,9 +139,188 @@ def test_a_folder_of_a_killed_run_is_no_authority_and_is_cleared_by_the_next(sto
     assert [path.name.startswith(".new") for path in (other.folder / "authorities").iterdir()] == [False]
 
 
-def test_two_authorities_are_one_too_many(store: Store) -> None:
+def test_two_authorities_without_a_rollover_are_one_too_many(store: Store) -> None:
     store.write_authority(authority.make_authority(NAMES, 10, NOW))
-    with pytest.raises(StateError, match="holds 2 authorities"):
+    with pytest.raises(StateError, match="holds two authorities, of which neither succeeds the other"):
+        store.read()
+
+
+# A rollover.
+
+
+@pytest.fixture
+def old(store: Store) -> Pair:
+    """The CA that is there."""
+    found = store.read().authority
+    assert found
+    return found
+
+
+@pytest.fixture
+def successor(store: Store, old: Pair) -> Successor:
+    """What has just been written beside it."""
+    made = rollover.succeed(old, NAMES, 3650, NOW)
+    store.write_successor(made, old)
+    return made
+
+
+def told(state: State) -> tuple[object, ...]:
+    """What a state says of its authorities, by fingerprint; whether there is a cross certificate."""
+    found = state.successor
+    return (
+        state.authority and state.authority.fingerprint,
+        found and found.pair.fingerprint,
+        found and found.switched,
+        found and found.retiring,
+        bool(found and found.cross),
+    )
+
+
+@pytest.mark.parametrize("switched", [None, NOW.date()])
+@pytest.mark.parametrize("retiring", [False, True])
+def test_a_rollover_is_read_as_it_was_written(
+    store: Store, old: Pair, successor: Successor, switched: dt.date | None, retiring: bool
+) -> None:
+    store.write_rollover(replace(successor, switched=switched, retiring=retiring), old)
+    assert told(store.read()) == (old.fingerprint, successor.pair.fingerprint, switched, retiring, True)
+    for path in store.folder.rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_of_a_rollover_that_has_ended_nothing_is_left_but_the_new_authority(
+    store: Store, old: Pair, successor: Successor
+) -> None:
+    store.write_rollover(replace(successor, retiring=True), old)
+    store.write_public(successor.pair.certificate_pem)
+    store.drop_authority(old, successor.pair)
+    assert told(store.read()) == (successor.pair.fingerprint, None, None, None, False)
+    (folder,) = (store.folder / "authorities").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["ca.crt", "ca.key"]
+    again = rollover.succeed(successor.pair, NAMES, 3650, NOW)
+    store.write_successor(again, successor.pair)
+    assert told(store.read())[:2] == (successor.pair.fingerprint, again.pair.fingerprint)
+
+
+CALLS: tuple[tuple[Any, str], ...] = (
+    (os, "fsync"), (Path, "rename"), (Path, "unlink"), (Path, "mkdir"), (shutil, "rmtree"),
+)  # fmt: skip
+"""Before each of these a run may be killed: all that comes earlier has happened."""
+
+
+class Killed(BaseException):
+    """The end of a process, as far as a test can have it."""
+
+
+def dies_at(point: int, write: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Write, and die before one of the calls; false where there are fewer."""
+    left = point
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise Killed
+            return real(*arguments, **named)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for holder, name in CALLS:
+            patch.setattr(holder, name, counted(getattr(holder, name)))
+        try:
+            write()
+        except Killed:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("what", ["write_successor", "write_rollover", "drop_authority"])
+def test_killed_at_any_point_of_a_write_the_state_is_the_one_before_or_the_one_after(
+    store: Store, old: Pair, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    successor = rollover.succeed(old, NAMES, 3650, NOW)
+    switched = replace(successor, switched=NOW.date(), retiring=True)
+    if what != "write_successor":
+        store.write_successor(successor, old)
+    if what == "drop_authority":
+        store.write_rollover(switched, old)
+        store.write_public(successor.pair.certificate_pem)
+    writes: dict[str, Callable[[Store], None]] = {
+        "write_successor": lambda at: at.write_successor(successor, old),
+        "write_rollover": lambda at: at.write_rollover(switched, old),
+        "drop_authority": lambda at: at.drop_authority(old, successor.pair),
+    }
+    before, whole = told(store.read()), copied(store, "whole")
+    writes[what](whole)
+    after = told(whole.read())
+    found = []
+    for point in itertools.count(1):
+        killed = copied(store, f"killed-{point}")
+        if not dies_at(point, partial(writes[what], killed), monkeypatch):
+            break
+        found.append(told(killed.read()))
+        with killed.lock():  # the next run
+            assert not list((killed.folder / "authorities").glob(".*"))
+        assert told(killed.read()) == found[-1]
+    assert len(found) > 2
+    assert found == [before] * found.count(before) + [after] * found.count(after)
+    assert before in found
+
+
+def copied(store: Store, name: str) -> Store:
+    return Store(shutil.copytree(store.folder, store.folder.parent / name))
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem", "remedy"),
+    [
+        (lambda new, _: (new / "ca.key").unlink(), "the certificate authority in .* is damaged", "backup"),
+        (lambda new, _: (new / "ca.crt").write_text("x"), "the certificate authority in .* is damaged", "backup"),
+        (lambda _, old: (old / "ca.key").unlink(), "the certificate authority in .* is damaged", "backup"),
+        (lambda _, old: shutil.rmtree(old), "has lost .*, the authority that is not replaced yet", "backup"),
+        (lambda new, _: (new / "rollover.json").unlink(), "of which neither succeeds the other", "backup"),
+        (lambda new, _: (new / "rollover.json").write_text("{"), "rollover.json is damaged", "backup"),
+        (lambda new, _: (new / "rollover.json").write_text("{}"), "rollover.json is damaged", "backup"),
+        (lambda new, _: (new / "cross.crt").write_text("x"), "cross.crt is damaged", "remove it"),
+        (lambda new, _: shutil.copy(new / "ca.crt", new / "cross.crt"), "cross.crt is damaged", "remove it"),
+    ],
+)  # fmt: skip
+def test_a_rollover_of_which_something_is_damaged_or_missing_stops(
+    store: Store, old: Pair, successor: Successor, damage: Any, problem: str, remedy: str
+) -> None:
+    folders = [store.folder / "authorities" / pair.fingerprint[:16] for pair in (successor.pair, old)]
+    damage(*folders)
+    with pytest.raises(StateError, match=problem) as stop:
+        store.read()
+    assert remedy in stop.value.remedy
+
+
+def test_a_cross_certificate_may_be_missing(store: Store, old: Pair, successor: Successor) -> None:
+    """The next run makes it again."""
+    (store.folder / "authorities" / successor.pair.fingerprint[:16] / "cross.crt").unlink()
+    assert told(store.read())[-1] is False
+    assert successor.cross
+    store.write_cross(successor.pair, successor.cross)
+    assert told(store.read())[-1] is True
+
+
+def test_a_third_authority_is_one_too_many(store: Store, successor: Successor) -> None:
+    store.write_authority(authority.make_authority(NAMES, 10, NOW))
+    with pytest.raises(StateError, match="holds 3 authorities, where two are the most"):
+        store.read()
+
+
+def test_ca_crt_may_be_of_an_older_stage_and_of_no_other_authority(
+    store: Store, old: Pair, successor: Successor
+) -> None:
+    both = old.certificate_pem + successor.pair.certificate_pem
+    for text in (old.certificate_pem, both, successor.pair.certificate_pem):
+        store.write_public(text)
+        assert store.read().successor
+        assert store.read_public() == text
+    store.write_public(both + authority.make_authority(NAMES, 10, NOW).certificate_pem)
+    with pytest.raises(StateError, match=r"ca\.crt is not the certificate of the authority beside it"):
         store.read()
 
 

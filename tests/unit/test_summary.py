@@ -1,16 +1,18 @@
-"""Of which accounts a run says at its end that their passwords were typed."""
+"""What a run says at its end of passwords that were typed, and of the certificate authority."""
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import pytest
 
+from tasks.model import authority, rollover
 from tasks.model.accounts import generate
 from tasks.model.settings import Configuration, Settings
 from tasks.run import Run
 from tasks.state import Store
-from tasks.summary import typed_passwords
+from tasks.summary import authorities, typed_passwords
 
 ACCOUNTS = {"admin": "admin", "ci": "push", "cluster": "pull", "pods": "pull"}
 
@@ -38,3 +40,21 @@ def test_those_that_machines_pull_with_are_named(
     assert not any(password in line for line in lines for password in run.passwords.values())
     run.passwords = {}  # where the run ended before it read them
     assert typed_passwords(run) == []
+
+
+def test_a_rollover_and_the_end_of_an_authority_are_said_in_every_run() -> None:
+    now = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+    run = Run(Configuration(Settings(), {}, "nas"), Store(Path("/nowhere")), "lab", dry=False)
+    assert authorities(run, now) == []  # where the run ended before it read them
+    old = authority.make_authority(["registry.homelab.local"], 400, now)
+    run.authorities = rollover.at(old, None, 30, now)
+    assert authorities(run, now) == []
+    later = now + dt.timedelta(days=100)
+    (line,) = authorities(run, later)
+    assert (
+        "The certificate authority runs out on 2027-04-05 (300 days left): run deploys/rotate_ca.py" in line
+    )
+    new = rollover.succeed(old, ["registry.homelab.local"], 3650, later)
+    run.authorities = rollover.at(old, new, 30, later)
+    (line,) = authorities(run, later)
+    assert "The new certificate authority does not serve yet" in line

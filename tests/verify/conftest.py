@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import secrets
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -14,6 +15,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import pyinfra_cli  # noqa: F401
 
+from tasks.model.rollover import Authorities
 from tasks.model.settings import Settings
 from tasks.state import State, Store
 from tests.verify import deployment as deployments
@@ -91,6 +93,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for said, names in tests.items():
             more = f" and {len(names) - 1} more" if names[1:] else ""
             terminalreporter.write_line(f"{said}  [{names[0]}{more}]", red=True)
+        if found := terminalreporter.config.stash.get(FOUND, None):
+            for line in found.certificates(dt.datetime.now(dt.UTC)):
+                terminalreporter.write_line(line)
 
 
 def _in_one_line(failure: pytest.ExceptionInfo[BaseException]) -> str:
@@ -154,6 +159,17 @@ def store(deployment: Deployment) -> Store:
 @pytest.fixture(scope="session")
 def state(deployment: Deployment) -> State:
     return deployment.state
+
+
+@pytest.fixture(scope="session")
+def authorities(deployment: Deployment) -> Authorities:
+    return deployment.authorities
+
+
+@pytest.fixture(scope="session")
+def names_to_come(settings: Settings, authorities: Authorities, address: str) -> list[str]:
+    """Names that the certificate has only when the old authority is retired."""
+    return authorities.servable([*settings.names, address])[1]
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ class Deployed:
     def __init__(self, deployment: Deployment, address: str) -> None:
         state, self._deployment = deployment.state, deployment
         self._run = Run(deployment.configuration, deployment.store, deployment.path, dry=True, state=state)
-        self._run.address, self._run.authority = address, state.authority
+        self._run.address, self._run.authorities = address, deployment.authorities
         self._run.passwords, self._run.served = state.passwords, True
         self._run.registry_decided.set()
 

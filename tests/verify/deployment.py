@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 from dataclasses import dataclass, field
 
 from pyinfra.api.inventory import Inventory
 
 from tasks.inventory import load
+from tasks.model import rollover
+from tasks.model.rollover import Authorities
 from tasks.model.settings import Configuration, HostSettings, SettingsError, configure
 from tasks.run import ROOT
 from tasks.state import State, StateError, Store
@@ -31,6 +34,26 @@ class Deployment:
     inventory: Inventory
     store: Store
     state: State
+
+    @property
+    def authorities(self) -> Authorities:
+        """The authorities, at the stage that a run has brought them to."""
+        assert self.state.authority  # as `read` has checked
+        return rollover.at(self.state.authority, self.state.successor, None, dt.datetime.now(dt.UTC))
+
+    def certificates(self, now: dt.datetime) -> list[str]:
+        """Return what is to be known of the certificates: which authority serves, days left, and what is pending."""
+        found, leaf = self.authorities, self.state.leaf
+        assert leaf  # as `read` has checked
+        ends = {
+            "the certificate": leaf.certificate,
+            "its authority": found.issuer.certificate,
+        }
+        if found.successor and found.issuer is found.latest:
+            ends["the old authority"] = found.present.certificate
+        left = ", ".join(f"{what} {(each.not_valid_after_utc - now).days}" for what, each in ends.items())
+        said = [f"days left: {left}", rollover.pending(found), rollover.warning(found, now)]
+        return [line for line in said if line]
 
     def group(self, name: str) -> list[str]:
         """Return the names of the hosts in a group of the inventory."""

@@ -28,7 +28,9 @@ def test_it_knows_the_time(client_host: Host) -> None:
     check_clock(client_host)
 
 
-def test_the_system_trusts_the_registry(trusting_host: Host, settings: Settings) -> None:
+def test_the_system_trusts_the_registry(
+    trusting_host: Host, settings: Settings, names_to_come: list[str]
+) -> None:
     """A handshake with nothing but the system's trust store, by the program that is there."""
     tools = {
         "curl": "env -u CURL_CA_BUNDLE -u SSL_CERT_FILE -u SSL_CERT_DIR curl -q -sS --noproxy '*' -m 60 -o /dev/null %s",
@@ -41,6 +43,8 @@ def test_the_system_trusts_the_registry(trusting_host: Host, settings: Settings)
         "one of them and verify again"
     )
     for name in _dns_names(settings):
+        if name in names_to_come:
+            continue
         place = f"{name}:{settings.registry_port}"
         arguments = [f"https://{place}/v2/"] if tool == "curl" else [place, name, name]
         done = trusting_host.run(tools[tool], *arguments)

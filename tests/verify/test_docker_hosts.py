@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from tasks.model import authority
+from tasks.model.rollover import Authorities
 from tasks.model.settings import Settings
 from tasks.model.users import User
-from tasks.state import State
 from tests.verify import images
 from tests.verify.backend import Host, last_line
 from tests.verify.client import Client
@@ -49,8 +49,10 @@ def test_the_registry_is_not_insecure(engine: Engine, settings: Settings, addres
     assert not around, f"{engine.host.name}: Docker takes all of {around} for insecure registries; {remedy}"
 
 
-def test_login_by_every_name(engine: Engine, settings: Settings, deployment: Deployment) -> None:
-    for name in settings.authorities:
+def test_login_by_every_name(
+    engine: Engine, settings: Settings, deployment: Deployment, names_to_come: list[str]
+) -> None:
+    for name in _served(settings, names_to_come):
         done = engine.login(name, deployment.login("pull", "push", "admin"))
         assert done.rc == 0, (
             f"{engine.host.name}: docker login to {name} fails ({last_line(done)}); run make deploy"
@@ -102,7 +104,12 @@ def test_nobody_else_pulls_or_logs_in(
 
 @pytest.mark.parametrize("trusted", ["no CA", "a CA of somebody else"])
 def test_a_certificate_is_checked(
-    engine: Engine, settings: Settings, state: State, unmanaged: str, repository: str, trusted: str
+    engine: Engine,
+    settings: Settings,
+    authorities: Authorities,
+    unmanaged: str,
+    repository: str,
+    trusted: str,
 ) -> None:
     """Docker refuses the registry for its certificate alone: with our CA in the same place it gets further."""
     if trusted != "no CA":
@@ -114,8 +121,7 @@ def test_a_certificate_is_checked(
         f"{engine.host.name}: with {trusted} a pull is not refused for the certificate ({last_line(done)}); look for "
         "insecure-registries in /etc/docker/daemon.json there, and for our CA in the system's trust store"
     )
-    assert state.authority
-    engine.trust(unmanaged, state.authority.certificate_pem)
+    engine.trust(unmanaged, authorities.trusted)
     done = engine.pull(reference)
     assert "x509" not in done.stderr, (
         f"{engine.host.name}: with our CA a pull is refused as well ({last_line(done)}); run make deploy"
@@ -142,6 +148,11 @@ def test_users_pull_without_logging_in(
             f"{login_host.name}: {name} cannot pull without logging in ({last_line(pulled)}); run make deploy"
         )
         assert removed.rc == 0, f"{login_host.name}: {reference} could not be removed; remove it by hand"
+
+
+def _served(settings: Settings, names_to_come: list[str]) -> list[str]:
+    named = zip(settings.names, settings.authorities, strict=True)
+    return [place for name, place in named if name not in names_to_come]
 
 
 def _user(host: Host, name: str) -> User:

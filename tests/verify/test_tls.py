@@ -12,7 +12,8 @@ import certifi
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from tasks.model import authority
+from tasks.model import authority, rollover
+from tasks.model.rollover import Authorities
 from tasks.model.settings import Settings
 from tasks.state import State, Store
 from tests.verify.backend import Unreachable
@@ -67,12 +68,30 @@ def server(address: str, settings: Settings) -> Server:
 
 
 def test_valid_with_our_ca_for_every_name(
-    server: Server, settings: Settings, store: Store, address: str
+    server: Server, settings: Settings, store: Store, address: str, names_to_come: list[str]
 ) -> None:
     for name in (*settings.names, address):
+        if name in names_to_come:
+            continue
         error = server.refusal(trusting(store.authority_path), name)
         assert error is None, (
             f"the certificate is refused for {name} with {store.authority_path} ({why(error)}); run make deploy"
+        )
+
+
+@pytest.mark.parametrize("which", ["present", "latest"])
+def test_who_knows_one_ca_alone_connects_when_that_one_serves(
+    server: Server, settings: Settings, authorities: Authorities, address: str, tmp_path: Path, which: str
+) -> None:
+    """During a rollover the old one serves too, by the chain that is sent, and the new one not before all have it."""
+    pair = authorities.present if which == "present" else authorities.latest
+    (tmp_path / "ca.crt").write_text(pair.certificate_pem)
+    serves = pair is authorities.issuer or bool(authorities.chain)
+    for name in authorities.servable([*settings.names, address])[0]:
+        error = server.refusal(trusting(tmp_path / "ca.crt"), name)
+        assert (error is None) is serves, (
+            f"a client that knows {pair.certificate.subject.rfc4514_string()} alone is "
+            f"{f'refused for {name} ({why(error)})' if error else f'not refused for {name}'}; run make deploy"
         )
 
 
@@ -147,15 +166,23 @@ def test_served_certificate_is_the_latest(
     )
 
 
-def test_certificate_has_days_left(settings: Settings, state: State) -> None:
+def test_certificate_has_days_left(settings: Settings, state: State, authorities: Authorities) -> None:
     assert state.leaf
-    assert state.authority
     end = state.leaf.certificate.not_valid_after_utc
     left = (end - dt.datetime.now(dt.UTC)).days
     remedy = "run make deploy, which renews it"
-    if end >= state.authority.certificate.not_valid_after_utc:
-        remedy = "the CA itself ends then: begin anew with deploys/adopt.py (docs/when-something-is-wrong.md)"
+    if end >= authorities.issuer.certificate.not_valid_after_utc:
+        remedy = "the CA itself ends then: run deploys/rotate_ca.py"
     assert left >= settings.renew_before_days / 3, (
         f"the certificate has {left} days left (until {end:%Y-%m-%d}), and should have been renewed "
         f"{settings.renew_before_days} days before its end; {remedy}"
+    )
+
+
+def test_the_authority_has_days_left(authorities: Authorities) -> None:
+    end = authorities.issuer.certificate.not_valid_after_utc
+    left = (end - dt.datetime.now(dt.UTC)).days
+    assert left > rollover.FAIL_DAYS, (
+        f"the certificate authority that serves has {left} days left (until {end:%Y-%m-%d}), and every certificate ends "
+        f"with it; run deploys/rotate_ca.py{', which says what it still waits for' if authorities.successor else ''}"
     )

@@ -1,0 +1,8 @@
+"""End the overlap of a CA rollover now: hosts no longer trust the old certificate authority, and its key is removed."""
+
+from pyinfra import local
+
+from tasks.run import current
+
+current().asked.add("retire CA")
+local.include("deploy.py")

@@ -1,0 +1,60 @@
+"""What ends a stage of a CA rollover: it comes when all hosts have had their turn, and have what they need."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Generator
+from dataclasses import replace
+from functools import partial
+
+from pyinfra import host
+from pyinfra.api.command import PyinfraCommand
+from pyinfra.api.operation import operation
+
+from tasks.model import rollover
+from tasks.model.rollover import Authorities
+from tasks.operations import certificates, registry
+from tasks.operations.awaited import awaited
+from tasks.operations.carry_out import AnyStep, LocalStep, carry_out
+from tasks.run import Run, current
+
+
+@operation()
+def finish() -> Generator[PyinfraCommand, None, None]:
+    """Let the new CA serve when every host trusts it, and drop the old one when none is told to trust it any more."""
+    yield from carry_out(host, lambda: _decide(current()), lambda: "")
+
+
+def _decide(run: Run) -> list[AnyStep]:
+    found = run.authorities
+    if found is None or found.successor is None or found.stage not in {"spreading", "retiring"}:
+        return []
+    if waiting := awaited(run, host):
+        run.report.note(host.name, _waits(found, waiting))
+        return []
+    now = dt.datetime.now(dt.UTC)
+    # The decision is written first: whatever a run that is killed then leaves undone is due for any other.
+    if found.stage == "spreading":
+        successor = replace(found.successor, switched=now.date())
+        text = "let the new certificate authority serve: every host trusts it"
+        decided = LocalStep(text, partial(run.store.write_rollover, successor, found.present))
+        overlap = run.configuration.settings.registry_ca_overlap_days
+        run.authorities = rollover.at(found.present, successor, overlap, now)
+    else:
+        text = "drop the old certificate authority: no host is told to trust it any more"
+        decided = LocalStep(text, partial(run.store.drop_authority, found.present, found.latest))
+        run.authorities = rollover.at(found.latest, None, None, now)
+    run.registry = certificates.look(run)
+    return [decided, *certificates.leaf(run, run.leaf, now), *registry.certificate(run)]
+
+
+def _waits(found: Authorities, waiting: list[str]) -> str:
+    first = (
+        "the new certificate authority does not serve"
+        if found.stage == "spreading"
+        else "the old certificate authority is not dropped"
+    )
+    return (
+        f"{first} before one run has finished every host, and waits for {', '.join(waiting)}: run again when all can "
+        f"be reached, or with --data registry_excused_hosts={','.join(waiting)} where that is gone for good"
+    )

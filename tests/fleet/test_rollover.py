@@ -1,0 +1,497 @@
+"""A CA rollover on real hosts: who pulls, and who connects, at each of its stages and wherever it is interrupted.
+
+Each test begins and ends without a rollover, with all hosts finished.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509 import load_pem_x509_certificates
+
+from tasks.model import authority
+from tasks.model.authority import Pair
+from tasks.state import State
+from tests.bench.fleet import Fleet
+from tests.bench.programs import CRANE, CRI_PULL, REGISTRIES_PULL
+from tests.bench.recipes import BOOKWORM_DOCKER, TRIXIE_NODE
+from tests.fleet.deployment import Deployment, Ran
+
+NAME = "registry.homelab.local"
+OUTSIDE = "registry.example.org"
+IMAGE = f"{NAME}/rollover:1"
+ROTATE, RETIRE = "deploys/rotate_ca.py", "deploys/retire_ca.py"
+TLS = "/etc/homelab-registry/gateway/tls/tls.pem"
+OF_NODE = {"registry_runtime": ["containerd", "podman"], "registry_node_login": True}
+CRI = "unix:///run/containerd/containerd.sock"
+
+TRUST = {
+    "nas": f"/etc/docker/certs.d/{NAME}/ca.crt",
+    "pi": f"/etc/docker/certs.d/{NAME}/ca.crt",
+    "node": f"/etc/containerd/certs.d/{NAME}/ca.crt /etc/containers/certs.d/{NAME}/ca.crt",
+}
+STORE = "/usr/local/share/ca-certificates"
+CLIENTS = {
+    "Go": "SSL_CERT_FILE={ca} SSL_CERT_DIR=/nowhere crane ls {name}/rollover",
+    "OpenSSL": "openssl s_client -connect {name}:443 -servername {name} -verify_hostname {name} -verify_return_error "
+    "-CAfile {ca} -no-CApath -no-CAstore < /dev/null",
+    # The server has no git repository; that it says so is what comes after the handshake.
+    "GnuTLS": "git -c http.sslCAInfo={ca} ls-remote https://{name}/x 2>&1 | grep -q 'Authentication failed\\|not found"
+    "\\|could not read Username'",
+}
+"""Clients outside the inventory: what they trust is in one file, and they know no other."""
+
+ALL_CONNECT = dict.fromkeys(CLIENTS, True)
+NONE_CONNECT = dict.fromkeys(CLIENTS, False)
+
+
+@dataclass(frozen=True)
+class Home:
+    """A registry with its clients, and a laptop that is in no inventory."""
+
+    fleet: Fleet
+    deployment: Deployment
+
+    def hosts(self, *, down: str | None = None, **settings: object) -> None:
+        """Write inventory and settings; at the address of the host that is `down` nothing answers."""
+        data = {name: dict(self.fleet.data[name]) for name in ("nas", "pi", "node")}
+        if down:
+            data[down]["ssh_port"] = 9
+        own: dict[str, dict[str, object]] = {
+            "nas": {"registry_system_trust": True},
+            "pi": {},
+            "node": OF_NODE,
+        }
+        nas, pi, node = ((name, {**data[name], **more}) for name, more in own.items())
+        self.deployment.inventory.write_text(
+            f"registry = [{nas!r}]\ndocker_hosts = [{nas!r}, {pi!r}]\ncluster_nodes = [{node!r}]\n"
+        )
+        state = str(self.deployment.store.folder)
+        self.deployment.set(registry_state_dir=state, registry_login_users=["root"], **settings)
+
+    def run(self, deploy: str = "deploy.py", *arguments: str, fails: bool = False) -> Ran:
+        ran = self.deployment.run(*(("-y", *arguments)), deploy=deploy)
+        assert ran.exit_code == (1 if fails else 0), ran.output
+        assert "Traceback" not in ran.output
+        return ran
+
+    @property
+    def state(self) -> State:
+        return self.deployment.store.read()
+
+    @property
+    def authority(self) -> Pair:
+        """The one there is, or the old one of two."""
+        found = self.state.authority
+        assert found
+        return found
+
+    @property
+    def successor(self) -> Pair:
+        found = self.state.successor
+        assert found
+        return found.pair
+
+    def ends(self) -> None:
+        """What every test leaves: no rollover, and nothing to do."""
+        ran = self.run()
+        assert (ran.steps, self.state.successor) == ([], None), ran.output
+        assert pulls(self) == ALL_PULL
+        assert trusted(self) == one_each(self.authority)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    folder = tmp_path_factory.mktemp("rollover")
+    recipes = {"nas": BOOKWORM_DOCKER, "pi": BOOKWORM_DOCKER, "laptop": BOOKWORM_DOCKER, "node": TRIXIE_NODE}
+    fleet = Fleet.start(recipes, folder)
+    try:
+        for name in ("nas", "pi"):
+            fleet.hosts[name].wait_until("docker info", 60, "Docker Engine")
+        fleet.hosts["node"].give(CRI_PULL, REGISTRIES_PULL)
+        fleet.hosts["laptop"].give(CRANE)
+        home = Home(fleet, Deployment(folder, ""))
+        home.hosts()
+        home.run()
+        push(home)
+        yield home
+    finally:
+        fleet.remove()
+
+
+def push(home: Home) -> None:
+    admin = home.state.passwords["admin"]
+    host = home.fleet.hosts["nas"]
+    host.run(
+        f"docker --config /tmp/admin login -u admin --password-stdin {NAME} && echo x > /tmp/x "
+        f"&& tar -c -C /tmp x | docker import - {IMAGE} && docker --config /tmp/admin push {IMAGE}; "
+        "code=$?; rm -rf /tmp/admin; exit $code",
+        stdin=admin,
+    )
+    laptop, registry = home.fleet.hosts["laptop"], home.fleet.hosts["nas"]
+    laptop.run(f"echo '{registry.address} {NAME} {OUTSIDE}' >> /etc/hosts")
+    laptop.write("/ca.crt", home.authority.certificate_pem)
+    login = f"SSL_CERT_FILE=/ca.crt crane auth login -u cluster --password-stdin {NAME}"
+    laptop.run(login, stdin=home.state.passwords["cluster"])
+    assert (
+        "libgnutls"
+        in laptop.run("ldd /usr/lib/git-core/git-remote-https /usr/lib/*/libcurl-gnutls.so.4").stdout
+    )
+
+
+PULLS: dict[str, tuple[str, str]] = {
+    "Docker 20.10 on the registry's host": ("nas", f"docker rmi -f {IMAGE}; docker pull -q {IMAGE}"),
+    "Docker 20.10": ("pi", f"docker rmi -f {IMAGE}; docker pull -q {IMAGE}"),
+    "containerd's CRI": ("node", f"ctr -n k8s.io images rm {IMAGE}; cri-pull {CRI} {IMAGE}"),
+    "Podman": ("node", f"podman rmi -f {IMAGE}; podman pull -q {IMAGE}"),
+    "what K3s reads": ("node", f"registries-pull /root/registries.yaml {IMAGE}"),
+    "the system's store": (
+        "nas",
+        f"openssl s_client -connect {NAME}:443 -verify_hostname {NAME} -verify_return_error < /dev/null",
+    ),
+}
+ALL_PULL = dict.fromkeys(PULLS, "pulled")
+
+
+def pulls(home: Home) -> dict[str, str]:
+    """Pull by each runtime as if for the first time; what it says where it cannot."""
+    password = home.state.passwords["cluster"]
+    home.fleet.hosts["node"].write("/root/registries.yaml", (
+        f'configs: {{"{NAME}": {{tls: {{ca_file: /etc/containerd/certs.d/{NAME}/ca.crt}}, '
+        f"auth: {{username: cluster, password: {password}}}}}}}\n"
+    ), "0600")  # fmt: skip
+    said = {}
+    for what, (name, command) in PULLS.items():
+        done = home.fleet.hosts[name].run(command, stdin=f"cluster:{password}", check=False)
+        said[what] = "pulled" if done.exit_code == 0 else done.stderr
+    return said
+
+
+def connects(home: Home, *trusted: Pair, name: str = NAME) -> dict[str, bool]:
+    """Whether each client of the laptop connects that trusts these and nothing else."""
+    laptop = home.fleet.hosts["laptop"]
+    laptop.write("/trusted.crt", "".join(pair.certificate_pem for pair in trusted))
+    return {
+        kind: laptop.run(command.format(ca="/trusted.crt", name=name), check=False).exit_code == 0
+        for kind, command in CLIENTS.items()
+    }
+
+
+def trusted(home: Home) -> dict[str, list[list[str]]]:
+    """The fingerprints in each trust file, host by host."""
+    found = {}
+    for name, files in TRUST.items():
+        host = home.fleet.hosts[name]
+        store = f"$(ls {STORE}/homelab-registry*.crt)" if name == "nas" else ""
+        texts = [host.read(file) for file in host.run(f"echo {files} {store}").stdout.split()]
+        found[name] = [
+            [each.fingerprint(SHA256()).hex() for each in load_pem_x509_certificates(text.encode())]
+            for text in texts
+        ]
+    return found
+
+
+def one_each(pair: Pair) -> dict[str, list[list[str]]]:
+    alone = [pair.fingerprint]
+    return {"nas": [alone, alone], "pi": [alone], "node": [alone, alone]}
+
+
+def both_each(old: Pair, new: Pair) -> dict[str, list[list[str]]]:
+    both = [old.fingerprint, new.fingerprint]
+    # In the system's store one certificate to a file.
+    return {"nas": [both, [new.fingerprint], [old.fingerprint]], "pi": [both], "node": [both, both]}
+
+
+def served(home: Home) -> list[str]:
+    """The subjects and issuers of what a handshake shows, the leaf first."""
+    told = (
+        home.fleet.hosts["laptop"]
+        .run(f"echo | openssl s_client -connect {NAME}:443 -servername {NAME} -showcerts 2>/dev/null")
+        .stdout
+    )
+    certificates = load_pem_x509_certificates(told.encode())
+    return [certificate.issuer.rfc4514_string() for certificate in certificates]
+
+
+def issuers(*pairs: Pair) -> list[str]:
+    return [pair.certificate.subject.rfc4514_string() for pair in pairs]
+
+
+@contextmanager
+def asked_all_along(home: Home, *trusted: Pair) -> Iterator[None]:
+    """Ask again and again, by a new connection each time; not one request may fail."""
+    folder, address = home.deployment.folder, home.fleet.hosts["nas"].address
+    (folder / "all-along.crt").write_text("".join(pair.certificate_pem for pair in trusted))
+    asks = (
+        f"while [ ! -e {folder}/stop ]; do curl -q -sS -m 20 -o /dev/null --resolve {NAME}:443:{address} --capath /nowhere "
+        f"--cacert {folder}/all-along.crt -w '%{{http_code}}\\n' https://{NAME}/v2/ 2>&1; done > {folder}/answers"
+    )
+    asking = subprocess.Popen(["sh", "-c", asks])
+    try:
+        yield
+    finally:
+        (folder / "stop").touch()
+        asking.wait(60)
+        (folder / "stop").unlink()
+    answers = (folder / "answers").read_text().splitlines()
+    print(f"{len(answers)} requests all along")
+    assert len(answers) > 20
+    assert set(answers) == {"401"}
+
+
+# The whole way.
+
+
+def test_a_rollover_from_its_beginning_to_its_end(home: Home) -> None:
+    old = home.authority
+    planned = home.deployment.run("--dry", deploy=ROTATE)
+    assert home.state.successor is None
+    with asked_all_along(home, old):
+        ran = home.run(ROTATE)
+    for name in TRUST:
+        assert planned.steps_on(name) == ran.steps_on(name)
+    new = home.successor
+    state = home.deployment.store.folder
+    leaf = f"make a certificate for {NAME}, {home.fleet.hosts['nas'].address}: it was issued by another authority"
+    assert [step for step in ran.steps_on("nas") if not step.startswith(("refresh", f"write {STORE}"))] == [
+        f"make a new certificate authority in {state}: it is asked for",
+        f"write {state}/ca.crt: it is not what clients are to trust now",
+        f"write {TRUST['nas']}: its content is not as it should be",
+        "let the new certificate authority serve: every host trusts it",
+        leaf,
+        f"write {TLS}: its content is not as it should be",
+        "ask the gateway for its certificate: it has a new one",
+    ]
+    until = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=30)
+    assert f"and the old one is trusted until {until}" in ran.output
+    assert trusted(home) == both_each(old, new)
+    assert served(home) == issuers(new, old)
+    assert pulls(home) == ALL_PULL
+    assert connects(home, old) == connects(home, new) == connects(home, old, new) == ALL_CONNECT
+    assert connects(home, authority.make_authority([NAME], 10, dt.datetime.now(dt.UTC))) == NONE_CONNECT
+    assert (state / "ca.crt").read_text() == old.certificate_pem + new.certificate_pem
+    again = home.run()
+    assert again.steps == []
+    assert f"and the old one is trusted until {until}" in again.output
+    assert len([line for line in again.commands if " host" in line]) == 7, (
+        again.commands
+    )  # 3 machines, 4 roles
+    carried_on = home.run(ROTATE)
+    assert carried_on.steps == []
+    assert (
+        "a CA rollover was under way already and is carried on with; no further one was begun"
+        in carried_on.output
+    )
+    verified = home.deployment.verify()
+    assert verified.returncode == 0, verified.stdout
+    assert "the new certificate authority serves, and the old one is trusted" in verified.stdout
+
+    with asked_all_along(home, old, new):
+        ran = home.run(RETIRE)
+    assert ran.steps_on("nas")[:2] == [
+        "retire the old certificate authority: it is asked for",
+        f"write {state}/ca.crt: it is not what clients are to trust now",
+    ]
+    assert ran.steps_on("nas")[-3:] == [
+        "drop the old certificate authority: no host is told to trust it any more",
+        f"write {TLS}: its content is not as it should be",
+        "ask the gateway for its certificate: it has a new one",
+    ]
+    assert home.authority.fingerprint == new.fingerprint
+    assert served(home) == issuers(new)
+    assert connects(home, old) == NONE_CONNECT
+    assert connects(home, new) == ALL_CONNECT
+    home.ends()
+
+
+def test_retiring_what_is_not_there_is_said_and_does_no_harm(home: Home) -> None:
+    ran = home.run(RETIRE)
+    assert ran.steps == []
+    assert "there is no old certificate authority to retire" in ran.output
+
+
+# Hosts that are away.
+
+
+def test_a_host_that_is_away_is_waited_for_at_both_ends(home: Home) -> None:
+    old = home.authority
+    home.hosts(down="pi")
+    ran = home.run(ROTATE, fails=True)
+    new = home.successor
+    waits = "[nas] the new certificate authority does not serve before one run has finished every host, and waits for pi: "
+    assert waits in ran.output
+    assert len(ran.problems) == 1
+    assert served(home) == issuers(old)
+    assert pulls(home) == ALL_PULL
+    assert connects(home, old) == ALL_CONNECT
+    assert connects(home, new) == NONE_CONNECT
+    assert (
+        "[nas] the old certificate authority cannot be retired before the new one serves; run deploys/rotate_ca.py, which "
+        "says what it waits for, and then this again"
+    ) in home.run(RETIRE, fails=True).problems
+    home.hosts()
+    home.run()  # a plain one
+    assert served(home) == issuers(new, old)
+    assert trusted(home) == both_each(old, new)
+
+    home.hosts(down="pi")
+    ran = home.run(RETIRE, fails=True)
+    waits = "[nas] the old certificate authority is not dropped before one run has finished every host, and waits for pi: "
+    assert waits in ran.output
+    assert served(home) == issuers(new, old)
+    assert trusted(home)["node"] == one_each(new)["node"]
+    assert trusted(home)["pi"] == both_each(old, new)["pi"]
+    assert pulls(home) == ALL_PULL
+    assert connects(home, old) == connects(home, new) == ALL_CONNECT
+    home.hosts()
+    home.run()
+    assert served(home) == issuers(new)
+    home.ends()
+
+
+def test_a_host_that_is_gone_for_good_is_excused_by_its_name(home: Home) -> None:
+    """And if it was not, it connects by the old CA all the same until that is retired."""
+    old = home.authority
+    home.hosts(down="pi")
+    home.run(ROTATE, "--data", "registry_excused_hosts=pi", fails=True)
+    new = home.successor
+    assert served(home) == issuers(new, old)
+    assert trusted(home)["pi"] == one_each(old)["pi"]
+    assert pulls(home) == ALL_PULL
+    home.hosts()
+    home.run()
+    assert trusted(home) == both_each(old, new)
+    elapse(home, days=29)
+    assert home.run().steps == []
+    elapse(home, days=1)
+    ran = home.run()  # the overlap's end
+    assert ran.steps_on("nas")[0] == "retire the old certificate authority: the overlap is over"
+    home.ends()
+
+
+def elapse(home: Home, days: int) -> None:
+    """As if the switch had been so many days earlier."""
+    folder = home.deployment.store.folder / "authorities" / home.successor.fingerprint[:16]
+    record = json.loads((folder / "rollover.json").read_text())
+    earlier = dt.date.fromisoformat(record["switched"]) - dt.timedelta(days=days)
+    (folder / "rollover.json").write_text(json.dumps(record | {"switched": earlier.isoformat()}))
+
+
+# Names.
+
+
+def test_a_name_beyond_the_authority_comes_in_with_the_next_one(home: Home) -> None:
+    old = home.authority
+    home.hosts(registry_extra_names=[OUTSIDE])
+    stopped = home.run(fails=True)
+    assert f"{OUTSIDE}: outside what the certificate authority may vouch for" in stopped.problems[0]
+    assert "deploys/rotate_ca.py" in stopped.problems[0]
+    ran = home.run(ROTATE)
+    new = home.successor
+    assert f"[nas] {OUTSIDE}: comes into the certificate when the old certificate authority" in ran.output
+    assert pulls(home) == ALL_PULL
+    assert connects(home, old) == ALL_CONNECT
+    assert connects(home, new, name=OUTSIDE) == NONE_CONNECT
+    verified = home.deployment.verify("-k", "test_tls")
+    assert verified.returncode == 0, verified.stdout
+    ran = home.run(RETIRE)
+    assert f"(new: {OUTSIDE})" in "".join(ran.steps_on("nas"))
+    assert connects(home, new) == ALL_CONNECT
+    assert connects(home, new, name=OUTSIDE)["OpenSSL"] is True
+    home.hosts()
+    home.run()
+    home.ends()
+
+
+# Too late.
+
+
+def test_an_authority_that_ran_out_while_all_was_off_is_replaced_in_one_run(
+    home: Home, tmp_path: Path
+) -> None:
+    now = dt.datetime.now(dt.UTC)
+    nas, store = home.fleet.hosts["nas"], home.deployment.store
+    names = [NAME, nas.address]
+    old = authority.make_authority(names, 365, now - dt.timedelta(days=370))
+    leaf = authority.make_leaf(old, names, 365, now - dt.timedelta(days=369))
+    shutil.rmtree(store.folder / "authorities")
+    store.write_authority(old)
+    store.write_public(old.certificate_pem)
+    store.write_leaf(leaf)
+    nas.run(
+        f"cat > {TLS}.x && chown 60705:60705 {TLS}.x && mv {TLS}.x {TLS}",
+        stdin=leaf.certificate_pem + leaf.key_pem,
+    )
+    for name, files in TRUST.items():
+        for file in files.split():
+            home.fleet.hosts[name].write(file, old.certificate_pem)
+    assert set(pulls(home).values()) != {"pulled"}
+    stopped = home.run(fails=True)
+    assert stopped.steps == []
+    assert stopped.problems[0] == (
+        f"[nas] the certificate authority ran out on {old.certificate.not_valid_after_utc:%Y-%m-%d}, and with it every "
+        "certificate of the registry; run deploys/rotate_ca.py, which makes a new one and gives it to every host"
+    )
+    ran = home.run(ROTATE)
+    assert "drop the old certificate authority: no host is told to trust it any more" in ran.steps_on("nas")
+    assert served(home) == issuers(home.authority)
+    assert connects(home, home.authority) == ALL_CONNECT
+    home.ends()
+
+
+# Killed.
+
+
+def interesting(ran: Ran, soak: bool) -> list[int]:
+    """The commands after which a run is killed: all, or those around what is written and decided on the controller."""
+    if soak:
+        return list(range(1, len(ran.commands) + 1))
+    decided = [number for number, line in enumerate(ran.commands, 1) if " controller " in line]
+    hosts = [number for number, line in enumerate(ran.commands, 1) if re.search(r" host\+ ", line)]
+    return sorted({*decided, hosts[0], hosts[-1]})
+
+
+def test_killed_anywhere_nobody_is_locked_out_and_any_run_finishes_it(home: Home, soak: bool) -> None:
+    old = home.authority
+    rotated, retired = home.run(ROTATE), home.run(RETIRE)
+    points = {ROTATE: interesting(rotated, soak), RETIRE: interesting(retired, soak)}
+    for number in range(max(map(len, points.values()))):
+        for deploy, then in ((ROTATE, overlaps), (RETIRE, ended)):
+            at = points[deploy][min(number, len(points[deploy]) - 1)]
+            old = home.authority
+            killed = home.deployment.run(deploy=deploy, kill_after=at)
+            assert killed.exit_code == -9, killed.output
+            where = f"{deploy} killed after {killed.commands[-1]}"
+            assert pulls(home) == ALL_PULL, where
+            if deploy == ROTATE:
+                assert connects(home, old) == ALL_CONNECT, where
+            if number % 2:
+                home.run(deploy)
+            else:
+                home.run()
+                if not then(home):  # killed before anything was decided
+                    home.run(deploy)
+            assert then(home), where
+            assert pulls(home) == ALL_PULL, where
+            assert home.run().steps == [], where
+            print(where, "and finished")
+    home.ends()
+
+
+def overlaps(home: Home) -> bool:
+    found = home.state.successor
+    return bool(found and found.switched and not found.retiring)
+
+
+def ended(home: Home) -> bool:
+    return home.state.successor is None
