@@ -36,7 +36,7 @@ def revoke() -> Generator[PyinfraCommand, None, None]:
 
 
 def _because(run: Run) -> str:
-    return f"still good: {', '.join(run.former)}" if run.former else "no account has one"
+    return f"still good: {', '.join(run.former)}" if run.former else ""
 
 
 def _decide(run: Run) -> list[AnyStep]:

@@ -154,7 +154,8 @@ def test_a_certificate_in_its_last_third_is_renewed_by_itself(
     assert run(deployment) == []  # a new one would not live longer yet
     settings(deployment, registry_leaf_days=500, registry_renew_before_days=499)
     old = served(host)
-    made, written = run(deployment)
+    made, written, proof = run(deployment)
+    assert proof == "ask the gateway for its certificate: it has a new one"
     assert made.startswith(f"make a certificate for {NAME}, {host.address}: it runs out on ")
     assert written.startswith("write /etc/homelab-registry/gateway/tls/tls.pem")
     assert served(host) != old

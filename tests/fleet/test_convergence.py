@@ -8,6 +8,7 @@ from tests.bench.hosts import BenchHost
 from tests.fleet.deployment import Deployment
 
 CONF = "/etc/homelab-registry"
+PROOF = "ask the gateway for its certificate: it has a new one"
 CA = "/etc/docker/certs.d/registry.homelab.local/ca.crt"
 REGISTRY, GATEWAY = "homelab-registry", "homelab-registry-gateway"
 
@@ -34,8 +35,8 @@ def made_anew(container: str, reason: str) -> str:
 
 DRIFT = {
     "certificate changed": (f"echo x >> {CONF}/gateway/tls/tls.pem",
-        [f"write {CONF}/gateway/tls/tls.pem: its content is not as it should be"]),
-    "certificate removed": (f"rm {CONF}/gateway/tls/tls.pem", [f"write {CONF}/gateway/tls/tls.pem: it is missing"]),
+        [f"write {CONF}/gateway/tls/tls.pem: its content is not as it should be", PROOF]),
+    "certificate removed": (f"rm {CONF}/gateway/tls/tls.pem", [f"write {CONF}/gateway/tls/tls.pem: it is missing", PROOF]),
     "certificate mode": (f"chmod 0644 {CONF}/gateway/tls/tls.pem",
         [f"set owner and mode of {CONF}/gateway/tls/tls.pem: its mode is 0644, not 0600"]),
     "certificate owner": (f"chown 0:0 {CONF}/gateway/tls/tls.pem",
