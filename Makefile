@@ -4,8 +4,9 @@ PYTHON ?= python3
 AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -n)
 
 # Each module of tests has hosts of its own, which wait for each other's engines more than they compute; those of
-# tests/cluster share one cluster, and follow one after the other.
+# tests/cluster share two clusters, and follow one after the other on each.
 AT_ONCE := -n 3 --dist loadfile
+BOTH := -n 2 --dist loadgroup
 
 .PHONY: deploy plan verify test test-unit soak bench bench-up bench-down lint help
 help: ; @sed -n 's/^## //p' Makefile
@@ -30,7 +31,7 @@ test-unit: .venv/ready-dev
 test: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
 	.venv/bin/python -m pytest --timeout 1800 $(AT_ONCE) tests/unit tests/operations tests/fleet tests/gateway
-	.venv/bin/python -m pytest --timeout 1800 tests/cluster
+	.venv/bin/python -m pytest --timeout 1800 $(BOTH) tests/cluster
 
 ## make soak                     the long campaigns, of which `make test` holds samples
 soak: .venv/ready-dev
