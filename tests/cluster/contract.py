@@ -29,11 +29,11 @@ def password(deployment: Deployment, account: str) -> str:
     return (deployment.folder / "state/accounts" / f"{account}.password").read_text().strip()
 
 
-def push(cluster: Cluster, deployment: Deployment) -> None:
-    """Push the contract's image with the Docker Engine of the control plane's host, and leave no login there."""
-    load_waiting(cluster.control, IMAGE)
+def push(cluster: Cluster, deployment: Deployment, image: str = IMAGE) -> None:
+    """Push an image with the Docker Engine of the control plane's host, and leave no login there."""
+    load_waiting(cluster.control, image)
     docker = "DOCKER_CONFIG=$(mktemp -d); export DOCKER_CONFIG; docker"
     cluster.control.run(
-        f"{docker} login -u ci --password-stdin {NAME} && docker push {IMAGE} && rm -r $DOCKER_CONFIG",
+        f"{docker} login -u ci --password-stdin {NAME} && docker push {image} && rm -r $DOCKER_CONFIG",
         stdin=password(deployment, "ci"),
     )

@@ -17,10 +17,13 @@ import pytest
 from tasks.model.accounts import generate
 from tests.bench.cluster import Cluster
 from tests.bench.hosts import BenchHost
-from tests.cluster.contract import IMAGE, NAME, SECRET, password, push
+from tests.cluster.contract import NAME, SECRET, password, push
 from tests.fleet.deployment import Deployment, Ran
 from tests.fleet.tracing import Needles, Reader, strace_of
 
+# The kubelet lets every pod of a node have an image that the node once pulled with its own login (KEP-2535): this one is of
+# these tests alone.
+IMAGE = f"{NAME}/for-all:v1"
 KUBELET = "/var/lib/kubelet/config.json"
 USERS = {"root": "/root", "op": "/home/op"}
 CHOSEN = ["default", "apps", "tools"]
@@ -75,7 +78,7 @@ def namespaces(cluster: Cluster) -> Iterator[list[str]]:
 def life(cluster: Cluster, deployment: Deployment, namespaces: list[str]) -> Iterator[Life]:
     """A deployment to all who can be logged in, a new password, one run, and a verification."""
     cluster.control.run("usermod -aG docker op")
-    push(cluster, deployment)
+    push(cluster, deployment, IMAGE)
     state = {"registry_state_dir": f"{deployment.folder}/state"}
     users = {"registry_login_users": list(USERS), "registry_node_login": True}
     deployment.set(**state, **users, registry_pull_secret_namespaces=namespaces)
