@@ -6,9 +6,8 @@ AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -n)
 # Each module of tests has hosts of its own, which wait for each other's engines more than they compute; those of
 # tests/cluster share two clusters, and follow one after the other on each.
 AT_ONCE := -n 3 --dist loadfile
-BOTH := -n 2 --dist loadgroup
 
-.PHONY: deploy plan verify test test-unit soak bench bench-up bench-down lint help
+.PHONY: deploy plan verify test test-unit test-nodes test-served soak bench bench-up bench-down lint help
 help: ; @sed -n 's/^## //p' Makefile
 
 ## make deploy [INVENTORY=...]   bring every host of the inventory to what it should be
@@ -31,7 +30,10 @@ test-unit: .venv/ready-dev
 test: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
 	.venv/bin/python -m pytest --timeout 1800 $(AT_ONCE) tests/unit tests/operations tests/fleet tests/gateway
-	.venv/bin/python -m pytest --timeout 1800 $(BOTH) tests/cluster
+	$(MAKE) --no-print-directory -j 2 -Oline test-nodes test-served
+
+test-nodes test-served: .venv/ready-dev
+	.venv/bin/python -m pytest --timeout 1800 -m '$(if $(filter test-nodes,$@),not served,served)' tests/cluster
 
 ## make soak                     the long campaigns, of which `make test` holds samples
 soak: .venv/ready-dev

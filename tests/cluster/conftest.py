@@ -16,11 +16,10 @@ from tests.fleet.deployment import Deployment
 NODES = {"node16": KUBE16_NODE, "node23": KUBE23_NODE}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Part the tests by the cluster they need, so that pytest-xdist may run the two parts at once."""
-    for item in items:
-        alone = "served" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("served" if alone else "nodes"))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests of the cluster without nodes, so that the two parts can be run at the same time."""
+    if "served" in getattr(item, "fixturenames", ()):
+        item.add_marker("served")
 
 
 @pytest.fixture(scope="session", autouse=True)
