@@ -1,6 +1,6 @@
 """The order of the work. Run it with `make deploy`, or `.venv/bin/pyinfra -y INVENTORY deploy.py`."""
 
-from tasks import cluster_control, cluster_nodes, docker_engine, docker_hosts, machines, registry
+from tasks import cluster_control, cluster_nodes, docker_engine, docker_hosts, machines, registry, rotations
 
 if machines.look():
     docker_engine.install()
@@ -8,3 +8,4 @@ if machines.look():
     docker_hosts.trust()
     cluster_nodes.trust()
     cluster_control.serve()
+    rotations.finish()

@@ -7,5 +7,5 @@ from pyinfra import local
 
 from tasks.run import current
 
-current().adopt = True
+current().asked.add("adopt")
 local.include("deploy.py")

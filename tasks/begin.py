@@ -43,6 +43,9 @@ def begin() -> list[str]:
     if options["dry"] or not sys.stdin.isatty():
         # Without -y pyinfra asks at a host's failure, at which a plan has nothing to decide and no terminal may be.
         cli._set_fail_prompts = lambda *_: None
+    known = {host.name for host in hosts}
+    if strange := [each for each in configuration.settings.registry_excused_hosts if each not in known]:
+        return [f"registry_excused_hosts = {', '.join(strange)}: the inventory has no such host"]
     store = Store(run.ROOT / configuration.settings.registry_state_dir)
     this = run.Run(configuration, store, inventory=options["inventory"], dry=options["dry"])
     if not this.dry:

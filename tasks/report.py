@@ -22,6 +22,7 @@ HINTS = {
     "that address cannot be reached from there; check its network and its name server, and run again": (
         "no such host", "connect: connection refused", "i/o timeout", "TLS handshake timeout",
     ),
+    "see why (docker logs homelab-registry-gateway) and run again": ("still serves another one",),
     "that file system cannot be written to; check the disk and run again": ("Read-only file system",),
 }  # fmt: skip
 """What helps, and what commands say that fail for want of it."""

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gevent.event import Event
 
+from tasks.model.accounts import Former
 from tasks.model.authority import Pair
 from tasks.model.machines import Machine
 from tasks.model.registry import RegistryHost
@@ -17,12 +18,17 @@ from tasks.model.settings import Configuration
 from tasks.report import Report
 from tasks.state import State, Store
 
+Asked = Literal["adopt", "new certificate", "new passwords", "revoke passwords", "new CA", "retire CA"]
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass
 class Run:
     """All that the operations of a run share.
+
+    `asked` is what the files of `deploys/` ask for beside what is due. `finished` are the hosts that are as they should
+    be, each with the group as whose host it was read in this run.
 
     `registry` and what follows is filled in by the operations on the registry host, which come first; what is
     None was not reached. In a plan these are what the run would make, and nothing of it is written. `served`
@@ -34,7 +40,7 @@ class Run:
     store: Store
     inventory: str
     dry: bool
-    adopt: bool = False
+    asked: set[Asked] = field(default_factory=set)
     state: State = field(default_factory=State)
     report: Report = field(default_factory=Report)
     machines: dict[str, Machine] = field(default_factory=dict)
@@ -45,10 +51,12 @@ class Run:
     leaf: Pair | None = None
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     hashes: Mapping[str, str] = field(default_factory=dict, repr=False)
+    former: Mapping[str, Former] = field(default_factory=dict, repr=False)
     http_secret: str | None = field(default=None, repr=False)
     images: dict[str, str] = field(default_factory=dict)
     made_images: set[str] = field(default_factory=set)
     served: bool = False
+    finished: set[tuple[str, str]] = field(default_factory=set)
     registry_decided: Event = field(default_factory=Event, repr=False)
     resources: ExitStack = field(default_factory=ExitStack, repr=False)
 

@@ -6,6 +6,7 @@ read stops the run (`StateError`) with the way to go on; it is never taken as mi
 
 from __future__ import annotations
 
+import datetime as dt
 import fcntl
 import json
 import os
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks.model import accounts
+from tasks.model.accounts import Former
 from tasks.model.authority import Pair, read_pair
 
 RESTORE = "put it back from your backup"
@@ -40,6 +42,7 @@ class State:
     leaf: Pair | None = None
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     hashes: Mapping[str, str] = field(default_factory=dict, repr=False)
+    former: Mapping[str, Former] = field(default_factory=dict, repr=False)
     http_secret: str | None = field(default=None, repr=False)
     registry_host: str | None = None
     images: dict[str, str] = field(default_factory=dict)
@@ -102,6 +105,7 @@ class Store:
             leaf=self._read_leaf(),
             passwords=self._read_passwords(),
             hashes=self._read_hashes(),
+            former=self._read_former(),
             http_secret=self._read_http_secret(),
             registry_host=registry_host,
             images=images,
@@ -147,6 +151,11 @@ class Store:
     def write_hashes(self, hashes: Mapping[str, str]) -> None:
         """Write the htpasswd entries, so that a hash is kept as long as its password is."""
         self._write(self.folder / "htpasswd", accounts.htpasswd(hashes))
+
+    def write_former(self, former: Mapping[str, Former]) -> None:
+        """Write the hashes of former passwords that are good beside the present ones."""
+        kept = {name: {"hash": each.hashed, "since": each.since.isoformat()} for name, each in former.items()}
+        self._write(self.folder / "former.json", json.dumps(kept, indent=2) + "\n")
 
     def write_http_secret(self, secret: str) -> None:
         """Write the registry's `http.secret`: uploads that began before a restart go on only with the same one."""
@@ -204,6 +213,17 @@ class Store:
             return accounts.read_htpasswd(_read(path) or "")
         except ValueError as error:
             raise _damaged(path, error, "remove it; the next run hashes the passwords again") from None
+
+    def _read_former(self) -> dict[str, Former]:
+        path = self.folder / "former.json"
+        try:
+            read = json.loads(_read(path) or "{}")
+            return {
+                name: Former(str(each["hash"]), dt.datetime.fromisoformat(each["since"]))
+                for name, each in read.items()
+            }
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _damaged(path, error, "remove it; former passwords are then refused") from None
 
     def _read_http_secret(self) -> str | None:
         path = self.folder / "http.secret"

@@ -82,6 +82,12 @@ registry_ca_overlap_days = 30
 # How many days an old password is good beside the new one (not served yet).
 registry_password_grace_days = 0
 
+# The account whose password deploys/rotate_credentials.py changes; None: every account's.
+registry_rotate_account = None
+
+# Hosts that a rotation does not wait for, since they are gone for good.
+registry_excused_hosts = []
+
 # Per host: a host's own data may say otherwise.
 
 # System users on Docker hosts who are logged in.

@@ -9,7 +9,7 @@ from base64 import b64decode
 from pyinfra.api.facts import FactBase
 
 from tasks.facts.reading import read_answer, script, sensible, tell_paths
-from tasks.model.registry import RegistryHost
+from tasks.model.registry import ONLY_CERTIFICATES, RegistryHost, handshake
 
 
 @sensible
@@ -27,7 +27,6 @@ class RegistryFact(FactBase[RegistryHost | None]):
         server_name: str,
     ) -> str:
         """Return the script for the given files, containers, mount targets, images and port."""
-        only_certificates = "sed -n '/BEGIN CERTIFICATE/,/END CERTIFICATE/p'"
         return script(
             tell_paths(paths),
             f"""
@@ -35,9 +34,8 @@ address=$(ip -4 route get 192.0.2.1 2>/dev/null | sed -n 's/.* src \\([0-9.]*\\)
 # A host without iproute2 gets it with the engine; until then its first address has to do.
 command -v ip >/dev/null || address=$(hostname -I 2>/dev/null | cut -d ' ' -f 1)
 echo "address|${{address:-$(ip -6 route get 2001:db8::1 2>/dev/null | sed -n 's/.* src \\([0-9a-f:]*\\).*/\\1/p')}}"
-echo "installed|$({only_certificates} {shlex.quote(certificate)} 2>/dev/null | base64 -w 0)"
-echo "served|$(echo | timeout 10 openssl s_client -connect 127.0.0.1:{port} -servername {server_name} -showcerts \\
-    2>/dev/null | {only_certificates} | base64 -w 0)"
+echo "installed|$({ONLY_CERTIFICATES} {shlex.quote(certificate)} 2>/dev/null | base64 -w 0)"
+echo "served|$({handshake(port, server_name)} | base64 -w 0)"
 listener=$(ss -Hltnp 'sport = :{port}' | sed -n 's/.*users:(("\\([^"]*\\)",pid=\\([0-9]*\\).*/\\1 (pid \\2)/p')
 echo "listener|$(echo "$listener" | head -n 1)"
 if command -v openssl >/dev/null; then echo 'handshake|yes'; fi

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import secrets
 import zlib
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import bcrypt
 
@@ -23,13 +25,23 @@ MAX_BYTES = 72
 PREFIX = "hlr_"
 """Begins every generated password, so that a typed one is never given the cheap hash."""
 
-
 DECOY = "-"
 """The entry that is compared for names that nobody has; no account can be called so."""
 
 DECOY_HASH = f"$2b${GENERATED_COST:02}$" + "." * 53
 """A hash of zeros, which no password is known to have, at the cost of a generated one's. Time then does not tell which
 names there are."""
+
+FORMER = "---"
+"""Stands before an account's name in the entry of its former password; no account's name begins so."""
+
+
+@dataclass(frozen=True)
+class Former:
+    """The hash of an account's former password, and since when (UTC) that is not the present one."""
+
+    hashed: str = field(repr=False)
+    since: dt.datetime
 
 
 def generate() -> str:
@@ -66,8 +78,10 @@ def hashes(passwords: Mapping[str, str], present: Mapping[str, str]) -> dict[str
 
 def fits(password: str, hashed: str) -> bool:
     """Tell whether a hash is that of the password, at the cost that such a password gets."""
-    if not hashed.startswith(f"$2b${_cost(password):02}$"):
-        return False
+    return hashed.startswith(f"$2b${_cost(password):02}$") and _matches(password, hashed)
+
+
+def _matches(password: str, hashed: str) -> bool:
     try:
         return bcrypt.checkpw(password.encode(), hashed.encode())
     except ValueError:
@@ -79,21 +93,64 @@ def htpasswd(hashed: Mapping[str, str]) -> str:
     return "".join(f"{name}:{value}\n" for name, value in sorted(hashed.items()))
 
 
+def entries(hashed: Mapping[str, str], former: Mapping[str, str]) -> dict[str, str]:
+    """Return the registry's entries: of all accounts, of names that nobody has, and of `former` passwords by account.
+
+    While an account has two passwords every name has two entries, so that each costs the same to compare.
+    """
+    present = {**hashed, DECOY: DECOY_HASH}
+    beside = {FORMER + name: former.get(name, DECOY_HASH) for name in present} if former else {}
+    return present | beside
+
+
+def has_former(text: str) -> bool:
+    """Tell whether an htpasswd file has entries of former passwords."""
+    return any(line.startswith(FORMER) for line in text.splitlines())
+
+
+def replaced(
+    passwords: Mapping[str, str],
+    present: Mapping[str, str],
+    former: Mapping[str, Former],
+    now: dt.datetime,
+) -> dict[str, Former]:
+    """Return the former password of each account that has one.
+
+    That is the `present` hash where it is not that of the account's password any more, else what is in `former`
+    already. Two are good at a time: what was good before a former one is not.
+    """
+    found = {}
+    for name, password in passwords.items():
+        hashed, known = present.get(name), former.get(name)
+        if hashed is None:
+            continue
+        if not _matches(password, hashed):
+            # Known already where a run was killed before it wrote the new hash.
+            found[name] = known if known and known.hashed == hashed else Former(hashed, now)
+        elif known and known.hashed != hashed:
+            found[name] = known
+    return found
+
+
 def typed(text: str) -> list[str]:
     """Return the accounts in an htpasswd file whose password a person chose."""
-    entries = (line.partition(":") for line in text.splitlines())
-    return [name for name, _, hashed in entries if hashed.startswith(f"$2b${TYPED_COST:02}$")]
+    found = (line.partition(":") for line in text.splitlines())
+    return [
+        name
+        for name, _, hashed in found
+        if hashed.startswith(f"$2b${TYPED_COST:02}$") and not name.startswith(FORMER)
+    ]
 
 
 def read_htpasswd(text: str) -> dict[str, str]:
     """Return name → hash; `ValueError` on a line that is not of that form."""
-    entries = {}
+    found = {}
     for line in text.splitlines():
         match = re.fullmatch(r"([^:]+):(\$2b\$\d\d\$[./A-Za-z0-9]{53})", line)
         if not match:
             raise ValueError("a line is not of the form name:hash")
-        entries[match[1]] = match[2]
-    return entries
+        found[match[1]] = match[2]
+    return found
 
 
 def _hash(password: str) -> str:

@@ -13,12 +13,14 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from tasks.model.names import (
     Account,
+    AccountOrNone,
     Accounts,
     Address,
     CaDays,
     DnsName,
     File,
     GraceDays,
+    HostNames,
     Image,
     ImageSource,
     KubeContext,
@@ -79,6 +81,8 @@ class RunWideKeys(_Strict):
     registry_kube_context: KubeContext = None
     registry_ca_overlap_days: OverlapDays = 30
     registry_password_grace_days: GraceDays = 0
+    registry_rotate_account: AccountOrNone = None
+    registry_excused_hosts: HostNames = ()
 
 
 class HostSettings(_Strict):
@@ -95,6 +99,12 @@ _AGREEMENTS: tuple[tuple[str, str, Callable[[Any, Any], bool], str], ...] = (
     ("registry_renew_before_days", "registry_leaf_days", lambda x, leaf: x is None or x < leaf, "less than"),
     ("registry_login_account", "registry_accounts", lambda x, accounts: x in accounts, "one of"),
     ("registry_pull_secret_account", "registry_accounts", lambda x, accounts: x in accounts, "one of"),
+    (
+        "registry_rotate_account",
+        "registry_accounts",
+        lambda x, accounts: x is None or x in accounts,
+        "one of",
+    ),
     ("registry_extra_names", "registry_hostname", lambda extra, x: x not in extra, "names other than"),
 )
 """Which two keys must fit together, when they do, and how the first is to be to the second."""

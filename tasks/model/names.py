@@ -125,6 +125,10 @@ def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _separated(value: Any) -> Any:
+    return tuple(value.split(",")) if isinstance(value, str) else value
+
+
 def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(values)) < len(values):
         raise ValueError
@@ -249,6 +253,14 @@ KubeContext = Annotated[
     Annotated[str, _matching("[A-Za-z0-9_][A-Za-z0-9._:/@+=-]*", 253)] | None,
     Field(description="None or the name of a context: letters, digits and . _ : / @ + = -"),
 ]
+HostNames = Annotated[
+    tuple[Annotated[str, _matching("@?[A-Za-z0-9][A-Za-z0-9._:/@-]*", 253)], ...],
+    BeforeValidator(_separated),
+    BeforeValidator(_listed),
+    AfterValidator(_once),
+    Field(description="hosts as the inventory names them, a list or with commas between them, each once"),
+]
+AccountOrNone = Annotated[Account | None, Field(description=f"None or the name of an account: {_ACCOUNT}")]
 Runtimes = Annotated[
     Annotated[
         tuple[Literal["k3s", "rke2", "containerd", "crio", "podman"], ...],

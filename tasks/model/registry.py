@@ -22,12 +22,20 @@ from tasks.model.steps import Conflict, Step
 FOLDER = "/etc/homelab-registry"
 TYPED = "gateway/typed"
 """Holds a file for each account with a typed password: the gateway looks there, and need not be told by a restart."""
+GENERATED = "its account's password is a generated one"
+
+TWO_PASSWORDS = "gateway/two-passwords"
+"""Is there while an account has a former password beside its present one: the gateway then asks for both."""
+
+LET_IN = Step("wait for 3 seconds: for requests that passed the gateway before it looked there", "sleep 3")
+"""What the registry is about to ask an account for is what it was let in with, which nothing but time tells."""
 
 FOLDERS = ("gateway", "gateway/tls", TYPED, "registry", "run")
 CERTIFICATE = "gateway/tls/tls.pem"
 GATEWAY_CONFIG = "gateway/nginx.conf"
 REGISTRY_CONFIG = "registry/config.yml"
 HTPASSWD = "registry/htpasswd"
+ONLY_CERTIFICATES = "sed -n '/BEGIN CERTIFICATE/,/END CERTIFICATE/p'"
 
 
 @dataclass(frozen=True)
@@ -68,11 +76,11 @@ class Secrets:
 class Desired:
     """All that the registry host should have. `certificate` is the leaf in PEM, as a handshake shows it.
 
-    `unmarked` are the marks in `TYPED` that should not be there.
+    `unmarked` are the marks for the gateway that should not be there, and why.
     """
 
     files: tuple[Folder, ...]
-    unmarked: tuple[str, ...]
+    unmarked: Mapping[str, str]
     containers: tuple[Container, ...]
     certificate: str
     port: int
@@ -96,16 +104,22 @@ def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], temp
         "container": containers,
         "http_secret": secrets.http_secret,
         "typed": f"{containers.GATEWAY_CONFIG}/{basename(TYPED)}",
+        "two_passwords": f"{containers.GATEWAY_CONFIG}/{basename(TWO_PASSWORDS)}",
+        "former_prefix": b64encode(accounts.FORMER.encode()).decode(),
         "decoy": b64encode(f"{accounts.DECOY}:".encode()).decode(),
     }
+    typed = accounts.typed(secrets.htpasswd)
+    marks = {f"{TYPED}/{name}": f"{name} has a typed password\n" for name in typed}
+    former = {}
+    if accounts.has_former(secrets.htpasswd):
+        former = {TWO_PASSWORDS: "an account has a former password beside its present one\n"}
     contents = {
+        **former,
         CERTIFICATE: secrets.certificate_pem + secrets.key_pem,
         GATEWAY_CONFIG: render("gateway.conf.j2").render(context),
         REGISTRY_CONFIG: render("registry.yml.j2").render(context),
         HTPASSWD: secrets.htpasswd,
     }
-    typed = accounts.typed(secrets.htpasswd)
-    marks = {f"{TYPED}/{name}": f"{name} has a typed password\n" for name in typed}
     return Desired(
         files=(
             Folder(FOLDER),
@@ -116,9 +130,9 @@ def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], temp
                 for name, content in (contents | marks).items()
             ),
         ),
-        unmarked=tuple(
-            f"{FOLDER}/{TYPED}/{name}" for name in settings.registry_accounts if name not in typed
-        ),
+        unmarked={
+            f"{FOLDER}/{mark}": why for mark, why in _marks(settings).items() if mark not in marks | former
+        },
         containers=(
             containers.registry(images["registry"], FOLDER, storage, _sha256(contents[REGISTRY_CONFIG])),
             containers.gateway(images["gateway"], FOLDER, storage, port, _sha256(contents[GATEWAY_CONFIG])),
@@ -130,12 +144,58 @@ def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], temp
 
 def paths(settings: Settings) -> list[str]:
     """Return all paths to be told of: the managed ones, and beside each file the name it is written under."""
-    marks = (f"{TYPED}/{name}" for name in settings.registry_accounts)
     written = [
-        f"{FOLDER}/{name}" for name in (CERTIFICATE, GATEWAY_CONFIG, REGISTRY_CONFIG, HTPASSWD, *marks)
+        f"{FOLDER}/{name}"
+        for name in (CERTIFICATE, GATEWAY_CONFIG, REGISTRY_CONFIG, HTPASSWD, *_marks(settings))
     ]
     folders = [FOLDER, *(f"{FOLDER}/{name}" for name in FOLDERS), settings.registry_storage_path]
     return [*folders, *written, *map(files.temporary, written)]
+
+
+def handshake(port: int, server_name: str) -> str:
+    """Return the command that shows in PEM what is served on this host: the leaf, then its chain."""
+    return (
+        f"echo | timeout 10 openssl s_client -connect 127.0.0.1:{port} -servername {server_name} -showcerts "
+        f"2>/dev/null | {ONLY_CERTIFICATES}"
+    )
+
+
+def proof(desired: Desired, server_name: str) -> Step:
+    """Return the step that asks the gateway for a certificate which is new on the host."""
+    return Step(
+        "ask the gateway for its certificate: it has a new one",
+        f"command -v openssl >/dev/null || exit 0\n{handshake(desired.port, server_name)}\necho asked",
+    )
+
+
+def check_proof(desired: Desired, told: str) -> bool:
+    """Tell whether the proof could be asked for; `ValueError` where another certificate is served than desired."""
+    *shown, last = told.split() or [""]
+    if last == "asked" and shown != desired.certificate.split():
+        raise ValueError(
+            f"port {desired.port} {'still serves another one' if shown else 'does not answer to a handshake'}"
+        )
+    return last == "asked"
+
+
+def revoke(desired: Desired) -> list[Step]:
+    """Return the steps to `desired` from where all is so but for former passwords, which end with the first step."""
+    reason = "former passwords are refused from now on"
+    steps = [
+        files.write(item, reason)
+        for item in desired.files
+        if isinstance(item, File) and item.path == f"{FOLDER}/{HTPASSWD}"
+    ]
+    mark = f"{FOLDER}/{TWO_PASSWORDS}"
+    if mark in desired.unmarked:
+        steps.append(Step(f"remove {mark}: {desired.unmarked[mark]}", f"rm -f {mark}", path=mark))
+    return steps
+
+
+def _marks(settings: Settings) -> dict[str, str]:
+    """Return all marks that there may be, and why each of them is not there."""
+    typed = {f"{TYPED}/{name}": GENERATED for name in settings.registry_accounts}
+    return {TWO_PASSWORDS: "no account has a former password", **typed}
 
 
 def steps(desired: Desired, found: RegistryHost, rebuilt: frozenset[str] = frozenset()) -> list[Step]:
@@ -143,8 +203,11 @@ def steps(desired: Desired, found: RegistryHost, rebuilt: frozenset[str] = froze
 
     `rebuilt` names the images that this very run makes: a container of one is made anew with it.
     """
-    placed = files.leftovers(found.paths) + files.place(desired.files, found.paths)
-    placed += files.remove(desired.unmarked, found.paths, "its account's password is a generated one")
+    placed = files.leftovers(found.paths)
+    for step in files.place(desired.files, found.paths):
+        placed += [step, LET_IN] if step.path == f"{FOLDER}/{TWO_PASSWORDS}" and step.writes else [step]
+    for path, why in desired.unmarked.items():
+        placed += files.remove([path], found.paths, why)
     started = []
     if containers.NETWORK not in found.networks:
         name = containers.NETWORK

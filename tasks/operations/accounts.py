@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import secrets
 from collections.abc import Generator
 from functools import partial
@@ -22,27 +23,65 @@ def apply() -> Generator[PyinfraCommand, None, None]:
 
 
 def _decide(run: Run) -> list[AnyStep]:
+    generated, run.passwords = _passwords(run)
+    run.former = accounts.replaced(run.passwords, run.state.hashes, run.state.former, dt.datetime.now(dt.UTC))
+    run.hashes = accounts.hashes(run.passwords, run.state.hashes)
+    # A run that is killed leaves no password behind of which the hash is lost before every client has the new one.
+    return [*_keep_former(run), *generated, *_hash(run), *_share_http_secret(run)]
+
+
+def _passwords(run: Run) -> tuple[list[AnyStep], dict[str, str]]:
+    """Return the steps that generate what passwords are missing or asked for, and all passwords."""
+    settings = run.configuration.settings
+    pending = accounts.replaced(
+        run.state.passwords, run.state.hashes, run.state.former, dt.datetime.now(dt.UTC)
+    )
     steps: list[AnyStep] = []
     passwords = {}
-    for name in run.configuration.settings.registry_accounts:
-        password = run.state.passwords.get(name)
+    for name in settings.registry_accounts:
+        password, reason = run.state.passwords.get(name), "it has none yet"
+        asked = "new passwords" in run.asked and settings.registry_rotate_account in {None, name}
+        if asked and password is not None and name in pending:
+            run.report.note(
+                host.name,
+                f"{name} has a former password beside its present one: this run moves to the present one, and a "
+                "new one takes another run of deploys/rotate_credentials.py",
+            )
+        elif asked and password is not None:
+            password, reason = None, "a new one is asked for"
         if password is None:
             password = accounts.generate()
             write = partial(run.store.write_password, name, password)
-            steps.append(LocalStep(f"generate a password for {name}: it has none yet", write))
+            steps.append(LocalStep(f"generate a password for {name}: {reason}", write))
         passwords[name] = password
-    run.passwords = passwords
-    run.hashes = hashes = accounts.hashes(passwords, run.state.hashes)
-    changed = sorted(name for name in hashes if hashes[name] != run.state.hashes.get(name))
-    gone = sorted(set(run.state.hashes) - set(hashes))
-    if changed or gone:
-        reasons = [f"{name} is new or has a new password" for name in changed] + [
-            f"{name} is gone" for name in gone
-        ]
-        text = f"write {run.store.folder}/htpasswd: {', '.join(reasons)}"
-        steps.append(LocalStep(text, partial(run.store.write_hashes, hashes)))
+    return steps, passwords
+
+
+def _keep_former(run: Run) -> list[AnyStep]:
+    if run.former == run.state.former:
+        return []
+    path = f"{run.store.folder}/former.json"
+    kept = [name for name in run.former if run.former[name] != run.state.former.get(name)]
+    reasons = [f"the password of {name} stays good until the new one is everywhere" for name in kept]
+    reasons += [f"{name} has none any more" for name in run.state.former if name not in run.former]
+    write = partial(run.store.write_former, run.former)
+    return [LocalStep(f"write {path}: {', '.join(reasons)}", write)]
+
+
+def _hash(run: Run) -> list[AnyStep]:
+    changed = sorted(name for name in run.hashes if run.hashes[name] != run.state.hashes.get(name))
+    gone = sorted(set(run.state.hashes) - set(run.hashes))
+    reasons = [f"{name} is new or has a new password" for name in changed]
+    reasons += [f"{name} is gone" for name in gone]
+    if not reasons:
+        return []
+    text = f"write {run.store.folder}/htpasswd: {', '.join(reasons)}"
+    return [LocalStep(text, partial(run.store.write_hashes, run.hashes))]
+
+
+def _share_http_secret(run: Run) -> list[AnyStep]:
     run.http_secret = run.state.http_secret or secrets.token_hex(32)
-    if run.state.http_secret is None:
-        text = f"write {run.store.folder}/http.secret: there is none yet"
-        steps.append(LocalStep(text, partial(run.store.write_http_secret, run.http_secret)))
-    return steps
+    if run.state.http_secret is not None:
+        return []
+    text = f"write {run.store.folder}/http.secret: there is none yet"
+    return [LocalStep(text, partial(run.store.write_http_secret, run.http_secret))]

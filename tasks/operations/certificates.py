@@ -105,6 +105,8 @@ def _leaf(run: Run, ca: Pair, names: list[str], now: dt.datetime) -> tuple[Pair,
             settings.renew_before_days,
             now,
         )
+        if reason is None and "new certificate" in run.asked:
+            reason = "it is asked for"
         if reason is None:
             return present, None
     return authority.make_leaf(ca, names, settings.registry_leaf_days, now), reason
@@ -112,7 +114,7 @@ def _leaf(run: Run, ca: Pair, names: list[str], now: dt.datetime) -> tuple[Pair,
 
 def _check_belongs(run: Run) -> None:
     """Raise `Conflict` where state and registry host do not belong together; adopting is the way past it."""
-    if run.adopt or run.registry is None:
+    if "adopt" in run.asked or run.registry is None:
         return
     folder, ca = run.store.folder, run.state.authority
     way_on = (

@@ -55,6 +55,7 @@ def serve() -> Generator[PyinfraCommand, None, None]:
         names = ", ".join(current().configuration.settings.registry_patch_service_accounts)
         work.tell([(f"could not write service accounts ({names}): others keep changing them", "run again")])
     if not work.problems:
+        current().finished.add((host.name, "cluster_control"))
         current().report.say(host.name, _holds(current()))
     elif host.state.is_executing or current().dry:
         yield from fail(host)

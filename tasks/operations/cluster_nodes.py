@@ -25,6 +25,7 @@ def trust() -> Generator[PyinfraCommand, None, None]:
     yield from carry_out(host, lambda: _decide(current(), served), lambda: _trust(served, "the registry"))
     if served:
         names = ", ".join(current().configuration.settings.authorities)
+        current().finished.add((host.name, "cluster_nodes"))
         current().report.say(host.name, _trust(served, names))
 
 

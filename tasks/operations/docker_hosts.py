@@ -22,6 +22,7 @@ from tasks.run import Run, current
 def trust() -> Generator[PyinfraCommand, None, None]:
     """Give the engine the CA, the host the registry's address, and the users their login."""
     yield from carry_out(host, lambda: decide(current()), _because)
+    current().finished.add((host.name, "docker_hosts"))
     current().report.say(host.name, _holds())
 
 

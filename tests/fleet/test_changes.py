@@ -73,6 +73,25 @@ def test_accounts_come_and_go_and_a_removed_one_is_refused(host: BenchHost, depl
     assert ask(host, deployment, "ci", old) == "200"
 
 
+def overlap(deployment: Deployment, account: str) -> tuple[list[str], list[str], list[str]]:
+    """The steps by which an account's former password is kept, the gateway told, and the password given up."""
+    former = f"write {deployment.store.folder}/former.json"
+    mark = "/etc/homelab-registry/gateway/two-passwords"
+    return (
+        [f"{former}: the password of {account} stays good until the new one is everywhere"],
+        [
+            f"write {mark}: it is missing",
+            "wait for 3 seconds: for requests that passed the gateway before it looked there",
+        ],
+        [
+            f"log in as {account}: the present password is to be good before the former one is not",
+            f"{former}: the former password of {account} is no longer needed",
+            "write /etc/homelab-registry/registry/htpasswd: former passwords are refused from now on",
+            f"remove {mark}: no account has a former password",
+        ],
+    )
+
+
 def test_a_password_of_one_s_own_comes_and_goes_without_a_restart(
     host: BenchHost, deployment: Deployment
 ) -> None:
@@ -82,14 +101,16 @@ def test_a_password_of_one_s_own_comes_and_goes_without_a_restart(
     written = "write /etc/homelab-registry/registry/htpasswd: its content is not as it should be"
     hashed = f"write {deployment.store.folder}/htpasswd: ci is new or has a new password"
     mark = "/etc/homelab-registry/gateway/typed/ci"
-    assert run(deployment) == [hashed, written, f"write {mark}: it is missing"]
+    begun, both, ended = overlap(deployment, "ci")
+    assert run(deployment) == [*begun, hashed, *both, written, f"write {mark}: it is missing", *ended]
     assert ask(host, deployment, "ci", "correct horse battery") == "200"
     assert ask(host, deployment, "ci", before.passwords["ci"]) == "401"
     after = deployment.store.read()
     assert after.hashes["ci"].startswith("$2b$12$")
     assert after.hashes["admin"] == before.hashes["admin"]
     deployment.store.password_path("ci").write_text(before.passwords["ci"])
-    assert run(deployment) == [hashed, written, f"remove {mark}: its account's password is a generated one"]
+    unmarked = f"remove {mark}: its account's password is a generated one"
+    assert run(deployment) == [*begun, hashed, *both, written, unmarked, *ended]
     assert ask(host, deployment, "ci", "correct horse battery") == "401"
     assert ask(host, deployment, "ci", before.passwords["ci"]) == "200"
     assert started(host) == running
@@ -99,12 +120,13 @@ def test_a_new_name_is_in_the_certificate_without_a_restart(host: BenchHost, dep
     running = started(host)
     old = served(host)
     settings(deployment, registry_extra_names=["images.homelab.local"])
-    (leaf, pem, folder, ca, entry) = run(deployment)
+    (leaf, pem, proof, folder, ca, entry) = run(deployment)
     assert leaf == (
         f"make a certificate for {NAME}, images.homelab.local, {host.address}: "
         "its names have changed (new: images.homelab.local)"
     )
     assert pem.startswith("write /etc/homelab-registry/gateway/tls/tls.pem: ")
+    assert proof == "ask the gateway for its certificate: it has a new one"
     assert folder == "make /etc/docker/certs.d/images.homelab.local: it is missing"
     assert ca == "write /etc/docker/certs.d/images.homelab.local/ca.crt: it is missing"
     assert entry == "write /etc/hosts: our entry is not as it should be"

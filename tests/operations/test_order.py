@@ -27,7 +27,7 @@ def test_hosts_of_one_group_each_are_told_of_the_registry_when_it_is_there(tmp_p
     ran = pyinfra("-y", "--data", f"registry_state_dir={tmp_path}/state", str(inventory), "deploy.py")
     assert re.findall(r"Starting operation: (.*) \|", ran.output) == [
         "Docker Engine", "Registry", "Registry", "Registry", "Registry", "Docker hosts", "Cluster nodes",
-        "Cluster",
+        "Cluster", "Rotations",
     ]  # fmt: skip
     assert "[@fake/control] pull secret registry-credentials in default" in ran.output
     strange = (

@@ -80,6 +80,7 @@ def expected_on_registry_host(*marks: str) -> list[str]:
         "make the network homelab-registry: it is missing",
         "start the container homelab-registry anew: it does not exist",
         "start the container homelab-registry-gateway anew: it does not exist",
+        "ask the gateway for its certificate: it has a new one",
         *ON_DOCKER_HOST,
     ]
 

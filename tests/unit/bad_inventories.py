@@ -86,6 +86,14 @@ VALUES: list[tuple[str, str, Any, str]] = [
     ("overlap beyond a year", "registry_ca_overlap_days", 366, "1 to 365"),
     ("grace beyond a year", "registry_password_grace_days", 366, "0 to 365"),
     ("no overlap", "registry_ca_overlap_days", 0, "1 to 365"),
+    ("rotated account with a capital", "registry_rotate_account", "CI", "None or the name of an account"),
+    (
+        "excused host with a space",
+        "registry_excused_hosts",
+        "nas, attic",
+        "hosts as the inventory names them",
+    ),
+    ("excused host twice", "registry_excused_hosts", ["nas", "nas"], "each once"),
     ("grace negative", "registry_password_grace_days", -1, "0 to 365"),
     # Names that are no DNS names.
     ("hostname empty", "registry_hostname", "", "a lower-case DNS name"),

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import ctypes
+import datetime as dt
 
 import bcrypt
 import pytest
 
 from tasks.model import accounts
+from tasks.model.accounts import Former
 
 
 def test_generated_passwords_are_long_recognisable_and_never_the_same() -> None:
@@ -86,3 +88,66 @@ def test_typed_passwords_are_known_by_their_hash() -> None:
     hashed = accounts.hashes({"anna": "correct horse battery", "b.c": accounts.generate()}, {})
     text = accounts.htpasswd({**hashed, accounts.DECOY: accounts.DECOY_HASH})
     assert accounts.typed(text) == ["anna"]
+
+
+NOW = dt.datetime(2027, 1, 15, tzinfo=dt.UTC)
+EARLIER = NOW - dt.timedelta(days=3)
+OLD, NEW, NEWER = (accounts.generate() for _ in range(3))
+HASHED = {password: accounts.hashes({"x": password}, {})["x"] for password in (OLD, NEW, NEWER)}
+
+
+@pytest.mark.parametrize(
+    ("password", "present", "former", "replaced"),
+    [
+        pytest.param(OLD, None, None, None, id="a new account"),
+        pytest.param(OLD, OLD, None, None, id="as it was"),
+        pytest.param(NEW, OLD, None, (OLD, NOW), id="changed"),
+        pytest.param(NEW, NEW, (OLD, EARLIER), (OLD, EARLIER), id="changed in a run before"),
+        pytest.param(OLD, OLD, (OLD, EARLIER), None, id="killed before the new password was written"),
+        pytest.param(NEW, OLD, (OLD, EARLIER), (OLD, EARLIER), id="killed before its hash was written"),
+        pytest.param(NEWER, NEW, (OLD, EARLIER), (NEW, NOW), id="changed once more"),
+        pytest.param(OLD, NEW, (OLD, EARLIER), (NEW, NOW), id="changed back"),
+    ],
+)
+def test_which_password_is_a_former_one(
+    password: str,
+    present: str | None,
+    former: tuple[str, dt.datetime] | None,
+    replaced: tuple[str, dt.datetime] | None,
+) -> None:
+    found = accounts.replaced(
+        {"ci": password},
+        {"ci": HASHED[present]} if present else {},
+        {"ci": Former(HASHED[former[0]], former[1])} if former else {},
+        NOW,
+    )
+    assert found == ({"ci": Former(HASHED[replaced[0]], replaced[1])} if replaced else {})
+
+
+def test_an_account_that_is_gone_has_no_former_password() -> None:
+    assert accounts.replaced({}, {"ci": HASHED[NEW]}, {"ci": Former(HASHED[OLD], NOW)}, NOW) == {}
+
+
+def test_a_hash_of_another_cost_makes_no_former_password() -> None:
+    cheap = bcrypt.hashpw(b"typed", bcrypt.gensalt(4)).decode()
+    assert accounts.replaced({"person": "typed"}, {"person": cheap}, {}, NOW) == {}
+
+
+def test_every_name_has_two_entries_while_one_account_has_two_passwords() -> None:
+    hashed = {"admin": HASHED[NEW], "ci": HASHED[NEWER]}
+    assert accounts.entries(hashed, {}) == {**hashed, "-": accounts.DECOY_HASH}
+    both = accounts.entries(hashed, {"ci": HASHED[OLD]})
+    assert both == {
+        **hashed,
+        "-": accounts.DECOY_HASH,
+        "---admin": accounts.DECOY_HASH,
+        "---ci": HASHED[OLD],
+        "----": accounts.DECOY_HASH,
+    }
+    assert not accounts.has_former(accounts.htpasswd(accounts.entries(hashed, {})))
+    assert accounts.has_former(accounts.htpasswd(both))
+
+
+def test_a_typed_former_password_is_no_typed_account() -> None:
+    typed = accounts.hashes({"ci": "correct horse"}, {})
+    assert accounts.typed(accounts.htpasswd(accounts.entries({"ci": HASHED[NEW]}, typed))) == []

@@ -257,6 +257,52 @@ def test_a_typed_password_is_marked_for_the_gateway_and_restarts_nothing() -> No
     ]
 
 
+def test_a_former_password_is_told_to_the_gateway_before_the_registry_has_a_new_one() -> None:
+    found = converged(desire())
+    former = registry.desire(
+        Settings(), replace(SECRETS, htpasswd="---admin:$2b$04$x\nadmin:$2b$04$y\n"), IMAGES, TEMPLATES
+    )
+    htpasswd = f"{registry.FOLDER}/{registry.HTPASSWD}"
+    mark = f"{registry.FOLDER}/{registry.TWO_PASSWORDS}"
+    assert texts(former, found) == [
+        f"write {mark}: it is missing",
+        "wait for 3 seconds: for requests that passed the gateway before it looked there",
+        f"write {htpasswd}: its content is not as it should be",
+    ]
+    assert [step.text for step in registry.revoke(desire())] == [
+        f"write {htpasswd}: former passwords are refused from now on",
+        f"remove {mark}: no account has a former password",
+    ]
+    assert [step.text for step in registry.revoke(former)] == [
+        f"write {htpasswd}: former passwords are refused from now on"
+    ]
+    assert texts(desire(), converged(former)) == [
+        f"write {htpasswd}: its content is not as it should be",
+        f"remove {mark}: no account has a former password",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("told", "proven"),
+    [("", False), ("-----CERT-----\nasked\n", True)],
+    ids=["without openssl", "the new one"],
+)
+def test_a_new_certificate_is_proven_by_what_is_served(told: str, proven: bool) -> None:
+    assert registry.check_proof(desire(), told) == proven
+
+
+@pytest.mark.parametrize(
+    ("told", "problem"),
+    [
+        ("-----OTHER-----\nasked\n", "port 443 still serves another one"),
+        ("asked\n", "port 443 does not answer to a handshake"),
+    ],
+)
+def test_another_certificate_is_no_proof(told: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=f"^{problem}$"):
+        registry.check_proof(desire(), told)
+
+
 def test_a_taken_port_is_told_with_the_program_that_has_it() -> None:
     desired = desire(registry_port=8443)
     bare = RegistryHost(paths=converged(desired).paths, engine="running", listener="apache2 (pid 77)")

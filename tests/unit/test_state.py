@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.model import accounts, authority
+from tasks.model.accounts import Former
 from tasks.state import State, StateError, Store
 
 NOW = dt.datetime.now(dt.UTC)
@@ -24,6 +25,7 @@ def fill(store: Store, registry_host: str) -> None:
     for name, password in PASSWORDS.items():
         store.write_password(name, password)
     store.write_hashes(HASHES)
+    store.write_former({"ci": Former(HASHES["admin"], NOW)})
     store.write_http_secret("ab" * 32)
     store.write_record(registry_host, {"docker.io/library/registry:3": "registry@sha256:" + "0" * 64})
 
@@ -50,6 +52,7 @@ def test_what_was_written_is_read_again(store: Store) -> None:
     assert not state.fresh
     assert state.passwords["ci"] == "typed by hand"
     assert set(state.hashes) == {"admin", "ci"}
+    assert state.former == {"ci": Former(HASHES["admin"], NOW)}
     assert state.http_secret == "ab" * 32
     assert state.registry_host == "nas"
     assert state.images == {"docker.io/library/registry:3": "registry@sha256:" + "0" * 64}
@@ -66,7 +69,7 @@ def test_every_file_is_0600_and_every_folder_0700(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["leaf.pem", "htpasswd", "http.secret", "record.json", "ca.crt", "accounts/admin.password",
+    ["leaf.pem", "htpasswd", "former.json", "http.secret", "record.json", "ca.crt", "accounts/admin.password",
      "authorities/*/ca.crt", "authorities/*/ca.key"],
 )  # fmt: skip
 def test_a_file_cut_in_half_stops_and_says_which_and_how_to_go_on(store: Store, name: str) -> None:
@@ -82,7 +85,9 @@ def test_a_file_cut_in_half_stops_and_says_which_and_how_to_go_on(store: Store, 
         assert secret not in str(stop.value)
 
 
-@pytest.mark.parametrize("name", ["leaf.pem", "htpasswd", "http.secret", "record.json", "ca.crt"])
+@pytest.mark.parametrize(
+    "name", ["leaf.pem", "htpasswd", "former.json", "http.secret", "record.json", "ca.crt"]
+)
 def test_what_can_be_made_again_may_be_removed(store: Store, name: str) -> None:
     (store.folder / name).unlink()
     assert store.read().authority

@@ -1,0 +1,11 @@
+"""Refuse former passwords from now on, whoever still uses them.
+
+With `--data registry_rotate_account=NAME` that of one account.
+"""
+
+from pyinfra import local
+
+from tasks.run import current
+
+current().asked.add("revoke passwords")
+local.include("deploy.py")

@@ -1,0 +1,76 @@
+"""Former passwords: how long they are good beside the present ones, who uses them, and proof of the present ones."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tasks.model.accounts import Former
+from tasks.model.logins import Login
+from tasks.model.settings import HostSettings, Settings
+from tasks.model.steps import Step
+
+QUIET = 15.0
+"""After so many seconds without a request nobody is taken to be in the middle of a pull or push."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """The gateway's lines about requests with a former password, and the host's time (seconds since 1970)."""
+
+    lines: Sequence[str]
+    now: float
+
+
+def users(log: Log) -> dict[str, set[str]]:
+    """Return who uses a former password: by account, addresses with a request open or not long ended (`QUIET`)."""
+    lines = [json.loads(line) for line in log.lines]
+    ended = {line["ended"]: line["at"] for line in lines if "ended" in line}
+    found = defaultdict(set)
+    for line in lines:
+        if line.get("status") == 200 and ended.get(line["begun"], log.now) > log.now - QUIET:
+            found[line["account"]].add(line["from"])
+    return dict(found)
+
+
+def good_until(former: Former, settings: Settings) -> dt.datetime:
+    """Return until when a former password is good at least."""
+    return former.since + dt.timedelta(days=settings.registry_password_grace_days)
+
+
+def keeps(account: str, settings: Settings, host: HostSettings, group: str) -> bool:
+    """Tell whether a host of a group keeps the password of an account, and so has to be given a new one."""
+    if group == "cluster_control":
+        return account == settings.registry_pull_secret_account
+    logged_in = host.registry_login_users if group == "docker_hosts" else host.registry_node_login
+    return account == settings.registry_login_account and bool(logged_in)
+
+
+def prove(login: Login, settings: Settings) -> Step:
+    """Return the step that logs in on the registry host; it prints the status line, nothing without openssl there."""
+    request = (
+        f"GET /v2/ HTTP/1.1\r\nHost: {settings.registry_hostname}\r\nConnection: close\r\n"
+        f"Authorization: Basic {login.auth}\r\n\r\n"
+    )
+    return Step(
+        f"log in as {login.account}: the present password is to be good before the former one is not",
+        f"command -v openssl >/dev/null || exit 0\n"
+        f"head -c {len(request)} | timeout 20 openssl s_client -quiet -connect 127.0.0.1:{settings.registry_port} "
+        f"-servername {settings.registry_hostname} 2>/dev/null | head -n 1",
+        request,
+    )
+
+
+def check_proof(told: str) -> bool:
+    """Tell whether the login was tried; `ValueError` where it failed."""
+    if told.strip() and " 200" not in told:
+        raise ValueError(f"the registry answers {told.strip()}")
+    return bool(told.strip())
+
+
+def without(former: Mapping[str, Former], revoked: Sequence[str]) -> dict[str, Former]:
+    """Return the former passwords that stay."""
+    return {name: each for name, each in former.items() if name not in revoked}

@@ -1,0 +1,29 @@
+"""Whom a rotation waits for: what is old is taken from nobody before every host was read, and has what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pyinfra.api.host import Host
+
+from tasks.run import Run
+
+CLIENTS = ("docker_hosts", "cluster_nodes", "cluster_control")
+"""The groups whose hosts are told of the registry."""
+
+
+def awaited(
+    run: Run, host: Host, concerned: Callable[[str, str], bool] = lambda name, group: True
+) -> list[str]:
+    """Return the hosts of the inventory that this run has not finished, by name.
+
+    A host that could not be reached, or was left out by `--limit`, is one; those that are excused are none. Asked is
+    for those that are `concerned` (by name and group). A plan takes it that all will go well.
+    """
+    if not host.state.is_executing:
+        return []
+    excused = run.configuration.settings.registry_excused_hosts
+    listed = {(each.name, group) for group in CLIENTS for each in host.inventory.groups.get(group, ())}
+    return sorted(
+        {each for each, group in listed - run.finished if each not in excused and concerned(each, group)}
+    )

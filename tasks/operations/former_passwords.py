@@ -1,0 +1,142 @@
+"""The end of former passwords: every client has the present one, which is proven, and nobody uses the former."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Generator, Sequence
+from functools import partial
+
+import gevent
+from pyinfra import host
+from pyinfra.api.command import PyinfraCommand
+from pyinfra.api.facts import get_fact
+from pyinfra.api.operation import operation
+
+from tasks.facts.former_passwords import FormerPasswordsFact
+from tasks.model import containers, former_passwords, registry
+from tasks.model.former_passwords import QUIET
+from tasks.model.logins import Login
+from tasks.model.steps import Conflict
+from tasks.operations import registry as registry_host
+from tasks.operations.awaited import awaited
+from tasks.operations.carry_out import AnyStep, LocalStep, RemoteStep, carry_out
+from tasks.run import Run, current
+
+PATIENCE = 120.0
+"""Seconds that a run waits for pulls and pushes that began with a former password; the next run goes on waiting."""
+
+REVOKE = "deploys/revoke_credentials.py"
+
+
+@operation()
+def revoke() -> Generator[PyinfraCommand, None, None]:
+    """Refuse the former passwords that nobody needs any more."""
+    yield from carry_out(host, lambda: _decide(current()), lambda: _because(current()))
+
+
+def _because(run: Run) -> str:
+    return f"still good: {', '.join(run.former)}" if run.former else "no account has one"
+
+
+def _decide(run: Run) -> list[AnyStep]:
+    now = dt.datetime.now(dt.UTC)
+    forced = [name for name in run.former if _forced(run, name)]
+    ready = forced + _unused(
+        run, [name for name in run.former if name not in forced and _ready(run, name, now)]
+    )
+    if not ready:
+        return []
+    settings = run.configuration.settings
+    proofs = [former_passwords.prove(Login(name, run.passwords[name]), settings) for name in ready]
+    run.former = former_passwords.without(run.former, ready)
+    forget = LocalStep(
+        f"write {run.store.folder}/former.json: the former password of {', '.join(ready)} is no longer needed",
+        partial(run.store.write_former, run.former),
+    )
+    return [
+        *(RemoteStep(proof, partial(_check, run, name)) for proof, name in zip(proofs, ready, strict=True)),
+        forget,
+        *registry.revoke(registry_host.desire(run)),
+    ]
+
+
+def _forced(run: Run, name: str) -> bool:
+    only = run.configuration.settings.registry_rotate_account
+    return "revoke passwords" in run.asked and only in {None, name}
+
+
+def _ready(run: Run, name: str, now: dt.datetime) -> bool:
+    """Tell whether every client has the present password and the days of grace are over; note it where not."""
+    configuration = run.configuration
+    settings = configuration.settings
+    missing = awaited(
+        run,
+        host,
+        lambda each, group: former_passwords.keeps(name, settings, configuration.hosts[each], group),
+    )
+    if missing:
+        _note(
+            run,
+            name,
+            f"{', '.join(missing)} may still need it; mend that and run again, or give up a host that is gone for good "
+            f"(--data registry_excused_hosts={missing[0]})",
+        )
+    elif (until := former_passwords.good_until(run.former[name], settings)) > now:
+        _note(
+            run,
+            name,
+            f"until {until:%Y-%m-%d %H:%M} UTC (registry_password_grace_days); a run after that ends it",
+        )
+    else:
+        return True
+    return False
+
+
+def _unused(run: Run, names: Sequence[str]) -> list[str]:
+    """Wait until nobody uses the former passwords of these accounts; return those of which that holds.
+
+    A client may have read its login just before it was given the present one, so that no less than `QUIET` will do.
+    """
+    if not (names and host.state.is_executing):
+        return list(names)
+    began = time.monotonic()
+    host.log(
+        f"waiting until nobody uses the former password of {', '.join(names)} ({QUIET:.0f} seconds or more)"
+    )
+    users = _users(run)
+    while time.monotonic() < began + (PATIENCE if set(names) & set(users) else QUIET):
+        gevent.sleep(1)
+        users = _users(run)
+    for name in names:
+        if addresses := users.get(name):
+            _note(
+                run,
+                name,
+                f"{', '.join(sorted(addresses))} uses it; the next run looks again, {REVOKE} ends it now",
+            )
+    return [name for name in names if name not in users]
+
+
+def _users(run: Run) -> dict[str, set[str]]:
+    mark = f"{registry.FOLDER}/{registry.TWO_PASSWORDS}"
+    sudo = run.machines[host.name].rights == "sudo"
+    arguments = {"mark": mark, "container": containers.GATEWAY, "_sudo": sudo}
+    log = get_fact(host.state, host, FormerPasswordsFact, kwargs=arguments, apply_failed_hosts=False)
+    if log is None:
+        raise Conflict(
+            "who still uses a former password could not be read (see above), so none is refused yet",
+            "mend that and run again",
+        )
+    return former_passwords.users(log)
+
+
+def _note(run: Run, name: str, why: str) -> None:
+    run.report.note(host.name, f"the former password of {name} is still good: {why}")
+
+
+def _check(run: Run, name: str, told: str) -> None:
+    if not former_passwords.check_proof(told):
+        run.report.note(
+            host.name, f"the login of {name} was not proven: install openssl there to have it tried"
+        )

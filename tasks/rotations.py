@@ -1,0 +1,16 @@
+"""What had to wait until every host was served: the end of what is old, where something new is beside it."""
+
+from __future__ import annotations
+
+from pyinfra import host
+from pyinfra.api.deploy import deploy
+
+from tasks.operations import former_passwords
+from tasks.placement import as_root
+
+
+@deploy("Rotations")
+def finish() -> None:
+    """Take from the registry host what no client needs any more."""
+    if "registry" in host.groups:
+        former_passwords.revoke(name="former passwords", **as_root())

@@ -1,0 +1,201 @@
+"""Two passwords at once: the former one is as good as the present one until nobody needs it, and then it is none."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from base64 import b64decode
+from dataclasses import dataclass
+
+import pytest
+
+from tests.fleet.deployment import Ran
+from tests.gateway.gateway import ACCOUNTS, NAME, Gateway, basic
+from tests.gateway.wire import store
+
+REPOSITORY = "two/passwords"
+HTPASSWD = "/etc/homelab-registry/registry/htpasswd"
+MARK = "/etc/homelab-registry/gateway/two-passwords"
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """A registry whose accounts have two passwords: `former` and `present` ones, as headers by role."""
+
+    gateway: Gateway
+    started: str
+    former: dict[str, str]
+    present: dict[str, str]
+
+
+def run(gateway: Gateway, deploy: str = "deploy.py", **settings: object) -> Ran:
+    gateway.deployment.set(
+        registry_state_dir=str(gateway.deployment.store.folder), registry_max_guesses=1000,
+        **gateway.source, **settings,
+    )  # fmt: skip
+    return gateway.deployment.run(deploy=deploy)
+
+
+def logins(gateway: Gateway) -> dict[str, str]:
+    return {role: gateway.authorization(role) for role in ACCOUNTS}
+
+
+def started(gateway: Gateway) -> str:
+    return gateway.host.run(
+        "docker inspect -f '{{.State.StartedAt}}' homelab-registry homelab-registry-gateway"
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def overlap(gateway: Gateway) -> Overlap:
+    """All accounts rotated, with a day of grace; the containers run on, and an image is there."""
+    assert run(gateway, registry_password_grace_days=1).exit_code == 0
+    store(gateway, REPOSITORY)
+    before, former = started(gateway), logins(gateway)
+    ran = run(gateway, "deploys/rotate_credentials.py", registry_password_grace_days=1)
+    assert ran.exit_code == 0, ran.output
+    return Overlap(gateway, before, former, logins(gateway))
+
+
+def test_nothing_is_started_anew(overlap: Overlap) -> None:
+    assert started(overlap.gateway) == overlap.started
+
+
+@pytest.mark.parametrize("role", ACCOUNTS)
+@pytest.mark.parametrize("which", ["former", "present"])
+def test_both_read_and_neither_gets_a_challenge(overlap: Overlap, role: str, which: str) -> None:
+    login = getattr(overlap, which)[role]
+    for target in ("/v2/", f"/v2/{REPOSITORY}/tags/list"):
+        answer = overlap.gateway.request("GET", target, login)
+        assert answer.status == 200
+        assert answer.header("WWW-Authenticate") is None
+
+
+@pytest.mark.parametrize("which", ["former", "present"])
+def test_both_have_their_accounts_role(overlap: Overlap, which: str) -> None:
+    logins, upload = getattr(overlap, which), f"/v2/{REPOSITORY}/blobs/uploads/"
+    answers = {role: overlap.gateway.request("POST", upload, logins[role]).status for role in ACCOUNTS}
+    assert answers == {"admin": 202, "push": 202, "pull": 403}
+    absent = f"/v2/{REPOSITORY}/manifests/sha256:{'0' * 64}"
+    answers = {role: overlap.gateway.request("DELETE", absent, logins[role]).status for role in ACCOUNTS}
+    assert answers == {"admin": 404, "push": 403, "pull": 403}
+
+
+def test_an_upload_begun_with_the_former_one_is_ended_with_the_present_one(overlap: Overlap) -> None:
+    gateway, body = overlap.gateway, b"begun before"
+    digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+    begun = gateway.request("POST", f"/v2/{REPOSITORY}/blobs/uploads/", overlap.former["push"])
+    location = begun.header("Location") or ""
+    patched = gateway.request(
+        "PATCH", location, overlap.former["push"], {"Content-Type": "application/octet-stream"}, body
+    )
+    assert patched.status == 202
+    location = patched.header("Location") or ""
+    joint = "&" if "?" in location else "?"
+    ended = gateway.request("PUT", f"{location}{joint}digest={digest}", overlap.present["push"])
+    assert ended.status == 201
+    assert gateway.request("GET", f"/v2/{REPOSITORY}/blobs/{digest}", overlap.former["pull"]).body == body
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        None,
+        basic("ci", "wrong"),
+        basic("nobody", "wrong"),
+        basic("-", ""),
+        basic("", ""),
+        "Basic",
+        "Basic LS0t",
+        "Bearer x",
+    ],
+)
+def test_all_else_is_refused_alike(overlap: Overlap, login: str | None) -> None:
+    answers = [
+        overlap.gateway.request(method, target, login)
+        for method, target in (
+            ("GET", "/v2/"),
+            ("GET", f"/v2/{REPOSITORY}/tags/list"),
+            ("POST", f"/v2/{REPOSITORY}/blobs/uploads/"),
+        )
+    ]
+    assert {answer.status for answer in answers} == {401}
+    assert {answer.header("WWW-Authenticate") for answer in answers} == {f'Basic realm="{NAME}"'}
+    assert len({answer.body for answer in answers}) == 1
+
+
+@pytest.mark.parametrize("role", ACCOUNTS)
+def test_the_entry_of_a_former_password_is_no_account(overlap: Overlap, role: str) -> None:
+    """Neither its own name nor the present one before which the gateway puts the hyphens."""
+    _, _, password = b64decode(overlap.former[role].removeprefix("Basic ")).decode().partition(":")
+    for name in (f"---{ACCOUNTS[role]}", f"------{ACCOUNTS[role]}"):
+        assert overlap.gateway.request("GET", "/v2/", basic(name, password)).status == 401
+
+
+def test_a_plain_run_leaves_the_former_one_for_its_days_of_grace(overlap: Overlap) -> None:
+    ran = run(overlap.gateway, registry_password_grace_days=1)
+    assert (ran.exit_code, ran.steps) == (0, [])
+    assert len(re.findall("the former password of .* is still good: until ", ran.output)) == len(ACCOUNTS)
+
+
+def test_another_rotation_moves_to_the_present_one_first(overlap: Overlap) -> None:
+    ran = run(overlap.gateway, "deploys/rotate_credentials.py", registry_password_grace_days=1)
+    assert (ran.exit_code, ran.steps) == (0, [])
+    assert logins(overlap.gateway) == overlap.present
+    assert "takes another run of deploys/rotate_credentials.py" in ran.output
+
+
+def test_one_account_is_revoked_alone(overlap: Overlap) -> None:
+    ran = run(
+        overlap.gateway,
+        "deploys/revoke_credentials.py",
+        registry_password_grace_days=1,
+        registry_rotate_account="ci",
+    )
+    assert ran.exit_code == 0, ran.output
+    good = {
+        role: [
+            overlap.gateway.request("GET", "/v2/", which[role]).status
+            for which in (overlap.former, overlap.present)
+        ]
+        for role in ACCOUNTS
+    }
+    assert good == {"admin": [200, 200], "push": [401, 200], "pull": [200, 200]}
+
+
+def test_with_the_last_one_revoked_all_is_as_before(overlap: Overlap) -> None:
+    gateway = overlap.gateway
+    ran = run(gateway, "deploys/revoke_credentials.py", registry_password_grace_days=1)
+    assert ran.exit_code == 0, ran.output
+    assert {gateway.request("GET", "/v2/", login).status for login in overlap.former.values()} == {401}
+    assert {gateway.request("GET", "/v2/", login).status for login in overlap.present.values()} == {200}
+    assert "---" not in gateway.host.run(f"cat {HTPASSWD}").stdout
+    assert gateway.host.run(f"test ! -e {MARK}", check=False).exit_code == 0
+    assert started(gateway) == overlap.started
+    assert run(gateway).steps == []
+
+
+def test_an_upload_under_way_is_waited_for(overlap: Overlap) -> None:
+    """Half a minute of upload, begun with the password that is then rotated without a day of grace."""
+    gateway, login = overlap.gateway, overlap.present["push"]
+    host = gateway.host
+    host.run("command -v curl || { apt-get update -q && apt-get install -q -y curl; }")
+    host.run("head -c 30000000 /dev/urandom > /root/slow")
+    digest = f"sha256:{host.run('sha256sum < /root/slow').stdout.split()[0]}"
+    host.write("/root/slow.conf", f'silent\nheader = "Authorization: {login}"\n'
+               f'cacert = "/etc/docker/certs.d/{NAME}/ca.crt"\n', "0600")  # fmt: skip
+    location = gateway.request("POST", f"/v2/{REPOSITORY}/blobs/uploads/", login).header("Location") or ""
+    url = f"https://{NAME}{location}{'&' if '?' in location else '?'}digest={digest}"
+    host.run(
+        f"(curl -K /root/slow.conf --limit-rate 1M -T /root/slow -H 'Content-Type: application/octet-stream' "
+        f"-o /root/slow.out -w '%{{http_code}}' '{url}' > /root/slow.status 2>&1; touch /root/slow.done) "
+        "</dev/null >/dev/null 2>&1 &"
+    )
+    ran = run(gateway, "deploys/rotate_credentials.py")
+    assert ran.exit_code == 0, ran.output
+    assert host.run("ls /root/slow.done && cat /root/slow.status").stdout.split()[-1] == "201"
+    assert gateway.request("GET", "/v2/", login).status == 401
+    assert (
+        gateway.request("HEAD", f"/v2/{REPOSITORY}/blobs/{digest}", gateway.authorization("pull")).status
+        == 200
+    )
