@@ -32,8 +32,10 @@ test: .venv/ready-dev
 	.venv/bin/python -m pytest --timeout 1800 $(AT_ONCE) tests/unit tests/operations tests/fleet tests/gateway
 	$(MAKE) --no-print-directory -j 2 -Oline test-nodes test-served
 
-test-nodes test-served: .venv/ready-dev
-	.venv/bin/python -m pytest --timeout 1800 -m '$(if $(filter test-nodes,$@),not served,served)' tests/cluster
+test-nodes: .venv/ready-dev
+	.venv/bin/python -m pytest --timeout 1800 -m 'not served' tests/cluster
+test-served: .venv/ready-dev
+	.venv/bin/python -m pytest --timeout 1800 -m served tests/cluster
 
 ## make soak                     the long campaigns, of which `make test` holds samples
 soak: .venv/ready-dev
