@@ -4,10 +4,10 @@ PYTHON ?= python3
 AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -n)
 
 # Each module of tests has hosts of its own, which wait for each other's engines more than they compute; those of
-# tests/cluster share one cluster, and follow one after the other.
+# tests/cluster share two clusters, and follow one after the other on each.
 AT_ONCE := -n 3 --dist loadfile
 
-.PHONY: deploy plan verify test test-unit soak bench bench-up bench-down lint help
+.PHONY: deploy plan verify test test-unit test-nodes test-served soak bench bench-up bench-down lint help
 help: ; @sed -n 's/^## //p' Makefile
 
 ## make deploy [INVENTORY=...]   bring every host of the inventory to what it should be
@@ -30,7 +30,12 @@ test-unit: .venv/ready-dev
 test: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
 	.venv/bin/python -m pytest --timeout 1800 $(AT_ONCE) tests/unit tests/operations tests/fleet tests/gateway
-	.venv/bin/python -m pytest --timeout 1800 tests/cluster
+	$(MAKE) --no-print-directory -j 2 -Oline test-nodes test-served
+
+test-nodes: .venv/ready-dev
+	.venv/bin/python -m pytest --timeout 1800 -m 'not served' tests/cluster
+test-served: .venv/ready-dev
+	.venv/bin/python -m pytest --timeout 1800 -m served tests/cluster
 
 ## make soak                     the long campaigns, of which `make test` holds samples
 soak: .venv/ready-dev

@@ -25,7 +25,10 @@ CONTROL = "control"
 """The name of the control plane's host in the inventory."""
 
 BIN = "/usr/local/bin"
-CONTROL_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
+CONTROL_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+KUBECTL = "/opt/kube/kubectl"
+"""Where no one looks for it; a link in `BIN` leads there, which a test may take away."""
+
 SERVICES = "10.96.0.0/16"
 NAMES = ("localhost", "127.0.0.1", "10.96.0.1", "kubernetes.default.svc")
 """What the API server is called beside its host's name and address; 10.96.0.1 is the first of `SERVICES`."""
@@ -96,7 +99,7 @@ class Cluster:
         """
         kube = str(program(KUBE))
         programs = {name: {f"{BIN}/kubelet": kube} for name in nodes}
-        programs[CONTROL] = {f"{BIN}/{name}": kube for name in CONTROL_PROGRAMS}
+        programs[CONTROL] = dict.fromkeys((KUBECTL, *(f"{BIN}/{name}" for name in CONTROL_PROGRAMS)), kube)
         fleet = Fleet.start({CONTROL: KUBE_CONTROL, **nodes, **(others or {})}, folder, volumes=programs)
         cluster = cls(
             fleet, fleet.hosts[CONTROL], {name: fleet.hosts[name] for name in nodes}, ClusterAuthority()
@@ -125,7 +128,7 @@ class Cluster:
         timeout: float = 120,
     ) -> Result:
         """Run kubectl on the control plane's host, as the administrator if no other kubeconfig there is given."""
-        command = shlex.join(["kubectl", f"--kubeconfig={kubeconfig}", *arguments])
+        command = shlex.join([KUBECTL, f"--kubeconfig={kubeconfig}", *arguments])
         return self.control.run(command, stdin=stdin, check=check, timeout=timeout)
 
     def get(self, *arguments: str) -> Any:
@@ -140,11 +143,11 @@ class Cluster:
 
     @contextmanager
     def namespace(self, name: str) -> Iterator[str]:
-        """Make a namespace that pods can be put into at once, and delete it again."""
+        """Make a namespace that pods can be put into at once, and have it deleted again."""
         self.kubectl("create", "namespace", name)
         self.kubectl("wait", "-n", name, "--for=create", "--timeout=30s", "serviceaccount/default")
         yield name
-        self.kubectl("delete", "namespace", name, "--timeout=90s")
+        self.kubectl("delete", "namespace", name, "--wait=false")
 
     def login(self, user: str, *groups: str) -> str:
         """Return the path, on the control plane's host, of a kubeconfig for someone who may do what RBAC says."""
@@ -159,7 +162,7 @@ class Cluster:
     def start_api_server(self) -> None:
         """Start the API server, and return when it is ready."""
         self.control.run("systemctl start kube-apiserver")
-        self.control.wait_until(f"kubectl --kubeconfig={ADMIN} get --raw /readyz", 60, "the API server")
+        self.control.wait_until(f"{KUBECTL} --kubeconfig={ADMIN} get --raw /readyz", 60, "the API server")
 
     def remove(self) -> None:
         """End all hosts of the fleet."""
@@ -189,7 +192,7 @@ class Cluster:
         }
         for name, text in units.items():
             host.write(f"/etc/systemd/system/{name}.service", text)
-        host.run("systemctl daemon-reload")
+        host.run(f"ln -s {KUBECTL} {BIN}/kubectl && systemctl daemon-reload")
         self.start_api_server()
         host.run("systemctl start kube-controller-manager kube-scheduler")
 

@@ -1,4 +1,4 @@
-"""A real cluster that all tests of this folder share: one control plane, a node over each generation of containerd."""
+"""Two real clusters for all tests of this folder: one with a node over each generation of containerd, one with none."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from tests.bench.cluster import CONTROL, Cluster
 from tests.bench.hosts import remove_leftovers
 from tests.bench.programs import CRI_PULL
 from tests.bench.recipes import KUBE16_NODE, KUBE23_NODE
-from tests.cluster.served import ALL, Served
+from tests.cluster.served import Served
 from tests.fleet.deployment import Deployment
 
 NODES = {"node16": KUBE16_NODE, "node23": KUBE23_NODE}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests of the cluster without nodes, so that the two parts can be run at the same time."""
+    if "served" in getattr(item, "fixturenames", ()):
+        item.add_marker("served")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,9 +43,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 def settled(served: Served) -> None:
-    """All namespaces have all of ours before a test: a re-run mends whatever the one before left."""
-    ran = served.run(**ALL)
-    assert ran.exit_code == 0, ran.output
+    """All namespaces have all of ours before a test: where the last run left anything, another one mends it."""
+    if not served.settled:
+        served.settle()
 
 
 @pytest.fixture(scope="session")

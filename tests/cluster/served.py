@@ -11,20 +11,23 @@ from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
-from tests.bench.cluster import BIN, CONTROL, Cluster
+from tasks.model.pull_secrets import document
+from tests.bench.cluster import BIN, CONTROL, KUBECTL, Cluster
 from tests.fleet.deployment import Deployment, Ran
 
 NAME = "registry-credentials"
 OURS = "app.kubernetes.io/managed-by=homelab-registry"
 TEAMS = [f"team-{number:03}" for number in range(200)]
+OWN = "/root/.kube/config"
+NOTING = "/opt/kube/noting"
 NOTED = "/root/noted"
 OTHERS = "/root/others"
-NOTING = f"""#!/bin/sh
+SCRIPT = f"""#!/bin/sh
 umask 077
 {{ printf '%s\\n' "$@"; cat "/proc/$$/environ"; }} > "{NOTED}/$$"
 echo "$*" | grep -o ' get \\| apply \\| delete ' >> {NOTED}/calls
 case " $* " in (*" apply "*) [ ! -x {OTHERS} ] || {OTHERS} </dev/null >/dev/null 2>&1 ;; esac
-exec {BIN}/kubectl "$@"
+exec {KUBECTL} "$@"
 """
 ALL: dict[str, object] = {"registry_pull_secret_namespaces": ["*"]}
 
@@ -35,6 +38,8 @@ class Served:
     def __init__(self, cluster: Cluster, deployment: Deployment) -> None:
         self.cluster, self.deployment = cluster, deployment
         self.outputs: list[str] = []
+        self.settled = False
+        """Whether all namespaces had all of ours after the last run."""
 
     def run(self, *arguments: str, **settings: object) -> Ran:
         """Run with these settings; `calls` are then kubectl's."""
@@ -42,7 +47,13 @@ class Served:
         self.deployment.set(registry_state_dir=f"{self.deployment.folder}/state", **settings)
         ran = self.deployment.run(*(arguments or ("-y",)))
         self.outputs.append(ran.output)
+        self.settled = settings == ALL and "--dry" not in arguments and ran.exit_code == 0
         return ran
+
+    def settle(self) -> None:
+        """Have all namespaces have all of ours: a run mends whatever was left."""
+        ran = self.run(**ALL)
+        assert ran.exit_code == 0, ran.output
 
     @classmethod
     def start(cls, folder: Path) -> Served:
@@ -58,16 +69,13 @@ class Served:
     @classmethod
     def _on(cls, cluster: Cluster, folder: Path) -> Served:
         control = cluster.control
-        control.write("/usr/local/sbin/kubectl", NOTING, "0755")
-        control.run(f"mkdir -m 0700 {NOTED} && mkdir -p /etc/kubernetes /root/.kube")
-        control.write(
-            "/root/.kube/config", cluster.authority.kubeconfig(cluster.server, "me", ["system:masters"])
-        )
-        cluster.apply(
-            *({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in TEAMS)
-        )
+        control.write(NOTING, SCRIPT, "0755")
+        control.run(f"ln -sf {NOTING} {BIN}/kubectl && mkdir -m 0700 {NOTED}")
+        control.write(OWN, cluster.authority.kubeconfig(cluster.server, "me", ["system:masters"]))
+        namespaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in TEAMS]
+        cluster.kubectl("create", "-f", "-", stdin=document(namespaces))
         control.wait_until(
-            f"test $(kubectl get serviceaccounts -A --field-selector=metadata.name=default -o name | wc -l) -ge {len(TEAMS) + 4}",
+            f"test $({KUBECTL} get serviceaccounts -A --field-selector=metadata.name=default -o name | wc -l) -ge {len(TEAMS) + 4}",
             60,
             "service accounts",
         )

@@ -6,53 +6,30 @@ import base64
 import json
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 
 from tests.bench.cluster import Cluster
-from tests.bench.cluster_node import load_waiting
+from tests.cluster.contract import IMAGE, NAME, POD, SECRET, password, push
 from tests.fleet.deployment import Deployment
-
-NAME = "registry.homelab.local"
-IMAGE = f"{NAME}/myapp:v1.0.0"
-SECRET = "registry-credentials"
-POD = """\
-apiVersion: v1
-kind: Pod
-metadata:
-  name: myapp
-spec:
-  containers:
-  - name: myapp
-    image: registry.homelab.local/myapp:v1.0.0
-  imagePullSecrets:
-  - name: registry-credentials
-"""
-"""As registry-api-contract.md has it under "Pod with Local Registry Image"."""
 
 UNAUTHENTICATED = ("no basic auth credentials", "401 Unauthorized", "authorization failed")
 UNTRUSTED = "certificate signed by unknown authority"
-NODES = pytest.mark.parametrize("node", ["node16", "node23"])
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _pushed(cluster: Cluster, deployment: Deployment) -> None:
-    load_waiting(cluster.control, IMAGE)
-    cluster.control.run(f"docker login -u ci --password-stdin {NAME}", stdin=password(deployment, "ci"))
-    cluster.control.run(f"docker push {IMAGE} && docker logout {NAME}")
+    push(cluster, deployment)
 
 
 @pytest.fixture
-def namespace(cluster: Cluster) -> Iterator[str]:
-    """A namespace of the test's own."""
-    with cluster.namespace(f"pods-{secrets.token_hex(4)}") as name:
-        yield name
-
-
-def password(deployment: Deployment, account: str) -> str:
-    return (deployment.folder / "state/accounts" / f"{account}.password").read_text().strip()
+def namespaces(cluster: Cluster) -> Iterator[dict[str, str]]:
+    """A namespace of the test's own for each node."""
+    token = secrets.token_hex(4)
+    with ExitStack() as closing:
+        yield {node: closing.enter_context(cluster.namespace(f"{node}-{token}")) for node in cluster.nodes}
 
 
 def give_secret(cluster: Cluster, namespace: str, login: str) -> None:
@@ -102,42 +79,47 @@ def refusal(cluster: Cluster, namespace: str) -> str:
     return str(container["state"]["waiting"]["message"])
 
 
-@NODES
-def test_the_contract_s_pod_runs(cluster: Cluster, deployment: Deployment, namespace: str, node: str) -> None:
-    give_secret(cluster, namespace, f"cluster:{password(deployment, 'cluster')}")
-    apply_pod(cluster, namespace, node)
-    pod = runs(cluster, namespace)
-    assert pod["spec"]["nodeName"] == cluster.nodes[node].name
-    assert pod["status"]["phase"] == "Running"
-    (container,) = pod["status"]["containerStatuses"]
-    assert container["image"] == IMAGE
-    digest = container["imageID"].partition("@")[2]
-    pushed = f"docker image inspect -f '{{{{index .RepoDigests 0}}}}' {IMAGE}"
-    assert cluster.control.run(pushed).stdout == f"{NAME}/myapp@{digest}\n"
+def test_the_contract_s_pod_runs_on_each_node(
+    cluster: Cluster, deployment: Deployment, namespaces: dict[str, str]
+) -> None:
+    for node, namespace in namespaces.items():
+        give_secret(cluster, namespace, f"cluster:{password(deployment, 'cluster')}")
+        apply_pod(cluster, namespace, node)
+    pushed = cluster.control.run(f"docker image inspect -f '{{{{index .RepoDigests 0}}}}' {IMAGE}").stdout
+    for node, namespace in namespaces.items():
+        pod = runs(cluster, namespace)
+        assert pod["spec"]["nodeName"] == cluster.nodes[node].name
+        assert pod["status"]["phase"] == "Running"
+        (container,) = pod["status"]["containerStatuses"]
+        assert container["image"] == IMAGE
+        assert pushed == f"{NAME}/myapp@{container['imageID'].partition('@')[2]}\n"
 
 
-@NODES
 def test_without_the_secret_the_login_is_missing_also_where_the_image_is(
-    cluster: Cluster, deployment: Deployment, namespace: str, node: str
+    cluster: Cluster, deployment: Deployment, namespaces: dict[str, str]
 ) -> None:
-    assert IMAGE in cluster.nodes[node].run("ctr -n k8s.io images ls -q").stdout
-    apply_pod(cluster, namespace, node)
-    said = refusal(cluster, namespace)
-    assert any(each in said for each in UNAUTHENTICATED), said
-    assert UNTRUSTED not in said
-    give_secret(cluster, namespace, f"cluster:{password(deployment, 'cluster')}")
-    runs(cluster, namespace)
+    for node, namespace in namespaces.items():
+        assert IMAGE in cluster.nodes[node].run("ctr -n k8s.io images ls -q").stdout
+        apply_pod(cluster, namespace, node)
+    for namespace in namespaces.values():
+        said = refusal(cluster, namespace)
+        assert any(each in said for each in UNAUTHENTICATED), said
+        assert UNTRUSTED not in said
+        give_secret(cluster, namespace, f"cluster:{password(deployment, 'cluster')}")
+    for namespace in namespaces.values():
+        runs(cluster, namespace)
 
 
-@NODES
 def test_without_our_files_the_certificate_is_unknown_and_a_run_mends_it(
-    cluster: Cluster, deployment: Deployment, namespace: str, node: str
+    cluster: Cluster, deployment: Deployment, namespaces: dict[str, str]
 ) -> None:
-    host = cluster.nodes[node]
-    host.run(f"rm -r /etc/containerd/certs.d/{NAME} && ctr -n k8s.io images rm {IMAGE}")
-    give_secret(cluster, namespace, f"cluster:{password(deployment, 'cluster')}")
-    apply_pod(cluster, namespace, node)
-    assert UNTRUSTED in refusal(cluster, namespace)
+    for node, namespace in namespaces.items():
+        cluster.nodes[node].run(f"rm -r /etc/containerd/certs.d/{NAME} && ctr -n k8s.io images rm {IMAGE}")
+        give_secret(cluster, namespace, f"cluster:{password(deployment, 'cluster')}")
+        apply_pod(cluster, namespace, node)
+    for namespace in namespaces.values():
+        assert UNTRUSTED in refusal(cluster, namespace)
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output
-    runs(cluster, namespace)
+    for namespace in namespaces.values():
+        runs(cluster, namespace)

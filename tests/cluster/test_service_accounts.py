@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bench.cluster import ADMIN, BIN
+from tests.bench.cluster import ADMIN, KUBECTL
 from tests.cluster.served import ALL, NAME, OTHERS, Served
 
 pytestmark = pytest.mark.usefixtures("settled")
 
-ACCOUNT = f"{BIN}/kubectl --kubeconfig={ADMIN} -n team-020 patch serviceaccount default"
+ACCOUNT = f"{KUBECTL} --kubeconfig={ADMIN} -n team-020 patch serviceaccount default"
 ADDED = """--type=json -p '[{"op": "add", "path": "/imagePullSecrets", "value": [{"name": "late"}]}]'"""
 TOUCHED = """--type=merge -p '{"metadata": {"annotations": {"touched": "'$$'"}}}'"""
 

@@ -3,65 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shlex
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.bench.cluster import CONTROL, Cluster
+from tests.bench.cluster import ADMIN, CONTROL, KUBECTL, Cluster
 from tests.fleet.deployment import Deployment
 
 NAME = "registry.homelab.local"
 SECRET = "registry-credentials"
-OURS = "tests/verify/test_cluster_control.py"
+OURS = ("-k", "test_cluster_control")
 
 
-@pytest.fixture
-def namespace(cluster: Cluster) -> Iterator[str]:
-    """A namespace that nobody chose."""
-    with cluster.namespace("hanging") as name:
-        yield name
+@pytest.fixture(scope="module")
+def said(cluster: Cluster, deployment: Deployment) -> dict[str, str]:
+    """What the verification says, by its tests, of a cluster in which much is wrong at once; a run mends that.
 
-
-def said(deployment: Deployment, test: str) -> str:
-    """Run one test of the verification, which has to fail, and return its line."""
-    done = deployment.verify("-k", f"test_cluster_control and {test}")
-    assert done.returncode == 1, done.stdout + done.stderr
-    (line,) = (line for line in done.stdout.splitlines() if line.endswith(f"[{test}[{CONTROL}]]"))
-    return line
-
-
-def test_it_passes_and_leaves_nothing(cluster: Cluster, deployment: Deployment) -> None:
-    before = sorted(each["metadata"]["name"] for each in cluster.get("namespaces")["items"])
-    done = deployment.verify()
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "skipped" not in done.stdout
-    assert cluster.get("pods", "-A", "-l", "homelab-verify")["items"] == []
-    active = [
-        each["metadata"]["name"]
-        for each in cluster.get("namespaces")["items"]
-        if each["status"]["phase"] == "Active"
-    ]
-    assert sorted(active) == before
-
-
-def test_a_secret_of_another_password_is_named(cluster: Cluster, deployment: Deployment) -> None:
-    auths = {"auths": {NAME: {"auth": "Y2x1c3Rlcjp3cm9uZw=="}}}  # cluster:wrong
-    patch = json.dumps({"stringData": {".dockerconfigjson": json.dumps(auths)}})
-    cluster.kubectl("patch", "secret", SECRET, "--type=merge", "--patch", patch)
-    assert f"{SECRET} in default does not log in (401); run make deploy" in said(
-        deployment, "test_the_secret_logs_in_and_cannot_push"
-    )
-    assert "its content is not as it should be; run make deploy" in said(deployment, "test_it_is_as_deployed")
-    line = said(deployment, "test_pods_pull_and_run_on_every_node")
-    assert "in default on " in line
-    assert "registry_pull_secret_namespaces" in line
-    ran = deployment.run()
-    assert ran.exit_code == 0, ran.output
-    done = deployment.verify(OURS)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_a_node_that_is_not_in_the_inventory_is_named(cluster: Cluster, deployment: Deployment) -> None:
+    The secret has another password, a node is in no inventory, and a pod in a namespace that nobody chose hangs.
+    """
     whole = deployment.inventory.read_text()
     groups = {"registry": [CONTROL], "cluster_nodes": ["node16"], "cluster_control": [CONTROL]}
     deployment.inventory.write_text(cluster.fleet.inventory(groups))
@@ -69,15 +29,28 @@ def test_a_node_that_is_not_in_the_inventory_is_named(cluster: Cluster, deployme
         ran = deployment.run()
         assert ran.exit_code == 0, ran.output
         assert f"not in cluster_nodes: {cluster.nodes['node23'].name}" in ran.output
-        line = said(deployment, "test_every_node_is_in_the_inventory")
+        auths = {"auths": {NAME: {"auth": "Y2x1c3Rlcjp3cm9uZw=="}}}  # cluster:wrong
+        patch = json.dumps({"stringData": {".dockerconfigjson": json.dumps(auths)}})
+        cluster.kubectl("patch", "secret", SECRET, "--type=merge", "--patch", patch)
+        with cluster.namespace("hanging") as namespace:
+            hang(cluster, namespace)
+            done = deployment.verify(*OURS)
     finally:
         deployment.inventory.write_text(whole)
-    assert f"the cluster's nodes {cluster.nodes['node23'].name} are not in cluster_nodes" in line
+    assert done.returncode == 1, done.stdout + done.stderr
+    ran = deployment.run()
+    assert ran.exit_code == 0, ran.output
+    return lines(done.stdout)
 
 
-def test_a_pod_that_hangs_is_named_with_what_helps(
-    cluster: Cluster, deployment: Deployment, namespace: str
-) -> None:
+def lines(output: str) -> dict[str, str]:
+    """Return the verification's lines by the test that each is of."""
+    told = (line.rpartition("  [") for line in output.splitlines() if line.endswith(f"[{CONTROL}]]"))
+    return {test.removesuffix(f"[{CONTROL}]]"): line for line, _, test in told}
+
+
+def hang(cluster: Cluster, namespace: str) -> None:
+    """Have a pod wait for an image that it may not pull."""
     container = {"name": "app", "image": f"{NAME}/nowhere/app:v1", "imagePullPolicy": "Always"}
     pod = {
         "apiVersion": "v1",
@@ -88,6 +61,73 @@ def test_a_pod_that_hangs_is_named_with_what_helps(
     cluster.apply(pod)
     reason = "{.status.containerStatuses[0].state.waiting.message}"
     cluster.kubectl("wait", "-n", namespace, f"--for=jsonpath={reason}", "--timeout=90s", "pod/hangs")
-    line = said(deployment, "test_no_pod_waits_for_an_image_of_ours")
-    assert f"pod hangs in {namespace} on " in line
-    assert f"take {namespace} into registry_pull_secret_namespaces" in line
+
+
+def test_a_secret_of_another_password_is_named(said: dict[str, str]) -> None:
+    assert (
+        f"{SECRET} in default does not log in (401); run make deploy"
+        in said["test_the_secret_logs_in_and_cannot_push"]
+    )
+    assert "its content is not as it should be; run make deploy" in said["test_it_is_as_deployed"]
+    line = said["test_pods_pull_and_run_on_every_node"]
+    assert "in default on " in line
+    assert "registry_pull_secret_namespaces" in line
+
+
+def test_a_node_that_is_not_in_the_inventory_is_named(cluster: Cluster, said: dict[str, str]) -> None:
+    line = said["test_every_node_is_in_the_inventory"]
+    assert f"the cluster's nodes {cluster.nodes['node23'].name} are not in cluster_nodes" in line
+
+
+def test_a_pod_that_hangs_is_named_with_what_helps(said: dict[str, str]) -> None:
+    line = said["test_no_pod_waits_for_an_image_of_ours"]
+    assert "pod hangs in hanging on " in line
+    assert "take hanging into registry_pull_secret_namespaces" in line
+
+
+def test_what_is_as_it_should_be_is_not_named(said: dict[str, str]) -> None:
+    assert "test_without_the_secret_the_login_is_missing_and_not_the_trust" not in said
+
+
+def test_a_pod_that_somebody_removes_is_missed(cluster: Cluster, deployment: Deployment) -> None:
+    """A node whose kubelet stands still lets its pods wait until they are removed."""
+    node = cluster.nodes["node23"]
+    node.run("systemctl stop kubelet")
+    with ThreadPoolExecutor(1) as pool:
+        verified = pool.submit(deployment.verify, "-k", "test_pods_pull_and_run_on_every_node")
+        found = [
+            "-n",
+            "default",
+            "pods",
+            "-l",
+            "homelab-verify",
+            f"--field-selector=spec.nodeName={node.name}",
+        ]
+        there = f"{KUBECTL} --kubeconfig={ADMIN} get -o name {shlex.join(found)} | grep -q ."
+        cluster.control.wait_until(there, 60, "the verification's pod")
+        cluster.kubectl("delete", *found, "--grace-period=0", "--force")
+        done = verified.result()
+    node.run("systemctl start kubelet")
+    assert done.returncode == 1, done.stdout + done.stderr
+    line = lines(done.stdout)["test_pods_pull_and_run_on_every_node"]
+    assert "in default was removed while the verification waited for it" in line
+
+
+def test_it_passes_and_leaves_nothing(cluster: Cluster, deployment: Deployment) -> None:
+    """Also where a node is to run nothing, and what is there has to go."""
+    before = active_namespaces(cluster)
+    node = cluster.nodes["node16"].name
+    cluster.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "nodes", "--all")
+    cluster.kubectl("taint", "node", node, "bench=alone:NoExecute")
+    done = deployment.verify("-k", "test_cluster_control or test_cluster_nodes")
+    cluster.kubectl("taint", "node", node, "bench-")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "skipped" not in done.stdout
+    assert cluster.get("pods", "-A", "-l", "homelab-verify")["items"] == []
+    assert active_namespaces(cluster) == before
+
+
+def active_namespaces(cluster: Cluster) -> list[str]:
+    """Return the namespaces that are not going."""
+    found = cluster.get("namespaces", "--field-selector=status.phase=Active")["items"]
+    return sorted(each["metadata"]["name"] for each in found)

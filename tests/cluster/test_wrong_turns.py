@@ -1,19 +1,21 @@
-"""What stands against a part of the work is one line, does not touch the rest, and shows no secret."""
+"""What stands against a part of the work is one line, does not touch the rest, and shows no secret.
+
+Of what can stand there at once there is one run for all of it, each in namespaces of its own.
+"""
 
 from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.bench.cluster import Cluster
 from tests.cluster.served import ALL, NAME, Served
+from tests.fleet.deployment import Ran
 from tests.fleet.tracing import Needles
-
-pytestmark = pytest.mark.usefixtures("settled")
 
 ADMISSION = "admissionregistration.k8s.io/v1"
 SECRETS = {
@@ -56,121 +58,153 @@ def chosen(*namespaces: str) -> dict[str, Any]:
     return {"matchExpressions": [names]}
 
 
-def refused_in(served: Served, namespace: str) -> str:
-    """Return the command that succeeds where no secret can be made."""
-    return f"! kubectl create secret generic probe -n {namespace} --dry-run=server >/dev/null 2>&1"
-
-
-@pytest.fixture
-def admission(served: Served) -> Iterator[Cluster]:
-    """The cluster, of which what stands at its admission is removed afterwards."""
-    yield served.cluster
-    served.cluster.kubectl(
-        "delete", "validatingadmissionpolicybindings,validatingadmissionpolicies", "--all", "--timeout=30s"
-    )
-    served.cluster.kubectl("delete", "validatingwebhookconfigurations", "--all", "--timeout=30s")
-    served.cluster.control.run("systemctl stop hook || true")
-    served.cluster.control.wait_until(f"! ({refused_in(served, 'team-030')})", 60, "admission to team-030")
-
-
-def hook(served: Served, *namespaces: str) -> Mapping[str, Any]:
+def hook(served: Served, name: str, port: int, *namespaces: str) -> Mapping[str, Any]:
     bundle = b64encode(served.cluster.authority.certificate.encode()).decode()
     return {
-        "apiVersion": ADMISSION, "kind": "ValidatingWebhookConfiguration", "metadata": {"name": "hook"},
+        "apiVersion": ADMISSION, "kind": "ValidatingWebhookConfiguration", "metadata": {"name": name},
         "webhooks": [{
-            "name": "hook.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
-            "clientConfig": {"url": "https://127.0.0.1:9443/", "caBundle": bundle},
+            "name": f"{name}.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+            "clientConfig": {"url": f"https://127.0.0.1:{port}/", "caBundle": bundle},
             "rules": [SECRETS], "namespaceSelector": chosen(*namespaces),
         }],
     }  # fmt: skip
 
 
-def test_somebody_elses_secret_is_told_and_no_other_is_written_for_it(served: Served) -> None:
-    """Its place among ours is in the middle of the answer."""
-    served.cluster.kubectl("delete", "secret", NAME, "-n", "team-030")
-    served.cluster.kubectl("create", "secret", "generic", NAME, "-n", "team-030", "--from-literal=a=b")
-    ran = served.run(**ALL)
-    assert (ran.exit_code, served.calls, ran.steps) == (1, ["get"], [])
-    served.cluster.kubectl("delete", "secret", NAME, "-n", "team-030")
-    assert len(ran.problems) == 1
-    assert ran.reasons[-1] == "the rest is as it should be"
+def policy(name: str, validation: Mapping[str, str], *namespaces: str) -> list[Mapping[str, Any]]:
+    """A policy that refuses new secrets, with its binding."""
+    return [
+        {"apiVersion": ADMISSION, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},
+         "spec": {"matchConstraints": {"resourceRules": [SECRETS]},
+                  "validations": [{"expression": "false", **validation}]}},
+        {"apiVersion": ADMISSION, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name},
+         "spec": {"policyName": name, "validationActions": ["Deny"],
+                  "matchResources": {"namespaceSelector": chosen(*namespaces)}}},
+    ]  # fmt: skip
 
 
-def test_what_others_add_to_ours_stays_and_is_no_reason_to_write(served: Served) -> None:
+@dataclass(frozen=True)
+class Seen:
+    """A run, the calls of kubectl in it, and the secrets that there were after it."""
+
+    ran: Ran
+    calls: list[str]
+    secrets: Mapping[str, Any]
+
+    def problem(self, about: str) -> str:
+        """Return the one problem that is about something."""
+        (problem,) = (line for line in self.ran.problems if about in line)
+        return problem
+
+
+REFUSED = ["team-010", "team-011", "team-030", "team-031", "team-033", "team-034"]
+BESIDE = ["team-012", "team-032"]
+
+
+@pytest.fixture(scope="module")
+def refused(served: Served) -> Seen:
+    """A run with `-vvv` against which two policies and two webhooks stand."""
+    served.settle()
+    cluster, control = served.cluster, served.cluster.control
+    pair = cluster.authority.server(["127.0.0.1"])
+    control.write("/root/hook.pem", pair.certificate + pair.key, "0600")
+    control.write("/root/hook.py", REFUSING)
+    control.run("systemd-run --unit=hook python3 /root/hook.py")
+    quoting = "'not here: ' + (has(object.data) ? object.data['.dockerconfigjson'] : '')"
+    cluster.apply(
+        *policy("vault", {"message": "secrets come from Vault"}, "team-010", "team-011"),
+        *policy("quoting", {"messageExpression": quoting}, "team-034"),
+        hook(served, "wordy", 9443, "team-030", "team-031"),
+        hook(served, "down", 9444, "team-033"),
+    )
+    for name in (*REFUSED, *BESIDE):
+        cluster.kubectl("delete", "secret", NAME, "-n", name)
+    probe = f"kubectl create secret generic {NAME} -n $name --dry-run=server >/dev/null 2>&1"
+    control.wait_until(
+        f"for name in {' '.join(REFUSED)}; do ! {probe} || exit 1; done", 60, "all that refuses"
+    )
+    seen = Seen(served.run("-y", "-vvv", **ALL), served.calls, served.secrets())
+    kinds = "validatingadmissionpolicybindings,validatingadmissionpolicies,validatingwebhookconfigurations"
+    cluster.kubectl("delete", kinds, "--all", "--timeout=30s")
+    control.run("systemctl stop hook")
+    control.wait_until(f"for name in {' '.join(REFUSED)}; do {probe} || exit 1; done", 60, "its end")
+    return seen
+
+
+@pytest.fixture(scope="module")
+def changed(served: Served) -> Seen:
+    """A run over what others made and changed; the place of `team-040` among ours is in the middle of the answer."""
+    served.settle()
+    kubectl = served.cluster.kubectl
+    kubectl("delete", "secret", NAME, "-n", "team-040")
+    kubectl("create", "secret", "generic", NAME, "-n", "team-040", "--from-literal=a=b")
     added = json.dumps({"stringData": {"theirs": "x"}, "metadata": {"labels": {"team": "a"}}})
-    served.cluster.kubectl("patch", "secret", NAME, "-n", "team-030", "--type=merge", "-p", added)
-    ran = served.run(**ALL)
-    assert (ran.exit_code, ran.steps) == (0, [])
-    found = served.secrets()["team-030"]
+    kubectl("patch", "secret", NAME, "-n", "team-041", "--type=merge", "-p", added)
+    copy = served.secrets()["team-042"]
+    copy["metadata"] = {"name": "copy", "namespace": "kube-system", "labels": copy["metadata"]["labels"]}
+    kubectl("create", "-f", "-", stdin=json.dumps(copy))
+    seen = Seen(served.run(**ALL), served.calls, served.secrets())
+    kubectl("delete", "secret", NAME, "-n", "team-040")
+    return seen
+
+
+def test_all_that_is_refused_is_a_line_each_and_the_rest_is_done(refused: Seen) -> None:
+    assert refused.ran.exit_code == 1
+    assert len(refused.ran.problems) == 4
+    assert {*REFUSED, *BESIDE} & set(refused.secrets) == set(BESIDE)
+
+
+def test_what_a_policy_refuses(refused: Seen) -> None:
+    assert (
+        f"could not write the pull secret {NAME} in team-010, team-011: "
+        'the admission policy "vault" refuses it: secrets come from Vault; '
+    ) in refused.problem("vault")
+
+
+def test_what_a_webhook_says_in_many_lines_is_one(refused: Seen) -> None:
+    assert (
+        f"could not write the pull secret {NAME} in team-030, team-031: "
+        f'the admission webhook "wordy.example.com" refuses it: resource Secret/team-030/{NAME} was blocked due to the '
+        "following policies require-team: check: 'validation error: label team is required. rule check failed at path "
+        "/metadata/labels/team/'; "
+    ) in refused.problem("wordy")
+
+
+def test_a_webhook_that_is_down(refused: Seen) -> None:
+    problem = refused.problem("down.example.com")
+    assert f"could not write the pull secret {NAME} in team-033: " in problem
+    assert 'failed calling webhook "down.example.com"' in problem
+    assert "mend that webhook" in problem
+
+
+def test_a_policy_that_quotes_what_it_refuses_shows_no_secret(served: Served, refused: Seen) -> None:
+    assert 'the admission policy "quoting" refuses it: not here: (not shown); ' in refused.problem("quoting")
+    passwords = served.deployment.store.read().passwords
+    assert (
+        Needles({password: name for name, password in passwords.items()}).within(refused.ran.output) == set()
+    )
+
+
+def test_somebody_elses_secret_is_told_and_no_other_is_written_for_it(changed: Seen) -> None:
+    assert (changed.ran.exit_code, changed.calls, changed.ran.steps) == (1, ["get"], [])
+    (problem,) = changed.ran.problems
+    assert f"the secret {NAME} in team-040 is not ours (made 20" in problem
+    assert "by kubectl-create" in problem
+    assert changed.ran.reasons[-1] == "the rest is as it should be"
+    assert changed.secrets["team-040"]["data"] == {"a": "Yg=="}
+
+
+def test_what_others_add_to_ours_stays_and_is_no_reason_to_write(changed: Seen) -> None:
+    found = changed.secrets["team-041"]
     assert found["data"]["theirs"] == "eA=="
     assert found["metadata"]["labels"]["team"] == "a"
 
 
-def test_a_copy_that_somebody_made_of_ours_stays(served: Served) -> None:
-    copy = served.secrets()["team-030"]
-    copy["metadata"] = {"name": "copy", "namespace": "kube-system", "labels": copy["metadata"]["labels"]}
-    served.cluster.kubectl("create", "-f", "-", stdin=json.dumps(copy))
-    ran = served.run(**ALL)
-    there = served.secrets("copy")
+def test_a_copy_that_somebody_made_of_ours_stays(served: Served, changed: Seen) -> None:
+    assert list(served.secrets("copy")) == ["kube-system"]
     served.cluster.kubectl("delete", "secret", "copy", "-n", "kube-system")
-    assert (ran.exit_code, ran.steps) == (0, [])
-    assert list(there) == ["kube-system"]
 
 
-def test_what_a_webhook_says_in_many_lines_is_one(served: Served, admission: Cluster) -> None:
-    control = admission.control
-    pair = admission.authority.server(["127.0.0.1"])
-    control.write("/root/hook.pem", pair.certificate + pair.key, "0600")
-    control.write("/root/hook.py", REFUSING)
-    control.run("systemd-run --unit=hook python3 /root/hook.py")
-    admission.apply(hook(served, "team-030", "team-031"))
-    control.wait_until(refused_in(served, "team-030"), 60, "the webhook")
-    for name in ("team-030", "team-031", "team-032"):
-        admission.kubectl("delete", "secret", NAME, "-n", name)
-    ran = served.run(**ALL)
-    assert ran.exit_code == 1
-    (problem,) = ran.problems
-    assert (
-        f"could not write the pull secret {NAME} in team-030, team-031: "
-        f'the admission webhook "hook.example.com" refuses it: resource Secret/team-030/{NAME} was blocked due to the '
-        "following policies require-team: check: 'validation error: label team is required. rule check failed at path "
-        "/metadata/labels/team/'; "
-    ) in problem
-    assert {"team-030", "team-031", "team-032"} & set(served.secrets()) == {"team-032"}
-
-
-def test_a_webhook_that_is_down_is_told(served: Served, admission: Cluster) -> None:
-    admission.apply(hook(served, "team-030"))
-    admission.control.wait_until(refused_in(served, "team-030"), 60, "the webhook")
-    admission.kubectl("delete", "secret", NAME, "-n", "team-030")
-    ran = served.run(**ALL)
-    assert ran.exit_code == 1
-    (problem,) = ran.problems
-    assert f"could not write the pull secret {NAME} in team-030: " in problem
-    assert 'failed calling webhook "hook.example.com"' in problem
-    assert "mend that webhook" in problem
-
-
-def test_a_policy_that_quotes_what_it_refuses_shows_no_secret(served: Served, admission: Cluster) -> None:
-    quoting = "'not here: ' + (has(object.data) ? object.data['.dockerconfigjson'] : '')"
-    admission.apply(
-        {"apiVersion": ADMISSION, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "quoting"},
-         "spec": {"matchConstraints": {"resourceRules": [SECRETS]},
-                  "validations": [{"expression": "false", "messageExpression": quoting}]}},
-        {"apiVersion": ADMISSION, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": "quoting"},
-         "spec": {"policyName": "quoting", "validationActions": ["Deny"],
-                  "matchResources": {"namespaceSelector": chosen("team-030")}}},
-    )  # fmt: skip
-    admission.control.wait_until(refused_in(served, "team-030"), 60, "the policy")
-    admission.kubectl("delete", "secret", NAME, "-n", "team-030")
-    ran = served.run("-y", "-vvv", **ALL)
-    assert ran.exit_code == 1
-    (problem,) = ran.problems
-    assert 'the admission policy "quoting" refuses it: not here: (not shown); ' in problem
-    passwords = served.deployment.store.read().passwords
-    assert Needles({password: name for name, password in passwords.items()}).within(ran.output) == set()
-
-
+@pytest.mark.usefixtures("settled")
 def test_who_may_read_and_not_write_is_told_which_right_is_missing(served: Served) -> None:
     login = served.cluster.login("reader")
     rights = {
@@ -189,11 +223,11 @@ def test_who_may_read_and_not_write_is_told_which_right_is_missing(served: Serve
             "subjects": [{"apiGroup": api, "kind": "User", "name": "reader"}],
         },
     )
-    served.cluster.kubectl("delete", "secret", NAME, "-n", "team-030")
+    served.cluster.kubectl("delete", "secret", NAME, "-n", "team-043")
     ran = served.run(**ALL, registry_kubeconfig=login)
     assert ran.exit_code == 1
     assert [problem.partition(" (kubectl")[0].partition("; give")[0] for problem in ran.problems] == [
         '[control] the user "reader" may not list configmaps in the whole cluster',
-        f"[control] could not write the pull secret {NAME} in team-030: "
+        f"[control] could not write the pull secret {NAME} in team-043: "
         'the user "reader" may not patch secrets there',
     ]

@@ -18,6 +18,8 @@ DROPPED = (
     r"^[0-9]+ +(p?writev?|pwrite64)\([0-9]+<(pipe:|socket:|/var/(lib|cache)/apt/|/var/tmp/homelab-registry\.)"
 )
 
+OPTIONS = "-f -qq -y -v -s 65536"
+
 STRING = r'"(?:[^"\\]|\\.)*"'
 PATH = re.compile(rf"(?:(?:AT_FDCWD|\d+)<([^>]*)>, )?({STRING})")
 OPEN_FILE = re.compile(r"\d+<(/[^>]*)>")
@@ -25,8 +27,12 @@ OPEN_FILE = re.compile(r"\d+<(/[^>]*)>")
 
 def strace(file: str, command: str) -> str:
     """Return the shell command that runs a command and writes its trace to a file."""
-    options = "-f -qq -y -v --seccomp-bpf -s 65536"
-    return f"strace {options} -e trace={CALLS} -o '|LC_ALL=C grep -avE \"{DROPPED}\" > {file}' {command}"
+    return f"strace {OPTIONS} --seccomp-bpf -e trace={CALLS} -o '|LC_ALL=C grep -avE \"{DROPPED}\" > {file}' {command}"
+
+
+def strace_of(file: str, process: str) -> str:
+    """Return the shell command that writes a trace of a process that runs, and of all that it will start."""
+    return f"strace {OPTIONS} -e trace={CALLS} -o {file} -p {process}"
 
 
 def forms(secret: str) -> set[str]:

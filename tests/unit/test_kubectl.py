@@ -56,6 +56,7 @@ class Host:
         (self.folder / "said").write_text(said)
         (self.folder / "complaint").write_text(complaint)
         path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(
             f'#!/bin/sh\nprintf "%s\\n" "$@" > {self.folder}/arguments\nenv > {self.folder}/environment\n'
             f"cat {self.folder}/said\ncat {self.folder}/complaint >&2\nexit {code}\n"
@@ -65,8 +66,10 @@ class Host:
     def ask(self, environment: dict[str, str] | None = None, **settings: Any) -> Cluster:
         finding = kubectl.finding(Settings.model_validate(settings))
         command = ClusterFact().command(finding=finding, secret="registry-credentials", accounts=["default"])
-        for folder in (*kubectl.FOLDERS, "/usr/local/sbin", "/usr/sbin", "/sbin"):
+        for folder in ("/usr/local/sbin", "/usr/sbin", "/sbin"):
             command = command.replace(f":{folder}", "")
+        for folder in kubectl.FOLDERS:
+            command = command.replace(f":{folder}", f":{self.folder}{folder}")
         for path in kubectl.CONFIGURATIONS:
             command = command.replace(path, f"{self.folder}{path}")
         tools = self.folder / "tools"
@@ -136,8 +139,16 @@ def test_what_kubectl_prints_of_a_template_that_fails_is_not_told(host: Host) ->
             "/etc/kubernetes/admin.conf",
         ),
         ("k3s", ["/etc/rancher/k3s/k3s.yaml"], {}, "/etc/rancher/k3s/k3s.yaml"),
+        ("usr/local/bin/k3s", ["/etc/rancher/k3s/k3s.yaml"], {}, "/etc/rancher/k3s/k3s.yaml"),
+        (
+            "var/lib/rancher/rke2/bin/kubectl",
+            ["/etc/rancher/rke2/rke2.yaml", "/etc/rancher/k3s/k3s.yaml"],
+            {},
+            "/etc/rancher/rke2/rke2.yaml",
+        ),
         ("k3s", ["/etc/rancher/k3s/k3s.yaml"], {"registry_kubeconfig": "/my/own"}, None),
         ("microk8s", ["/etc/rancher/k3s/k3s.yaml"], {}, ""),
+        ("snap/bin/microk8s", [], {}, ""),
     ],
 )
 def test_program_and_configuration_are_found(
@@ -149,7 +160,9 @@ def test_program_and_configuration_are_found(
         Path(f"{host.folder}{path}").write_text("")
     found = host.ask(**settings)
     assert found.config == ("/my/own" if expected is None else expected and f"{host.folder}{expected}")
-    assert found.program.split()[0] == program
+    name = Path(program).name
+    assert found.program == (name if name == "kubectl" else f"{name} kubectl")
+    assert ("kubectl" in host.arguments[:1]) == (name != "kubectl")
     assert ("--kubeconfig" in host.arguments) == bool(found.config)
 
 

@@ -118,22 +118,29 @@ class Pods:
         )
 
     def outcomes(self) -> list[Outcome]:
-        """Wait until each pod runs or cannot, and return what became of them."""
-        count = sum(1 for each in self._made if each["kind"] == "Pod")
+        """Wait until each pod runs or cannot, and return what became of them; one line where somebody removed one."""
+        made = [each["metadata"] for each in self._made if each["kind"] == "Pod"]
         end = time.monotonic() + SECONDS
         while True:
             found = outcomes(self._kubectl.read("get", "pods", "-A", "-l", f"{LABEL}={self._token}"))
+            there = {(each.namespace, each.name) for each in found}
+            # All were there when `create` had returned.
+            gone = [each for each in made if (each["namespace"], each["name"]) not in there]
+            assert not gone, (
+                f"{self._kubectl.host.name}: pod {gone[0]['name']} in {gone[0]['namespace']}"
+                + (f" (and {len(gone) - 1} more of {len(made)})" if gone[1:] else "")
+                + " was removed while the verification waited for it; look for what removes pods there, and run again"
+            )
             waiting = [each for each in found if each.reason in STARTING]
-            if (len(found) == count and not waiting) or time.monotonic() > end:
+            if not waiting or time.monotonic() > end:
                 return found
             time.sleep(0.5)
 
     def close(self) -> None:
         """Remove all that was made; one line where something stays."""
         if self._made:
-            done = self._kubectl.give(
-                self._made, "delete", "--ignore-not-found", "--grace-period=0", "--force", "-f", "-"
-            )
+            removing = "delete --ignore-not-found --grace-period=0 --force --wait=false -f -"
+            done = self._kubectl.give(self._made, *removing.split())
             assert done.rc == 0, (
                 f"{self._kubectl.host.name}: what the verification made could not be removed ({last_line(done)}); remove "
                 f"the pods and namespaces with the label {LABEL}={self._token}"
@@ -167,7 +174,9 @@ class Pods:
             "kind": "Pod",
             "metadata": self._named(f"homelab-verify-{self._token}-{number}", namespace=namespace),
             "spec": {
-                "nodeName": node,  # no scheduler: a node that takes no new pods pulls all the same
+                # No scheduler and no eviction: a node that takes no new pods, or none but its own, pulls all the same.
+                "nodeName": node,
+                "tolerations": [{"operator": "Exists"}],
                 "automountServiceAccountToken": False,
                 "terminationGracePeriodSeconds": 0,
                 "restartPolicy": "Never",

@@ -1,0 +1,59 @@
+"""The verification's pods: none is left out of what became of them. kubectl is a stub that lists what the test says."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from tests.verify import pods
+from tests.verify.pods import Kubectl, Pods
+
+WANTED = [("apps", "k3s-1", "r.example/x:1"), ("apps", "k3s-2", "r.example/x:1")]
+
+
+class Listed:
+    """Lists the pods that were made, as if they ran, but for those at these places."""
+
+    def __init__(self, *removed: int) -> None:
+        self.host = SimpleNamespace(name="control")
+        self.made: list[Any] = []
+        self.removed = removed
+
+    def give(self, objects: list[Any], *arguments: str) -> Any:
+        self.made += objects
+        return SimpleNamespace(rc=0)
+
+    def read(self, *arguments: str) -> Any:
+        status = {"containerStatuses": [{"image": "r.example/x:1", "state": {"running": {}}}]}
+        left = [each for number, each in enumerate(self.made) if number not in self.removed]
+        return {"items": [each | {"status": status} for each in left]}
+
+
+def outcomes(kubectl: Listed) -> list[pods.Outcome]:
+    made = Pods(cast(Kubectl, kubectl))
+    made.start(WANTED, None)
+    return made.outcomes()
+
+
+def test_there_is_one_outcome_for_each_pod() -> None:
+    assert [(each.node, each.reason) for each in outcomes(Listed())] == [
+        ("k3s-1", "Running"),
+        ("k3s-2", "Running"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("removed", "told"), [([1], r"-1 in apps was removed while"), ([0, 1], r"-0 in apps \(and 1 more of 2\) was removed")]
+)  # fmt: skip
+def test_one_that_is_gone_is_named(removed: list[int], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pods, "SECONDS", 0)
+    with pytest.raises(AssertionError, match=rf"control: pod homelab-verify-\w+{told}"):
+        outcomes(Listed(*removed))
+
+
+def test_no_taint_keeps_one_from_its_node() -> None:
+    kubectl = Listed()
+    outcomes(kubectl)
+    assert [each["spec"]["tolerations"] for each in kubectl.made] == [[{"operator": "Exists"}]] * 2
