@@ -61,6 +61,12 @@ class Run:
     registry_decided: Event = field(default_factory=Event, repr=False)
     resources: ExitStack = field(default_factory=ExitStack, repr=False)
 
+    @property
+    def names(self) -> list[str]:
+        """All names and addresses that the registry is to be reached by."""
+        named = self.configuration.settings.names
+        return [*named, *([self.address] if self.address and self.address not in named else [])]
+
 
 _current: list[Run] = []
 

@@ -19,8 +19,8 @@ def show(run: Run) -> None:
         lines = [_planned(run)]
     else:
         trusted = [f"[{host}] {line}" for host, said in run.report.done.items() for line in said]
-        lines = _registry(run) + trusted + typed_passwords(run)
-    lines += authorities(run, dt.datetime.now(dt.UTC)) + _notes(run) + _left_to_do(run)
+        lines = _registry(run) + trusted + typed_passwords(run) + authorities(run, dt.datetime.now(dt.UTC))
+    lines += _notes(run) + _left_to_do(run)
     for line in lines:
         logger.info(line)
 
@@ -78,10 +78,15 @@ def typed_passwords(run: Run) -> list[str]:
 
 
 def authorities(run: Run, now: dt.datetime) -> list[str]:
-    """Return a line on a CA rollover that is under way, and one where the CA's end is near."""
-    if run.authorities is None:
+    """Return a line on a CA rollover that is under way, on names that wait for its end, and on the CA's own end."""
+    if (found := run.authorities) is None:
         return []
-    said = (rollover.pending(run.authorities), rollover.warning(run.authorities, now))
+    later = ", ".join(found.to_come(run.names))
+    said = (
+        rollover.pending(found),
+        later and f"not in the certificate before the old certificate authority is retired: {later}",
+        rollover.warning(found, now),
+    )
     return [format_text(f"{line[0].upper()}{line[1:]}", "yellow") for line in said if line]
 
 

@@ -87,27 +87,33 @@ class Authorities:
             return self.present.certificate_pem + self.latest.certificate_pem
         return self.latest.certificate_pem
 
-    def servable(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
-        """Return those of `names` that the leaf may be for now, and those that come in when the old CA is retired.
+    def to_come(self, names: Iterable[str]) -> list[str]:
+        """Return those of `names` that come into the leaf when the old CA, which may not vouch for them, is retired.
 
-        With one name beyond the old one's constraints, clients that know it alone would refuse the leaf for every name.
-        Raises `AuthorityError` where a name is beyond the new one's too, or none is left.
+        With one such name in it, clients that know the old one alone would refuse the leaf for every name.
+        """
+        if self.successor is None or self.ran_out:
+            return []
+        return authority.outside_constraints(self.present.certificate, names)
+
+    def servable(self, names: Iterable[str]) -> list[str]:
+        """Return those of `names` that the leaf may be for now.
+
+        Raises `AuthorityError` where a name is beyond what the new CA may vouch for too, or none is left.
         """
         names = list(names)
-        if self.successor is None or self.ran_out:
-            return names, []
-        if outside := authority.outside_constraints(self.latest.certificate, names):
+        if self.successor and (outside := authority.outside_constraints(self.latest.certificate, names)):
             raise AuthorityError(
                 f"{', '.join(outside)}: outside what the new certificate authority may vouch for; "
                 "retire the old one (deploys/retire_ca.py), then make another (deploys/rotate_ca.py)"
             )
-        later = authority.outside_constraints(self.present.certificate, names)
+        later = self.to_come(names)
         if len(later) == len(names):
             raise AuthorityError(
                 f"{', '.join(later)}: outside what the old certificate authority may vouch for, and no other name is "
                 "left for the time until it is retired; keep one of the old names in registry_extra_names"
             )
-        return [name for name in names if name not in later], later
+        return [name for name in names if name not in later]
 
 
 def at(present: Pair, successor: Successor | None, overlap_days: int | None, now: dt.datetime) -> Authorities:

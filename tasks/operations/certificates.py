@@ -63,7 +63,7 @@ def _decide(run: Run) -> list[AnyStep]:
             "it has no default route to tell its address from", "set registry_address and run again"
         )
     now = dt.datetime.now(dt.UTC)
-    steps = _authorities(run, names(run), now)
+    steps = _authorities(run, now)
     if run.state.registry_host != host.name:
         steps.append(
             LocalStep(
@@ -74,24 +74,11 @@ def _decide(run: Run) -> list[AnyStep]:
     return steps + leaf(run, run.state.leaf, now, asked="new certificate" in run.asked)
 
 
-def names(run: Run) -> list[str]:
-    """Return all names and addresses that the registry is to be reached by."""
-    named = run.configuration.settings.names
-    return [*named, *([run.address] if run.address and run.address not in named else [])]
-
-
 def leaf(run: Run, present: Pair | None, now: dt.datetime, *, asked: bool = False) -> list[AnyStep]:
     """Return the step to a new leaf where one is due, by the authority whose turn it is, and note it in the run."""
     if run.authorities is None:
         raise LookupError("the certificate authority comes first")
-    served, later = run.authorities.servable(names(run))
-    if later:
-        when = f"on {run.authorities.until} or " if run.authorities.until else ""
-        run.report.note(
-            host.name,
-            f"{', '.join(later)}: comes into the certificate when the old certificate authority, which may not vouch "
-            f"for it, is retired: {when}by deploys/retire_ca.py",
-        )
+    served = run.authorities.servable(run.names)
     issuer, settings = run.authorities.issuer, run.configuration.settings
     reason: str | None = "there is none yet"
     if present:
@@ -112,17 +99,17 @@ def leaf(run: Run, present: Pair | None, now: dt.datetime, *, asked: bool = Fals
     return [LocalStep(f"make a certificate for {', '.join(served)}: {reason}", write)]
 
 
-def _authorities(run: Run, wanted: list[str], now: dt.datetime) -> list[AnyStep]:
+def _authorities(run: Run, now: dt.datetime) -> list[AnyStep]:
     """Return the steps to the authorities that are wanted, and note these in the run."""
     settings, folder = run.configuration.settings, run.store.folder
     steps: list[AnyStep] = []
     present, successor = run.state.authority, run.state.successor
     if present is None:
-        present = authority.make_authority(wanted, settings.registry_ca_days, now)
+        present = authority.make_authority(run.names, settings.registry_ca_days, now)
         make = partial(run.store.write_authority, present)
         steps.append(LocalStep(f"make a certificate authority in {folder}: there is none yet", make))
     elif successor is None and "new CA" in run.asked:
-        successor = rollover.succeed(present, wanted, settings.registry_ca_days, now)
+        successor = rollover.succeed(present, run.names, settings.registry_ca_days, now)
         make = partial(run.store.write_successor, successor, present)
         steps.append(LocalStep(f"make a new certificate authority in {folder}: it is asked for", make))
     elif successor:

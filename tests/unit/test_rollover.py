@@ -158,15 +158,15 @@ def test_the_successor_of_one_that_has_run_out_stands_alone_at_once(old: Pair) -
     found = rollover.at(old, made, OVERLAP, day(3700))
     assert (found.stage, found.issuer, found.chain) == ("retiring", made.pair, "")
     assert found.trusted == made.pair.certificate_pem
-    assert found.servable([*NAMES, OUTSIDE]) == ([*NAMES, OUTSIDE], [])
+    assert (found.servable([*NAMES, OUTSIDE]), found.to_come([OUTSIDE])) == ([*NAMES, OUTSIDE], [])
 
 
 def test_names_beyond_the_old_one_come_in_at_its_end(
     old: Pair, begun: Successor, stage: Authorities, tmp_path: Path
 ) -> None:
-    assert stage.servable([*NAMES, OUTSIDE]) == (NAMES, [OUTSIDE])
+    assert (stage.servable([*NAMES, OUTSIDE]), stage.to_come([*NAMES, OUTSIDE])) == (NAMES, [OUTSIDE])
     ended = rollover.at(begun.pair, None, OVERLAP, day(200))
-    assert ended.servable([*NAMES, OUTSIDE]) == ([*NAMES, OUTSIDE], [])
+    assert (ended.servable([*NAMES, OUTSIDE]), ended.to_come([OUTSIDE])) == ([*NAMES, OUTSIDE], [])
     # The reason: clients that know the old one alone would refuse the leaf for every name.
     leaf = authority.make_leaf(begun.pair, [*NAMES, OUTSIDE], 397, day(111))
     assert begun.cross

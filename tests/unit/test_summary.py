@@ -58,3 +58,8 @@ def test_a_rollover_and_the_end_of_an_authority_are_said_in_every_run() -> None:
     run.authorities = rollover.at(old, new, 30, later)
     (line,) = authorities(run, later)
     assert "The new certificate authority does not serve yet" in line
+    names = {"registry_extra_names": ("registry.example.org",)}
+    run.configuration = Configuration(Settings.model_validate(names), {}, "nas")
+    assert (
+        "before the old certificate authority is retired: registry.example.org" in authorities(run, later)[1]
+    )

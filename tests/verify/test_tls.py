@@ -87,7 +87,7 @@ def test_who_knows_one_ca_alone_connects_when_that_one_serves(
     pair = authorities.present if which == "present" else authorities.latest
     (tmp_path / "ca.crt").write_text(pair.certificate_pem)
     serves = pair is authorities.issuer or bool(authorities.chain)
-    for name in authorities.servable([*settings.names, address])[0]:
+    for name in authorities.servable([*settings.names, address]):
         error = server.refusal(trusting(tmp_path / "ca.crt"), name)
         assert (error is None) is serves, (
             f"a client that knows {pair.certificate.subject.rfc4514_string()} alone is "

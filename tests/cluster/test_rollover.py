@@ -1,0 +1,66 @@
+"""A CA rollover in a cluster: pods pull anew on each node at every stage, and builders find what to trust."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+
+from tests.bench.cluster import Cluster
+from tests.bench.cluster_node import load_waiting
+from tests.cluster.test_pods import IMAGE, NAME, apply_pod, give_secret, password, runs
+from tests.fleet.deployment import Deployment
+
+ROTATE, RETIRE = "deploys/rotate_ca.py", "deploys/retire_ca.py"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _pushed(cluster: Cluster, deployment: Deployment) -> None:
+    load_waiting(cluster.control, IMAGE)
+    cluster.control.run(f"docker login -u ci --password-stdin {NAME}", stdin=password(deployment, "ci"))
+    cluster.control.run(f"docker push {IMAGE} && docker logout {NAME}")
+
+
+def pods_run(cluster: Cluster, deployment: Deployment) -> None:
+    """Run the contract's pod on each node, which does not have its image."""
+    for node, host in cluster.nodes.items():
+        with cluster.namespace(f"rollover-{secrets.token_hex(4)}") as namespace:
+            give_secret(cluster, namespace, f"cluster:{password(deployment, 'cluster')}")
+            host.run(f"ctr -n k8s.io images rm {IMAGE}", check=False)
+            apply_pod(cluster, namespace, node)
+            runs(cluster, namespace)
+
+
+def of_builders(cluster: Cluster) -> str:
+    """Return what the ConfigMap has, as kubectl reads it."""
+    found = cluster.get("configmap", "homelab-registry-ca", "-n", "default")
+    return str(found["data"]["ca.crt"])
+
+
+def started(cluster: Cluster) -> list[str]:
+    """When each node's containerd was started."""
+    show = "systemctl show -p InvocationID --value containerd"
+    return [host.run(show).stdout for host in cluster.nodes.values()]
+
+
+def test_pods_pull_at_every_stage(cluster: Cluster, deployment: Deployment) -> None:
+    before, old = started(cluster), deployment.store.read().authority
+    assert old
+    pods_run(cluster, deployment)
+    ran = deployment.run(deploy=ROTATE)
+    assert ran.exit_code == 0, ran.output
+    successor = deployment.store.read().successor
+    assert successor
+    assert successor.switched
+    new = successor.pair.certificate_pem
+    assert of_builders(cluster) == old.certificate_pem + new
+    pods_run(cluster, deployment)
+    verified = deployment.verify("tests/verify/test_cluster_control.py", "tests/verify/test_tls.py")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    ran = deployment.run(deploy=RETIRE)
+    assert ran.exit_code == 0, ran.output
+    assert deployment.store.read().successor is None
+    assert of_builders(cluster) == new
+    pods_run(cluster, deployment)
+    assert started(cluster) == before
+    assert deployment.run().steps == []
