@@ -7,8 +7,8 @@ import secrets
 import pytest
 
 from tests.bench.cluster import Cluster
-from tests.bench.cluster_node import load_waiting
-from tests.cluster.test_pods import IMAGE, NAME, apply_pod, give_secret, password, runs
+from tests.cluster.contract import IMAGE, password, push
+from tests.cluster.test_pods import apply_pod, give_secret, runs
 from tests.fleet.deployment import Deployment
 
 ROTATE, RETIRE = "deploys/rotate_ca.py", "deploys/retire_ca.py"
@@ -16,9 +16,7 @@ ROTATE, RETIRE = "deploys/rotate_ca.py", "deploys/retire_ca.py"
 
 @pytest.fixture(scope="module", autouse=True)
 def _pushed(cluster: Cluster, deployment: Deployment) -> None:
-    load_waiting(cluster.control, IMAGE)
-    cluster.control.run(f"docker login -u ci --password-stdin {NAME}", stdin=password(deployment, "ci"))
-    cluster.control.run(f"docker push {IMAGE} && docker logout {NAME}")
+    push(cluster, deployment)
 
 
 def pods_run(cluster: Cluster, deployment: Deployment) -> None:
