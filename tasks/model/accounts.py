@@ -32,8 +32,8 @@ DECOY_HASH = f"$2b${GENERATED_COST:02}$" + "." * 53
 """A hash of zeros, which no password is known to have, at the cost of a generated one's. Time then does not tell which
 names there are."""
 
-FORMER = "---"
-"""Stands before an account's name in the entry of its former password; no account's name begins so."""
+NEXT = "---"
+"""Stands before an account's name in the entry of its next password; no account's name begins so."""
 
 
 @dataclass(frozen=True)
@@ -93,19 +93,22 @@ def htpasswd(hashed: Mapping[str, str]) -> str:
     return "".join(f"{name}:{value}\n" for name, value in sorted(hashed.items()))
 
 
-def entries(hashed: Mapping[str, str], former: Mapping[str, str]) -> dict[str, str]:
-    """Return the registry's entries: of all accounts, of names that nobody has, and of `former` passwords by account.
+def entries(hashed: Mapping[str, str], former: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the registry's entries, by name: of all accounts, and of names that nobody has.
 
-    While an account has two passwords every name has two entries, so that each costs the same to compare.
+    With `former` passwords (by account) each name has two entries: its own with the former one where there is one,
+    and one after `NEXT` with the present one. So nothing changes for who is about to be let in when a former one comes
+    or goes, and each name costs the same to compare.
     """
     present = {**hashed, DECOY: DECOY_HASH}
-    beside = {FORMER + name: former.get(name, DECOY_HASH) for name in present} if former else {}
-    return present | beside
+    if former is None:
+        return present
+    return {**present, **former, **{NEXT + name: value for name, value in present.items()}}
 
 
-def has_former(text: str) -> bool:
-    """Tell whether an htpasswd file has entries of former passwords."""
-    return any(line.startswith(FORMER) for line in text.splitlines())
+def has_two(text: str) -> bool:
+    """Tell whether an htpasswd file has two entries for each name."""
+    return any(line.startswith(NEXT) for line in text.splitlines())
 
 
 def replaced(
@@ -133,13 +136,10 @@ def replaced(
 
 
 def typed(text: str) -> list[str]:
-    """Return the accounts in an htpasswd file whose password a person chose."""
+    """Return the accounts in an htpasswd file with a password that a person chose."""
     found = (line.partition(":") for line in text.splitlines())
-    return [
-        name
-        for name, _, hashed in found
-        if hashed.startswith(f"$2b${TYPED_COST:02}$") and not name.startswith(FORMER)
-    ]
+    typed = f"$2b${TYPED_COST:02}$"
+    return sorted({name.removeprefix(NEXT) for name, _, hashed in found if hashed.startswith(typed)})
 
 
 def read_htpasswd(text: str) -> dict[str, str]:

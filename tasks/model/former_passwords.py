@@ -16,6 +16,10 @@ from tasks.model.steps import Step
 QUIET = 15.0
 """After so many seconds without a request nobody is taken to be in the middle of a pull or push."""
 
+KUBELET_REMEMBERS = dt.timedelta(minutes=10)
+"""It reads its own login anew every five minutes (kubernetes, pkg/credentialprovider/defaults.go); a run is not longer
+than another five before it writes that."""
+
 
 @dataclass(frozen=True)
 class Log:
@@ -36,9 +40,10 @@ def users(log: Log) -> dict[str, set[str]]:
     return dict(found)
 
 
-def good_until(former: Former, settings: Settings) -> dt.datetime:
-    """Return until when a former password is good at least."""
-    return former.since + dt.timedelta(days=settings.registry_password_grace_days)
+def good_until(former: Former, settings: Settings, *, kubelets: bool) -> dt.datetime:
+    """Return until when a former password is good at least; `kubelets` tells that nodes pull with it by themselves."""
+    grace = dt.timedelta(days=settings.registry_password_grace_days)
+    return former.since + max(grace, KUBELET_REMEMBERS if kubelets else grace)
 
 
 def keeps(account: str, settings: Settings, host: HostSettings, group: str) -> bool:

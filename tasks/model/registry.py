@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from base64 import b64encode
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from posixpath import basename
 from typing import Any
 
@@ -28,7 +28,7 @@ TWO_PASSWORDS = "gateway/two-passwords"
 """Is there while an account has a former password beside its present one: the gateway then asks for both."""
 
 LET_IN = Step("wait for 3 seconds: for requests that passed the gateway before it looked there", "sleep 3")
-"""What the registry is about to ask an account for is what it was let in with, which nothing but time tells."""
+"""They are about to be asked for the entry by which they were let in, and nothing but time tells when they were."""
 
 FOLDERS = ("gateway", "gateway/tls", TYPED, "registry", "run")
 CERTIFICATE = "gateway/tls/tls.pem"
@@ -64,9 +64,13 @@ class RegistryHost:
 
 @dataclass(frozen=True)
 class Secrets:
-    """What only the two containers may read. `certificate_pem` is public, but stands in one file with its key."""
+    """What only the two containers may read. `certificate_pem` is public, but stands in one file with its key.
+
+    `htpasswd_twice` has the same passwords as `htpasswd` in two entries for each name, where that has no former ones.
+    """
 
     htpasswd: str = field(repr=False)
+    htpasswd_twice: str = field(repr=False)
     http_secret: str = field(repr=False)
     certificate_pem: str = field(repr=False)
     key_pem: str = field(repr=False)
@@ -76,11 +80,13 @@ class Secrets:
 class Desired:
     """All that the registry host should have. `certificate` is the leaf in PEM, as a handshake shows it.
 
-    `unmarked` are the marks for the gateway that should not be there, and why.
+    `unmarked` are the marks for the gateway that should not be there, and why. `twice` is the list of accounts on the
+    way from two passwords to one.
     """
 
     files: tuple[Folder, ...]
     unmarked: Mapping[str, str]
+    twice: File
     containers: tuple[Container, ...]
     certificate: str
     port: int
@@ -105,16 +111,14 @@ def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], temp
         "http_secret": secrets.http_secret,
         "typed": f"{containers.GATEWAY_CONFIG}/{basename(TYPED)}",
         "two_passwords": f"{containers.GATEWAY_CONFIG}/{basename(TWO_PASSWORDS)}",
-        "former_prefix": b64encode(accounts.FORMER.encode()).decode(),
+        "next_prefix": b64encode(accounts.NEXT.encode()).decode(),
         "decoy": b64encode(f"{accounts.DECOY}:".encode()).decode(),
     }
     typed = accounts.typed(secrets.htpasswd)
     marks = {f"{TYPED}/{name}": f"{name} has a typed password\n" for name in typed}
-    former = {}
-    if accounts.has_former(secrets.htpasswd):
-        former = {TWO_PASSWORDS: "an account has a former password beside its present one\n"}
+    if accounts.has_two(secrets.htpasswd):
+        marks[TWO_PASSWORDS] = "an account has a former password beside its present one\n"
     contents = {
-        **former,
         CERTIFICATE: secrets.certificate_pem + secrets.key_pem,
         GATEWAY_CONFIG: render("gateway.conf.j2").render(context),
         REGISTRY_CONFIG: render("registry.yml.j2").render(context),
@@ -130,9 +134,8 @@ def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], temp
                 for name, content in (contents | marks).items()
             ),
         ),
-        unmarked={
-            f"{FOLDER}/{mark}": why for mark, why in _marks(settings).items() if mark not in marks | former
-        },
+        unmarked={f"{FOLDER}/{mark}": why for mark, why in _marks(settings).items() if mark not in marks},
+        twice=File(f"{FOLDER}/{HTPASSWD}", "0600", UID, UID, secrets.htpasswd_twice),
         containers=(
             containers.registry(images["registry"], FOLDER, storage, _sha256(contents[REGISTRY_CONFIG])),
             containers.gateway(images["gateway"], FOLDER, storage, port, _sha256(contents[GATEWAY_CONFIG])),
@@ -178,18 +181,28 @@ def check_proof(desired: Desired, told: str) -> bool:
     return last == "asked"
 
 
-def revoke(desired: Desired) -> list[Step]:
-    """Return the steps to `desired` from where all is so but for former passwords, which end with the first step."""
+def revoke(desired: Desired, marked: Iterable[str] = ()) -> list[Step]:
+    """Return the steps to `desired` where former passwords alone are in the way; the first one ends them.
+
+    `marked` are the paths of marks that are there; of them those go that should not be there any more.
+    """
+    htpasswd, mark = f"{FOLDER}/{HTPASSWD}", f"{FOLDER}/{TWO_PASSWORDS}"
+    wanted = [item for item in desired.files if isinstance(item, File) and item.path == htpasswd]
     reason = "former passwords are refused from now on"
-    steps = [
-        files.write(item, reason)
-        for item in desired.files
-        if isinstance(item, File) and item.path == f"{FOLDER}/{HTPASSWD}"
+    typed = [_unmark(desired, path) for path in marked if path in desired.unmarked and path != mark]
+    if mark not in desired.unmarked:
+        return [*(files.write(item, reason) for item in wanted), *typed]
+    return [
+        files.write(desired.twice, reason),
+        _unmark(desired, mark),
+        LET_IN,
+        *(files.write(item, "one entry for each account does again") for item in wanted),
+        *typed,
     ]
-    mark = f"{FOLDER}/{TWO_PASSWORDS}"
-    if mark in desired.unmarked:
-        steps.append(Step(f"remove {mark}: {desired.unmarked[mark]}", f"rm -f {mark}", path=mark))
-    return steps
+
+
+def _unmark(desired: Desired, path: str) -> Step:
+    return Step(f"remove {path}: {desired.unmarked[path]}", f"rm -f {path}", path=path)
 
 
 def _marks(settings: Settings) -> dict[str, str]:
@@ -204,8 +217,11 @@ def steps(desired: Desired, found: RegistryHost, rebuilt: frozenset[str] = froze
     `rebuilt` names the images that this very run makes: a container of one is made anew with it.
     """
     placed = files.leftovers(found.paths)
-    for step in files.place(desired.files, found.paths):
-        placed += [step, LET_IN] if step.path == f"{FOLDER}/{TWO_PASSWORDS}" and step.writes else [step]
+    placed += files.place(desired.files, found.paths)
+    mark, htpasswd = f"{FOLDER}/{TWO_PASSWORDS}", f"{FOLDER}/{HTPASSWD}"
+    if found.paths[mark] and mark in desired.unmarked and any(step.path == htpasswd for step in placed):
+        placed = [step for step in placed if step.path != htpasswd] + revoke(desired)
+        found = replace(found, paths={**found.paths, mark: None})
     for path, why in desired.unmarked.items():
         placed += files.remove([path], found.paths, why)
     started = []

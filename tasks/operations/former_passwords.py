@@ -49,6 +49,7 @@ def _decide(run: Run) -> list[AnyStep]:
         return []
     settings = run.configuration.settings
     proofs = [former_passwords.prove(Login(name, run.passwords[name]), settings) for name in ready]
+    marked = [item.path for item in registry_host.desire(run).files]
     run.former = former_passwords.without(run.former, ready)
     forget = LocalStep(
         f"write {run.store.folder}/former.json: the former password of {', '.join(ready)} is no longer needed",
@@ -57,7 +58,7 @@ def _decide(run: Run) -> list[AnyStep]:
     return [
         *(RemoteStep(proof, partial(_check, run, name)) for proof, name in zip(proofs, ready, strict=True)),
         forget,
-        *registry.revoke(registry_host.desire(run)),
+        *registry.revoke(registry_host.desire(run), marked),
     ]
 
 
@@ -82,15 +83,25 @@ def _ready(run: Run, name: str, now: dt.datetime) -> bool:
             f"{', '.join(missing)} may still need it; mend that and run again, or give up a host that is gone for good "
             f"(--data registry_excused_hosts={missing[0]})",
         )
-    elif (until := former_passwords.good_until(run.former[name], settings)) > now:
-        _note(
-            run,
-            name,
-            f"until {until:%Y-%m-%d %H:%M} UTC (registry_password_grace_days); a run after that ends it",
+    elif (
+        until := former_passwords.good_until(run.former[name], settings, kubelets=_kubelets(run, name))
+    ) > now:
+        why = (
+            "registry_password_grace_days"
+            if settings.registry_password_grace_days
+            else "kubelets remember it"
         )
+        _note(run, name, f"until {until:%Y-%m-%d %H:%M} UTC ({why}); a run after that ends it")
     else:
         return True
     return False
+
+
+def _kubelets(run: Run, name: str) -> bool:
+    """Tell whether there are nodes that pull with the password of an account by themselves."""
+    settings, hosts = run.configuration.settings, run.configuration.hosts
+    nodes = [each.name for each in host.inventory.groups.get("cluster_nodes", ())]
+    return any(former_passwords.keeps(name, settings, hosts[node], "cluster_nodes") for node in nodes)
 
 
 def _unused(run: Run, names: Sequence[str]) -> list[str]:

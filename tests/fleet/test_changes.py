@@ -73,44 +73,38 @@ def test_accounts_come_and_go_and_a_removed_one_is_refused(host: BenchHost, depl
     assert ask(host, deployment, "ci", old) == "200"
 
 
-def overlap(deployment: Deployment, account: str) -> tuple[list[str], list[str], list[str]]:
-    """The steps by which an account's former password is kept, the gateway told, and the password given up."""
-    former = f"write {deployment.store.folder}/former.json"
-    mark = "/etc/homelab-registry/gateway/two-passwords"
-    return (
-        [f"{former}: the password of {account} stays good until the new one is everywhere"],
-        [
-            f"write {mark}: it is missing",
-            "wait for 3 seconds: for requests that passed the gateway before it looked there",
-        ],
-        [
-            f"log in as {account}: the present password is to be good before the former one is not",
-            f"{former}: the former password of {account} is no longer needed",
-            "write /etc/homelab-registry/registry/htpasswd: former passwords are refused from now on",
-            f"remove {mark}: no account has a former password",
-        ],
-    )
-
-
 def test_a_password_of_one_s_own_comes_and_goes_without_a_restart(
     host: BenchHost, deployment: Deployment
 ) -> None:
-    before = deployment.store.read()
+    """And with it the mark of accounts with a typed one, which stands as long as either password is."""
+    before, state = deployment.store.read(), deployment.store.folder
     running = started(host)
+    conf = "/etc/homelab-registry"
+    begun = [
+        f"write {state}/former.json: the password of ci stays good until the new one is everywhere",
+        f"write {state}/htpasswd: ci is new or has a new password",
+        f"write {conf}/registry/htpasswd: its content is not as it should be",
+    ]
+    marked = f"write {conf}/gateway/two-passwords: it is missing"
+    typed = f"{conf}/gateway/typed/ci"
+    ended = [
+        "log in as ci: the present password is to be good before the former one is not",
+        f"write {state}/former.json: the former password of ci is no longer needed",
+        f"write {conf}/registry/htpasswd: former passwords are refused from now on",
+        f"remove {conf}/gateway/two-passwords: no account has a former password",
+        "wait for 3 seconds: for requests that passed the gateway before it looked there",
+        f"write {conf}/registry/htpasswd: one entry for each account does again",
+    ]
     deployment.store.password_path("ci").write_text("correct horse battery\n")
-    written = "write /etc/homelab-registry/registry/htpasswd: its content is not as it should be"
-    hashed = f"write {deployment.store.folder}/htpasswd: ci is new or has a new password"
-    mark = "/etc/homelab-registry/gateway/typed/ci"
-    begun, both, ended = overlap(deployment, "ci")
-    assert run(deployment) == [*begun, hashed, *both, written, f"write {mark}: it is missing", *ended]
+    assert run(deployment) == [*begun, f"write {typed}: it is missing", marked, *ended]
     assert ask(host, deployment, "ci", "correct horse battery") == "200"
     assert ask(host, deployment, "ci", before.passwords["ci"]) == "401"
     after = deployment.store.read()
     assert after.hashes["ci"].startswith("$2b$12$")
     assert after.hashes["admin"] == before.hashes["admin"]
     deployment.store.password_path("ci").write_text(before.passwords["ci"])
-    unmarked = f"remove {mark}: its account's password is a generated one"
-    assert run(deployment) == [*begun, hashed, *both, written, unmarked, *ended]
+    unmarked = f"remove {typed}: its account's password is a generated one"
+    assert run(deployment) == [*begun, marked, *ended, unmarked]
     assert ask(host, deployment, "ci", "correct horse battery") == "401"
     assert ask(host, deployment, "ci", before.passwords["ci"]) == "200"
     assert started(host) == running

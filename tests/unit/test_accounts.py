@@ -135,19 +135,16 @@ def test_a_hash_of_another_cost_makes_no_former_password() -> None:
 
 def test_every_name_has_two_entries_while_one_account_has_two_passwords() -> None:
     hashed = {"admin": HASHED[NEW], "ci": HASHED[NEWER]}
-    assert accounts.entries(hashed, {}) == {**hashed, "-": accounts.DECOY_HASH}
-    both = accounts.entries(hashed, {"ci": HASHED[OLD]})
-    assert both == {
-        **hashed,
-        "-": accounts.DECOY_HASH,
-        "---admin": accounts.DECOY_HASH,
-        "---ci": HASHED[OLD],
-        "----": accounts.DECOY_HASH,
-    }
-    assert not accounts.has_former(accounts.htpasswd(accounts.entries(hashed, {})))
-    assert accounts.has_former(accounts.htpasswd(both))
+    single = {**hashed, "-": accounts.DECOY_HASH}
+    next_ones = {"---admin": HASHED[NEW], "---ci": HASHED[NEWER], "----": accounts.DECOY_HASH}
+    assert accounts.entries(hashed) == single
+    assert accounts.entries(hashed, {"ci": HASHED[OLD]}) == {**single, "ci": HASHED[OLD], **next_ones}
+    assert accounts.entries(hashed, {}) == {**single, **next_ones}
+    assert not accounts.has_two(accounts.htpasswd(accounts.entries(hashed)))
+    assert accounts.has_two(accounts.htpasswd(accounts.entries(hashed, {})))
 
 
-def test_a_typed_former_password_is_no_typed_account() -> None:
+def test_an_account_with_a_typed_password_is_one_before_and_after_a_change() -> None:
     typed = accounts.hashes({"ci": "correct horse"}, {})
-    assert accounts.typed(accounts.htpasswd(accounts.entries({"ci": HASHED[NEW]}, typed))) == []
+    for hashed, former in ((typed, {"ci": HASHED[OLD]}), ({"ci": HASHED[NEW]}, typed)):
+        assert accounts.typed(accounts.htpasswd(accounts.entries(hashed, former))) == ["ci"]

@@ -21,7 +21,13 @@ from tasks.model.settings import Settings
 from tasks.model.steps import Conflict
 
 TEMPLATES = str(Path(__file__).parents[2] / "templates")
-SECRETS = Secrets("admin:$2b$04$x\n", "ab" * 32, "-----CERT-----\n", "-----KEY-----\n")
+SECRETS = Secrets(
+    "admin:$2b$04$x\n",
+    "admin:$2b$04$x\n---admin:$2b$04$x\n",
+    "ab" * 32,
+    "-----CERT-----\n",
+    "-----KEY-----\n",
+)
 IMAGES = {"registry": "local/registry:1", "gateway": "local/nginx:1"}
 STARTED = 1_800_000_000.0
 Change = Callable[[dict[str, Any]], None]
@@ -257,29 +263,36 @@ def test_a_typed_password_is_marked_for_the_gateway_and_restarts_nothing() -> No
     ]
 
 
-def test_a_former_password_is_told_to_the_gateway_before_the_registry_has_a_new_one() -> None:
-    found = converged(desire())
-    former = registry.desire(
-        Settings(), replace(SECRETS, htpasswd="---admin:$2b$04$x\nadmin:$2b$04$y\n"), IMAGES, TEMPLATES
+TWO = "admin:$2b$04$x\n---admin:$2b$04$y\n"
+HTPASSWD = f"{registry.FOLDER}/{registry.HTPASSWD}"
+MARK = f"{registry.FOLDER}/{registry.TWO_PASSWORDS}"
+ENDED = [
+    f"write {HTPASSWD}: former passwords are refused from now on",
+    f"remove {MARK}: no account has a former password",
+    "wait for 3 seconds: for requests that passed the gateway before it looked there",
+    f"write {HTPASSWD}: one entry for each account does again",
+]
+
+
+def test_a_next_password_is_known_to_the_registry_before_the_gateway_asks_for_it() -> None:
+    two = registry.desire(Settings(), replace(SECRETS, htpasswd=TWO), IMAGES, TEMPLATES)
+    assert texts(two, converged(desire())) == [
+        f"write {HTPASSWD}: its content is not as it should be",
+        f"write {MARK}: it is missing",
+    ]
+    assert [step.text for step in registry.revoke(two)] == ENDED[:1]
+
+
+def test_no_request_is_caught_between_two_passwords_and_one() -> None:
+    two = registry.desire(Settings(), replace(SECRETS, htpasswd=TWO), IMAGES, TEMPLATES)
+    assert [step.text for step in registry.revoke(desire())] == ENDED
+    assert texts(desire(), converged(two)) == ENDED
+    first, *_, last = registry.steps(desire(), converged(two))
+    assert (first.stdin, last.stdin) == (SECRETS.htpasswd_twice, SECRETS.htpasswd)
+    marked = replace(
+        converged(desire()), paths={**converged(desire()).paths, MARK: converged(two).paths[MARK]}
     )
-    htpasswd = f"{registry.FOLDER}/{registry.HTPASSWD}"
-    mark = f"{registry.FOLDER}/{registry.TWO_PASSWORDS}"
-    assert texts(former, found) == [
-        f"write {mark}: it is missing",
-        "wait for 3 seconds: for requests that passed the gateway before it looked there",
-        f"write {htpasswd}: its content is not as it should be",
-    ]
-    assert [step.text for step in registry.revoke(desire())] == [
-        f"write {htpasswd}: former passwords are refused from now on",
-        f"remove {mark}: no account has a former password",
-    ]
-    assert [step.text for step in registry.revoke(former)] == [
-        f"write {htpasswd}: former passwords are refused from now on"
-    ]
-    assert texts(desire(), converged(former)) == [
-        f"write {htpasswd}: its content is not as it should be",
-        f"remove {mark}: no account has a former password",
-    ]
+    assert texts(desire(), marked) == ENDED[1:2]
 
 
 @pytest.mark.parametrize(
