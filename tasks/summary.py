@@ -6,6 +6,7 @@ from pyinfra import logger
 from pyinfra.api.output import format_text
 from pyinfra.context import ctx_state
 
+from tasks import timer
 from tasks.model import accounts, authority
 from tasks.run import Run
 
@@ -18,7 +19,7 @@ def show(run: Run) -> None:
     else:
         trusted = [f"[{host}] {line}" for host, said in run.report.done.items() for line in said]
         lines = _registry(run) + trusted + typed_passwords(run)
-    lines += _notes(run) + _left_to_do(run)
+    lines += _notes(run) + _timer(run) + _left_to_do(run)
     for line in lines:
         logger.info(line)
 
@@ -78,6 +79,11 @@ def typed_passwords(run: Run) -> list[str]:
 def _notes(run: Run) -> list[str]:
     notes = [(host, line) for host, said in run.report.notes.items() for line in said]
     return [format_text(f"    [{host}] {line}", "yellow") for host, line in notes]
+
+
+def _timer(run: Run) -> list[str]:
+    complaint = timer.complaint(run.inventory)
+    return [format_text(f"    {complaint}", "yellow")] if complaint else []
 
 
 def _left_to_do(run: Run) -> list[str]:
