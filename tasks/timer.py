@@ -107,7 +107,10 @@ def complaint(inventory: str) -> str | None:
         pass
     else:
         return f"{first.rstrip('.')}: see {timer.failed}; when that is mended, {again} tries it again"
-    if (timer.units / timer.timer).exists() and _systemctl(timer, "is-active", timer.timer) != "active":
+    stays = timer.system or (LINGER / _user()).exists()
+    if (timer.units / timer.timer).exists() and not (
+        stays and _systemctl(timer, "is-active", timer.timer) == "active"
+    ):
         return f"the timer {timer.timer} is there, and is not on; {again} switches it on"
     return None
 
