@@ -66,8 +66,7 @@ def switch_off(inventory: str) -> int:
     """Remove all that `switch_on` made, and what the runs left of themselves. The inventory need not be there."""
     _check_systemd(inventory)
     timer = of(inventory)
-    present = [path for path in _files(timer) if path.exists()]
-    if not present:
+    if not any(path.exists() for path in _files(timer)):
         _say(f"Nothing is to be done: there is no timer for {inventory}.")
         return 0
     if _systemctl(timer, "is-active", timer.service) == "activating":
@@ -76,9 +75,10 @@ def switch_off(inventory: str) -> int:
             f"wait for its end, or {timer.systemctl} stop {shlex.quote(timer.service)}, and run again",
         )
     _say(f"step: disable {timer.timer}")
-    _systemctl(timer, "disable", "--now", timer.timer)
-    _systemctl(timer, "clean", "--what=state", timer.timer)  # when it ran last, for Persistent=
-    for path in present:
+    done = _run([*timer.systemctl.split(), "disable", "--now", timer.timer])
+    if _systemctl(timer, "is-active", timer.timer) == "active":
+        raise Conflict(f"{timer.timer} cannot be stopped", done.stderr.strip())
+    for path in filter(Path.exists, _files(timer)):
         _say(f"step: remove {path}")
         _remove(timer, path)
     _systemctl(timer, "daemon-reload")
@@ -192,6 +192,7 @@ def _try(timer: Timer) -> int:
     """Run the service once, as the timer will: nothing else proves that a run without a terminal goes well."""
     journal = f"journalctl {'' if timer.system else '--user '}-fu {shlex.quote(timer.service)}"
     _say(f"step: run {timer.service} once, as the timer will (to look on: {journal})")
+    before = _written(timer.failed)
     done = _run([*timer.systemctl.split(), "start", timer.service])
     if done.returncode == 0:
         _say(f"The timer is on: {_state(timer)}.")
@@ -199,7 +200,10 @@ def _try(timer: Timer) -> int:
         return 0
     end = time.monotonic() + 60
     # systemd starts the notice when the run has failed, and does not wait for it.
-    while not timer.failed.exists() or _systemctl(timer, "is-active", timer.notice) == "activating":
+    while (
+        _written(timer.failed) in {None, before}
+        or _systemctl(timer, "is-active", timer.notice) == "activating"
+    ):
         if time.monotonic() > end:
             raise Conflict(f"{timer.service} failed: {done.stderr.strip()}", f"see {journal}")
         time.sleep(0.1)
@@ -224,7 +228,7 @@ def _told(timer: Timer) -> str:
 
 def _files(timer: Timer) -> list[Path]:
     units = [timer.units / unit for unit in (timer.timer, timer.service, timer.notice)]
-    return [*units, *([timer.motd] if timer.motd else []), timer.folder]
+    return [*units, *([timer.motd] if timer.motd else []), timer.stamp, timer.folder]
 
 
 def _remove(timer: Timer, path: Path) -> None:
@@ -241,6 +245,13 @@ def _remove(timer: Timer, path: Path) -> None:
 def _read(path: Path) -> str | None:
     try:
         return path.read_text(errors="replace")
+    except FileNotFoundError:
+        return None
+
+
+def _written(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
     except FileNotFoundError:
         return None
 

@@ -65,6 +65,11 @@ class Timer:
         return MOTD / f"homelab-registry-{self.name}" if self.system else None
 
     @property
+    def stamp(self) -> Path:
+        """As old as the last run; systemd's own, for `Persistent=` (systemd.timer(5))."""
+        return self.folder.parent.parent / "systemd/timers" / f"stamp-{self.timer}"
+
+    @property
     def systemctl(self) -> str:
         """systemctl as a user types it."""
         return "systemctl" if self.system else "systemctl --user"
