@@ -7,7 +7,7 @@ AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -n)
 # tests/cluster share two clusters, and follow one after the other on each.
 AT_ONCE := -n 3 --dist loadfile
 
-.PHONY: deploy plan verify test test-unit test-nodes test-served soak bench bench-up bench-down lint help
+.PHONY: deploy plan verify timer timer-off test test-unit test-nodes test-served soak bench bench-up bench-down lint help
 help: ; @sed -n 's/^## //p' Makefile
 
 ## make deploy [INVENTORY=...]   bring every host of the inventory to what it should be
@@ -21,6 +21,14 @@ plan: .venv/ready
 ## make verify [INVENTORY=...]   prove from every host that it all works
 verify: .venv/ready
 	.venv/bin/python -m pytest -q tests/verify --inventory $(INVENTORY)
+
+## make timer [INVENTORY=...]    have systemd run deploy.py on this inventory every week, and tell when that fails
+timer: .venv/ready
+	.venv/bin/python -m tasks.timer on $(INVENTORY)
+
+## make timer-off [INVENTORY=...]  take that timer away again
+timer-off: .venv/ready
+	.venv/bin/python -m tasks.timer off $(INVENTORY)
 
 ## make test-unit                the tests that need no host
 test-unit: .venv/ready-dev

@@ -8,6 +8,7 @@ from pyinfra import logger
 from pyinfra.api.output import format_text
 from pyinfra.context import ctx_state
 
+from tasks import timer
 from tasks.model import accounts, authority, rollover
 from tasks.run import Run
 
@@ -20,7 +21,7 @@ def show(run: Run) -> None:
     else:
         trusted = [f"[{host}] {line}" for host, said in run.report.done.items() for line in said]
         lines = _registry(run) + trusted + typed_passwords(run) + authorities(run, dt.datetime.now(dt.UTC))
-    lines += _notes(run) + _left_to_do(run)
+    lines += _notes(run) + _timer(run) + _left_to_do(run)
     for line in lines:
         logger.info(line)
 
@@ -93,6 +94,11 @@ def authorities(run: Run, now: dt.datetime) -> list[str]:
 def _notes(run: Run) -> list[str]:
     notes = [(host, line) for host, said in run.report.notes.items() for line in said]
     return [format_text(f"    [{host}] {line}", "yellow") for host, line in notes]
+
+
+def _timer(run: Run) -> list[str]:
+    complaint = timer.complaint(run.inventory)
+    return [format_text(f"    {complaint}", "yellow")] if complaint else []
 
 
 def _left_to_do(run: Run) -> list[str]:

@@ -88,6 +88,12 @@ registry_rotate_account = None
 # Hosts that a rotation does not wait for, since they are gone for good.
 registry_excused_hosts = []
 
+# How often the timer of `make timer` runs deploy.py: "daily", "weekly" or "monthly".
+registry_timer = "weekly"
+
+# Program on the controller that is told, on its standard input, of a run of the timer that failed; None: none.
+registry_timer_program = None
+
 # Per host: a host's own data may say otherwise.
 
 # System users on Docker hosts who are logged in.

@@ -38,6 +38,7 @@ from tasks.model.names import (
     StateFolder,
     StorageFolder,
     Switch,
+    TimerInterval,
     Users,
 )
 
@@ -83,6 +84,8 @@ class RunWideKeys(_Strict):
     registry_password_grace_days: GraceDays = 0
     registry_rotate_account: AccountOrNone = None
     registry_excused_hosts: HostNames = ()
+    registry_timer: TimerInterval = "weekly"
+    registry_timer_program: File = None
 
 
 class HostSettings(_Strict):

@@ -283,3 +283,6 @@ RenewBefore = Annotated[
 CaDays = Annotated[int, Field(ge=1, le=36500, description="whole days, 1 to 36500")]
 OverlapDays = Annotated[int, Field(ge=1, le=365, description="whole days, 1 to 365")]
 GraceDays = Annotated[int, Field(ge=0, le=365, description="whole days, 0 to 365")]
+TimerInterval = Annotated[
+    Literal["daily", "weekly", "monthly"], Field(description='"daily", "weekly" or "monthly"')
+]

@@ -28,14 +28,14 @@ def bare(request: pytest.FixtureRequest) -> Iterator[BenchHost]:
     host.remove()
 
 
-def copy_project(host: BenchHost) -> None:
+def copy_project(host: BenchHost, project: str = PROJECT) -> None:
     """Give the host what a clone would hold: the files that git knows, as they are in the working tree."""
     names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     archive = subprocess.run(
         ["tar", "-c", "--null", "-T", "-"], cwd=ROOT, input=names, capture_output=True, check=True
     ).stdout
     subprocess.run(
-        ["docker", "exec", "-i", host.name, "sh", "-c", f"mkdir -p {PROJECT} && tar -x -C {PROJECT}"],
+        ["docker", "exec", "-i", host.name, "sh", "-c", f"mkdir -p {project} && tar -x -C {project}"],
         input=archive, check=True,
     )  # fmt: skip
 

@@ -194,6 +194,11 @@ VALUES: list[tuple[str, str, Any, str]] = [
     ("kubeconfig relative", "registry_kubeconfig", "kube/config", "None or an absolute path"),
     ("kubeconfig of a home", "registry_kubeconfig", "~/.kube/config", "None or an absolute path"),
     ("kubeconfig two of them", "registry_kubeconfig", "/root/a:/root/b", "None or an absolute path"),
+    # The timer.
+    ("timer that is no word", "registry_timer", 7, '"daily", "weekly" or "monthly"'),
+    ("timer in systemd's language", "registry_timer", "Mon *-*-* 03:00", '"daily", "weekly" or "monthly"'),
+    ("program with arguments", "registry_timer_program", "/usr/bin/curl -d @-", "None or an absolute path"),
+    ("program to be found", "registry_timer_program", "notify-me", "None or an absolute path"),
     # Images.
     ("source unknown", "registry_image_source", "docker", '"debian" or "pull"'),
     ("image empty", "registry_image", "", "an image reference"),

@@ -1,0 +1,317 @@
+"""The timer on a controller that systemd runs: it deploys for real, its failure is noticed, and it goes without a trace."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.bench.hosts import BenchHost, Result
+from tests.bench.recipes import BOOKWORM_DOCKER
+from tests.fleet.test_fresh_host import copy_project
+
+PROJECT = "/opt/homelab-registry"
+"""Where users can read it as well."""
+
+SERVICE = "homelab-registry@local.service"
+TIMER = "homelab-registry@local.timer"
+FOLDER = "/var/lib/homelab-registry-timer/local"
+FILES = "find /etc /var/lib/systemd /var/lib/homelab-registry-timer -xdev 2>/dev/null | grep -v homelab-registry/ | sort"
+LISTEN = "nohup python3 -m http.server --bind 0.0.0.0 443 >/dev/null 2>&1 & echo $! > /tmp/listener"
+TAKEN = "[@local] port 443 is taken by python3 (pid "
+
+
+@pytest.fixture(scope="module")
+def controller() -> Iterator[BenchHost]:
+    """A machine with Docker Engine that holds the project, and was deployed once."""
+    host = BenchHost.start(BOOKWORM_DOCKER)
+    try:
+        host.wait_until("docker info", 60, "Docker Engine")
+        copy_project(host, PROJECT)
+        make(host, "deploy")
+        yield host
+    finally:
+        host.remove()
+
+
+@pytest.fixture
+def with_timer(controller: BenchHost) -> Iterator[BenchHost]:
+    make(controller, "timer")
+    yield controller
+    make(controller, "timer-off")
+
+
+def run_make(host: BenchHost, target: str) -> Result:
+    return host.run(f"cd {PROJECT} && make {target} 2>&1", check=False, timeout=900)
+
+
+def make(host: BenchHost, target: str) -> str:
+    ran = run_make(host, target)
+    assert ran.exit_code == 0, ran.stdout
+    return ran.stdout
+
+
+def steps(output: str) -> list[str]:
+    return re.findall(r"^ +step: (.*)", output, re.MULTILINE)
+
+
+def fails(host: BenchHost, unit: str = SERVICE) -> str:
+    """Run the service, and return what is told of its failure."""
+    assert host.run(f"systemctl start {unit}", check=False).exit_code != 0
+    return told(host)
+
+
+def told(host: BenchHost) -> str:
+    host.wait_until(
+        f"test -e {FOLDER}/failed && ! systemctl is-active homelab-registry-failed@local.service"
+        " | grep -q activating",
+        60, "the end of the notice",
+    )  # fmt: skip
+    return host.read(f"{FOLDER}/failed")
+
+
+@contextmanager
+def port_taken(host: BenchHost) -> Iterator[None]:
+    host.run(f"docker rm -f homelab-registry-gateway && {{ {LISTEN}; }}")
+    host.wait_until("ss -Htlnp 'sport = :443' | grep -q python3", 20, "the listener")
+    try:
+        yield
+    finally:
+        host.run("kill $(cat /tmp/listener)")
+        host.wait_until("! ss -Htln 'sport = :443' | grep -q .", 20, "the end of the listener")
+
+
+@contextmanager
+def logged_in(host: BenchHost) -> Iterator[subprocess.Popen[str]]:
+    """A terminal of root's over SSH, as wall and motd know it."""
+    host.run(
+        "mkdir -p -m 0700 /root/.ssh && cd /root/.ssh && { [ -e id_ed25519 ] || "
+        "ssh-keygen -q -t ed25519 -N '' -f id_ed25519; } && cp id_ed25519.pub authorized_keys"
+    )
+    command = [
+        "docker",
+        "exec",
+        "-i",
+        host.name,
+        "ssh",
+        "-tt",
+        "-o",
+        "StrictHostKeyChecking=accept-new",
+        "root@localhost",
+    ]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as terminal:
+        try:
+            host.wait_until("who | grep -q pts/", 30, "the login")
+            yield terminal
+        finally:
+            terminal.kill()
+
+
+def screen(terminal: subprocess.Popen[str]) -> str:
+    """End a login, and return what it showed."""
+    shown, _ = terminal.communicate("exit\n", timeout=30)
+    return shown
+
+
+def test_it_is_made_once_changed_where_it_is_off_and_leaves_no_trace(controller: BenchHost) -> None:
+    before = controller.run(FILES).stdout
+    controller.run("docker rm -f homelab-registry-gateway")
+    made = make(controller, "timer")
+    assert len(steps(made)) == 6
+    assert "The timer is on: its last run, " in made
+    # The run that proves it is a real one.
+    assert (
+        controller.run("docker inspect -f '{{.State.Running}}' homelab-registry-gateway").stdout == "true\n"
+    )
+    assert (
+        "[@local] Docker trusts registry.homelab.local"
+        in controller.run(f"journalctl -o cat -u {SERVICE}").stdout
+    )
+    assert TIMER in controller.run("systemctl list-timers --no-pager").stdout
+    show = f"systemctl show --value -p Persistent -p RandomizedDelayUSec -p TimersCalendar {TIMER}"
+    assert re.fullmatch(r"{ OnCalendar=Mon \*-\*-\* 00:00:00 ; .*}\n1h\nyes\n", controller.run(show).stdout)
+    assert (
+        controller.run("systemd-analyze verify /etc/systemd/system/homelab-registry*@local.* 2>&1").stdout
+        == ""
+    )
+
+    again = make(controller, "timer")
+    assert steps(again) == []
+    assert "Nothing is to be done: its last run, " in again
+
+    controller.run(f"systemctl disable --now {TIMER} && sed -i s/weekly/daily/ /etc/systemd/system/{TIMER}")
+    assert "there, and is not on" in run_make(controller, "plan").stdout
+    mended = steps(make(controller, "timer"))
+    assert mended[:2] == [
+        f"write /etc/systemd/system/{TIMER}: its content is not as it should be",
+        f"enable {TIMER}: it is disabled, inactive",
+    ]
+    assert controller.run(show).stdout.startswith("{ OnCalendar=Mon ")
+
+    make(controller, "timer-off")
+    assert controller.run(FILES).stdout == before
+    assert "homelab-registry@" not in controller.run("systemctl list-units --all --no-pager").stdout
+    assert "Nothing is to be done" in make(controller, "timer-off")
+
+
+def test_a_failure_is_noticed_until_a_run_of_the_timer_goes_well(with_timer: BenchHost) -> None:
+    host = with_timer
+    host.write("/usr/local/bin/tell-me", "#!/bin/sh\ncat > /tmp/program\n", "0755")
+    host.write("/usr/sbin/sendmail", "#!/bin/sh\ncat > /tmp/mail\n", "0755")  # what every mail server brings
+    host.run(
+        f"echo 'registry_timer_program = \"/usr/local/bin/tell-me\"' >> {PROJECT}/inventories/group_data/local.py"
+    )
+    assert "root by mail, registry_timer_program" in make(host, "timer")
+
+    # Off for two weeks, then on again: the timer itself begins the run.
+    host.write(f"/etc/systemd/system/{TIMER}.d/soon.conf", "[Timer]\nRandomizedDelaySec=0\n")
+    with port_taken(host):
+        with logged_in(host) as terminal:
+            host.run(
+                f"systemctl daemon-reload && systemctl stop {TIMER} && "
+                f"touch -d '2 weeks ago' /var/lib/systemd/timers/stamp-{TIMER} && systemctl start {TIMER}"
+            )
+            message = told(host)
+            on_screen = screen(terminal)
+        assert "Broadcast message from root@" in on_screen
+        assert "port 443 is taken" in on_screen
+        first, problem, printed, remedy = message.splitlines()
+        assert re.fullmatch(
+            r"The timer's run of [\d-]+ [\d:]+ on \S+ for inventories/local.py failed\.", first
+        )
+        assert problem.startswith(f"    {TAKEN}")
+        assert printed == f"What it printed: {FOLDER}/output"
+        assert remedy == f"When that is mended: cd {PROJECT} && make timer INVENTORY=inventories/local.py"
+        assert host.read("/tmp/program") == message
+        assert host.read("/tmp/mail") == f"To: root\nSubject: homelab-registry: a run failed\n\n{message}"
+        with logged_in(host) as terminal:
+            assert first in screen(terminal).replace("\r", "")
+        assert host.run(f"systemctl is-failed {SERVICE}").stdout == "failed\n"
+        assert first.rstrip(".") in run_make(host, "plan").stdout
+        assert first.rstrip(".") in run_make(host, "verify").stdout
+        tried = run_make(host, "timer")
+        assert tried.exit_code != 0
+        assert TAKEN in tried.stdout
+
+    # A run by hand goes well, and still says so: it proves nothing of the timer's.
+    assert "The timer's run of " in make(host, "deploy")
+    assert "The timer is on: its last run, " in make(host, "timer")
+    host.run(f"! test -e {FOLDER}/failed && ! test -e /etc/motd.d && ! systemctl is-failed {SERVICE}")
+    assert "The timer's run of " not in make(host, "plan")
+    assert " passed" in make(host, "verify")
+    host.run(
+        f"rm -r /etc/systemd/system/{TIMER}.d /usr/sbin/sendmail && sed -i /timer_program/d {PROJECT}/inventories/group_data/local.py"
+    )
+
+
+def test_what_is_gone_is_told_without_it(with_timer: BenchHost) -> None:
+    host = with_timer
+    for moved, said in (
+        (
+            PROJECT,
+            f"    {PROJECT} is not there, or no longer holds the project; run make timer where it is now\n",
+        ),
+        (f"{PROJECT}/.venv", f"    the Python of {PROJECT}/.venv is gone; rm -r {PROJECT}/.venv && make"),
+    ):
+        host.run(f"mv {moved} {moved}.away")
+        assert said in fails(host)
+        host.run(f"mv {moved}.away {moved}")
+        host.run(f"systemctl start {SERVICE}")
+    host.run(f"cp {PROJECT}/inventories/group_data/local.py /tmp/kept")
+    host.run(f"echo 'registry_prot = 1' >> {PROJECT}/inventories/group_data/local.py")
+    assert "    registry_prot (inventories/group_data/local.py): unknown key; " in fails(host)
+    host.run(f"cp /tmp/kept {PROJECT}/inventories/group_data/local.py && systemctl start {SERVICE}")
+
+    host.run(f"systemctl start --no-block {SERVICE} && systemctl kill -s KILL {SERVICE}")
+    assert "    It ended without saying why (signal, KILL)." in told(host)
+    host.run(f"systemctl start {SERVICE}")
+
+
+def test_a_run_by_hand_is_waited_for(with_timer: BenchHost) -> None:
+    host = with_timer
+    host.run(f"rm {FOLDER}/succeeded")
+    held = f"flock {PROJECT}/state/local sh -c 'touch /tmp/held; while [ -e /tmp/held ]; do sleep 0.1; done'"
+    host.run(f"nohup {held} >/dev/null 2>&1 &")
+    host.wait_until("test -e /tmp/held", 20, "the lock")
+    host.run(f"systemctl start --no-block {SERVICE}")
+    host.wait_until("pgrep -f '^flock -w 3600'", 20, "the wait")
+    off = run_make(host, "timer-off")
+    assert off.exit_code != 0
+    assert "the timer's run for inventories/local.py is under way; wait for its end" in off.stdout
+    host.run("rm /tmp/held")
+    host.wait_until(f"test -e {FOLDER}/succeeded", 120, "a run that went well")
+
+
+def test_another_project_with_an_inventory_of_that_name(with_timer: BenchHost) -> None:
+    host = with_timer
+    host.run(f"cp -a {PROJECT} /opt/second")
+    refused = host.run(
+        "cd /opt/second && .venv/bin/python -m tasks.timer on inventories/local.py", check=False
+    )
+    assert refused.exit_code == 1
+    assert f"{TIMER} is there for {PROJECT}; " in refused.stdout
+    host.run("rm -r /opt/second")
+
+
+def test_an_inventory_of_any_name(controller: BenchHost) -> None:
+    """Its name is part of the units' names and of the script's path, which systemd takes apart itself."""
+    host, inventory, name = controller, "inventories/a lab, 100%n.py", r"a\x20lab\x2c\x20100\x25n"
+    host.run(
+        f"cd {PROJECT} && cp inventories/local.py '{inventory}' && cd inventories/group_data"
+        " && echo 'registry_state_dir = \"state/local\"' > 'a lab, 100%n.py'"
+    )
+    switch = f"cd {PROJECT} && .venv/bin/python -m tasks.timer"
+    assert "The timer is on: its last run, " in host.run(f"{switch} on '{inventory}'").stdout
+    assert f"homelab-registry@{name}.timer" in host.run("systemctl list-timers --no-pager").stdout
+    described = host.run(f"systemctl show --value -p Description '{SERVICE.replace('local', name)}'").stdout
+    assert described == f"homelab-registry: deploy.py for {inventory}\n"
+    with port_taken(host):
+        host.run(f"systemctl start '{SERVICE.replace('local', name)}'", check=False)
+        host.wait_until(
+            f"grep -q 'port 443 is taken' '/etc/motd.d/homelab-registry-{name}'", 60, "the notice"
+        )
+    host.run(f"{switch} on '{inventory}' && {switch} off '{inventory}' && rm '{PROJECT}/{inventory}'")
+
+
+def test_a_user_has_a_timer_of_his_own_without_rights(controller: BenchHost) -> None:
+    """With a manager of the user's own; of the keys only one without a passphrase is good for it."""
+    host, home = controller, "/home/ops"
+    host.run(
+        "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y dbus libpam-systemd </dev/null"
+        " && systemctl daemon-reload && systemctl start dbus systemd-logind"
+        " && useradd -m -s /bin/bash ops && mkdir -p -m 0700 /root/.ssh"
+    )
+    host.write(
+        f"{home}/lab.py",
+        f"registry = [('nas', {{'ssh_hostname': {host.address!r}, 'ssh_user': 'root'}})]\ndocker_hosts = ['nas']\n",
+    )
+    host.write(f"{home}/group_data/lab.py", f"registry_state_dir = '{home}/state'\nregistry_port = 5443\n")
+
+    def as_ops(command: str, good: bool = True) -> str:
+        ran = host.run(f"su - ops -c {shlex.quote(command)} 2>&1", check=False)
+        assert (ran.exit_code == 0) is good, ran.stdout
+        return ran.stdout
+
+    timer = f"cd {PROJECT} && make timer INVENTORY={home}/lab.py"
+    assert "ops may not linger; as root: loginctl enable-linger ops; then run again" in as_ops(timer, False)
+    host.run("loginctl enable-linger ops")
+    as_ops("mkdir -p -m 0700 .ssh && ssh-keygen -q -t ed25519 -N secret-word -f .ssh/id_ed25519")
+    host.run(f"cat {home}/.ssh/id_ed25519.pub >> /root/.ssh/authorized_keys")
+    failed = as_ops(timer, False)
+    assert "[nas] cannot be reached (see above)" in failed
+    assert "It has no terminal and no ssh-agent" in failed
+    as_ops("ssh-keygen -q -p -P secret-word -N '' -f .ssh/id_ed25519")
+    host.run("docker rm -f homelab-registry homelab-registry-gateway; rm -r /etc/homelab-registry")
+    assert "The timer is on: its last run, " in as_ops(timer)
+    assert "Nothing is to be done: " in as_ops(timer)
+    user = "XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user"
+    assert "homelab-registry@lab.timer" in as_ops(f"{user} list-timers --no-pager")
+    as_ops(f"cd {PROJECT} && make timer-off INVENTORY={home}/lab.py")
+    left = as_ops("find .config .local -name '*homelab*'")
+    assert left == ""
