@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.gateway import rotations
 from benchmarks.gateway.figures import Figures, OfVersion, in_turns
 from benchmarks.gateway.load import MAKE_IMAGE
 from benchmarks.gateway.memory import WATCH
 from benchmarks.gateway.results import page, rows
+from benchmarks.gateway.rotations import Answers
 
 AT_BOUNDS = OfVersion(
     requests={"gateway": 900.0, "bare": 1000.0, "stock": 22.5},
@@ -153,3 +155,23 @@ def run(script: str, *arguments: str, check: bool = True) -> subprocess.Complete
         check=check,
         timeout=60,
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "answers"),
+    [
+        ("  4211 requests in 10.00s, 2.1MB read\n", Answers(4211, 0)),
+        ("  90 requests in 10.00s, 2.1MB read\n  Non-2xx or 3xx responses: 7\n", Answers(90, 7)),
+        (
+            "  90 requests in 10.00s, 2.1MB read\n  Socket errors: connect 40, read 3, write 2, timeout 1\n",
+            Answers(90, 46),
+        ),
+    ],
+)
+def test_every_failure_that_wrk_tells_of_is_counted(said: str, answers: Answers) -> None:
+    assert rotations.read(said) == answers
+
+
+def test_what_is_not_wrk_s_end_is_no_answer() -> None:
+    with pytest.raises(RuntimeError, match="no count of requests"):
+        rotations.read("unable to connect")

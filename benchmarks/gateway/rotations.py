@@ -1,0 +1,94 @@
+"""Certificates rotated under constant requests: by this project's run, and by the restart that the stock registry needs."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.figures import say
+from benchmarks.gateway.contenders import Contenders
+from benchmarks.gateway.load import LAYOUT, MANIFEST, make_image
+from benchmarks.results import RESULTS, Row, table
+from benchmarks.tools import tools
+
+ROTATIONS = 5
+SECONDS = {"gateway": 60, "stock": 60}
+DEPLOY = "deploys/rotate_certificate.py"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How many requests were answered, and how many failed, whichever way."""
+
+    answered: int
+    failed: int
+
+
+def run(target: Path = RESULTS) -> list[Row]:
+    """Measure, write the page, and return the mark."""
+    tools()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        say("booting the registry's host")
+        contenders = Contenders.start(Path(folder))
+        try:
+            make_image(contenders, 1, 1)
+            contenders.crane(f"push {LAYOUT} {contenders.reference('gateway', 'small')}:v1")
+            found = {
+                name: _under_load(contenders, name, rotate)
+                for name, rotate in (("gateway", _renew), ("stock", _restart))
+            }
+        finally:
+            contenders.host.remove()
+    rows = [
+        Row(
+            f"requests that fail in {ROTATIONS} rotations of the certificate, of {found['gateway'].answered}",
+            found["gateway"].failed,
+            0,
+            at_most=True,
+            unit="requests",
+            told=f"stock registry, restarted: {found['stock'].failed} of {found['stock'].answered}",
+        )
+    ]
+    lines = table(["what", "measured", "", "mark", "reached"], [row.cells for row in rows])
+    (target / "rotations.md").write_text("\n".join(["# Rotations under load", "", *lines, ""]))
+    return rows
+
+
+def _renew(contenders: Contenders) -> None:
+    ran = contenders.gateway.deployment.run(deploy=DEPLOY)
+    if ran.exit_code:
+        raise RuntimeError(ran.output)
+
+
+def _restart(contenders: Contenders) -> None:
+    contenders.host.run("docker restart stock")
+
+
+def _under_load(contenders: Contenders, name: str, rotate: Callable[[Contenders], None]) -> Answers:
+    say(f"{ROTATIONS} rotations of {name}")
+    command = (
+        f"wrk -t1 -c16 -d{SECONDS[name]}s --timeout 30s -H '{contenders.authorization}' -H 'Accept: {MANIFEST}' "
+        f"{contenders.url(name)}/v2/small/manifests/v1"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(contenders.host.run, command, timeout=SECONDS[name] + 120)
+        for _ in range(ROTATIONS):
+            rotate(contenders)
+            if loading.done():
+                raise RuntimeError(f"{name}: the load ended before the last rotation; make SECONDS longer")
+        return read(loading.result().stdout)
+
+
+def read(said: str) -> Answers:
+    """Read what wrk prints at its end."""
+    answered = re.search(r"(\d+) requests in ", said)
+    if answered is None:
+        raise RuntimeError(f"no count of requests in: {said}")
+    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+    failed = sum(map(int, errors.groups())) if errors else 0
+    return Answers(int(answered[1]), failed + (int(refused[1]) if refused else 0))
