@@ -1,4 +1,4 @@
-"""python -m benchmarks [deploys | gateway | rotations]: measure, print each mark with what was reached, and write it to results/.
+"""python -m benchmarks [deploys | gateway | rotations]: measure, print each mark with what was reached, and write that.
 
 Without a part all are measured. It ends with 1 where a mark is missed.
 """

@@ -1,4 +1,4 @@
-"""Certificates rotated under constant requests: by this project's run, and by the restart that the stock registry needs."""
+"""Certificates rotated under constant requests: by this project's run, and by the stock registry's restart."""
 
 from __future__ import annotations
 
