@@ -16,6 +16,7 @@ from tests.gateway.gateway import NAME
 
 IMAGE = f"{NAME}/load/app:1"
 CERTIFICATE, PASSWORDS = "deploys/rotate_certificate.py", "deploys/rotate_credentials.py"
+NEW_CA, RETIRE_CA = "deploys/rotate_ca.py", "deploys/retire_ca.py"
 MOST_REQUESTS = 10_000
 
 
@@ -98,3 +99,22 @@ def test_nobody_notices_new_passwords(
             assert after.former == {}
         made.until("http", MOST_REQUESTS if soak else 500)
     unharmed(cluster, namespace, made)
+
+
+def test_nobody_notices_a_new_authority(
+    cluster: Cluster, deployment: Deployment, target: Target, namespace: str, soak: bool
+) -> None:
+    """At each stage, and from one to the next."""
+    requests = MOST_REQUESTS if soak else 500
+    before = deployment.store.read().authority
+    with load(cluster, target, namespace) as made:
+        rotate(deployment, NEW_CA)
+        during = deployment.store.read().successor
+        made.until("http", requests // 2)
+        rotate(deployment, RETIRE_CA)
+        after = deployment.store.read()
+        made.until("http", requests)
+    unharmed(cluster, namespace, made)
+    assert before and during and during.switched and after.authority  # noqa: PT018 - so that the types are known
+    assert after.successor is None
+    assert after.authority.fingerprint == during.pair.fingerprint != before.fingerprint
