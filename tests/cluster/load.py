@@ -127,7 +127,7 @@ def load(cluster: Cluster, target: Target, namespace: str) -> Iterator[Load]:
     made.again_and_again("skopeo", lambda: _skopeo(target))
     made.again_and_again("slow push", lambda: _slow_push(target))
     for name, node in cluster.nodes.items():
-        made.again_and_again(f"pod {name}", partial(_pod, cluster, target, namespace, node.name))
+        made.again_and_again(f"pod {name}", partial(run_pod, cluster, target.image, namespace, node.name))
     try:
         yield made
     finally:
@@ -194,8 +194,15 @@ curl -K /root/slow.conf -X PUT -o /dev/null "https://{NAME}$at${{joint}}digest=s
     assert done.exit_code == 0, done.stderr[-400:]
 
 
-def _pod(cluster: Cluster, target: Target, namespace: str, node: str) -> None:
-    """Start a pod that always pulls, and see it run."""
+def run_pod(cluster: Cluster, image: str, namespace: str, node: str, policy: str = "Always") -> None:
+    """Start a pod, see it run, and remove it; `policy` is when its image is pulled."""
+    name = apply_pod(cluster, image, namespace, node, policy)
+    cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "--timeout=90s", f"pod/{name}")
+    cluster.kubectl("delete", "pod", name, "-n", namespace, "--timeout=60s", "--force")
+
+
+def apply_pod(cluster: Cluster, image: str, namespace: str, node: str, policy: str) -> str:
+    """Apply a pod, and return its name."""
     name = f"load-{secrets.token_hex(4)}"
     pod: dict[str, Any] = {
         "apiVersion": "v1",
@@ -204,12 +211,11 @@ def _pod(cluster: Cluster, target: Target, namespace: str, node: str) -> None:
         "spec": {
             "nodeName": node,
             "terminationGracePeriodSeconds": 0,
-            "containers": [{"name": "app", "image": target.image, "imagePullPolicy": "Always"}],
+            "containers": [{"name": "app", "image": image, "imagePullPolicy": policy}],
         },
     }
     cluster.apply(pod)
-    cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "--timeout=90s", f"pod/{name}")
-    cluster.kubectl("delete", "pod", name, "-n", namespace, "--timeout=60s", "--force")
+    return name
 
 
 def refusals(cluster: Cluster, namespace: str) -> list[str]:

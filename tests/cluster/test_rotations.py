@@ -10,7 +10,7 @@ import pytest
 
 from tests.bench.cluster import Cluster
 from tests.bench.cluster_node import load_waiting
-from tests.cluster.load import CONFIG, USER, Load, Target, load, refusals
+from tests.cluster.load import CONFIG, USER, Load, Target, apply_pod, load, refusals, run_pod
 from tests.fleet.deployment import Deployment
 from tests.gateway.gateway import NAME
 
@@ -99,6 +99,33 @@ def test_nobody_notices_new_passwords(
             assert after.former == {}
         made.until("http", MOST_REQUESTS if soak else 500)
     unharmed(cluster, namespace, made)
+
+
+def test_pods_start_without_the_registry_after_new_passwords(
+    cluster: Cluster, deployment: Deployment, target: Target, namespace: str
+) -> None:
+    """The kubelet lets in who has the secret with which it pulled before, by its uid: it was updated, not made anew.
+
+    That it asks for a secret at all shows where there is none.
+    """
+    nodes, containers = (
+        [host.name for host in cluster.nodes.values()],
+        "homelab-registry-gateway homelab-registry",
+    )
+    for node in nodes:
+        run_pod(cluster, target.image, namespace, node)
+    rotate(deployment, PASSWORDS)
+    cluster.control.run(f"docker stop {containers}")
+    try:
+        for node in nodes:
+            run_pod(cluster, target.image, namespace, node, "IfNotPresent")
+        with cluster.namespace("stranger-to-it") as other:
+            pod = apply_pod(cluster, target.image, other, nodes[0], "IfNotPresent")
+            refused = "--for=jsonpath={.status.containerStatuses[0].state.waiting.message}"
+            cluster.kubectl("wait", "-n", other, refused, "--timeout=90s", f"pod/{pod}")
+    finally:
+        cluster.control.run(f"docker start {containers}")
+    assert deployment.run().steps == []
 
 
 def test_nobody_notices_a_new_authority(
