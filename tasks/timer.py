@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from tasks import inventory as inventories
 from tasks.model import timer as model
 from tasks.model.settings import Settings, SettingsError, configure
 from tasks.model.steps import Conflict
@@ -139,8 +138,11 @@ def _deployment(inventory: str) -> Deployment:
 
 
 def _settings(inventory: str) -> Settings:
+    # pyinfra's command line patches the standard library, which only a process of its own bears.
+    from tasks.inventory import load  # noqa: PLC0415
+
     try:
-        _, sources = inventories.load(inventory, {})
+        _, sources = load(inventory, {})
         return configure(sources).settings
     except ValueError as error:
         raise Conflict(str(error), "correct that and run again") from None

@@ -11,6 +11,7 @@ import pytest
 
 from tasks import timer as tool
 from tasks.model import timer as model
+from tasks.model.settings import Settings
 from tasks.model.steps import Conflict
 from tasks.model.timer import Deployment, Timer
 from tasks.run import ROOT
@@ -200,31 +201,15 @@ def test_without_systemd_there_is_one_line_and_what_to_use_instead(
         assert line.endswith(f"cd {ROOT} && .venv/bin/pyinfra -y inventories/local.py deploy.py")
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ("registry_timer = 'hourly'\n", "registry_timer = 'hourly' ("),
-        (
-            "registry_timer_program = '/etc/passwd'\n",
-            "registry_timer_program = /etc/passwd: it cannot be run",
-        ),
-    ],
-)
-def test_a_mistake_is_said_before_anything_is_written(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    settings: str,
-    said: str,
+def test_a_program_that_cannot_be_run_is_said_before_anything_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(tool, "SYSTEMD", tmp_path)
     monkeypatch.setattr(tool, "of", lambda _: in_folder(tmp_path))
-    (tmp_path / "lab.py").write_text("registry = ['@local']\n")
-    (tmp_path / "group_data").mkdir()
-    (tmp_path / "group_data/lab.py").write_text(settings)
-    assert tool.main(["on", str(tmp_path / "lab.py")]) == 1
-    assert said in capsys.readouterr().out
-    assert not (tmp_path / "units").exists()
+    monkeypatch.setattr(tool, "_settings", lambda _: Settings(registry_timer_program="/etc/passwd"))
+    assert tool.main(["on", "lab.py"]) == 1
+    assert "registry_timer_program = /etc/passwd: it cannot be run" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_later_run_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
