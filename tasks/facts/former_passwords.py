@@ -1,7 +1,8 @@
-"""Who uses a former password, as the gateway's log tells."""
+"""Who uses a former password, as the gateway's log and the registry's storage tell."""
 
 from __future__ import annotations
 
+import datetime as dt
 import shlex
 
 from pyinfra.api.facts import FactBase
@@ -9,21 +10,40 @@ from pyinfra.api.facts import FactBase
 from tasks.facts.reading import read_answer, script, sensible
 from tasks.model.former_passwords import Log
 
+LONGEST = 2 * 3600
+"""Seconds for which a request is looked for that began before there were two passwords."""
+
 
 @sensible
 class FormerPasswordsFact(FactBase[Log | None]):
-    """One round trip. By the host's own clock, and no further back than `mark` was made or the gateway started."""
+    """One round trip, by the host's own clock. What began before the gateway was started has ended with that.
 
-    def command(self, mark: str, container: str) -> str:
+    `mark` was made when there began to be two passwords, `repositories` is the registry's folder of that name.
+    """
+
+    def command(self, mark: str, container: str, repositories: str) -> str:
         """Return the script."""
+        mark, repositories = shlex.quote(mark), shlex.quote(repositories)
         return script(
             f"""
-made=$(stat -c %Y {shlex.quote(mark)}) || exit 1
+made=$(stat -c %Y {mark}) || exit 1
+since=$((made - {LONGEST}))
 started=$(docker container inspect -f '{{{{.State.StartedAt}}}}' {container}) || exit 1
 started=$(date -d "$started" +%s) || exit 1
-[ "$made" -gt "$started" ] || made=$started
-lines=$(docker logs --since "$made" {container} 2>/dev/null) || exit 1
-printf '%s\\n' "$lines" | sed -n 's/^{{"\\(begun\\|ended\\)":/line|&/p'
+[ "$since" -gt "$started" ] || since=$started
+lines=$(docker logs --since "$since" {container} 2>/dev/null) || exit 1
+printf '%s\\n' "$lines" | awk -F '"' '
+    $2 == "begun" {{ begun[$4] = 1; print "begun|" $0 }}
+    $2 == "time" && $(NF - 3) == "request" && ($(NF - 1) in begun) {{ print "ended|" $(NF - 1) "|" $4 }}
+' || exit 1
+if [ -d {repositories} ]; then
+    cd {repositories} || exit 1
+    find . -path '*/_uploads/*/startedat' ! -newer {mark} | while IFS= read -r file; do
+        folder=${{file%/startedat}}
+        written=$(find "$folder" -type f -printf '%T@\\n' 2>/dev/null | sort -n | tail -n 1)
+        printf 'upload|%s|%s\\n' "${{folder%/_uploads/*}}" "$written"
+    done
+fi
 echo "now|$(date +%s.%N)"
 """
         )
@@ -31,4 +51,10 @@ echo "now|$(date +%s.%N)"
     def process(self, output: list[str]) -> Log:
         """Read the answer; `FactProcessError` where it is not whole."""
         answer = read_answer(output)
-        return Log(["|".join(line) for line in answer.all("line")], float(answer.one("now") or ""))
+        return Log(
+            begun=["|".join(line) for line in answer.all("begun")],
+            ended={name: dt.datetime.fromisoformat(at).timestamp() for name, at in answer.all("ended")},
+            # One without a time ended while it was looked at.
+            uploads={name.removeprefix("./"): float(at) for name, at in answer.all("upload") if at},
+            now=float(answer.one("now") or ""),
+        )

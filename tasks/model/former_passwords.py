@@ -23,21 +23,32 @@ than another five before it writes that."""
 
 @dataclass(frozen=True)
 class Log:
-    """The gateway's lines about requests with a former password, and the host's time (seconds since 1970)."""
+    """What was under way lately on the registry host, and the host's time (seconds since 1970).
 
-    lines: Sequence[str]
+    `begun` are the gateway's lines on requests that were let in, `ended` when those were over, by their id. `uploads`
+    tells when each upload that began before there were two passwords was last written to, by its repository.
+    """
+
+    begun: Sequence[str]
+    ended: Mapping[str, float]
+    uploads: Mapping[str, float]
     now: float
 
 
 def users(log: Log) -> dict[str, set[str]]:
     """Return who uses a former password: by account, addresses with a request open or not long ended (`QUIET`)."""
-    lines = [json.loads(line) for line in log.lines]
-    ended = {line["ended"]: line["at"] for line in lines if "ended" in line}
     found = defaultdict(set)
-    for line in lines:
-        if line.get("status") == 200 and ended.get(line["begun"], log.now) > log.now - QUIET:
+    for line in map(json.loads, log.begun):
+        if line["entry"] == "next" or line["status"] != 200:
+            continue
+        if log.ended.get(line["begun"], log.now) > log.now - QUIET:
             found[line["account"]].add(line["from"])
     return dict(found)
+
+
+def uploads(log: Log) -> set[str]:
+    """Return the repositories that somebody uploads to who began with a password that may be a former one by now."""
+    return {repository for repository, written in log.uploads.items() if written > log.now - QUIET}
 
 
 def good_until(former: Former, settings: Settings, *, kubelets: bool) -> dt.datetime:

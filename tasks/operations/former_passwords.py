@@ -115,31 +115,41 @@ def _unused(run: Run, names: Sequence[str]) -> list[str]:
     host.log(
         f"waiting until nobody uses the former password of {', '.join(names)} ({QUIET:.0f} seconds or more)"
     )
-    users = _users(run)
-    while time.monotonic() < began + (PATIENCE if set(names) & set(users) else QUIET):
+    log = _log(run)
+    while time.monotonic() < began + (PATIENCE if _waits_for(log, names) else QUIET):
         gevent.sleep(1)
-        users = _users(run)
-    for name in names:
-        if addresses := users.get(name):
-            _note(
-                run,
-                name,
-                f"{', '.join(sorted(addresses))} uses it; the next run looks again, {REVOKE} ends it now",
-            )
-    return [name for name in names if name not in users]
+        log = _log(run)
+    waited_for = _waits_for(log, names)
+    for name, who in waited_for.items():
+        _note(run, name, f"{who} it; the next run looks again, {REVOKE} ends it now")
+    return [name for name in names if name not in waited_for]
 
 
-def _users(run: Run) -> dict[str, set[str]]:
-    mark = f"{registry.FOLDER}/{registry.TWO_PASSWORDS}"
-    sudo = run.machines[host.name].rights == "sudo"
-    arguments = {"mark": mark, "container": containers.GATEWAY, "_sudo": sudo}
-    log = get_fact(host.state, host, FormerPasswordsFact, kwargs=arguments, apply_failed_hosts=False)
+def _waits_for(log: former_passwords.Log, names: Sequence[str]) -> dict[str, str]:
+    """Return the accounts whose former password is still used, and by whom, as the subject of a sentence."""
+    uploads, users = former_passwords.uploads(log), former_passwords.users(log)
+    if uploads:
+        return dict.fromkeys(names, f"a push to {', '.join(sorted(uploads))} may have begun with")
+    return {name: f"{', '.join(sorted(users[name]))} uses" for name in names if name in users}
+
+
+def _log(run: Run) -> former_passwords.Log:
+    storage = run.configuration.settings.registry_storage_path
+    arguments = {
+        "mark": f"{registry.FOLDER}/{registry.TWO_PASSWORDS}",
+        "container": containers.GATEWAY,
+        "repositories": f"{storage}/docker/registry/v2/repositories",
+        "_sudo": run.machines[host.name].rights == "sudo",
+    }
+    log: former_passwords.Log | None = get_fact(
+        host.state, host, FormerPasswordsFact, kwargs=arguments, apply_failed_hosts=False
+    )
     if log is None:
         raise Conflict(
             "who still uses a former password could not be read (see above), so none is refused yet",
             "mend that and run again",
         )
-    return former_passwords.users(log)
+    return log
 
 
 def _note(run: Run, name: str, why: str) -> None:

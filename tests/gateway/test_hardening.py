@@ -123,7 +123,7 @@ def test_the_access_log_has_what_is_asked_for_and_no_header(gateway: Gateway) ->
     log = gateway.host.run(logs).stdout
     told = [json.loads(line) for line in log.splitlines() if '"path":"/v2/logged/' in line]
     assert [set(line) for line in told] == [
-        {"time", "from", "account", "method", "path", "status", "bytes", "seconds"}
+        {"time", "from", "account", "method", "path", "status", "bytes", "seconds", "request"}
     ] * 2
     # Each of nginx's workers hands its own lines over when it is their time.
     assert sorted((line["account"], line["method"], line["path"], line["status"]) for line in told) == [

@@ -175,27 +175,52 @@ def test_with_the_last_one_revoked_all_is_as_before(overlap: Overlap) -> None:
     assert run(gateway).steps == []
 
 
-def test_an_upload_under_way_is_waited_for(overlap: Overlap) -> None:
-    """Half a minute of upload, begun with the password that is then rotated without a day of grace."""
+SLOW = f"""
+cd /root
+exec > slow.log 2>&1
+curl="curl -K slow.conf --fail"
+host=https://{NAME}
+push() {{
+    at=$($curl -D - -o /dev/null -X POST $host/v2/{REPOSITORY}/blobs/uploads/ | tr -d '\\r' | sed -n 's/^[Ll]ocation: //p')
+    touch begun
+    $curl --limit-rate 1M -X PATCH -H 'Content-Type: application/octet-stream' -D slow.head -o /dev/null -T slow "$host$at"
+    at=$(tr -d '\\r' < slow.head | sed -n 's/^[Ll]ocation: //p')
+    case "$at" in (*\\?*) at="$at&" ;; (*) at="$at?" ;; esac
+    $curl -o /dev/null -w 'push %{{http_code}}\\n' -X PUT "$host${{at}}digest=sha256:$(sha256sum < slow | cut -d ' ' -f 1)"
+}}
+pull() {{
+    $curl --limit-rate 1M -o /dev/null $host/v2/{REPOSITORY}/blobs/$1
+    $curl -o /dev/null -w 'pull %{{http_code}}\\n' $host/v2/{REPOSITORY}/blobs/$1
+}}
+push & pull $1 & wait
+touch slow.done
+"""
+
+
+def test_what_is_under_way_is_waited_for(overlap: Overlap) -> None:
+    """A pull and a push of half a minute, begun before the password is rotated, each with a request after that."""
     gateway, login = overlap.gateway, overlap.present["push"]
     host = gateway.host
     host.run("command -v curl || { apt-get update -q && apt-get install -q -y curl; }")
-    host.run("head -c 30000000 /dev/urandom > /root/slow")
-    digest = f"sha256:{host.run('sha256sum < /root/slow').stdout.split()[0]}"
-    host.write("/root/slow.conf", f'silent\nheader = "Authorization: {login}"\n'
-               f'cacert = "/etc/docker/certs.d/{NAME}/ca.crt"\n', "0600")  # fmt: skip
-    location = gateway.request("POST", f"/v2/{REPOSITORY}/blobs/uploads/", login).header("Location") or ""
-    url = f"https://{NAME}{location}{'&' if '?' in location else '?'}digest={digest}"
-    host.run(
-        f"(curl -K /root/slow.conf --limit-rate 1M -T /root/slow -H 'Content-Type: application/octet-stream' "
-        f"-o /root/slow.out -w '%{{http_code}}' '{url}' > /root/slow.status 2>&1; touch /root/slow.done) "
-        "</dev/null >/dev/null 2>&1 &"
+    host.run("cd /root && head -c 30000000 /dev/urandom > slow && rm -f begun slow.done")
+    layer = host.run("sha256sum < /root/slow").stdout.split()[0]
+    head = f'header = "Authorization: {login}"'
+    host.write(
+        "/root/slow.conf",
+        f'silent\nshow-error\n{head}\ncacert = "/etc/docker/certs.d/{NAME}/ca.crt"\n',
+        "0600",
     )
+    host.write("/root/slow.sh", SLOW)
+    uploads = f"https://{NAME}/v2/{REPOSITORY}/blobs/uploads/?digest=sha256:{layer}"
+    host.run(
+        f"curl -K /root/slow.conf --fail -X POST -H 'Content-Type: application/octet-stream' -T /root/slow '{uploads}'"
+    )
+    host.run("head -c 30000000 /dev/urandom > /root/slow")
+    host.run(f"setsid sh /root/slow.sh sha256:{layer} </dev/null >/dev/null 2>&1 &")
+    host.wait_until("test -e /root/begun", 30, "the push")
     ran = run(gateway, "deploys/rotate_credentials.py")
     assert ran.exit_code == 0, ran.output
-    assert host.run("ls /root/slow.done && cat /root/slow.status").stdout.split()[-1] == "201"
+    assert "still good" not in ran.output
+    assert host.run("ls /root/slow.done", check=False).exit_code == 0
+    assert sorted(host.read("/root/slow.log").splitlines()) == ["pull 200", "push 201"]
     assert gateway.request("GET", "/v2/", login).status == 401
-    assert (
-        gateway.request("HEAD", f"/v2/{REPOSITORY}/blobs/{digest}", gateway.authorization("pull")).status
-        == 200
-    )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tasks.facts.former_passwords import FormerPasswordsFact
 from tasks.model import former_passwords
 from tasks.model.former_passwords import Log
 from tasks.model.keys import HostSettings
@@ -15,32 +16,59 @@ from tasks.model.settings import Settings
 NOW = 1_800_000_000.0
 
 
-def begun(name: str, ago: float, status: int = 200, account: str = "ci", address: str = "10.0.0.7") -> str:
-    line = {"begun": name, "at": NOW - ago, "account": account, "from": address, "status": status}
+def begun(name: str, entry: str = "name", status: int = 200, account: str = "ci") -> str:
+    line = {"begun": name, "account": account, "from": "10.0.0.7", "entry": entry, "status": status}
     return json.dumps(line)
 
 
-def ended(name: str, ago: float) -> str:
-    return json.dumps({"ended": name, "at": NOW - ago})
-
-
 @pytest.mark.parametrize(
-    ("lines", "users"),
+    ("lines", "ended", "users"),
     [
-        pytest.param([], {}, id="nobody"),
-        pytest.param([begun("a", 900)], {"ci": {"10.0.0.7"}}, id="an upload under way"),
-        pytest.param([begun("a", 900), ended("a", 1)], {"ci": {"10.0.0.7"}}, id="just ended"),
-        pytest.param([begun("a", 900), ended("a", 16)], {}, id="long ended"),
-        pytest.param([begun("a", 1, 401), ended("a", 1)], {}, id="a wrong password"),
+        pytest.param([], {}, {}, id="nobody"),
+        pytest.param([begun("a")], {}, {"ci": {"10.0.0.7"}}, id="a pull under way"),
+        pytest.param([begun("a", "")], {}, {"ci": {"10.0.0.7"}}, id="one that began before there were two"),
+        pytest.param([begun("a", "next")], {}, {}, id="a pull with the present one"),
+        pytest.param([begun("a")], {"a": 1}, {"ci": {"10.0.0.7"}}, id="just ended"),
+        pytest.param([begun("a")], {"a": 16}, {}, id="long ended"),
+        pytest.param([begun("a", status=401)], {}, {}, id="a wrong password"),
         pytest.param(
-            [begun("a", 900), begun("b", 3, account="x"), ended("b", 2), ended("a", 800), begun("c", 2)],
+            [begun("a"), begun("b", account="x"), begun("c")],
+            {"a": 900, "b": 2},
             {"ci": {"10.0.0.7"}, "x": {"10.0.0.7"}},
             id="several",
         ),
     ],
 )
-def test_who_uses_a_former_password(lines: list[str], users: dict[str, set[str]]) -> None:
-    assert former_passwords.users(Log(lines, NOW)) == users
+def test_who_uses_a_former_password(
+    lines: list[str], ended: dict[str, float], users: dict[str, set[str]]
+) -> None:
+    times = {name: NOW - ago for name, ago in ended.items()}
+    assert former_passwords.users(Log(lines, times, {}, NOW)) == users
+
+
+def test_an_upload_that_is_written_to_is_under_way() -> None:
+    log = Log([], {}, {"team/slow": NOW - 2, "team/left": NOW - 900}, NOW)
+    assert former_passwords.uploads(log) == {"team/slow"}
+
+
+ANSWER = [
+    'begun|{"begun":"7f","account":"a|b","from":"10.0.0.7","entry":"name","status":200}',
+    "ended|7f|2027-01-15T08:00:00+00:00",
+    "upload|./team/slow|1800000000.5",
+    "upload|./team/over|",
+    "now|1800000001.25",
+    "end",
+]
+
+
+def test_what_the_host_tells_is_read() -> None:
+    found = FormerPasswordsFact().process(ANSWER)
+    assert found == Log(
+        ['{"begun":"7f","account":"a|b","from":"10.0.0.7","entry":"name","status":200}'],
+        {"7f": NOW},
+        {"team/slow": NOW + 0.5},
+        NOW + 1.25,
+    )
 
 
 @pytest.mark.parametrize(
