@@ -211,10 +211,9 @@ def test_what_is_under_way_is_waited_for(overlap: Overlap) -> None:
         "0600",
     )
     host.write("/root/slow.sh", SLOW)
-    uploads = f"https://{NAME}/v2/{REPOSITORY}/blobs/uploads/?digest=sha256:{layer}"
-    host.run(
-        f"curl -K /root/slow.conf --fail -X POST -H 'Content-Type: application/octet-stream' -T /root/slow '{uploads}'"
-    )
+    at = gateway.request("POST", f"/v2/{REPOSITORY}/blobs/uploads/", login).header("Location") or ""
+    at += f"{'&' if '?' in at else '?'}digest=sha256:{layer}"
+    host.run(f"curl -K /root/slow.conf --fail -T /root/slow 'https://{NAME}{at}'")
     host.run("head -c 30000000 /dev/urandom > /root/slow")
     host.run(f"setsid sh /root/slow.sh sha256:{layer} </dev/null >/dev/null 2>&1 &")
     host.wait_until("test -e /root/begun", 30, "the push")
