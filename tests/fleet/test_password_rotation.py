@@ -14,6 +14,7 @@ from tests.gateway.gateway import NAME
 
 ROTATE, REVOKE = "deploys/rotate_credentials.py", "deploys/revoke_credentials.py"
 USER = "alice"
+PASSWORDS = "test_the_registry_knows_the_passwords_of_the_state"
 ACCOUNTS = ("admin", "ci", "cluster")
 
 
@@ -114,6 +115,13 @@ def test_a_host_that_is_off_keeps_its_login_and_is_finished_when_it_is_back(
     # Nobody keeps admin's, so that nothing is waited for.
     assert set(deployment.store.read().former) == {"cluster"}
     assert deployment.store.read().passwords["admin"] != admin
+    verified = deployment.verify("-k", PASSWORDS)
+    assert verified.returncode == 0, verified.stdout
+    assert "the former password of cluster, changed on 20" in verified.stdout
+    fleet.hosts["nas"].run("rm /etc/homelab-registry/gateway/two-passwords")
+    failed = deployment.verify("-k", PASSWORDS)
+    assert failed.returncode == 1
+    assert "two-passwords is missing, and 1 accounts have a former password; run make deploy" in failed.stdout
     again = run(fleet, deployment, ROTATE, "off", "--data", "registry_rotate_account=cluster")
     assert "takes another run of deploys/rotate_credentials.py" in again.output
     assert answers(fleet, login) == "200"

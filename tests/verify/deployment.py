@@ -55,6 +55,14 @@ class Deployment:
         said = [f"days left: {left}", rollover.pending(found), rollover.warning(found, now)]
         return [line for line in said if line]
 
+    def passwords(self) -> list[str]:
+        """Return what is pending of passwords, a line for each account with a former one."""
+        return [
+            f"the former password of {name}, changed on {each.since:%Y-%m-%d}, is still good; a run ends it when "
+            "nobody needs it, deploys/revoke_credentials.py at once"
+            for name, each in self.state.former.items()
+        ]
+
     def group(self, name: str) -> list[str]:
         """Return the names of the hosts in a group of the inventory."""
         return [host.name for host in self.inventory.groups.get(name, [])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from base64 import b64encode
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tasks.model import containers
+from tasks.model import accounts, containers
 from tasks.model import registry as model
 from tasks.model.settings import Settings
 from tasks.state import State, Store
@@ -119,6 +120,23 @@ def test_only_the_gateway_is_published(container: dict[str, Any], settings: Sett
     check(container, "publish-all flag", container["HostConfig"]["PublishAllPorts"], False)
 
 
+def test_the_registry_knows_the_passwords_of_the_state(registry: Host, state: State) -> None:
+    """By digest: no hash comes here. Of former ones it knows those alone that the state still has."""
+    former = {name: each.hashed for name, each in state.former.items()}
+    wanted = accounts.htpasswd(accounts.entries(state.hashes, former or None))
+    path = f"{model.FOLDER}/{model.HTPASSWD}"
+    found = registry.run("sha256sum < %s", path).stdout.partition(" ")[0]
+    assert found == hashlib.sha256(wanted.encode()).hexdigest(), (
+        f"{registry.name}: {path} does not hold the accounts and passwords of the state; run make deploy"
+    )
+    mark = f"{model.FOLDER}/{model.TWO_PASSWORDS}"
+    marked = registry.run("test -e %s", mark).rc == 0
+    assert marked == bool(former), (
+        f"{registry.name}: {mark} is {'there' if marked else 'missing'}, and "
+        f"{len(former)} accounts have a former password; run make deploy"
+    )
+
+
 @pytest.fixture
 def traces(client: Client, deployment: Deployment) -> tuple[str, str]:
     """A path and a wrong password that were just sent to the registry, so that its logs tell of them if of anything."""
@@ -157,6 +175,7 @@ def secret_texts(state: State) -> dict[str, str]:
     """Return all that must not be shown, plain and as it stands in a request's header, by what it is."""
     plain = {f"the password of {name}": password for name, password in state.passwords.items()}
     plain |= {f"the hash of {name}": hashed for name, hashed in state.hashes.items()}
+    plain |= {f"the hash of {name}'s former password": each.hashed for name, each in state.former.items()}
     if state.http_secret:
         plain["the registry's http.secret"] = state.http_secret
     encoded = {f"{what} (base64)": text for what, text in plain.items()}
