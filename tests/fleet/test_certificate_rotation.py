@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import subprocess
 
+from tasks.model import authority
 from tests.bench.hosts import BenchHost
 from tests.fleet.deployment import Deployment
 from tests.gateway.gateway import NAME
 
 ROTATE = "deploys/rotate_certificate.py"
+TLS = "/etc/homelab-registry/gateway/tls/tls.pem"
 STILL = (
     "could not ask the gateway for its certificate: port 443 still serves another one; "
     "see why (docker logs homelab-registry-gateway) and run again"
@@ -91,6 +94,27 @@ def test_without_openssl_there_it_is_said_that_nothing_is_proven(
         "which certificate is served was not proven: install openssl there to have it asked for" in ran.output
     )
     assert served(host, deployment) == in_state(deployment)
+
+
+def test_one_that_ran_out_while_all_was_off_is_renewed_by_one_run(
+    host: BenchHost, deployment: Deployment
+) -> None:
+    ca, present = deployment.store.read().authority, deployment.store.read().leaf
+    assert ca
+    assert present
+    long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=365)
+    names = authority.leaf_names(present.certificate)
+    dead = authority.make_leaf(ca, names, 30, long_ago)
+    deployment.store.write_leaf(dead)
+    host.run(
+        f"cat > {TLS}.new && chown --reference={TLS} {TLS}.new && mv {TLS}.new {TLS}",
+        stdin=dead.certificate_pem + dead.key_pem,
+    )
+    ran = deployment.run()
+    assert ran.exit_code == 0, ran.output
+    assert f": it ran out on {dead.certificate.not_valid_after_utc:%Y-%m-%d}" in ran.steps[0]
+    assert served(host, deployment) == in_state(deployment)
+    assert deployment.run().steps == []
 
 
 def test_the_registry_answers_wherever_a_rotation_is_killed_and_the_next_run_finishes_it(
