@@ -26,11 +26,13 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def begin(kind: str, what: str) -> None:
+def begin(kind: str, what: str) -> int:
+    """Note what begins, and return its number; on several hosts others may begin before it has ended."""
     global count  # noqa: PLW0603 - one process, one run
     count += 1
     with trace.open("a") as file:
         file.write(f"{count} {kind} {what}\n")
+    return count
 
 
 def counted(run: Any, kind: str) -> Any:
@@ -38,9 +40,9 @@ def counted(run: Any, kind: str) -> Any:
         if type(self) is not self.host.connector_cls:
             return run(self, command, *args, **kwargs)  # the Docker connector works through the local one
         what = str(command).strip().splitlines()[0][:150]
-        begin(f"{kind}{'+' if kwargs.get('_stdin') else ''}", f"{self.host.name}: {what}")
+        number = begin(f"{kind}{'+' if kwargs.get('_stdin') else ''}", f"{self.host.name}: {what}")
         result = run(self, command, *args, **kwargs)
-        if count == kill_after:
+        if number == kill_after:
             die()
         return result
 
@@ -71,9 +73,9 @@ execute = carry_out._LocalCommand.execute
 
 
 def counted_step(self: Any, *args: Any) -> Any:
-    begin("controller", self.step.text)
+    number = begin("controller", self.step.text)
     result = execute(self, *args)
-    if count == kill_after:
+    if number == kill_after:
         die()
     return result
 
