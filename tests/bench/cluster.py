@@ -79,6 +79,20 @@ RestartSec=1
 """
 
 
+def pod_on(node: str, name: str, namespace: str, image: str, policy: str = "Always") -> dict[str, Any]:
+    """Return a pod for a node, without the scheduler, that names no secret of its own; `policy` is when it pulls."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "nodeName": node,
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "app", "image": image, "imagePullPolicy": policy}],
+        },
+    }
+
+
 @dataclass(frozen=True)
 class Cluster:
     """A running cluster, whose hosts are those of `fleet`. Made by `start`, ended by `remove`."""

@@ -21,9 +21,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from tests.bench.cluster import Cluster
+from tests.bench.cluster import Cluster, pod_on
 from tests.bench.hosts import BenchHost
 from tests.gateway.gateway import NAME
 
@@ -204,17 +203,7 @@ def run_pod(cluster: Cluster, image: str, namespace: str, node: str, policy: str
 def apply_pod(cluster: Cluster, image: str, namespace: str, node: str, policy: str) -> str:
     """Apply a pod, and return its name."""
     name = f"load-{secrets.token_hex(4)}"
-    pod: dict[str, Any] = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "nodeName": node,
-            "terminationGracePeriodSeconds": 0,
-            "containers": [{"name": "app", "image": image, "imagePullPolicy": policy}],
-        },
-    }
-    cluster.apply(pod)
+    cluster.apply(pod_on(node, name, namespace, image, policy))
     return name
 
 

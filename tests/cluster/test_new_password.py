@@ -10,12 +10,11 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
 from tasks.model.accounts import generate
-from tests.bench.cluster import Cluster
+from tests.bench.cluster import Cluster, pod_on
 from tests.bench.hosts import BenchHost
 from tests.cluster.contract import NAME, SECRET, password, push
 from tests.fleet.deployment import Deployment, Ran
@@ -129,17 +128,6 @@ def forget(cluster: Cluster) -> None:
         host.run("systemctl restart kubelet")
 
 
-def pod(name: str, namespace: str, node: BenchHost) -> dict[str, Any]:
-    """A pod that names no secret of its own."""
-    container = {"name": "myapp", "image": IMAGE, "imagePullPolicy": "Always"}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {"nodeName": node.name, "terminationGracePeriodSeconds": 1, "containers": [container]},
-    }
-
-
 def test_it_is_in_every_namespace(cluster: Cluster, life: Life) -> None:
     found = cluster.get("secrets", "-A", f"--field-selector=metadata.name={SECRET}")["items"]
     told = {
@@ -160,7 +148,7 @@ def test_pods_pull_with_it(cluster: Cluster, life: Life) -> None:
     """By the service account's secret in each chosen namespace; in the other with what the kubelet still remembers."""
     for node, host in cluster.nodes.items():
         for namespace in (*CHOSEN, "stranger"):
-            cluster.apply(pod(f"new-{node}", namespace, host))
+            cluster.apply(pod_on(host.name, f"new-{node}", namespace, IMAGE))
     for node in cluster.nodes:
         for namespace in (*CHOSEN, "stranger"):
             cluster.kubectl(

@@ -108,10 +108,8 @@ def test_pods_start_without_the_registry_after_new_passwords(
 
     That it asks for a secret at all shows where there is none.
     """
-    nodes, containers = (
-        [host.name for host in cluster.nodes.values()],
-        "homelab-registry-gateway homelab-registry",
-    )
+    nodes = [host.name for host in cluster.nodes.values()]
+    containers = "homelab-registry-gateway homelab-registry"
     for node in nodes:
         run_pod(cluster, target.image, namespace, node)
     rotate(deployment, PASSWORDS)

@@ -12,7 +12,7 @@ from tests.bench.recipes import BOOKWORM_DOCKER
 from tests.fleet.deployment import Deployment, Ran
 from tests.gateway.gateway import NAME
 
-ROTATE, REVOKE = "deploys/rotate_credentials.py", "deploys/revoke_credentials.py"
+ROTATE = "deploys/rotate_credentials.py"
 USER = "alice"
 PASSWORDS = "test_the_registry_knows_the_passwords_of_the_state"
 ACCOUNTS = ("admin", "ci", "cluster")
