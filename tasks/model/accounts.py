@@ -93,7 +93,7 @@ def htpasswd(hashed: Mapping[str, str]) -> str:
     return "".join(f"{name}:{value}\n" for name, value in sorted(hashed.items()))
 
 
-def entries(hashed: Mapping[str, str], former: Mapping[str, str] | None = None) -> dict[str, str]:
+def entries(hashed: Mapping[str, str], former: Mapping[str, str]) -> dict[str, str]:
     """Return the registry's entries, by name: of all accounts, and of names that nobody has.
 
     With `former` passwords (by account) each name has two entries: its own with the former one where there is one,
@@ -101,9 +101,13 @@ def entries(hashed: Mapping[str, str], former: Mapping[str, str] | None = None) 
     or goes, and each name costs the same to compare.
     """
     present = {**hashed, DECOY: DECOY_HASH}
-    if former is None:
-        return present
-    return {**present, **former, **{NEXT + name: value for name, value in present.items()}}
+    beside = {NEXT + name: value for name, value in present.items()} if former else {}
+    return {**present, **former, **beside}
+
+
+def twice(text: str) -> str:
+    """Return an htpasswd file with a second entry, after `NEXT`, for each one's password."""
+    return "".join(sorted(line for once in text.splitlines(keepends=True) for line in (once, NEXT + once)))
 
 
 def has_two(text: str) -> bool:
@@ -113,6 +117,7 @@ def has_two(text: str) -> bool:
 
 def replaced(
     passwords: Mapping[str, str],
+    hashed: Mapping[str, str],
     present: Mapping[str, str],
     former: Mapping[str, Former],
     now: dt.datetime,
@@ -120,17 +125,18 @@ def replaced(
     """Return the former password of each account that has one.
 
     That is the `present` hash where it is not that of the account's password any more, else what is in `former`
-    already. Two are good at a time: what was good before a former one is not.
+    already. Two are good at a time: what was good before a former one is not. `hashed` is what `hashes` returns for
+    these passwords: a hash that it kept is not compared once more.
     """
     found = {}
     for name, password in passwords.items():
-        hashed, known = present.get(name), former.get(name)
-        if hashed is None:
+        before, known = present.get(name), former.get(name)
+        if before is None:
             continue
-        if not _matches(password, hashed):
+        if hashed[name] != before and not _matches(password, before):
             # Known already where a run was killed before it wrote the new hash.
-            found[name] = known if known and known.hashed == hashed else Former(hashed, now)
-        elif known and known.hashed != hashed:
+            found[name] = known if known and known.hashed == before else Former(before, now)
+        elif known and known.hashed != before:
             found[name] = known
     return found
 

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field, replace
 from posixpath import basename
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-
 from tasks.model import accounts, containers, files
 from tasks.model.containers import UID, Container
 from tasks.model.files import File, Folder, Observed
 from tasks.model.machines import Engine
 from tasks.model.settings import Settings
 from tasks.model.steps import Conflict, Step
+from tasks.model.templates import environment
 
 FOLDER = "/etc/homelab-registry"
 TYPED = "gateway/typed"
@@ -64,13 +63,9 @@ class RegistryHost:
 
 @dataclass(frozen=True)
 class Secrets:
-    """What only the two containers may read. `certificate_pem` is public, but stands in one file with its key.
-
-    `htpasswd_twice` has the same passwords as `htpasswd` in two entries for each name, where that has no former ones.
-    """
+    """What only the two containers may read. `certificate_pem` is public, but stands in one file with its key."""
 
     htpasswd: str = field(repr=False)
-    htpasswd_twice: str = field(repr=False)
     http_secret: str = field(repr=False)
     certificate_pem: str = field(repr=False)
     key_pem: str = field(repr=False)
@@ -80,13 +75,11 @@ class Secrets:
 class Desired:
     """All that the registry host should have. `certificate` is the leaf in PEM, as a handshake shows it.
 
-    `unmarked` are the marks for the gateway that should not be there, and why. `twice` is the list of accounts on the
-    way from two passwords to one.
+    `unmarked` are the marks for the gateway that should not be there, and why.
     """
 
     files: tuple[Folder, ...]
     unmarked: Mapping[str, str]
-    twice: File
     containers: tuple[Container, ...]
     certificate: str
     port: int
@@ -98,13 +91,8 @@ def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], temp
     `images` gives the image of each container by role (`registry`, `gateway`), `templates` their folder.
     """
     storage, port = settings.registry_storage_path, settings.registry_port
-    # YAML and nginx's language, not HTML: nothing is to be escaped, and no setting holds what is special there.
-    render = Environment(
-        loader=FileSystemLoader(templates),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        autoescape=select_autoescape(()),
-    ).get_template
+    # No setting holds what is special in YAML or nginx's language.
+    render = environment(templates).get_template
     context = {
         "settings": settings,
         "container": containers,
@@ -135,7 +123,6 @@ def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], temp
             ),
         ),
         unmarked={f"{FOLDER}/{mark}": why for mark, why in _marks(settings).items() if mark not in marks},
-        twice=File(f"{FOLDER}/{HTPASSWD}", "0600", UID, UID, secrets.htpasswd_twice),
         containers=(
             containers.registry(images["registry"], FOLDER, storage, _sha256(contents[REGISTRY_CONFIG])),
             containers.gateway(images["gateway"], FOLDER, storage, port, _sha256(contents[GATEWAY_CONFIG])),
@@ -187,16 +174,16 @@ def revoke(desired: Desired, marked: Iterable[str] = ()) -> list[Step]:
     `marked` are the paths of marks that are there; of them those go that should not be there any more.
     """
     htpasswd, mark = f"{FOLDER}/{HTPASSWD}", f"{FOLDER}/{TWO_PASSWORDS}"
-    wanted = [item for item in desired.files if isinstance(item, File) and item.path == htpasswd]
+    wanted = next(item for item in desired.files if isinstance(item, File) and item.path == htpasswd)
     reason = "former passwords are refused from now on"
     typed = [_unmark(desired, path) for path in marked if path in desired.unmarked and path != mark]
     if mark not in desired.unmarked:
-        return [*(files.write(item, reason) for item in wanted), *typed]
+        return [files.write(wanted, reason), *typed]
     return [
-        files.write(desired.twice, reason),
+        files.write(replace(wanted, content=accounts.twice(wanted.content)), reason),
         _unmark(desired, mark),
         LET_IN,
-        *(files.write(item, "one entry for each account does again") for item in wanted),
+        files.write(wanted, "one entry for each account does again"),
         *typed,
     ]
 

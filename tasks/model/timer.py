@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from tasks.model.templates import environment
 
 UNITS = Path("/etc/systemd/system")
 FOLDERS = Path("/var/lib/homelab-registry-timer")
@@ -111,14 +111,9 @@ def escape(text: str) -> str:
 
 def render(timer: Timer, deployment: Deployment, templates: str) -> dict[Path, str]:
     """Return the text of each file by its path."""
-    # Shell and systemd's own language, not HTML: each value goes through the filter of its place.
-    environment = Environment(
-        loader=FileSystemLoader(templates),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        autoescape=select_autoescape(()),
-    )
-    environment.filters |= {
+    # Each value goes through the filter of its place.
+    jinja = environment(templates)
+    jinja.filters |= {
         "quoted": lambda value: shlex.quote(str(value or "")),
         "unit": lambda value: str(value).replace("%", "%%"),
         "word": _word,
@@ -135,7 +130,7 @@ def render(timer: Timer, deployment: Deployment, templates: str) -> dict[Path, s
         "timer.service.j2": timer.units / timer.service,
         "timer.timer.j2": timer.units / timer.timer,
     }
-    return {path: environment.get_template(name).render(values) for name, path in places.items()}
+    return {path: jinja.get_template(name).render(values) for name, path in places.items()}
 
 
 def project_of(script: str) -> Path | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from functools import partial
 
 from pyinfra import host
@@ -12,6 +12,7 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
 from tasks.model import accounts
+from tasks.model.accounts import Former
 from tasks.operations.carry_out import AnyStep, LocalStep, carry_out
 from tasks.run import Run, current
 
@@ -24,8 +25,8 @@ def apply() -> Generator[PyinfraCommand, None, None]:
 
 def _decide(run: Run) -> list[AnyStep]:
     generated, run.passwords = _passwords(run)
-    run.former = accounts.replaced(run.passwords, run.state.hashes, run.state.former, dt.datetime.now(dt.UTC))
     run.hashes = accounts.hashes(run.passwords, run.state.hashes)
+    run.former = _former(run, run.passwords, run.hashes)
     # A run that is killed leaves no password behind of which the hash is lost before every client has the new one.
     return [*_keep_former(run), *generated, *_hash(run), *_share_http_secret(run)]
 
@@ -33,9 +34,10 @@ def _decide(run: Run) -> list[AnyStep]:
 def _passwords(run: Run) -> tuple[list[AnyStep], dict[str, str]]:
     """Return the steps that generate what passwords are missing or asked for, and all passwords."""
     settings = run.configuration.settings
-    pending = accounts.replaced(
-        run.state.passwords, run.state.hashes, run.state.former, dt.datetime.now(dt.UTC)
-    )
+    pending: Mapping[str, Former] = {}
+    if "new passwords" in run.asked:
+        present = run.state.passwords
+        pending = _former(run, present, accounts.hashes(present, run.state.hashes))
     steps: list[AnyStep] = []
     passwords = {}
     for name in settings.registry_accounts:
@@ -55,6 +57,12 @@ def _passwords(run: Run) -> tuple[list[AnyStep], dict[str, str]]:
             steps.append(LocalStep(f"generate a password for {name}: {reason}", write))
         passwords[name] = password
     return steps, passwords
+
+
+def _former(run: Run, passwords: Mapping[str, str], hashed: Mapping[str, str]) -> dict[str, Former]:
+    """Return the former password of each account that has one, with these passwords and their hashes."""
+    now = dt.datetime.now(dt.UTC)
+    return accounts.replaced(passwords, hashed, run.state.hashes, run.state.former, now)
 
 
 def _keep_former(run: Run) -> list[AnyStep]:

@@ -111,15 +111,13 @@ def _unused(run: Run, names: Sequence[str]) -> list[str]:
     """
     if not (names and host.state.is_executing):
         return list(names)
-    began = time.monotonic()
     host.log(
         f"waiting until nobody uses the former password of {', '.join(names)} ({QUIET:.0f} seconds or more)"
     )
-    log = _log(run)
-    while time.monotonic() < began + (PATIENCE if _waits_for(log, names) else QUIET):
+    end = time.monotonic() + PATIENCE
+    gevent.sleep(QUIET)
+    while (waited_for := _waits_for(_log(run), names)) and time.monotonic() < end:
         gevent.sleep(1)
-        log = _log(run)
-    waited_for = _waits_for(log, names)
     for name, who in waited_for.items():
         _note(run, name, f"{who} it; the next run looks again, {REVOKE} ends it now")
     return [name for name in names if name not in waited_for]

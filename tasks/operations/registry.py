@@ -43,8 +43,7 @@ def desire(run: Run) -> Desired:
         raise LookupError("the operations on certificates and accounts come first")
     former = {name: each.hashed for name, each in run.former.items()}
     secrets = Secrets(
-        htpasswd=accounts.htpasswd(accounts.entries(run.hashes, former or None)),
-        htpasswd_twice=accounts.htpasswd(accounts.entries(run.hashes, {})),
+        htpasswd=accounts.htpasswd(accounts.entries(run.hashes, former)),
         http_secret=run.http_secret,
         certificate_pem=run.leaf.certificate_pem + run.authorities.chain,
         key_pem=run.leaf.key_pem,

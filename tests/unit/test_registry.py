@@ -21,13 +21,7 @@ from tasks.model.settings import Settings
 from tasks.model.steps import Conflict
 
 TEMPLATES = str(Path(__file__).parents[2] / "templates")
-SECRETS = Secrets(
-    "admin:$2b$04$x\n",
-    "admin:$2b$04$x\n---admin:$2b$04$x\n",
-    "ab" * 32,
-    "-----CERT-----\n",
-    "-----KEY-----\n",
-)
+SECRETS = Secrets("admin:$2b$04$x\n", "ab" * 32, "-----CERT-----\n", "-----KEY-----\n")
 IMAGES = {"registry": "local/registry:1", "gateway": "local/nginx:1"}
 STARTED = 1_800_000_000.0
 Change = Callable[[dict[str, Any]], None]
@@ -288,7 +282,7 @@ def test_no_request_is_caught_between_two_passwords_and_one() -> None:
     assert [step.text for step in registry.revoke(desire())] == ENDED
     assert texts(desire(), converged(two)) == ENDED
     first, *_, last = registry.steps(desire(), converged(two))
-    assert (first.stdin, last.stdin) == (SECRETS.htpasswd_twice, SECRETS.htpasswd)
+    assert (first.stdin, last.stdin) == ("---admin:$2b$04$x\nadmin:$2b$04$x\n", SECRETS.htpasswd)
     marked = replace(
         converged(desire()), paths={**converged(desire()).paths, MARK: converged(two).paths[MARK]}
     )

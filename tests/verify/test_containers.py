@@ -123,7 +123,7 @@ def test_only_the_gateway_is_published(container: dict[str, Any], settings: Sett
 def test_the_registry_knows_the_passwords_of_the_state(registry: Host, state: State) -> None:
     """By digest: no hash comes here. Of former ones it knows those alone that the state still has."""
     former = {name: each.hashed for name, each in state.former.items()}
-    wanted = accounts.htpasswd(accounts.entries(state.hashes, former or None))
+    wanted = accounts.htpasswd(accounts.entries(state.hashes, former))
     path = f"{model.FOLDER}/{model.HTPASSWD}"
     found = registry.run("sha256sum < %s", path).stdout.partition(" ")[0]
     assert found == hashlib.sha256(wanted.encode()).hexdigest(), (
