@@ -47,7 +47,7 @@ def prove(tools: Path, hosts: Hosts, count: int) -> None:
 def _take_over(hosts: Hosts) -> None:
     store, secrets = Store(hosts.state), hosts.secrets
     authority = read_pair((secrets / "ca.crt").read_text(), (secrets / "ca.key").read_text())
-    store.write_authority(authority)
+    store.authorities.write(authority)
     store.write_public(authority.certificate_pem)
     store.write_leaf(read_pair((secrets / "leaf.crt").read_text(), (secrets / "leaf.key").read_text()))
     for name in Settings().registry_accounts:

@@ -17,7 +17,8 @@ from pyinfra_cli.util import parse_cli_arg
 
 from tasks import inventory, run, ssh, summary
 from tasks.model.settings import SettingsError, configure
-from tasks.state import StateError, Store
+from tasks.state import Store
+from tasks.state_files import StateError
 
 OF_ALL_HOSTS = ("rotate_ca.py", "retire_ca.py")
 """The files of `deploys/` that mean nothing for a part of the hosts."""

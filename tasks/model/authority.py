@@ -92,11 +92,10 @@ def make_authority(names: Iterable[str], days: int, now: dt.datetime) -> Pair:
     # 64 characters is the upper bound of a common name (RFC 5280, appendix A.1).
     subject = _subject(f"{ORGANIZATION} CA {serial:040x}"[:34] + f" for {names[0]}"[:30])
     certificate = (
-        _builder(subject, subject, key.public_key(), serial, now, now + dt.timedelta(days=days))
+        _builder(subject, subject, key.public_key(), now - BACKDATE, now + dt.timedelta(days=days), serial)
         .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
         .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
         .add_extension(x509.NameConstraints(_permitted(names), excluded_subtrees=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
     return Pair(certificate, key)
@@ -121,19 +120,11 @@ def make_leaf(authority: Pair, names: Iterable[str], days: int, now: dt.datetime
     key = ec.generate_private_key(ec.SECP256R1())
     common_name = names[0] if len(names[0]) <= 64 else names[0].split(".")[0]
     certificate = (
-        _builder(
-            _subject(common_name),
-            authority.certificate.subject,
-            key.public_key(),
-            x509.random_serial_number(),
-            now,
-            end,
-        )
+        _builder(_subject(common_name), authority.certificate.subject, key.public_key(), now - BACKDATE, end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(digital_signature=True), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(_issued_by_key_of(authority.certificate), critical=False)
         .sign(authority.key, hashes.SHA256())
     )
@@ -152,17 +143,10 @@ def make_cross(old: Pair, new: Pair, now: dt.datetime) -> x509.Certificate | Non
         return None
     constraints = new.certificate.extensions.get_extension_for_class(x509.NameConstraints).value
     return (
-        x509.CertificateBuilder()
-        .subject_name(new.certificate.subject)
-        .issuer_name(old.certificate.subject)
-        .public_key(new.key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(begin)
-        .not_valid_after(end)
+        _builder(new.certificate.subject, old.certificate.subject, new.key.public_key(), begin, end)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
         .add_extension(constraints, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(new.key.public_key()), critical=False)
         .add_extension(_issued_by_key_of(old.certificate), critical=False)
         .sign(old.key, hashes.SHA256())
     )
@@ -291,12 +275,21 @@ def _builder(
     subject: x509.Name,
     issuer: x509.Name,
     key: ec.EllipticCurvePublicKey,
-    serial: int,
-    now: dt.datetime,
+    begin: dt.datetime,
     end: dt.datetime,
+    serial: int | None = None,
 ) -> x509.CertificateBuilder:
-    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
-    return builder.serial_number(serial).not_valid_before(now - BACKDATE).not_valid_after(end)
+    """Begin a certificate with what all of ours have; the serial number is a random one if none is given."""
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(serial or x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(end)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
 
 
 def _key_usage(

@@ -23,7 +23,7 @@ from tasks.model.shown import printable
 from tasks.model.steps import Conflict, Step
 from tasks.report import remedy_for
 from tasks.run import Run, current
-from tasks.state import StateError
+from tasks.state_files import StateError
 
 
 @dataclass(frozen=True)

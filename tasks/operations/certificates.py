@@ -106,11 +106,11 @@ def _authorities(run: Run, now: dt.datetime) -> list[AnyStep]:
     present, successor = run.state.authority, run.state.successor
     if present is None:
         present = authority.make_authority(run.names, settings.registry_ca_days, now)
-        make = partial(run.store.write_authority, present)
+        make = partial(run.store.authorities.write, present)
         steps.append(LocalStep(f"make a certificate authority in {folder}: there is none yet", make))
     elif successor is None and "new CA" in run.asked:
         successor = rollover.succeed(present, run.names, settings.registry_ca_days, now)
-        make = partial(run.store.write_successor, successor, present)
+        make = partial(run.store.authorities.write_successor, successor, present)
         steps.append(LocalStep(f"make a new certificate authority in {folder}: it is asked for", make))
     elif successor:
         if "new CA" in run.asked:
@@ -151,14 +151,14 @@ def _carry_on(
         )
     if successor.cross is None and (cross := authority.make_cross(present, successor.pair, now)):
         successor = replace(successor, cross=cross)
-        write = partial(run.store.write_cross, successor.pair, cross)
+        write = partial(run.store.authorities.write_cross, successor.pair, cross)
         steps.append(
             LocalStep("certify the new certificate authority by the old one: cross.crt is missing", write)
         )
     if not successor.retiring and (asked or found.stage == "retiring"):
         successor = replace(successor, switched=successor.switched or now.date(), retiring=True)
         reason = "it ran out" if found.ran_out else "it is asked for" if asked else "the overlap is over"
-        write = partial(run.store.write_rollover, successor, present)
+        write = partial(run.store.authorities.write_rollover, successor, present)
         steps.append(LocalStep(f"retire the old certificate authority: {reason}", write))
     return successor, steps
 

@@ -37,12 +37,12 @@ def _decide(run: Run) -> list[AnyStep]:
     if found.stage == "spreading":
         successor = replace(found.successor, switched=now.date())
         text = "let the new certificate authority serve: every host trusts it"
-        decided = LocalStep(text, partial(run.store.write_rollover, successor, found.present))
+        decided = LocalStep(text, partial(run.store.authorities.write_rollover, successor, found.present))
         overlap = run.configuration.settings.registry_ca_overlap_days
         run.authorities = rollover.at(found.present, successor, overlap, now)
     else:
         text = "drop the old certificate authority: no host is told to trust it any more"
-        decided = LocalStep(text, partial(run.store.drop_authority, found.present, found.latest))
+        decided = LocalStep(text, partial(run.store.authorities.drop, found.present, found.latest))
         run.authorities = rollover.at(found.latest, None, None, now)
     run.registry = certificates.look(run)
     return [decided, *certificates.leaf(run, run.leaf, now), *registry.certificate(run)]

@@ -121,7 +121,7 @@ def test_a_plan_over_a_state_leaves_every_byte_and_time_as_it_was(tmp_path: Path
     store, now = Store(tmp_path / "state"), dt.datetime.now(dt.UTC)
     names = ["registry.homelab.local", "192.0.2.10"]
     ca = authority.make_authority(names, 3650, now)
-    store.write_authority(ca)
+    store.authorities.write(ca)
     store.write_leaf(authority.make_leaf(ca, names, 10, now - dt.timedelta(days=9)))
     store.write_password("admin", SECRET)
     store.write_record("@fake/nas", {})
@@ -174,7 +174,7 @@ from tasks.model.machines import Machine
 from tasks.model.steps import Conflict, Step
 from tasks.operations.carry_out import LocalStep, RemoteStep, carry_out, read
 from tasks.run import current
-from tasks.state import StateError
+from tasks.state_files import StateError
 
 FOLDER, SECRET = {folder!r}, {secret!r}
 

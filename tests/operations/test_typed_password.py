@@ -21,7 +21,7 @@ def ran(folder: Path) -> Ran:
 def store(folder: Path, **passwords: str) -> Store:
     """Make a state with an authority and these passwords, each with its hash, and return it."""
     made, now = Store(folder / "state"), dt.datetime.now(dt.UTC)
-    made.write_authority(authority.make_authority(["registry.homelab.local", "192.0.2.10"], 3650, now))
+    made.authorities.write(authority.make_authority(["registry.homelab.local", "192.0.2.10"], 3650, now))
     made.write_record("@fake/nas", {})
     for name, password in passwords.items():
         made.write_password(name, password)

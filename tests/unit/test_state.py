@@ -17,7 +17,8 @@ from tasks.model import accounts, authority, rollover
 from tasks.model.accounts import Former
 from tasks.model.authority import Pair
 from tasks.model.rollover import Successor
-from tasks.state import State, StateError, Store
+from tasks.state import State, Store
+from tasks.state_files import StateError
 
 NOW = dt.datetime.now(dt.UTC)
 NAMES = ["registry.homelab.local", "192.168.1.10"]
@@ -28,7 +29,7 @@ HASHES = accounts.hashes(PASSWORDS, {})  # once: the hash of a typed password ta
 def fill(store: Store, registry_host: str) -> None:
     """Write everything, as a first run does."""
     ca = authority.make_authority(NAMES, 3650, NOW)
-    store.write_authority(ca)
+    store.authorities.write(ca)
     store.write_public(ca.certificate_pem)
     store.write_leaf(authority.make_leaf(ca, NAMES, 397, NOW))
     for name, password in PASSWORDS.items():
@@ -135,12 +136,12 @@ def test_a_folder_of_a_killed_run_is_no_authority_and_is_cleared_by_the_next(sto
     other = Store(store.folder.parent / "other")
     (other.folder / "authorities" / ".new-x").mkdir(parents=True)
     assert other.read().fresh
-    other.write_authority(authority.make_authority(NAMES, 10, NOW))
+    other.authorities.write(authority.make_authority(NAMES, 10, NOW))
     assert [path.name.startswith(".new") for path in (other.folder / "authorities").iterdir()] == [False]
 
 
 def test_two_authorities_without_a_rollover_are_one_too_many(store: Store) -> None:
-    store.write_authority(authority.make_authority(NAMES, 10, NOW))
+    store.authorities.write(authority.make_authority(NAMES, 10, NOW))
     with pytest.raises(StateError, match="holds two authorities, of which neither succeeds the other"):
         store.read()
 
@@ -160,7 +161,7 @@ def old(store: Store) -> Pair:
 def successor(store: Store, old: Pair) -> Successor:
     """What has just been written beside it."""
     made = rollover.succeed(old, NAMES, 3650, NOW)
-    store.write_successor(made, old)
+    store.authorities.write_successor(made, old)
     return made
 
 
@@ -181,7 +182,7 @@ def told(state: State) -> tuple[object, ...]:
 def test_a_rollover_is_read_as_it_was_written(
     store: Store, old: Pair, successor: Successor, switched: dt.date | None, retiring: bool
 ) -> None:
-    store.write_rollover(replace(successor, switched=switched, retiring=retiring), old)
+    store.authorities.write_rollover(replace(successor, switched=switched, retiring=retiring), old)
     assert told(store.read()) == (old.fingerprint, successor.pair.fingerprint, switched, retiring, True)
     for path in store.folder.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
@@ -190,14 +191,14 @@ def test_a_rollover_is_read_as_it_was_written(
 def test_of_a_rollover_that_has_ended_nothing_is_left_but_the_new_authority(
     store: Store, old: Pair, successor: Successor
 ) -> None:
-    store.write_rollover(replace(successor, retiring=True), old)
+    store.authorities.write_rollover(replace(successor, retiring=True), old)
     store.write_public(successor.pair.certificate_pem)
-    store.drop_authority(old, successor.pair)
+    store.authorities.drop(old, successor.pair)
     assert told(store.read()) == (successor.pair.fingerprint, None, None, None, False)
     (folder,) = (store.folder / "authorities").iterdir()
     assert sorted(path.name for path in folder.iterdir()) == ["ca.crt", "ca.key"]
     again = rollover.succeed(successor.pair, NAMES, 3650, NOW)
-    store.write_successor(again, successor.pair)
+    store.authorities.write_successor(again, successor.pair)
     assert told(store.read())[:2] == (successor.pair.fingerprint, again.pair.fingerprint)
 
 
@@ -242,14 +243,14 @@ def test_killed_at_any_point_of_a_write_the_state_is_the_one_before_or_the_one_a
     successor = rollover.succeed(old, NAMES, 3650, NOW)
     switched = replace(successor, switched=NOW.date(), retiring=True)
     if what != "write_successor":
-        store.write_successor(successor, old)
+        store.authorities.write_successor(successor, old)
     if what == "drop_authority":
-        store.write_rollover(switched, old)
+        store.authorities.write_rollover(switched, old)
         store.write_public(successor.pair.certificate_pem)
     writes: dict[str, Callable[[Store], None]] = {
-        "write_successor": lambda at: at.write_successor(successor, old),
-        "write_rollover": lambda at: at.write_rollover(switched, old),
-        "drop_authority": lambda at: at.drop_authority(old, successor.pair),
+        "write_successor": lambda at: at.authorities.write_successor(successor, old),
+        "write_rollover": lambda at: at.authorities.write_rollover(switched, old),
+        "drop_authority": lambda at: at.authorities.drop(old, successor.pair),
     }
     before, whole = told(store.read()), copied(store, "whole")
     writes[what](whole)
@@ -301,12 +302,12 @@ def test_a_cross_certificate_may_be_missing(store: Store, old: Pair, successor: 
     (store.folder / "authorities" / successor.pair.fingerprint[:16] / "cross.crt").unlink()
     assert told(store.read())[-1] is False
     assert successor.cross
-    store.write_cross(successor.pair, successor.cross)
+    store.authorities.write_cross(successor.pair, successor.cross)
     assert told(store.read())[-1] is True
 
 
 def test_a_third_authority_is_one_too_many(store: Store, successor: Successor) -> None:
-    store.write_authority(authority.make_authority(NAMES, 10, NOW))
+    store.authorities.write(authority.make_authority(NAMES, 10, NOW))
     with pytest.raises(StateError, match="holds 3 authorities, where two are the most"):
         store.read()
 

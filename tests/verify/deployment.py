@@ -13,7 +13,8 @@ from tasks.model import rollover
 from tasks.model.rollover import Authorities
 from tasks.model.settings import Configuration, HostSettings, SettingsError, configure
 from tasks.run import ROOT
-from tasks.state import State, StateError, Store
+from tasks.state import State, Store
+from tasks.state_files import StateError
 from tests.verify.backend import Hosts
 
 
