@@ -79,7 +79,7 @@ registry_kube_context = None
 # How many days clients trust the old certificate authority beside the new one.
 registry_ca_overlap_days = 30
 
-# How many days an old password is good beside the new one (not served yet).
+# How many days an old password is good beside the new one.
 registry_password_grace_days = 0
 
 # The account whose password deploys/rotate_credentials.py changes; None: every account's.

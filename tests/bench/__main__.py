@@ -32,6 +32,7 @@ TOOLS = {
     "curl": "curl",
     "openssl": "openssl",
     "ssh-keygen": "openssh-client",
+    "faketime": "faketime",
     "mmdebstrap": "mmdebstrap",
     "qemu-aarch64-static": "qemu-user-static",
 }

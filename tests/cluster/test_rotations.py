@@ -1,4 +1,7 @@
-"""Certificates and passwords change under clients of every kind, and none of them notices."""
+"""Certificates and passwords change under clients of every kind, and none of them notices.
+
+With the images that are built from Debian's packages; whole, also with pulled ones, the registry's newer by a version.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,19 @@ from tests.bench.cluster import Cluster
 from tests.bench.cluster_node import load_waiting
 from tests.cluster.load import CONFIG, USER, Load, Target, apply_pod, load, refusals, run_pod
 from tests.fleet.deployment import Deployment
+from tests.fleet.source import PULLED, start_source
 from tests.gateway.gateway import NAME
 
 IMAGE = f"{NAME}/load/app:1"
 CERTIFICATE, PASSWORDS = "deploys/rotate_certificate.py", "deploys/rotate_credentials.py"
 NEW_CA, RETIRE_CA = "deploys/rotate_ca.py", "deploys/retire_ca.py"
 MOST_REQUESTS = 10_000
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "images" in metafunc.fixturenames:
+        kinds = ("build", "pull") if metafunc.config.getoption("--soak") else ("build",)
+        metafunc.parametrize("images", kinds, scope="module")
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +37,11 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def target(cluster: Cluster, deployment: Deployment, namespace: str) -> Iterator[Target]:
-    """A user who pushes and pulls, a namespace that pulls, and an image."""
+def target(cluster: Cluster, deployment: Deployment, namespace: str, images: str) -> Iterator[Target]:
+    """A user who pushes and pulls, a namespace that pulls, and an image in a registry from such `images`."""
     host, state = cluster.control, str(deployment.store.folder)
+    if images == "pull":
+        start_source(host)
     host.run(
         "command -v skopeo curl >/dev/null || { apt-get update -q && apt-get install -q -y skopeo curl; }",
         timeout=300,
@@ -37,7 +49,7 @@ def target(cluster: Cluster, deployment: Deployment, namespace: str) -> Iterator
     host.run(f"useradd -m -G docker {USER}")
     deployment.set(
         registry_state_dir=state, registry_login_users=[USER], registry_login_account="ci",
-        registry_pull_secret_namespaces=["default", namespace],
+        registry_pull_secret_namespaces=["default", namespace], **(PULLED if images == "pull" else {}),
     )  # fmt: skip
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output
@@ -51,6 +63,8 @@ def target(cluster: Cluster, deployment: Deployment, namespace: str) -> Iterator
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output
     host.run(f"userdel -r {USER}")
+    if images == "pull":
+        host.run("docker rm -f source")
 
 
 def rotate(deployment: Deployment, what: str) -> None:

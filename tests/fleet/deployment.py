@@ -70,14 +70,20 @@ class Deployment:
         kill_after: int = 0,
         kill_within: int = 0,
         terminal: bool = False,
+        clock: str | None = None,
     ) -> Ran:
-        """Run pyinfra with `-y`, or as a plan with `--dry`, or until it is killed; on a terminal of its own if asked."""
+        """Run pyinfra with `-y`, or as a plan with `--dry`, or until it is killed; on a terminal of its own if asked.
+
+        `clock` is how far the controller's is from the hosts', as faketime takes it.
+        """
         self.trace.write_text("")
         given = arguments or ("-y",)
         command = [
             *(sys.executable, "-m", "tests.fleet.traced", str(self.trace), str(kill_after), str(kill_within)),
             *(*given, str(self.inventory), deploy),
         ]
+        if clock:
+            command = ["env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", clock, *command]
         if terminal:
             command = ["script", "-qefc", shlex.join(command), "/dev/null"]
         done = subprocess.run(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import subprocess
+
+import pytest
 
 from tasks.model import authority
 from tests.bench.hosts import BenchHost
@@ -114,6 +117,18 @@ def test_one_that_ran_out_while_all_was_off_is_renewed_by_one_run(
     assert ran.exit_code == 0, ran.output
     assert f": it ran out on {dead.certificate.not_valid_after_utc:%Y-%m-%d}" in ran.steps[0]
     assert served(host, deployment) == in_state(deployment)
+    assert deployment.run().steps == []
+
+
+@pytest.mark.parametrize("clock", ["+10m", "-10m"])
+def test_clocks_ten_minutes_apart_do_no_harm(host: BenchHost, deployment: Deployment, clock: str) -> None:
+    """A new CA, and a leaf made at the same moment, are good by the clocks of the host and of this machine."""
+    for deploy in ("deploys/rotate_ca.py", "deploys/retire_ca.py", ROTATE):
+        ran = deployment.run(deploy=deploy, clock=clock)
+        assert ran.exit_code == 0, ran.output
+        assert served(host, deployment) == in_state(deployment)
+        asked = host.run(f"docker pull -q {NAME}/no-such-image", check=False)
+        assert re.search("unauthorized|no basic auth|not found", asked.stderr), asked.stderr
     assert deployment.run().steps == []
 
 

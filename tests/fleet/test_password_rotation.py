@@ -131,12 +131,46 @@ def test_a_host_that_is_off_keeps_its_login_and_is_finished_when_it_is_back(
     assert run(fleet, deployment, "deploy.py").steps == []
 
 
+@pytest.mark.parametrize("clock", ["+10m", "-10m"])
+def test_clocks_ten_minutes_apart_do_no_harm(fleet: Fleet, deployment: Deployment, clock: str) -> None:
+    logins = [held(fleet, host) for host in fleet.hosts]
+    ran = deployment.run(deploy=ROTATE, clock=clock)
+    assert ran.exit_code == 0, ran.output
+    assert deployment.store.read().former == {}
+    for host, login in zip(fleet.hosts, logins, strict=True):
+        assert [answers(fleet, login), answers(fleet, held(fleet, host))] == ["401", "200"]
+
+
+def test_a_host_that_is_off_is_no_worse_off_with_a_new_certificate(
+    fleet: Fleet, deployment: Deployment
+) -> None:
+    ran = run(fleet, deployment, "deploys/rotate_certificate.py", "off")
+    assert ran.exit_code == 1
+    assert len(ran.problems) == 1
+    assert ran.problems[0].startswith("[off] ")
+    pulled = fleet.hosts["pi"].run(f"su {USER} -c 'docker pull -q {NAME}/no-such-image'", check=False)
+    assert "not found" in pulled.stderr
+    assert run(fleet, deployment, "deploy.py").steps == []
+
+
 def test_a_host_that_is_gone_for_good_is_excused_by_name(fleet: Fleet, deployment: Deployment) -> None:
     login = held(fleet, "pi")
     ran = run(fleet, deployment, ROTATE, "off", "--data", "registry_excused_hosts=off")
     assert "still good" not in ran.output
     assert deployment.store.read().former == {}
     assert answers(fleet, login) == "401"
+    assert run(fleet, deployment, "deploy.py").exit_code == 0
+    assert answers(fleet, held(fleet, "pi")) == "200"
+
+
+def test_a_stolen_machine_is_refused(fleet: Fleet, deployment: Deployment) -> None:
+    """As docs/lost-or-stolen.md says: out of the inventory first."""
+    stolen, account = held(fleet, "pi"), ("--data", "registry_rotate_account=cluster")
+    deployment.inventory.write_text(fleet.inventory({"registry": ["nas"], "docker_hosts": ["nas"]}))
+    for deploy in (ROTATE, "deploys/revoke_credentials.py"):
+        ran = deployment.run("-y", *account, deploy=deploy)
+        assert ran.exit_code == 0, ran.output
+    assert [answers(fleet, stolen), answers(fleet, held(fleet, "nas"))] == ["401", "200"]
     assert run(fleet, deployment, "deploy.py").exit_code == 0
     assert answers(fleet, held(fleet, "pi")) == "200"
 
@@ -163,13 +197,14 @@ def test_a_password_changed_by_hand_goes_the_same_way(fleet: Fleet, deployment: 
 
 
 def test_nobody_is_locked_out_wherever_a_rotation_is_killed(
-    fleet: Fleet, deployment: Deployment, soak: bool
+    fleet: Fleet, deployment: Deployment, soak: bool, part: slice
 ) -> None:
     """The state is the one of before the rotation at each point, so that all of them have the same commands."""
     whole = run(fleet, deployment, ROTATE)
     assert whole.exit_code == 0, whole.output
     count = len(whole.commands)
-    for point in range(1, count) if soak else (count // 3, count // 2, count - 3):
+    points = list(range(1, count)) if soak else [count // 3, count // 2, count - 3]
+    for point in points[part]:
         logins = [held(fleet, host) for host in fleet.hosts]
         killed = run(fleet, deployment, ROTATE, kill_after=point)
         assert killed.exit_code == -9, f"killed after {point}: {killed.output}"
