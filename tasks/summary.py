@@ -63,13 +63,13 @@ def _registry(run: Run) -> list[str]:
 
 def typed_passwords(run: Run) -> list[str]:
     """Return a line for each account that machines pull with and whose password a person chose."""
-    settings, folder = run.configuration.settings, run.store.folder
+    settings = run.configuration.settings
     pulling = sorted({settings.registry_login_account, settings.registry_pull_secret_account})
     return [
         format_text(
             f"The account {name} has a password that was typed: each of its requests costs the registry host about "
-            f"0.3 s of processor time; remove accounts/{name}.password and htpasswd in {folder} and run again, and "
-            "it gets a generated one",
+            f"0.3 s of processor time; deploys/rotate_credentials.py, with --data registry_rotate_account={name}, "
+            "gives it a generated one",
             "yellow",
         )
         for name in pulling

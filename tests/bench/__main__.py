@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import docker
@@ -40,11 +41,20 @@ TOOLS = {
 
 
 def prepare() -> None:
-    """Make the images and programs that are missing."""
+    """Make the images and programs that are missing: the one mostly waits for a mirror, the other for the processor."""
     engine()
+    with ThreadPoolExecutor() as pool:
+        for made in [pool.submit(_images), pool.submit(_programs)]:
+            made.result()
+
+
+def _images() -> None:
     client = docker.from_env()
     for number, recipe in enumerate(RECIPES.values(), 1):
         print(f"image {number} of {len(RECIPES)}: {image(client, recipe)}", flush=True)
+
+
+def _programs() -> None:
     for number, each in enumerate(PROGRAMS.values(), 1):
         print(f"program {number} of {len(PROGRAMS)}: {program(each).name}", flush=True)
 

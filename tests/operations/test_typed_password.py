@@ -10,11 +10,11 @@ from tasks.state import Store
 from tests.operations.test_command_line import SECRET, STEM, Ran, answering_hosts, pyinfra
 
 
-def ran(folder: Path) -> Ran:
+def ran(folder: Path, *arguments: str, deploy: str = "deploy.py") -> Ran:
     """Run on hosts that answer as if they had nothing of ours; the run ends at the first that it cannot make there."""
     (folder / f"{STEM}.py").write_text(answering_hosts())
     return pyinfra(
-        "-y", "--data", f"registry_state_dir={folder}/state", str(folder / f"{STEM}.py"), "deploy.py"
+        "-y", *arguments, "--data", f"registry_state_dir={folder}/state", str(folder / f"{STEM}.py"), deploy
     )
 
 
@@ -38,14 +38,14 @@ def test_the_account_that_machines_pull_with_is_named_and_the_remedy_helps(tmp_p
     found = ran(tmp_path)
     assert warnings(found) == [
         "The account cluster has a password that was typed: each of its requests costs the registry host about 0.3 s "
-        f"of processor time; remove accounts/cluster.password and htpasswd in {tmp_path}/state and run again, and it "
-        "gets a generated one"
+        "of processor time; deploys/rotate_credentials.py, with --data registry_rotate_account=cluster, gives it a "
+        "generated one"
     ]
     assert SECRET not in found.output
-    made.password_path("cluster").unlink()
-    (made.folder / "htpasswd").unlink()
-    again = ran(tmp_path)
+    others = made.password_path("ci").read_text()
+    again = ran(tmp_path, "--data", "registry_rotate_account=cluster", deploy="deploys/rotate_credentials.py")
     assert warnings(again) == []
+    assert made.password_path("ci").read_text() == others
     assert accounts.is_generated(made.password_path("cluster").read_text().strip())
     assert sorted(accounts.read_htpasswd((made.folder / "htpasswd").read_text())) == [
         "admin",
