@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import signal
 import sys
 from functools import partial
@@ -22,6 +23,9 @@ from tasks.state_files import StateError
 
 OF_ALL_HOSTS = ("rotate_ca.py", "retire_ca.py")
 """The files of `deploys/` that mean nothing for a part of the hosts."""
+
+PATIENCE = "HOMELAB_REGISTRY_PATIENCE"
+"""The variable with the seconds that a run waits for another that uses the same state; the timer's sets it."""
 
 
 def begin() -> list[str]:
@@ -54,7 +58,7 @@ def begin() -> list[str]:
     this = run.Run(configuration, store, inventory=options["inventory"], dry=options["dry"])
     if not this.dry:
         try:
-            this.resources.enter_context(store.lock())
+            this.resources.enter_context(store.lock(float(os.environ.get(PATIENCE) or 0)))
         except StateError as error:
             return [f"{error.problem}; {error.remedy}"]
         except OSError as error:

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -64,20 +65,21 @@ class Store:
         return self.folder / "ca.crt"
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the state for one run; `StateError` at once where another run holds it.
+    def lock(self, patience: float = 0) -> Iterator[None]:
+        """Hold the state for one run; `StateError` where another run holds it, after so many seconds of `patience`.
 
         The lock is the kernel's and ends with the process, so a killed run leaves none behind.
         """
+        end = time.monotonic() + patience
         self._files.make(self.folder)
         handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            raise StateError(
-                f"another run is using {self.folder}", "wait until it has ended, then run again"
-            ) from None
+        while not _locked(handle):
+            if time.monotonic() >= end:
+                os.close(handle)
+                raise StateError(
+                    f"another run is using {self.folder}", "wait until it has ended, then run again"
+                )
+            time.sleep(1)
         try:
             self.authorities.clear()
             yield
@@ -144,7 +146,15 @@ class Store:
 
     def write_former(self, former: Mapping[str, Former]) -> None:
         """Write the hashes of former passwords that are good beside the present ones."""
-        kept = {name: {"hash": each.hashed, "since": each.since.isoformat()} for name, each in former.items()}
+        kept = {
+            name: {
+                "hash": each.hashed,
+                "since": each.since.isoformat(),
+                "hosts": each.hosts,
+                "told": each.told and each.told.isoformat(),
+            }
+            for name, each in former.items()
+        }
         self._files.write(self.folder / "former.json", json.dumps(kept, indent=2) + "\n")
 
     def write_http_secret(self, secret: str) -> None:
@@ -194,7 +204,12 @@ class Store:
         path = self.folder / "former.json"
         try:
             return {
-                name: Former(str(each["hash"]), dt.datetime.fromisoformat(each["since"]))
+                name: Former(
+                    str(each["hash"]),
+                    dt.datetime.fromisoformat(each["since"]),
+                    tuple(map(str, each["hosts"])),
+                    each["told"] and dt.datetime.fromisoformat(each["told"]),
+                )
                 for name, each in json.loads(read(path) or "{}").items()
             }
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -232,3 +247,11 @@ class Store:
                 f"{self.authority_path} is not the certificate of the authority beside it",
                 "remove it; the next run writes it again",
             )
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -134,7 +134,7 @@ def _deployment(inventory: str) -> Deployment:
     if program and not os.access(program, os.X_OK):
         raise Conflict(f"registry_timer_program = {program}: it cannot be run", "correct it, or chmod +x")
     given = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
-    return Deployment(ROOT, given, state, settings.registry_timer, program)
+    return Deployment(ROOT, given, settings.registry_timer, program)
 
 
 def _settings(inventory: str) -> Settings:

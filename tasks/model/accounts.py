@@ -38,10 +38,15 @@ NEXT = "---"
 
 @dataclass(frozen=True)
 class Former:
-    """The hash of an account's former password, and since when (UTC) that is not the present one."""
+    """The hash of an account's former password, and since when (UTC) that is not the present one.
+
+    `hosts` kept it then, whatever the settings say by now. `told` is when a kubelet was last given the present one.
+    """
 
     hashed: str = field(repr=False)
     since: dt.datetime
+    hosts: tuple[str, ...] = ()
+    told: dt.datetime | None = None
 
 
 def generate() -> str:
@@ -131,9 +136,10 @@ def replaced(
     found = {}
     for name, password in passwords.items():
         before, known = present.get(name), former.get(name)
-        if before is None:
-            continue
-        if hashed[name] != before and not _matches(password, before):
+        if before is None:  # the list is lost: whether the password is another than it was is not known
+            if known and not _matches(password, known.hashed):
+                found[name] = known
+        elif hashed[name] != before and not _matches(password, before):
             # Known already where a run was killed before it wrote the new hash.
             found[name] = known if known and known.hashed == before else Former(before, now)
         elif known and known.hashed != before:

@@ -17,8 +17,8 @@ QUIET = 15.0
 """After so many seconds without a request nobody is taken to be in the middle of a pull or push."""
 
 KUBELET_REMEMBERS = dt.timedelta(minutes=10)
-"""It reads its own login anew every five minutes (kubernetes, pkg/credentialprovider/defaults.go); a run is not longer
-than another five before it writes that."""
+"""It reads its own login anew every five minutes (kubernetes, pkg/credentialprovider/defaults.go); a run takes no more
+than another five from noting that it is about to write that."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,13 @@ def uploads(log: Log) -> set[str]:
     return {repository for repository, written in log.uploads.items() if written > log.now - QUIET}
 
 
-def good_until(former: Former, settings: Settings, *, kubelets: bool) -> dt.datetime:
-    """Return until when a former password is good at least; `kubelets` tells that nodes pull with it by themselves."""
-    grace = dt.timedelta(days=settings.registry_password_grace_days)
-    return former.since + max(grace, KUBELET_REMEMBERS if kubelets else grace)
+def good_until(former: Former, settings: Settings) -> tuple[dt.datetime, str]:
+    """Return until when a former password is good at least, and why."""
+    days = dt.timedelta(days=settings.registry_password_grace_days)
+    ends = [(former.since + days, "registry_password_grace_days")]
+    if former.told:
+        ends.append((former.told + KUBELET_REMEMBERS, "kubelets remember it"))
+    return max(ends)
 
 
 def keeps(account: str, settings: Settings, host: HostSettings, group: str) -> bool:
@@ -66,7 +69,10 @@ def keeps(account: str, settings: Settings, host: HostSettings, group: str) -> b
 
 
 def prove(login: Login, settings: Settings) -> Step:
-    """Return the step that logs in on the registry host; it prints the status line, nothing without openssl there."""
+    """Return the step that logs in on the registry host; it prints `asked` and the status line.
+
+    Nothing is printed where there is no openssl to ask with.
+    """
     request = (
         f"GET /v2/ HTTP/1.1\r\nHost: {settings.registry_hostname}\r\nConnection: close\r\n"
         f"Authorization: Basic {login.auth}\r\n\r\n"
@@ -74,6 +80,7 @@ def prove(login: Login, settings: Settings) -> Step:
     return Step(
         f"log in as {login.account}: the present password is to be good before the former one is not",
         f"command -v openssl >/dev/null || exit 0\n"
+        f"echo asked\n"
         f"head -c {len(request)} | timeout 20 openssl s_client -quiet -connect 127.0.0.1:{settings.registry_port} "
         f"-servername {settings.registry_hostname} 2>/dev/null | head -n 1",
         request,
@@ -82,9 +89,14 @@ def prove(login: Login, settings: Settings) -> Step:
 
 def check_proof(told: str) -> bool:
     """Tell whether the login was tried; `ValueError` where it failed."""
-    if told.strip() and " 200" not in told:
-        raise ValueError(f"the registry answers {told.strip()}")
-    return bool(told.strip())
+    lines = [line.strip() for line in told.splitlines() if line.strip()]
+    if lines[:1] != ["asked"]:
+        return False
+    if not lines[1:]:
+        raise ValueError("the registry does not answer")
+    if " 200" not in lines[1]:
+        raise ValueError(f"the registry answers {lines[1]}")
+    return True
 
 
 def without(former: Mapping[str, Former], revoked: Sequence[str]) -> dict[str, Former]:

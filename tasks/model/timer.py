@@ -81,7 +81,6 @@ class Deployment:
 
     project: Path
     inventory: str
-    state: Path
     every: str
     program: str | None
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from functools import partial
 
 from pyinfra import host
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
-from tasks.model import accounts
+from tasks.model import accounts, former_passwords
 from tasks.model.accounts import Former
+from tasks.operations.awaited import clients
 from tasks.operations.carry_out import AnyStep, LocalStep, carry_out
 from tasks.run import Run, current
 
@@ -46,9 +48,12 @@ def _passwords(run: Run) -> tuple[list[AnyStep], dict[str, str]]:
         if asked and password is not None and name in pending:
             run.report.note(
                 host.name,
-                f"{name} has a former password beside its present one: this run moves to the present one, and a "
-                "new one takes another run of deploys/rotate_credentials.py",
+                f"{name} has a former password beside its present one, which is of "
+                f"{pending[name].since:%Y-%m-%d %H:%M} UTC: no further one is made, and this run moves to that one; "
+                "where it has leaked, run deploys/revoke_credentials.py, and then this again",
             )
+        elif password is not None and _was_asked_for(run, name, password):
+            password, reason = None, "a run that was killed was to make a new one"
         elif asked and password is not None:
             password, reason = None, "a new one is asked for"
         if password is None:
@@ -59,10 +64,33 @@ def _passwords(run: Run) -> tuple[list[AnyStep], dict[str, str]]:
     return steps, passwords
 
 
+def _was_asked_for(run: Run, name: str, password: str) -> bool:
+    """Tell whether a run ended between noting a password as a former one and writing the next."""
+    known = run.state.former.get(name)
+    return (
+        known is not None
+        and known.hashed == run.state.hashes.get(name)
+        and accounts.is_generated(password)
+        and accounts.fits(password, known.hashed)
+    )
+
+
 def _former(run: Run, passwords: Mapping[str, str], hashed: Mapping[str, str]) -> dict[str, Former]:
     """Return the former password of each account that has one, with these passwords and their hashes."""
-    now = dt.datetime.now(dt.UTC)
-    return accounts.replaced(passwords, hashed, run.state.hashes, run.state.former, now)
+    now, known = dt.datetime.now(dt.UTC), run.state.former
+    found = accounts.replaced(passwords, hashed, run.state.hashes, known, now)
+    return {
+        name: each if each == known.get(name) else replace(each, hosts=_keeping(run, name))
+        for name, each in found.items()
+    }
+
+
+def _keeping(run: Run, account: str) -> tuple[str, ...]:
+    settings, hosts = run.configuration.settings, run.configuration.hosts
+    found = {
+        each for each, group in clients(host) if former_passwords.keeps(account, settings, hosts[each], group)
+    }
+    return tuple(sorted(found))
 
 
 def _keep_former(run: Run) -> list[AnyStep]:

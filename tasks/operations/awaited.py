@@ -18,12 +18,19 @@ def awaited(
     """Return the hosts of the inventory that this run has not finished, by name.
 
     A host that could not be reached, or was left out by `--limit`, is one; those that are excused are none. Asked is
-    for those that are `concerned` (by name and group). A plan takes it that all will go well.
+    for those that are `concerned` (by name and group). A plan takes it that all will go well where it can be reached.
     """
-    if not host.state.is_executing:
-        return []
     excused = run.configuration.settings.registry_excused_hosts
-    listed = {(each.name, group) for group in CLIENTS for each in host.inventory.groups.get(group, ())}
-    return sorted(
-        {each for each, group in listed - run.finished if each not in excused and concerned(each, group)}
-    )
+    reached = {each.name for each in host.state.active_hosts}
+    waiting = {
+        each
+        for each, group in clients(host)
+        if each not in excused and concerned(each, group)
+        if ((each, group) not in run.finished if host.state.is_executing else each not in reached)
+    }
+    return sorted(waiting)
+
+
+def clients(host: Host) -> set[tuple[str, str]]:
+    """Return the hosts of the inventory that are told of the registry, each with its group."""
+    return {(each.name, group) for group in CLIENTS for each in host.inventory.groups.get(group, ())}

@@ -168,7 +168,9 @@ def _check_belongs(run: Run) -> None:
     if "adopt" in run.asked or run.registry is None:
         return
     folder, successor = run.store.folder, run.state.successor
-    known = [pair for pair in (run.state.authority, successor and successor.pair) if pair]
+    # A successor issues nothing before it is decided: what it issued then is of a time after this state's.
+    issuing = successor.pair if successor and (successor.switched or successor.retiring) else None
+    known = [pair for pair in (run.state.authority, issuing) if pair]
     way_on = (
         f"put the right {folder} back from your backup; or, if it is lost, see docs/when-something-is-wrong.md, "
         '"The state is lost", for how to begin anew with deploys/adopt.py'

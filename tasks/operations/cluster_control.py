@@ -54,10 +54,10 @@ def serve() -> Generator[PyinfraCommand, None, None]:
     if work.complaints:
         names = ", ".join(current().configuration.settings.registry_patch_service_accounts)
         work.tell([(f"could not write service accounts ({names}): others keep changing them", "run again")])
-    if not work.problems:
+    if not work.problems and host.state.is_executing:
         current().finished.add((host.name, "cluster_control"))
         current().report.say(host.name, _holds(current()))
-    elif host.state.is_executing or current().dry:
+    elif work.problems and (host.state.is_executing or current().dry):
         yield from fail(host)
 
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import datetime as dt
+from collections.abc import Generator, Sequence
+from dataclasses import replace
 
 from pyinfra import host
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
 from tasks.facts.cluster_nodes import ClusterNodeFact
-from tasks.model import client_hosts, cluster_nodes, containerd, containerd_config, containers_certs, rancher
+from tasks.model import (
+    client_hosts,
+    cluster_nodes,
+    containerd,
+    containerd_config,
+    containers_certs,
+    node_logins,
+    rancher,
+)
 from tasks.model.cluster_nodes import Node, Wanted
 from tasks.model.steps import Step
 from tasks.model.system_trust import Family
-from tasks.operations.carry_out import carry_out, read
+from tasks.operations.carry_out import AnyStep, LocalStep, carry_out, read
 from tasks.operations.finished_registry import FinishedRegistry, finished_registry
 from tasks.run import Run, current
 
@@ -23,7 +33,7 @@ def trust() -> Generator[PyinfraCommand, None, None]:
     """Give each runtime the CA, and the host the registry's address."""
     served: list[str] = []
     yield from carry_out(host, lambda: _decide(current(), served), lambda: _trust(served, "the registry"))
-    if served:
+    if served and host.state.is_executing:
         names = ", ".join(current().configuration.settings.authorities)
         current().finished.add((host.name, "cluster_nodes"))
         current().report.say(host.name, _trust(served, names))
@@ -33,14 +43,26 @@ def _trust(served: list[str], whom: str) -> str:
     return f"{cluster_nodes.listed(served)} {'trusts' if len(served) == 1 else 'trust'} {whom}"
 
 
-def _decide(run: Run, served: list[str]) -> list[Step]:
+def _decide(run: Run, served: list[str]) -> list[AnyStep]:
     """Return the steps, and note the runtimes that are `served`."""
     registry = finished_registry(host)
     found = look(run)
     needed = wanted(run, registry, found)
     steps = cluster_nodes.steps(run.configuration.settings, needed, found)
     served[:] = needed.runtimes
-    return steps
+    return [*_tell_kubelet(run, steps, registry.login.account), *steps]
+
+
+def _tell_kubelet(run: Run, steps: Sequence[Step], account: str) -> list[AnyStep]:
+    """Return the step that notes when a kubelet is given a login which has a former password."""
+    former = run.former.get(account)
+    if former is None or not any(step.path == node_logins.KUBELET for step in steps):
+        return []
+    run.former = {**run.former, account: replace(former, told=dt.datetime.now(dt.UTC))}
+    text = (
+        f"write {run.store.folder}/former.json: the kubelet there remembers the former password of {account}"
+    )
+    return [LocalStep(text, lambda: run.store.write_former(run.former))]
 
 
 def look(run: Run) -> Node:

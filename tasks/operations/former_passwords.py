@@ -41,9 +41,9 @@ def _because(run: Run) -> str:
 
 def _decide(run: Run) -> list[AnyStep]:
     now = dt.datetime.now(dt.UTC)
-    forced = [name for name in run.former if _forced(run, name)]
-    ready = forced + _unused(
-        run, [name for name in run.former if name not in forced and _ready(run, name, now)]
+    # What is to end at once waits for no other's end.
+    ready = [name for name in run.former if _forced(run, name)] or _unused(
+        run, [name for name in run.former if _ready(run, name, now)]
     )
     if not ready:
         return []
@@ -74,7 +74,10 @@ def _ready(run: Run, name: str, now: dt.datetime) -> bool:
     missing = awaited(
         run,
         host,
-        lambda each, group: former_passwords.keeps(name, settings, configuration.hosts[each], group),
+        lambda each, group: (
+            each in run.former[name].hosts
+            or former_passwords.keeps(name, settings, configuration.hosts[each], group)
+        ),
     )
     if missing:
         _note(
@@ -83,25 +86,11 @@ def _ready(run: Run, name: str, now: dt.datetime) -> bool:
             f"{', '.join(missing)} may still need it; mend that and run again, or give up a host that is gone for good "
             f"(--data registry_excused_hosts={missing[0]})",
         )
-    elif (
-        until := former_passwords.good_until(run.former[name], settings, kubelets=_kubelets(run, name))
-    ) > now:
-        why = (
-            "registry_password_grace_days"
-            if settings.registry_password_grace_days
-            else "kubelets remember it"
-        )
+        return False
+    until, why = former_passwords.good_until(run.former[name], settings)
+    if until > now:
         _note(run, name, f"until {until:%Y-%m-%d %H:%M} UTC ({why}); a run after that ends it")
-    else:
-        return True
-    return False
-
-
-def _kubelets(run: Run, name: str) -> bool:
-    """Tell whether there are nodes that pull with the password of an account by themselves."""
-    settings, hosts = run.configuration.settings, run.configuration.hosts
-    nodes = [each.name for each in host.inventory.groups.get("cluster_nodes", ())]
-    return any(former_passwords.keeps(name, settings, hosts[node], "cluster_nodes") for node in nodes)
+    return until <= now
 
 
 def _unused(run: Run, names: Sequence[str]) -> list[str]:

@@ -22,8 +22,8 @@ def serve() -> Generator[PyinfraCommand, None, None]:
     yield from carry_out(
         host, lambda: _decide(current()), lambda: "its files and containers are as they should be"
     )
-    # Reached in a run only, and there only after the last step has been taken well.
-    current().served = True
+    if host.state.is_executing:  # and so after the last step has been taken well
+        current().served = True
 
 
 def certificate(run: Run) -> list[AnyStep]:

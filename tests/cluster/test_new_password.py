@@ -5,11 +5,12 @@ The run and the verification after it are traced on each host: all that comes in
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -163,6 +164,18 @@ def test_the_old_one_is_good_as_long_as_kubelets_remember_it(
 ) -> None:
     assert "the former password of cluster is still good: until " in life.ran.output
     assert "(kubelets remember it)" in life.ran.output
+    assert logs_in(cluster, life.old)
+    # A day later, as it were, a node is back which was off.
+    former, day = deployment.store.read().former["cluster"], dt.timedelta(days=1)
+    assert former.told
+    earlier = replace(former, since=former.since - day, told=former.told - day)
+    deployment.store.write_former({"cluster": earlier})
+    node = cluster.nodes["node16"]
+    auth = b64encode(f"cluster:{life.old}".encode()).decode()
+    node.write(KUBELET, json.dumps({"auths": {NAME: {"auth": auth}}}), "0600")
+    ran = deployment.run()
+    assert "(kubelets remember it)" in ran.output
+    assert login(node, KUBELET) == f"cluster:{life.new}"
     assert logs_in(cluster, life.old)
     ran = deployment.run(deploy="deploys/revoke_credentials.py")
     assert ran.exit_code == 0, ran.output

@@ -123,7 +123,14 @@ def test_a_host_that_is_off_keeps_its_login_and_is_finished_when_it_is_back(
     assert failed.returncode == 1
     assert "two-passwords is missing, and 1 accounts have a former password; run make deploy" in failed.stdout
     again = run(fleet, deployment, ROTATE, "off", "--data", "registry_rotate_account=cluster")
-    assert "takes another run of deploys/rotate_credentials.py" in again.output
+    assert "no further one is made, and this run moves to that one" in again.output
+    settings = {"registry_state_dir": str(deployment.store.folder), "registry_login_users": [USER]}
+    deployment.set(
+        **settings, registry_login_account="ci"
+    )  # what a host that is off keeps is the old account's all the same
+    moved = run(fleet, deployment, "deploy.py", "off")
+    assert "the former password of cluster is still good: off may still need it" in moved.output
+    deployment.set(**settings)
     assert answers(fleet, login) == "200"
     assert run(fleet, deployment, "deploy.py").exit_code == 0
     assert deployment.store.read().former == {}

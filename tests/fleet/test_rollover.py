@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -331,6 +331,9 @@ def test_a_host_that_is_away_is_waited_for_at_both_ends(home: Home) -> None:
     waits = "[nas] the new certificate authority does not serve before one run has finished every host, and waits for pi: "
     assert waits in ran.output
     assert len(ran.problems) == 1
+    planned = home.deployment.run("--dry")
+    assert waits in planned.output
+    assert not [step for step in planned.steps_on("nas") if "to serve" in step or "serve:" in step]
     assert served(home) == issuers(old)
     assert pulls(home) == ALL_PULL
     assert connects(home, old) == ALL_CONNECT
@@ -371,6 +374,14 @@ def test_a_host_that_is_gone_for_good_is_excused_by_its_name(home: Home) -> None
     home.hosts()
     home.run()
     assert trusted(home) == both_each(old, new)
+    successor = home.state.successor
+    assert successor
+    # As if the state were a backup from before the switch: it would serve what hosts may not trust any more.
+    home.deployment.store.authorities.write_rollover(replace(successor, switched=None), old)
+    (problem,) = home.run(fails=True).problems
+    assert "this host has a registry certificate that " in problem
+    assert "did not make" in problem
+    home.deployment.store.authorities.write_rollover(successor, old)
     elapse(home, days=29)
     assert home.run().steps == []
     elapse(home, days=1)

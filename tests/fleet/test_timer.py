@@ -240,7 +240,7 @@ def test_a_run_by_hand_is_waited_for(with_timer: BenchHost) -> None:
     host.run(f"nohup {held} >/dev/null 2>&1 &")
     host.wait_until("test -e /tmp/held", 20, "the lock")
     host.run(f"systemctl start --no-block {SERVICE}")
-    host.wait_until("pgrep -f '^flock -w 3600'", 20, "the wait")
+    host.wait_until("pgrep -f 'pyinfra -y inventories/local.py'", 20, "the timer's run")
     off = run_make(host, "timer-off")
     assert off.exit_code != 0
     assert "the timer's run for inventories/local.py is under way; wait for its end" in off.stdout

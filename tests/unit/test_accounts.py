@@ -107,6 +107,8 @@ HASHED = {password: accounts.hashes({"x": password}, {})["x"] for password in (O
         pytest.param(NEW, OLD, (OLD, EARLIER), (OLD, EARLIER), id="killed before its hash was written"),
         pytest.param(NEWER, NEW, (OLD, EARLIER), (NEW, NOW), id="changed once more"),
         pytest.param(OLD, NEW, (OLD, EARLIER), (NEW, NOW), id="changed back"),
+        pytest.param(NEW, None, (OLD, EARLIER), (OLD, EARLIER), id="the hashes are lost"),
+        pytest.param(OLD, None, (OLD, EARLIER), None, id="the hashes are lost, and it was changed back"),
     ],
 )
 def test_which_password_is_a_former_one(

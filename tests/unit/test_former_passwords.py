@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from typing import Any
 
@@ -9,11 +10,13 @@ import pytest
 
 from tasks.facts.former_passwords import FormerPasswordsFact
 from tasks.model import former_passwords
-from tasks.model.former_passwords import Log
+from tasks.model.accounts import Former
+from tasks.model.former_passwords import KUBELET_REMEMBERS, Log
 from tasks.model.keys import HostSettings
 from tasks.model.settings import Settings
 
 NOW = 1_800_000_000.0
+SINCE, DAY = dt.datetime(2027, 1, 15, tzinfo=dt.UTC), dt.timedelta(days=1)
 
 
 def begun(name: str, entry: str = "name", status: int = 200, account: str = "ci") -> str:
@@ -87,11 +90,27 @@ def test_which_hosts_keep_a_password(account: str, group: str, host: dict[str, A
     assert former_passwords.keeps(account, Settings(), HostSettings(**host), group) == keeps
 
 
-@pytest.mark.parametrize(("told", "proven"), [("", False), ("HTTP/1.1 200 OK\r\n", True)])
+@pytest.mark.parametrize(("told", "proven"), [("", False), ("asked\nHTTP/1.1 200 OK\r\n", True)])
 def test_a_login_is_proven_by_its_status(told: str, proven: bool) -> None:
     assert former_passwords.check_proof(told) == proven
 
 
-def test_a_login_that_is_refused_is_no_proof() -> None:
-    with pytest.raises(ValueError, match=r"^the registry answers HTTP/1.1 401 Unauthorized$"):
-        former_passwords.check_proof("HTTP/1.1 401 Unauthorized\r\n")
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ("HTTP/1.1 401 Unauthorized\r\n", "the registry answers HTTP/1.1 401 Unauthorized"),
+        ("", "the registry does not answer"),
+    ],
+)
+def test_a_login_that_is_not_let_in_is_no_proof(answer: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=f"^{problem}$"):
+        former_passwords.check_proof(f"asked\n{answer}")
+
+
+@pytest.mark.parametrize(
+    ("days", "told", "until"),
+    [(0, None, SINCE), (7, None, SINCE + 7 * DAY), (0, SINCE + DAY, SINCE + DAY + KUBELET_REMEMBERS)],
+)
+def test_until_when_one_is_good(days: int, told: dt.datetime | None, until: dt.datetime) -> None:
+    former = Former("", SINCE, told=told)
+    assert former_passwords.good_until(former, Settings(registry_password_grace_days=days))[0] == until

@@ -22,7 +22,7 @@ ODD = 'my lab\'s 100% "$HOME" \\x'
 
 def deployment(project: Path, **other: str) -> Deployment:
     given = {"inventory": "inventories/lab.py", "every": "weekly", "program": None, **other}
-    return Deployment(project=project, state=project / "state/lab", **given)  # type: ignore[arg-type]
+    return Deployment(project=project, **given)  # type: ignore[arg-type]
 
 
 def in_folder(folder: Path) -> Timer:

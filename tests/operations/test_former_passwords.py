@@ -1,0 +1,40 @@
+"""What is noted of former passwords on the controller, where a run ended early or a host was not finished."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from tasks.model import accounts
+from tasks.model.accounts import Former
+from tests.operations.test_command_line import ROOT, STEM, answering_hosts
+from tests.operations.test_typed_password import ran, store
+
+
+def test_a_rotation_that_was_killed_before_the_password_was_written_is_finished(tmp_path: Path) -> None:
+    made = store(tmp_path, **{name: accounts.generate() for name in ("admin", "ci", "cluster")})
+    before = made.read()
+    noted = Former(before.hashes["ci"], dt.datetime.now(dt.UTC), ("@fake/pi",))
+    made.write_former({"ci": noted})
+    found = ran(tmp_path)
+    assert "step: generate a password for ci: a run that was killed was to make a new one" in found.output
+    after = made.read()
+    assert after.former == {"ci": noted}
+    assert {name for name in before.passwords if before.passwords[name] != after.passwords[name]} == {"ci"}
+
+
+def test_a_host_that_failed_in_the_plan_is_not_taken_for_finished(tmp_path: Path) -> None:
+    """Without `-y` a plan comes first, in the same process, and pyinfra asks whether to go on at a host that failed."""
+    inventory = tmp_path / f"{STEM}.py"
+    inventory.write_text(answering_hosts().replace("'listener|'", "'listener|apache2'"))
+    state = f"registry_state_dir={tmp_path}/state"
+    command = [sys.executable, "-m", "pyinfra", "--data", state, str(inventory), "deploy.py"]
+    done = subprocess.run(
+        ["script", "-qefc", shlex.join(command), "/dev/null"],
+        cwd=ROOT, input="\n" * 5, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert "port 443 is taken by apache2" in done.stdout
+    assert "@fake/pi] the registry host @fake/nas is not finished" in done.stdout
