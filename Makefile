@@ -41,7 +41,7 @@ test: .venv/ready-dev
 
 ## make test-cluster             those on Kubernetes
 test-cluster: .venv/ready-dev
-	.venv/bin/python -m tests.bench prepare
+	.venv/bin/python -m tests.bench prepare cluster
 	.venv/bin/python -m pytest --timeout 1800 $(AT_ONCE) tests/cluster
 
 ## make soak                     the long campaigns, of which `make test` holds samples

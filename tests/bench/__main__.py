@@ -1,6 +1,7 @@
 """The bench by hand.
 
 python -m tests.bench prepare      an engine on this machine, by the project's own task; all host images and programs
+python -m tests.bench prepare cluster   the same, with no more images and programs than tests/cluster needs
 python -m tests.bench up [NAME…]   boot hosts by the names of their recipes, all but a cluster's if none is given; they
                                    stay, with an inventory that lists them
 python -m tests.bench down         remove the hosts that stay, and what runs that ended early left
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,8 +24,8 @@ from tests.bench.cache import cache
 from tests.bench.fleet import Fleet
 from tests.bench.hosts import remove_leftovers
 from tests.bench.leftovers import LABEL, alive, remove_owned_by, this_machine
-from tests.bench.programs import PROGRAMS, program
-from tests.bench.recipes import BOOKWORM, CLUSTER, RECIPES, image
+from tests.bench.programs import CRI_PULL, KUBE, PROGRAMS, WAITS, Program, program
+from tests.bench.recipes import BOOKWORM, CLUSTER, RECIPES, Recipe, image
 
 ROOT = Path(__file__).parents[2]
 UP = cache() / "up"
@@ -40,23 +42,23 @@ TOOLS = {
 """Programs that the tests call, and Debian's packages of them."""
 
 
-def prepare() -> None:
-    """Make the images and programs that are missing: the one mostly waits for a mirror, the other for the processor."""
+def prepare(recipes: Collection[Recipe], programs: Collection[Program]) -> None:
+    """Make those that are missing: images mostly wait for a mirror, programs for the processor."""
     engine()
     with ThreadPoolExecutor() as pool:
-        for made in [pool.submit(_images), pool.submit(_programs)]:
+        for made in [pool.submit(_images, recipes), pool.submit(_programs, programs)]:
             made.result()
 
 
-def _images() -> None:
+def _images(recipes: Collection[Recipe]) -> None:
     client = docker.from_env()
-    for number, recipe in enumerate(RECIPES.values(), 1):
-        print(f"image {number} of {len(RECIPES)}: {image(client, recipe)}", flush=True)
+    for number, recipe in enumerate(recipes, 1):
+        print(f"image {number} of {len(recipes)}: {image(client, recipe)}", flush=True)
 
 
-def _programs() -> None:
-    for number, each in enumerate(PROGRAMS.values(), 1):
-        print(f"program {number} of {len(PROGRAMS)}: {program(each).name}", flush=True)
+def _programs(programs: Collection[Program]) -> None:
+    for number, each in enumerate(programs, 1):
+        print(f"program {number} of {len(programs)}: {program(each).name}", flush=True)
 
 
 def engine() -> None:
@@ -130,7 +132,9 @@ def show() -> None:
 try:
     match sys.argv[1:]:
         case ["prepare"]:
-            prepare()
+            prepare(RECIPES.values(), PROGRAMS.values())
+        case ["prepare", "cluster"]:
+            prepare(CLUSTER, (KUBE, CRI_PULL, WAITS))
         case ["up", *names]:
             up(names)
         case ["down"]:
