@@ -3,11 +3,10 @@ INVENTORY ?= inventories/local.py
 PYTHON ?= python3
 AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -n)
 
-# Each module of tests has hosts of its own, and those of tests/cluster share two clusters; they wait for these more than
-# they compute. What takes longest begins first.
-AT_ONCE := -n 4 --dist loadgroup --no-loadscope-reorder
+# Each module of tests has hosts of its own, which wait for each other's engines more than they compute.
+AT_ONCE := -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: deploy plan verify timer timer-off test test-unit test-cluster soak bench bench-up bench-down lint help
+.PHONY: deploy plan verify timer timer-off test test-unit test-hosts test-cluster test-nodes test-served soak bench bench-up bench-down lint help
 help: ; @sed -n 's/^## //p' Makefile
 
 ## make deploy [INVENTORY=...]   bring every host of the inventory to what it should be
@@ -37,12 +36,20 @@ test-unit: .venv/ready-dev
 ## make test                     all tests; brings up hosts in containers, and whatever else they need
 test: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
-	.venv/bin/python -m pytest --timeout 1800 $(AT_ONCE) tests/cluster tests/fleet tests/gateway tests/unit tests/operations
+	$(MAKE) --no-print-directory -j 3 -Oline test-nodes test-served test-hosts
 
-## make test-cluster             those on Kubernetes
+test-hosts: .venv/ready-dev
+	.venv/bin/python -m pytest --timeout 1800 $(AT_ONCE) tests/fleet tests/gateway tests/unit tests/operations
+
+## make test-cluster             those on Kubernetes; they share two clusters, and follow one after the other on each
 test-cluster: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare cluster
-	.venv/bin/python -m pytest --timeout 1800 $(AT_ONCE) tests/cluster
+	$(MAKE) --no-print-directory -j 2 -Oline test-nodes test-served
+
+test-nodes: .venv/ready-dev
+	.venv/bin/python -m pytest --timeout 1800 -m 'not served' tests/cluster
+test-served: .venv/ready-dev
+	.venv/bin/python -m pytest --timeout 1800 -m served tests/cluster
 
 ## make soak                     the long campaigns, of which `make test` holds samples
 soak: .venv/ready-dev

@@ -1,7 +1,4 @@
-"""Which tests are run, and which follow one another in one process.
-
-The long campaigns: `--soak` runs them alone, and whole; otherwise each is a sample of itself.
-"""
+"""The long campaigns: `--soak` runs them alone, and whole; otherwise each is a sample of itself."""
 
 from __future__ import annotations
 
@@ -14,22 +11,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in a hook of the same name
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.pluginmanager.hasplugin("xdist"):  # which a user's environment does not have
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group(_hosts(item)))
     if config.getoption("--soak"):
         others = [item for item in items if "soak" not in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
-
-
-def _hosts(item: pytest.Item) -> str:
-    """Name the hosts that a test shares: its module's, or one of the two clusters."""
-    if item.path.parent.name == "cluster":
-        return "cluster without nodes" if "served" in getattr(item, "fixturenames", ()) else "cluster"
-    return item.nodeid.partition("::")[0]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

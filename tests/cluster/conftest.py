@@ -16,6 +16,12 @@ from tests.fleet.deployment import Deployment
 NODES = {"node16": KUBE16_NODE, "node23": KUBE23_NODE}
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests of the cluster without nodes, so that the two parts can be run at the same time."""
+    if "served" in getattr(item, "fixturenames", ()):
+        item.add_marker("served")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_leftovers() -> None:
     remove_leftovers()
