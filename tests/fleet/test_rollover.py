@@ -378,7 +378,7 @@ def test_a_host_that_is_gone_for_good_is_excused_by_its_name(home: Home) -> None
     assert successor
     # As if the state were a backup from before the switch: it would serve what hosts may not trust any more.
     home.deployment.store.authorities.write_rollover(replace(successor, switched=None), old)
-    (problem,) = home.run(fails=True).problems
+    problem = home.run(fails=True).problems[0]
     assert "this host has a registry certificate that " in problem
     assert "did not make" in problem
     home.deployment.store.authorities.write_rollover(successor, old)
