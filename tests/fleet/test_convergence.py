@@ -109,5 +109,10 @@ def test_drift_is_mended_exactly(host: BenchHost, deployment: Deployment, name: 
     assert ran.steps == expected
     assert planned.steps == expected
     assert others(host, expected) == before
-    assert host.run("grep -v 'homelab-registry$' /etc/hosts").stdout == user_s_lines
+    assert (
+        host.run("grep -v 'homelab-registry$' /etc/hosts").stdout == user_s_lines
+    )  # and the next plan finds nothing of this
+
+
+def test_after_all_that_nothing_is_to_be_done(deployment: Deployment) -> None:
     assert deployment.run().steps == []

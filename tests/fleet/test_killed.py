@@ -51,7 +51,8 @@ def points(whole: Ran, soak: bool) -> list[tuple[int, int]]:
 def test_a_killed_run_is_finished_by_the_next(
     host: BenchHost, deployment: Deployment, whole: Ran, soak: bool
 ) -> None:
-    for after, within in points(whole, soak):
+    chosen = points(whole, soak)
+    for after, within in chosen:
         where = f"killed after {after}" if after else f"killed within {within}"
         make_bare(host, deployment, images=soak)
         user_s_lines = host.read("/etc/hosts")
@@ -63,8 +64,9 @@ def test_a_killed_run_is_finished_by_the_next(
         assert temporary_files(host, deployment.store.folder) == [], where
         assert host.read("/etc/hosts").startswith(user_s_lines), where
         assert deployment.run().steps == [], where
-        verified = deployment.verify()
-        assert verified.returncode == 0, f"{where}: {verified.stdout}"
+        if soak or (after, within) == chosen[-1]:
+            verified = deployment.verify()
+            assert verified.returncode == 0, f"{where}: {verified.stdout}"
         print(where, "and finished")
 
 
