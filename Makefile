@@ -36,7 +36,7 @@ test-unit: .venv/ready-dev
 ## make test                     all tests; brings up hosts in containers, and whatever else they need
 test: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
-	$(MAKE) --no-print-directory -j 2 -Oline test-nodes test-served & clusters=$$!; \
+	$(MAKE) --no-print-directory -j 2 -Oline test-nodes test-served & clusters=$$!; trap "kill $$clusters" INT TERM; \
 	$(MAKE) --no-print-directory test-hosts; hosts=$$?; wait $$clusters && exit $$hosts
 
 test-hosts: .venv/ready-dev
