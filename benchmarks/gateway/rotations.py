@@ -50,7 +50,7 @@ def run(target: Path = RESULTS) -> list[Row]:
             0,
             at_most=True,
             unit="requests",
-            told=f"stock registry, restarted: {found['stock'].failed} beside {found['stock'].answered} that were answered",
+            told=f"stock registry, restarted: {found['stock'].failed} beside {found['stock'].answered} answered",
         )
     ]
     lines = table(["what", "measured", "", "mark", "reached"], [row.cells for row in rows])
