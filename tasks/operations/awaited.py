@@ -31,6 +31,13 @@ def awaited(
     return sorted(waiting)
 
 
+def finish(run: Run, host: Host, group: str, holds: str) -> None:
+    """Note that a host is as it should be as one of `group`, and what `holds` there. A plan finishes none."""
+    if host.state.is_executing:
+        run.finished.add((host.name, group))
+        run.report.say(host.name, holds)
+
+
 def clients(host: Host) -> set[tuple[str, str]]:
     """Return the hosts of the inventory that are told of the registry, each with its group."""
     return {(each.name, group) for group in CLIENTS for each in host.inventory.groups.get(group, ())}

@@ -18,6 +18,7 @@ from tasks.model.logins import Login
 from tasks.model.pull_secrets import Ref
 from tasks.model.settings import Settings
 from tasks.model.steps import Step
+from tasks.operations.awaited import finish
 from tasks.operations.carry_out import AnyStep, RemoteStep, blame, carry_out, fail, read
 from tasks.operations.finished_registry import finished_registry
 from tasks.run import Run, current
@@ -54,10 +55,9 @@ def serve() -> Generator[PyinfraCommand, None, None]:
     if work.complaints:
         names = ", ".join(current().configuration.settings.registry_patch_service_accounts)
         work.tell([(f"could not write service accounts ({names}): others keep changing them", "run again")])
-    if not work.problems and host.state.is_executing:
-        current().finished.add((host.name, "cluster_control"))
-        current().report.say(host.name, _holds(current()))
-    elif work.problems and (host.state.is_executing or current().dry):
+    if not work.problems:
+        finish(current(), host, "cluster_control", _holds(current()))
+    elif host.state.is_executing or current().dry:
         yield from fail(host)
 
 

@@ -23,6 +23,7 @@ from tasks.model import (
 from tasks.model.cluster_nodes import Node, Wanted
 from tasks.model.steps import Step
 from tasks.model.system_trust import Family
+from tasks.operations.awaited import finish
 from tasks.operations.carry_out import AnyStep, LocalStep, carry_out, read
 from tasks.operations.finished_registry import FinishedRegistry, finished_registry
 from tasks.run import Run, current
@@ -33,10 +34,9 @@ def trust() -> Generator[PyinfraCommand, None, None]:
     """Give each runtime the CA, and the host the registry's address."""
     served: list[str] = []
     yield from carry_out(host, lambda: _decide(current(), served), lambda: _trust(served, "the registry"))
-    if served and host.state.is_executing:
+    if served:
         names = ", ".join(current().configuration.settings.authorities)
-        current().finished.add((host.name, "cluster_nodes"))
-        current().report.say(host.name, _trust(served, names))
+        finish(current(), host, "cluster_nodes", _trust(served, names))
 
 
 def _trust(served: list[str], whom: str) -> str:

@@ -13,6 +13,7 @@ from tasks.model import client_hosts, docker_hosts
 from tasks.model.docker_hosts import DockerHost, Wanted
 from tasks.model.steps import Step
 from tasks.model.system_trust import Family
+from tasks.operations.awaited import finish
 from tasks.operations.carry_out import carry_out, read
 from tasks.operations.finished_registry import finished_registry
 from tasks.run import Run, current
@@ -22,9 +23,7 @@ from tasks.run import Run, current
 def trust() -> Generator[PyinfraCommand, None, None]:
     """Give the engine the CA, the host the registry's address, and the users their login."""
     yield from carry_out(host, lambda: decide(current()), _because)
-    if host.state.is_executing:  # and so after the last step has been taken well
-        current().finished.add((host.name, "docker_hosts"))
-        current().report.say(host.name, _holds())
+    finish(current(), host, "docker_hosts", _holds())
 
 
 def decide(run: Run) -> list[Step]:

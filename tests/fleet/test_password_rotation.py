@@ -125,9 +125,8 @@ def test_a_host_that_is_off_keeps_its_login_and_is_finished_when_it_is_back(
     again = run(fleet, deployment, ROTATE, "off", "--data", "registry_rotate_account=cluster")
     assert "no further one is made, and this run moves to that one" in again.output
     settings = {"registry_state_dir": str(deployment.store.folder), "registry_login_users": [USER]}
-    deployment.set(
-        **settings, registry_login_account="ci"
-    )  # what a host that is off keeps is the old account's all the same
+    # What a host that is off keeps is the old account's all the same.
+    deployment.set(**settings, registry_login_account="ci")
     moved = run(fleet, deployment, "deploy.py", "off")
     assert "the former password of cluster is still good: off may still need it" in moved.output
     deployment.set(**settings)
