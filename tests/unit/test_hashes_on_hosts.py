@@ -1,0 +1,29 @@
+"""Hashes that stand on hosts already: literal values, so that a rename in the code moves none of them.
+
+One that changes makes every user's next run recreate containers or rebuild images. A change that is meant is
+recorded in CHANGELOG.md, and its new values here.
+"""
+
+from __future__ import annotations
+
+from tasks.model import containers
+from tasks.model.images import BUILDS
+from tasks.run import ROOT
+
+FOLDER, STORAGE = "/etc/homelab-registry", "/var/lib/homelab-registry"
+CONFIG_SHA256 = "ab" * 32
+
+
+def test_a_container_s_label_is_the_one_that_is_on_hosts() -> None:
+    registry = containers.registry("homelab-registry/registry:0", FOLDER, STORAGE, CONFIG_SHA256)
+    gateway = containers.gateway("homelab-registry/nginx:0", FOLDER, STORAGE, 443, CONFIG_SHA256)
+    assert registry.digest == "54b0946bd8c3371f0d25c695c50a02aeeb10c9907643a863a6e291c8e83678aa"
+    assert gateway.digest == "b8656d877c84c5212de2e025cd4003fcb9216c92e76dee6b39312791b2a74761"
+
+
+def test_an_image_s_tag_is_the_one_that_is_on_hosts() -> None:
+    script = (ROOT / "files/build_image.sh").read_text()
+    assert {role: build.tag(script) for role, build in BUILDS.items()} == {
+        "registry": "homelab-registry/registry:9e0d2ed1c5ca",
+        "gateway": "homelab-registry/nginx:a9c7195c5b8d",
+    }
