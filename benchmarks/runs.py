@@ -15,7 +15,7 @@ from statistics import median
 
 from benchmarks.hosts import Hosts
 from tasks.model import images
-from tasks.model.settings import Settings
+from tasks.settings.load import Settings
 
 ROOT = Path(__file__).parents[1]
 PLAYBOOK = ROOT / "benchmarks/ansible"

@@ -12,7 +12,7 @@ from benchmarks.hosts import Hosts
 from benchmarks.runs import deploy, playbook
 from tasks.model import accounts, containers
 from tasks.model.authority import read_pair
-from tasks.model.settings import Settings
+from tasks.settings.load import Settings
 from tasks.state import Store
 
 # deploy.py compares a digest in a label on each container, which no other tool writes.

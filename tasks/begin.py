@@ -16,8 +16,9 @@ from pyinfra.context import ctx_state
 from pyinfra_cli import cli
 from pyinfra_cli.util import parse_cli_arg
 
-from tasks import inventory, run, ssh, summary
-from tasks.model.settings import SettingsError, configure
+from tasks import run, ssh, summary
+from tasks.settings import inventory
+from tasks.settings.load import SettingsError, configure
 from tasks.state import Store
 from tasks.state_files import StateError
 

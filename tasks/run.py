@@ -15,8 +15,8 @@ from tasks.model.authority import Pair
 from tasks.model.machines import Machine
 from tasks.model.registry import RegistryHost
 from tasks.model.rollover import Authorities
-from tasks.model.settings import Configuration
 from tasks.report import Report
+from tasks.settings.load import Configuration
 from tasks.state import State, Store
 
 Asked = Literal["adopt", "new certificate", "new passwords", "revoke passwords", "new CA", "retire CA"]

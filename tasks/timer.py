@@ -15,10 +15,10 @@ from datetime import datetime
 from pathlib import Path
 
 from tasks.model import timer as model
-from tasks.model.settings import Settings, SettingsError, configure
 from tasks.model.steps import Conflict
 from tasks.model.timer import Deployment, Timer
 from tasks.run import ROOT
+from tasks.settings.load import Settings, SettingsError, configure
 
 SYSTEMD = Path("/run/systemd/system")
 """There where systemd runs the machine (sd_booted(3))."""
@@ -139,7 +139,7 @@ def _deployment(inventory: str) -> Deployment:
 
 def _settings(inventory: str) -> Settings:
     # pyinfra's command line patches the standard library, which only a process of its own bears.
-    from tasks.inventory import load  # noqa: PLC0415
+    from tasks.settings.inventory import load  # noqa: PLC0415
 
     try:
         _, sources = load(inventory, {})

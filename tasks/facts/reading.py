@@ -17,7 +17,7 @@ from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
 from tasks.model.files import Observed
-from tasks.model.shown import printable
+from tasks.settings.redact import printable
 
 PREAMBLE = """
 export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"

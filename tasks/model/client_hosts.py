@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tasks.model import authority, hosts_file, system_trust
-from tasks.model.settings import HostSettings, Settings
 from tasks.model.steps import Step
 from tasks.model.system_trust import Family
+from tasks.settings.load import HostSettings, Settings
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from tasks.model.containerd import Containerd
 from tasks.model.files import Observed
 from tasks.model.logins import Login
 from tasks.model.rancher import Distribution
-from tasks.model.settings import HostSettings, Settings
 from tasks.model.steps import Conflict, Step
 from tasks.model.system_trust import Family
+from tasks.settings.load import HostSettings, Settings
 
 TITLES = {"k3s": "K3s", "rke2": "RKE2", "containerd": "containerd", "crio": "CRI-O", "podman": "Podman"}
 """The runtimes in the order in which they are served, by their names in `registry_runtime`."""

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 from tasks.model import authority, json_text
-from tasks.model.settings import Settings
 from tasks.model.steps import Conflict
+from tasks.settings.load import Settings
 
 KEY = "insecure-registries"
 FLAG = "--insecure-registry"

@@ -14,10 +14,10 @@ from tasks.model.client_hosts import ClientHost
 from tasks.model.docker_logins import Home
 from tasks.model.files import Observed
 from tasks.model.logins import Login
-from tasks.model.settings import HostSettings, Settings
 from tasks.model.steps import Conflict, Step
 from tasks.model.system_trust import Family
 from tasks.model.users import User
+from tasks.settings.load import HostSettings, Settings
 
 SYSTEM = ("/etc/docker", "/etc/docker/daemon.json")
 """Folder and configuration of the system's engine."""

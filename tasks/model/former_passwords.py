@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from tasks.model.accounts import Former
 from tasks.model.logins import Login
-from tasks.model.settings import HostSettings, Settings
 from tasks.model.steps import Step
+from tasks.settings.load import HostSettings, Settings
 
 QUIET = 15.0
 """After so many seconds without a request nobody is taken to be in the middle of a pull or push."""

@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks.model.settings import Settings
 from tasks.model.steps import Conflict, Step
+from tasks.settings.load import Settings
 
 
 @dataclass(frozen=True)

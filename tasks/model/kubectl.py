@@ -10,8 +10,8 @@ import re
 import shlex
 from collections.abc import Iterable
 
-from tasks.model.settings import Settings
 from tasks.model.steps import Conflict
+from tasks.settings.load import Settings
 
 MANAGER = "homelab-registry"
 """The field manager of all we write (server-side apply), and the value of `app.kubernetes.io/managed-by` on it."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from tasks.model.kubectl import MANAGER
 from tasks.model.logins import Login
-from tasks.model.settings import Settings
+from tasks.settings.load import Settings
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 TYPE = "kubernetes.io/dockerconfigjson"

@@ -14,9 +14,9 @@ from tasks.model import accounts, containers, files
 from tasks.model.containers import UID, Container
 from tasks.model.files import File, Folder, Observed
 from tasks.model.machines import Engine
-from tasks.model.settings import Settings
 from tasks.model.steps import Conflict, Step
 from tasks.model.templates import environment
+from tasks.settings.load import Settings
 
 FOLDER = "/etc/homelab-registry"
 TYPED = "gateway/typed"

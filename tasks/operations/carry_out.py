@@ -19,10 +19,10 @@ from pyinfra.api.state import State as PyinfraState
 from pyinfra.connectors.util import CommandOutput
 
 from tasks.model.authority import AuthorityError
-from tasks.model.shown import printable
 from tasks.model.steps import Conflict, Step
 from tasks.report import remedy_for
 from tasks.run import Run, current
+from tasks.settings.redact import printable
 from tasks.state_files import StateError
 
 

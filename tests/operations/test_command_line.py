@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tasks.model import docker_hosts, registry
-from tasks.model.settings import Settings
+from tasks.settings.load import Settings
 from tasks.state import Store
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tasks.model import authority, images
-from tasks.model.settings import Settings
+from tasks.settings.load import Settings
 from tasks.state import Store
 from tests.operations.test_command_line import ROOT, SECRET, STEM, Ran, answering_hosts, pyinfra
 

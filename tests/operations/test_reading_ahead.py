@@ -12,10 +12,10 @@ from pyinfra.api.host import Host
 
 from tasks import run
 from tasks.model.machines import Machine
-from tasks.model.settings import Configuration
 from tasks.model.steps import Conflict
 from tasks.operations import carry_out
 from tasks.run import Run
+from tasks.settings.load import Configuration
 from tasks.state import Store
 
 HOST = cast("Host", SimpleNamespace(name="nas", state=None))

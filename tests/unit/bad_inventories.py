@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.model.settings import Sources
+from tasks.settings.load import Sources
 
 GOOD = Sources(
     inventory="inventories/homelab.py",

@@ -16,7 +16,7 @@ from tasks.model.joined_nodes import strangers
 from tasks.model.logins import Login
 from tasks.model.pull_secrets import Content, Held, Ref
 from tasks.model.service_accounts import ServiceAccount
-from tasks.model.settings import Settings
+from tasks.settings.load import Settings
 
 SETTINGS = Settings(registry_extra_names=("images.homelab.local",))
 WANTED = Wanted(Login("cluster", "hunter2"), "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n")

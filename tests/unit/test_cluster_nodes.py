@@ -19,8 +19,8 @@ from tasks.model.client_hosts import ClientHost
 from tasks.model.cluster_nodes import Node, Wanted
 from tasks.model.files import Observed
 from tasks.model.logins import Login
-from tasks.model.settings import HostSettings, Settings
 from tasks.model.steps import Conflict, Step
+from tasks.settings.load import HostSettings, Settings
 from tests.unit.test_containerd import CA, NAME
 from tests.unit.test_reading import seen
 

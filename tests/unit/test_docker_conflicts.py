@@ -9,7 +9,7 @@ import pytest
 
 from tasks.model import docker_hosts
 from tasks.model.client_hosts import ClientHost
-from tasks.model.settings import Settings
+from tasks.settings.load import Settings
 from tests.unit.test_docker_hosts import (
     CERTS,
     DIRECTORY,

@@ -21,9 +21,9 @@ from tasks.model.docker_hosts import DockerHost, Engine, Wanted
 from tasks.model.docker_logins import Home
 from tasks.model.files import Observed
 from tasks.model.logins import Login
-from tasks.model.settings import HostSettings, Settings
 from tasks.model.steps import Conflict, Step
 from tasks.model.users import User
+from tasks.settings.load import HostSettings, Settings
 
 NOW = dt.datetime.now(dt.UTC)
 CA, OLDER_CA = (

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasks.model.keys import HostSettings, RunWideKeys
+from tasks.settings.schema import HostSettings, RunWideKeys
 
 ROOT = Path(__file__).parents[2]
 DEFAULTS = {key: value for model in (RunWideKeys(), HostSettings()) for key, value in model}

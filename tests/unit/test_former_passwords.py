@@ -12,8 +12,8 @@ from tasks.facts.former_passwords import FormerPasswordsFact
 from tasks.model import former_passwords
 from tasks.model.accounts import Former
 from tasks.model.former_passwords import KUBELET_REMEMBERS, Log
-from tasks.model.keys import HostSettings
-from tasks.model.settings import Settings
+from tasks.settings.load import Settings
+from tasks.settings.schema import HostSettings
 
 NOW = 1_800_000_000.0
 SINCE, DAY = dt.datetime(2027, 1, 15, tzinfo=dt.UTC), dt.timedelta(days=1)

@@ -10,8 +10,8 @@ import pytest
 
 from tasks.model import images
 from tasks.model.images import BUILDS, Build, Image
-from tasks.model.settings import Settings
 from tasks.model.steps import Conflict
+from tasks.settings.load import Settings
 
 SCRIPT = "echo build\n"
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64

@@ -19,8 +19,8 @@ from tasks.model import kubectl
 from tasks.model.cluster_control import Cluster
 from tasks.model.pull_secrets import Ref
 from tasks.model.service_accounts import ServiceAccount
-from tasks.model.settings import Settings
 from tasks.model.steps import Conflict
+from tasks.settings.load import Settings
 
 
 def plain(text: str) -> str:

@@ -15,10 +15,10 @@ from ruamel.yaml import YAML
 
 from tasks.model import containers, registry
 from tasks.model.files import File, Observed
-from tasks.model.names import Role
 from tasks.model.registry import Desired, RegistryHost, Secrets
-from tasks.model.settings import Settings
 from tasks.model.steps import Conflict
+from tasks.settings.load import Settings
+from tasks.settings.types import Role
 
 TEMPLATES = str(Path(__file__).parents[2] / "templates")
 SECRETS = Secrets("admin:$2b$04$x\n", "ab" * 32, "-----CERT-----\n", "-----KEY-----\n")

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from tasks.model import shown
-from tasks.model.settings import (
+from tasks.settings import redact
+from tasks.settings.load import (
     Configuration,
     HostSettings,
     Settings,
@@ -115,7 +115,7 @@ def test_what_would_fit_a_wrong_value_is_not_said() -> None:
     ],
 )
 def test_what_moves_a_cursor_is_escaped(text: str, printed: str) -> None:
-    assert shown.printable(text) == printed
+    assert redact.printable(text) == printed
 
 
 def test_values_are_shown() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from tasks.model import authority, rollover
 from tasks.model.accounts import generate
-from tasks.model.settings import Configuration, Settings
 from tasks.run import Run
+from tasks.settings.load import Configuration, Settings
 from tasks.state import Store
 from tasks.summary import authorities, typed_passwords
 

@@ -16,9 +16,9 @@ from tasks.facts import client_hosts as facts
 from tasks.facts.reading import read_answer, script
 from tasks.model import authority, client_hosts, system_trust
 from tasks.model.files import Observed
-from tasks.model.settings import HostSettings
 from tasks.model.steps import Conflict
 from tasks.model.system_trust import ARCH, DEBIAN, RHEL, Family, Found
+from tasks.settings.load import HostSettings
 
 NOW = dt.datetime.now(dt.UTC)
 OLD, NEW, STRANGE = (authority.make_authority(["registry.homelab.local"], 3650, NOW) for _ in range(3))

@@ -11,10 +11,10 @@ import pytest
 
 from tasks import timer as tool
 from tasks.model import timer as model
-from tasks.model.settings import Settings
 from tasks.model.steps import Conflict
 from tasks.model.timer import Deployment, Timer
 from tasks.run import ROOT
+from tasks.settings.load import Settings
 
 TEMPLATES = str(ROOT / "templates")
 ODD = 'my lab\'s 100% "$HOME" \\x'

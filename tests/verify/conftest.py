@@ -16,7 +16,7 @@ with warnings.catch_warnings():
     import pyinfra_cli  # noqa: F401
 
 from tasks.model.rollover import Authorities
-from tasks.model.settings import Settings
+from tasks.settings.load import Settings
 from tasks.state import State, Store
 from tests.verify import deployment as deployments
 from tests.verify.backend import Host, Unreachable

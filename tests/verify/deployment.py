@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from pyinfra.api.inventory import Inventory
 
-from tasks.inventory import load
 from tasks.model import rollover
 from tasks.model.rollover import Authorities
-from tasks.model.settings import Configuration, HostSettings, SettingsError, configure
 from tasks.run import ROOT
+from tasks.settings.inventory import load
+from tasks.settings.load import Configuration, HostSettings, SettingsError, configure
 from tasks.state import State, Store
 from tasks.state_files import StateError
 from tests.verify.backend import Hosts

@@ -11,7 +11,7 @@ import tarfile
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.model.settings import Settings
+from tasks.settings.load import Settings
 from tests.verify.backend import Host
 from tests.verify.client import MANIFEST, Client
 from tests.verify.deployment import Login

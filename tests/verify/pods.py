@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.model import kubectl, pull_secrets
-from tasks.model.settings import Settings
+from tasks.settings.load import Settings
 from tests.verify.backend import Host, last_line
 
 LABEL = "homelab-verify"

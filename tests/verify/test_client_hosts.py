@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from tasks.model import authority
-from tasks.model.settings import Settings
+from tasks.settings.load import Settings
 from tests.verify.backend import Host, last_line
 from tests.verify.test_space import check_clock
 

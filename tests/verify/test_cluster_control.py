@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from tasks.model.settings import Settings
+from tasks.settings.load import Settings
 from tests.verify import images, programs
 from tests.verify.backend import Host
 from tests.verify.client import Client

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from tasks.model.cluster_nodes import DISTRIBUTIONS
-from tasks.model.settings import Settings
+from tasks.settings.load import Settings
 from tests.verify import images, runtimes
 from tests.verify.backend import Host, last_line
 from tests.verify.client import Client

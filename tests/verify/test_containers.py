@@ -13,7 +13,7 @@ import pytest
 
 from tasks.model import accounts, containers
 from tasks.model import registry as model
-from tasks.model.settings import Settings
+from tasks.settings.load import Settings
 from tasks.state import State, Store
 from tests.verify.backend import Host
 from tests.verify.client import Client

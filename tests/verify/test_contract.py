@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tasks.model import containers
-from tasks.model.settings import Settings
+from tasks.settings.load import Settings
 from tests.verify import images
 from tests.verify.backend import Host
 from tests.verify.client import MANIFEST, Client

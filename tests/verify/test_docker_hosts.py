@@ -12,8 +12,8 @@ import pytest
 
 from tasks.model import authority
 from tasks.model.rollover import Authorities
-from tasks.model.settings import Settings
 from tasks.model.users import User
+from tasks.settings.load import Settings
 from tests.verify import images
 from tests.verify.backend import Host, last_line
 from tests.verify.client import Client

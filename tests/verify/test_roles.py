@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from tasks.model.settings import Settings
+from tasks.settings.load import Settings
 from tests.verify import images
 from tests.verify.client import Client
 from tests.verify.deployment import Deployment, Login

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.model.settings import Settings
+from tasks.settings.load import Settings
 from tests.verify.backend import Host
 
 GIB = 1024**3

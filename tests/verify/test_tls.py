@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from tasks.model import authority, rollover
 from tasks.model.rollover import Authorities
-from tasks.model.settings import Settings
+from tasks.settings.load import Settings
 from tasks.state import State, Store
 from tests.verify.backend import Unreachable
 from tests.verify.client import trusting

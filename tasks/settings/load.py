@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.model.keys import HostSettings, RunWideKeys, Settings, default_state_dir, disagreements
-from tasks.model.shown import HIDDEN, name, shown
+from tasks.settings.redact import HIDDEN, name, shown
+from tasks.settings.schema import HostSettings, RunWideKeys, Settings, default_state_dir, disagreements
 
 __all__ = [
     "Configuration",

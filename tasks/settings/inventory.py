@@ -15,7 +15,7 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_state
 from pyinfra_cli.inventory import make_inventory
 
-from tasks.model.settings import Sources
+from tasks.settings.load import Sources
 
 
 def load(

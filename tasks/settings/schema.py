@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from tasks.model.names import (
+from tasks.settings.types import (
     Account,
     AccountOrNone,
     Accounts,
