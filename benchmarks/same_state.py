@@ -10,8 +10,8 @@ from pathlib import Path
 
 from benchmarks.hosts import Hosts
 from benchmarks.runs import deploy, playbook
+from tasks.certificates.ca import read_pair
 from tasks.model import accounts, containers
-from tasks.model.authority import read_pair
 from tasks.settings.load import Settings
 from tasks.state import Store
 

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from gevent.event import Event
 
+from tasks.certificates.ca import Pair
+from tasks.certificates.rollover import Authorities
 from tasks.model.accounts import Former
-from tasks.model.authority import Pair
 from tasks.model.machines import Machine
 from tasks.model.registry import RegistryHost
-from tasks.model.rollover import Authorities
 from tasks.report import Report
 from tasks.settings.load import Configuration
 from tasks.state import State, Store

@@ -9,7 +9,8 @@ from pyinfra.api.output import format_text
 from pyinfra.context import ctx_state
 
 from tasks import timer
-from tasks.model import accounts, authority, rollover
+from tasks.certificates import ca, rollover
+from tasks.model import accounts
 from tasks.run import Run
 
 
@@ -44,7 +45,7 @@ def _registry(run: Run) -> list[str]:
         return []
     settings, folder = run.configuration.settings, run.store.folder
     end = run.leaf.certificate.not_valid_after_utc
-    renew = authority.renew_on(run.leaf.certificate, settings.renew_before_days)
+    renew = ca.renew_on(run.leaf.certificate, settings.renew_before_days)
     first = next(iter(settings.registry_accounts))
     accounts = ", ".join(f"{name} ({role})" for name, role in settings.registry_accounts.items())
     return [

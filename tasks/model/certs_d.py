@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from cryptography import x509
 
-from tasks.model import authority, files
+from tasks.certificates import ca
+from tasks.model import files
 from tasks.model.files import File, Folder
 from tasks.model.steps import Conflict
 
@@ -38,7 +39,7 @@ def check(paths: Iterable[str], texts: Mapping[str, str]) -> None:
             found = x509.load_pem_x509_certificates(texts.get(path, "").encode())
         except ValueError:
             continue  # not a certificate: ours, damaged
-        if others := [certificate for certificate in found if not authority.ours(certificate)]:
+        if others := [certificate for certificate in found if not ca.ours(certificate)]:
             raise Conflict(
                 f"{path} holds a certificate of another authority ({others[0].subject.rfc4514_string()})",
                 f"move it away (mv {path} {path}.old) and run again",

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.model import authority, hosts_file, system_trust
+from tasks.certificates import ca
+from tasks.model import hosts_file, system_trust
 from tasks.model.steps import Step
 from tasks.model.system_trust import Family
 from tasks.settings.load import HostSettings, Settings
@@ -38,7 +39,7 @@ def steps(
     named = hosts_file.steps(
         found.hosts,
         address if settings.registry_manage_hosts_file else None,
-        [name for name in settings.names if authority.address(name) is None],
+        [name for name in settings.names if ca.address(name) is None],
         is_mount=found.hosts_is_mount,
         rescue=found.rescue,
     )

@@ -10,7 +10,8 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 
-from tasks.model import authority, json_text
+from tasks.certificates import ca
+from tasks.model import json_text
 from tasks.model.steps import Conflict
 from tasks.settings.load import Settings
 
@@ -73,7 +74,7 @@ def _takes(entry: str, settings: Settings, address: str) -> str | None:
     except ValueError:
         network = None
     for name in settings.names:
-        at = authority.address(name) or ipaddress.ip_address(address)
+        at = ca.address(name) or ipaddress.ip_address(address)
         if network and at in network:
             return f"{name} ({at})" if str(at) != name else name
         if rest.lower() in _spellings(name, settings.registry_port):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.model.authority import BACKDATE
+from tasks.certificates.ca import BACKDATE
 from tasks.model.steps import Conflict
 
 Rights = Literal["root", "sudo", "none"]

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from tasks.certificates.ca import ORGANIZATION
 from tasks.model import files
-from tasks.model.authority import ORGANIZATION
 from tasks.model.files import File, Observed
 from tasks.model.steps import Conflict, Step
 

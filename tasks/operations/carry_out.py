@@ -18,7 +18,7 @@ from pyinfra.api.output import format_text
 from pyinfra.api.state import State as PyinfraState
 from pyinfra.connectors.util import CommandOutput
 
-from tasks.model.authority import AuthorityError
+from tasks.certificates.ca import AuthorityError
 from tasks.model.steps import Conflict, Step
 from tasks.report import remedy_for
 from tasks.run import Run, current

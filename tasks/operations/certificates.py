@@ -15,11 +15,13 @@ from pyinfra import host
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
+from tasks.certificates import ca as authority
+from tasks.certificates import rollover
+from tasks.certificates.ca import Pair
+from tasks.certificates.rollover import Successor
 from tasks.facts.registry import RegistryFact
-from tasks.model import authority, containers, docker_engine, images, registry, rollover
-from tasks.model.authority import Pair
+from tasks.model import containers, docker_engine, images, registry
 from tasks.model.registry import RegistryHost
-from tasks.model.rollover import Successor
 from tasks.model.steps import Conflict
 from tasks.operations.carry_out import AnyStep, LocalStep, carry_out, read
 from tasks.run import ROOT, Run, current

@@ -11,8 +11,8 @@ from pyinfra import host
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
-from tasks.model import rollover
-from tasks.model.rollover import Authorities
+from tasks.certificates import rollover
+from tasks.certificates.rollover import Authorities
 from tasks.operations import certificates, registry
 from tasks.operations.awaited import awaited
 from tasks.operations.carry_out import AnyStep, LocalStep, carry_out

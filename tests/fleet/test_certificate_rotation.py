@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tasks.model import authority
+from tasks.certificates import ca as authority
 from tests.bench.hosts import BenchHost
 from tests.fleet.deployment import Deployment
 from tests.gateway.gateway import NAME

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tasks.model import authority
+from tasks.certificates import ca
 from tests.bench.fleet import Fleet
 from tests.bench.hosts import BenchHost, Result
 from tests.bench.programs import CRI_PULL, REGISTRIES_PULL
@@ -24,7 +24,7 @@ from tests.fleet.deployment import Deployment, Ran
 NAME, OTHER = "registry.homelab.local", "other.homelab.local"
 IMAGE = "team/app:v1"
 RECIPES = {"nas": BOOKWORM_DOCKER, "deb12": BOOKWORM_NODE, "deb13": TRIXIE_NODE, "newest": CONTAINERD23_NODE}
-STRANGER = authority.make_authority([NAME], 2, dt.datetime.now(dt.UTC)).certificate_pem
+STRANGER = ca.make_authority([NAME], 2, dt.datetime.now(dt.UTC)).certificate_pem
 UNKNOWN = "certificate signed by unknown authority"
 ANOTHER = f"certificate is valid for {NAME}, not {OTHER}"
 

@@ -19,8 +19,8 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import load_pem_x509_certificates
 
-from tasks.model import authority
-from tasks.model.authority import Pair
+from tasks.certificates import ca
+from tasks.certificates.ca import Pair
 from tasks.state import State
 from tests.bench.fleet import Fleet
 from tests.bench.programs import CRANE, CRI_PULL, REGISTRIES_PULL
@@ -278,7 +278,7 @@ def test_a_rollover_from_its_beginning_to_its_end(home: Home) -> None:
     assert served(home) == issuers(new, old)
     assert pulls(home) == ALL_PULL
     assert connects(home, old) == connects(home, new) == connects(home, old, new) == ALL_CONNECT
-    assert connects(home, authority.make_authority([NAME], 10, dt.datetime.now(dt.UTC))) == NONE_CONNECT
+    assert connects(home, ca.make_authority([NAME], 10, dt.datetime.now(dt.UTC))) == NONE_CONNECT
     assert (state / "ca.crt").read_text() == old.certificate_pem + new.certificate_pem
     again = home.run()
     assert again.steps == []
@@ -435,8 +435,8 @@ def test_an_authority_that_ran_out_while_all_was_off_is_replaced_in_one_run(
     now = dt.datetime.now(dt.UTC)
     nas, store = home.fleet.hosts["nas"], home.deployment.store
     names = [NAME, nas.address]
-    old = authority.make_authority(names, 365, now - dt.timedelta(days=370))
-    leaf = authority.make_leaf(old, names, 365, now - dt.timedelta(days=369))
+    old = ca.make_authority(names, 365, now - dt.timedelta(days=370))
+    leaf = ca.make_leaf(old, names, 365, now - dt.timedelta(days=369))
     shutil.rmtree(store.folder / "authorities")
     store.authorities.write(old)
     store.write_public(old.certificate_pem)

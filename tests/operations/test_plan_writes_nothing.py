@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.model import authority, images
+from tasks.certificates import ca as authority
+from tasks.model import images
 from tasks.settings.load import Settings
 from tasks.state import Store
 from tests.operations.test_command_line import ROOT, SECRET, STEM, Ran, answering_hosts, pyinfra

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-from tasks.model import accounts, authority
+from tasks.certificates import ca
+from tasks.model import accounts
 from tasks.state import Store
 from tests.operations.test_command_line import SECRET, STEM, Ran, answering_hosts, pyinfra
 
@@ -21,7 +22,7 @@ def ran(folder: Path, *arguments: str, deploy: str = "deploy.py") -> Ran:
 def store(folder: Path, **passwords: str) -> Store:
     """Make a state with an authority and these passwords, each with its hash, and return it."""
     made, now = Store(folder / "state"), dt.datetime.now(dt.UTC)
-    made.authorities.write(authority.make_authority(["registry.homelab.local", "192.0.2.10"], 3650, now))
+    made.authorities.write(ca.make_authority(["registry.homelab.local", "192.0.2.10"], 3650, now))
     made.write_record("@fake/nas", {})
     for name, password in passwords.items():
         made.write_password(name, password)

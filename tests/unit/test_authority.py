@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.model import authority
-from tasks.model.authority import AuthorityError, Pair
+from tasks.certificates import ca as authority
+from tasks.certificates.ca import AuthorityError, Pair
 
 NOW = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
 NAMES = ["registry.homelab.local", "192.168.1.10"]

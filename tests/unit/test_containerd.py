@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tasks.model import authority, containerd, containerd_config, toml_text
+from tasks.certificates import ca
+from tasks.model import containerd, containerd_config, toml_text
 from tasks.model.containerd import CONFIG, RESTART_DUE, Containerd
 from tasks.model.containerd_config import CERTS, CRI_1, CRI_2, IMAGES, TWO_PATHS
 from tasks.model.files import Observed
@@ -25,7 +26,7 @@ from tests.unit.containerd_shapes import SHAPES, Shape, three, two
 
 NAME = "registry.homelab.local"
 NOW = dt.datetime.now(dt.UTC)
-CA = authority.make_authority([NAME], 3650, NOW).certificate_pem
+CA = ca.make_authority([NAME], 3650, NOW).certificate_pem
 STARTED = 1000.0
 FOLDER = f"{CERTS}/{NAME}"
 SET = f"version = 2\n{two(CERTS)}"

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tasks.model import authority, docker_hosts, system_trust
+from tasks.certificates import ca
+from tasks.model import docker_hosts, system_trust
 from tasks.model.client_hosts import ClientHost
 from tasks.model.docker_hosts import DockerHost, Engine, Wanted
 from tasks.model.docker_logins import Home
@@ -26,9 +27,7 @@ from tasks.model.users import User
 from tasks.settings.load import HostSettings, Settings
 
 NOW = dt.datetime.now(dt.UTC)
-CA, OLDER_CA = (
-    authority.make_authority(["registry.homelab.local"], 3650, NOW).certificate_pem for _ in range(2)
-)
+CA, OLDER_CA = (ca.make_authority(["registry.homelab.local"], 3650, NOW).certificate_pem for _ in range(2))
 ADDRESS = "192.168.1.10"
 CERTS = "/etc/docker/certs.d"
 FOLDER = f"{CERTS}/registry.homelab.local"

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.model import authority, certs_d, containerd, pull_secrets, rancher, rollover
-from tasks.model.authority import AuthorityError, Pair
+from tasks.certificates import ca, rollover
+from tasks.certificates.ca import AuthorityError, Pair
+from tasks.certificates.rollover import Authorities, Successor
+from tasks.model import certs_d, containerd, pull_secrets, rancher
 from tasks.model.rancher import Distribution
-from tasks.model.rollover import Authorities, Successor
 from tests.unit import test_containerd, test_rancher
 from tests.unit.test_authority import section, shown
 
@@ -28,7 +29,7 @@ def day(count: float) -> dt.datetime:
 
 @pytest.fixture(scope="module")
 def old() -> Pair:
-    return authority.make_authority(NAMES, 3650, NOW)
+    return ca.make_authority(NAMES, 3650, NOW)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +116,7 @@ def test_who_connects_at_each_stage(old: Pair, begun: Successor, stage: Authorit
     assert stage.issuer is pairs[issuer]
     assert stage.chain.count("BEGIN CERTIFICATE") == length
     assert stage.trusted == "".join(pairs[name].certificate_pem for name in trusted)
-    leaf = authority.make_leaf(stage.issuer, NAMES, 397, day(111))
+    leaf = ca.make_leaf(stage.issuer, NAMES, 397, day(111))
     both = old.certificate_pem + begun.pair.certificate_pem
     stores = (old.certificate_pem, both, begun.pair.certificate_pem)
     for by in (("-verify_hostname", NAMES[0]), ("-verify_ip", NAMES[1])):
@@ -144,7 +145,7 @@ def test_clients_of_the_old_one_are_cut_off_when_it_has_run_out_and_others_are_n
     old: Pair, begun: Successor, tmp_path: Path
 ) -> None:
     switched = replace(begun, switched=day(3640).date())
-    leaf = authority.make_leaf(begun.pair, NAMES, 397, day(3640))
+    leaf = ca.make_leaf(begun.pair, NAMES, 397, day(3640))
     before, after = (rollover.at(old, switched, OVERLAP, day(count)) for count in (3649, 3651))
     assert verified(tmp_path, leaf, before.chain, old.certificate_pem, day(3649)).endswith("OK\n")
     assert "expired" in verified(tmp_path, leaf, before.chain, old.certificate_pem, day(3651))
@@ -168,9 +169,9 @@ def test_names_beyond_the_old_one_come_in_at_its_end(
     ended = rollover.at(begun.pair, None, OVERLAP, day(200))
     assert (ended.servable([*NAMES, OUTSIDE]), ended.to_come([OUTSIDE])) == ([*NAMES, OUTSIDE], [])
     # The reason: clients that know the old one alone would refuse the leaf for every name.
-    leaf = authority.make_leaf(begun.pair, [*NAMES, OUTSIDE], 397, day(111))
+    leaf = ca.make_leaf(begun.pair, [*NAMES, OUTSIDE], 397, day(111))
     assert begun.cross
-    cross = authority.pem(begun.cross)
+    cross = ca.pem(begun.cross)
     assert "permitted subtree violation" in verified(tmp_path, leaf, cross, old.certificate_pem, day(111))
     assert verified(tmp_path, leaf, cross, begun.pair.certificate_pem, day(111)).endswith("OK\n")
 

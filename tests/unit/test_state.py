@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
-from tasks.model import accounts, authority, rollover
+from tasks.certificates import ca as authority
+from tasks.certificates import rollover
+from tasks.certificates.ca import Pair
+from tasks.certificates.rollover import Successor
+from tasks.model import accounts
 from tasks.model.accounts import Former
-from tasks.model.authority import Pair
-from tasks.model.rollover import Successor
 from tasks.state import State, Store
 from tasks.state_files import StateError
 

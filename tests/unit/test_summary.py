@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.model import authority, rollover
+from tasks.certificates import ca, rollover
 from tasks.model.accounts import generate
 from tasks.run import Run
 from tasks.settings.load import Configuration, Settings
@@ -46,7 +46,7 @@ def test_a_rollover_and_the_end_of_an_authority_are_said_in_every_run() -> None:
     now = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
     run = Run(Configuration(Settings(), {}, "nas"), Store(Path("/nowhere")), "lab", dry=False)
     assert authorities(run, now) == []  # where the run ended before it read them
-    old = authority.make_authority(["registry.homelab.local"], 400, now)
+    old = ca.make_authority(["registry.homelab.local"], 400, now)
     run.authorities = rollover.at(old, None, 30, now)
     assert authorities(run, now) == []
     later = now + dt.timedelta(days=100)

@@ -12,24 +12,25 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from tasks.certificates import ca
 from tasks.facts import client_hosts as facts
 from tasks.facts.reading import read_answer, script
-from tasks.model import authority, client_hosts, system_trust
+from tasks.model import client_hosts, system_trust
 from tasks.model.files import Observed
 from tasks.model.steps import Conflict
 from tasks.model.system_trust import ARCH, DEBIAN, RHEL, Family, Found
 from tasks.settings.load import HostSettings
 
 NOW = dt.datetime.now(dt.UTC)
-OLD, NEW, STRANGE = (authority.make_authority(["registry.homelab.local"], 3650, NOW) for _ in range(3))
+OLD, NEW, STRANGE = (ca.make_authority(["registry.homelab.local"], 3650, NOW) for _ in range(3))
 FAMILIES = [DEBIAN, RHEL, ARCH]
 
 
-def der(pair: authority.Pair) -> bytes:
+def der(pair: ca.Pair) -> bytes:
     return pair.certificate.public_bytes(Encoding.DER)
 
 
-def file(pair: authority.Pair) -> Observed:
+def file(pair: ca.Pair) -> Observed:
     digest = hashlib.sha256(pair.certificate_pem.encode()).hexdigest()
     return Observed("regular file", "644", 0, 0, 1.0, 1, digest)
 
@@ -47,7 +48,7 @@ def second(family: Family) -> str:
     return f"{family.folder}/homelab-registry-2.crt"
 
 
-def found(family: Family, *pairs: authority.Pair) -> Found:
+def found(family: Family, *pairs: ca.Pair) -> Found:
     """A host that has these certificates, all over."""
     written = dict(zip([first(family), second(family)], pairs, strict=False))
     made = {family.folder: FOLDER, family.store: STORE, **{p: file(pair) for p, pair in written.items()}}
@@ -285,6 +286,6 @@ def test_our_name_is_found_wherever_it_stands_in_base64(before: int) -> None:
     """Every certificate of ours is found: the name may begin at any of three places in a group."""
     lengths = [".".join(["a" * (3 + before), "homelab", "local"]), "x.local"]
     for name in lengths:
-        pem = authority.make_authority([name], 10, NOW).certificate_pem
+        pem = ca.make_authority([name], 10, NOW).certificate_pem
         text = "".join(pem.splitlines()[1:-1])
         assert any(form in text for form in system_trust._forms())

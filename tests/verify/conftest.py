@@ -15,7 +15,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import pyinfra_cli  # noqa: F401
 
-from tasks.model.rollover import Authorities
+from tasks.certificates.rollover import Authorities
 from tasks.settings.load import Settings
 from tasks.state import State, Store
 from tests.verify import deployment as deployments

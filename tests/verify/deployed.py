@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from pyinfra.context import ctx_host
 
+from tasks.certificates.ca import AuthorityError
 from tasks.model import cluster_nodes as model
-from tasks.model.authority import AuthorityError
 from tasks.model.cluster_nodes import Node, Wanted
 from tasks.model.steps import Conflict, Step
 from tasks.operations import cluster_control, cluster_nodes, docker_hosts

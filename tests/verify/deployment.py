@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from pyinfra.api.inventory import Inventory
 
-from tasks.model import rollover
-from tasks.model.rollover import Authorities
+from tasks.certificates import rollover
+from tasks.certificates.rollover import Authorities
 from tasks.run import ROOT
 from tasks.settings.inventory import load
 from tasks.settings.load import Configuration, HostSettings, SettingsError, configure

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks.model import authority
-from tasks.model.rollover import Authorities
+from tasks.certificates import ca
+from tasks.certificates.rollover import Authorities
 from tasks.model.users import User
 from tasks.settings.load import Settings
 from tests.verify import images
@@ -113,7 +113,7 @@ def test_a_certificate_is_checked(
 ) -> None:
     """Docker refuses the registry for its certificate alone: with our CA in the same place it gets further."""
     if trusted != "no CA":
-        other = authority.make_authority(settings.names, 2, dt.datetime.now(dt.UTC))
+        other = ca.make_authority(settings.names, 2, dt.datetime.now(dt.UTC))
         engine.trust(unmanaged, other.certificate_pem)
     reference = f"{unmanaged}/{repository}:v1.0.0"
     done = engine.pull(reference)

@@ -12,8 +12,8 @@ import certifi
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from tasks.model import authority, rollover
-from tasks.model.rollover import Authorities
+from tasks.certificates import ca, rollover
+from tasks.certificates.rollover import Authorities
 from tasks.settings.load import Settings
 from tasks.state import State, Store
 from tests.verify.backend import Unreachable
@@ -107,7 +107,7 @@ def test_refused_without_our_ca(server: Server, settings: Settings) -> None:
 
 def test_refused_with_another_ca_of_the_same_name(server: Server, settings: Settings, tmp_path: Path) -> None:
     now = dt.datetime.now(dt.UTC)
-    other = authority.make_authority(settings.names, 2, now)
+    other = ca.make_authority(settings.names, 2, now)
     path = tmp_path / "ca.crt"
     path.write_text(other.certificate_pem)
     error = server.refusal(trusting(path), settings.registry_hostname)

@@ -20,8 +20,8 @@ from typing import Literal
 
 from cryptography import x509
 
-from tasks.model import authority
-from tasks.model.authority import AuthorityError, Pair
+from tasks.certificates import ca
+from tasks.certificates.ca import AuthorityError, Pair
 
 Stage = Literal["spreading", "overlap", "retiring"]
 
@@ -75,7 +75,7 @@ class Authorities:
         """What is sent behind the leaf, as PEM text: clients that know the old one alone connect by it."""
         if self.successor is None or self.successor.cross is None or self.ran_out:
             return ""
-        return "" if self.stage == "spreading" else authority.pem(self.successor.cross)
+        return "" if self.stage == "spreading" else ca.pem(self.successor.cross)
 
     @property
     def trusted(self) -> str:
@@ -94,7 +94,7 @@ class Authorities:
         """
         if self.successor is None or self.ran_out:
             return []
-        return authority.outside_constraints(self.present.certificate, names)
+        return ca.outside_constraints(self.present.certificate, names)
 
     def servable(self, names: Iterable[str]) -> list[str]:
         """Return those of `names` that the leaf may be for now.
@@ -102,7 +102,7 @@ class Authorities:
         Raises `AuthorityError` where a name is beyond what the new CA may vouch for too, or none is left.
         """
         names = list(names)
-        if self.successor and (outside := authority.outside_constraints(self.latest.certificate, names)):
+        if self.successor and (outside := ca.outside_constraints(self.latest.certificate, names)):
             raise AuthorityError(
                 f"{', '.join(outside)}: outside what the new certificate authority may vouch for; "
                 "retire the old one (deploys/retire_ca.py), then make another (deploys/rotate_ca.py)"
@@ -135,10 +135,10 @@ def at(present: Pair, successor: Successor | None, overlap_days: int | None, now
 
 def succeed(present: Pair, names: Iterable[str], days: int, now: dt.datetime) -> Successor:
     """Make a successor that can vouch for `names`. For a CA that has run out it serves, and stands alone, at once."""
-    pair = authority.make_authority(names, days, now)
+    pair = ca.make_authority(names, days, now)
     if now >= present.certificate.not_valid_after_utc:
         return Successor(pair, None, now.date(), retiring=True)
-    return Successor(pair, authority.make_cross(present, pair, now))
+    return Successor(pair, ca.make_cross(present, pair, now))
 
 
 def pending(found: Authorities) -> str | None:
