@@ -15,8 +15,8 @@ from datetime import datetime
 from pathlib import Path
 
 from tasks.model import timer as model
-from tasks.model.steps import Conflict
 from tasks.model.timer import Deployment, Timer
+from tasks.remote.steps import Conflict
 from tasks.run import ROOT
 from tasks.settings.load import Settings, SettingsError, configure
 

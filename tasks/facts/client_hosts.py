@@ -9,10 +9,10 @@ import binascii
 from base64 import b64decode
 from collections import defaultdict
 
-from tasks.facts.reading import Answer, tell_paths, tell_texts
 from tasks.model import hosts_file, system_trust
 from tasks.model.client_hosts import ClientHost
 from tasks.model.system_trust import Family, Found
+from tasks.remote.fact_scripts import Answer, tell_paths, tell_texts
 
 
 def tell(trusting: Family | None) -> str:

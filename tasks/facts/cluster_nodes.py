@@ -8,10 +8,10 @@ from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
 from tasks.facts import client_hosts
-from tasks.facts.reading import read_answer, script, sensible, tell_paths, tell_texts
 from tasks.model.cluster_nodes import OF_UNIT, Node
-from tasks.model.files import NEW_SUFFIX
 from tasks.model.system_trust import Family
+from tasks.remote.fact_scripts import read_answer, script, sensible, tell_paths, tell_texts
+from tasks.remote.files import NEW_SUFFIX
 
 # A unit that runs is told with the moment it was started. systemctl has --timestamp from 248 on; before, whole
 # seconds have to do, cut off, so that a restart may come once more than it has to.

@@ -7,8 +7,8 @@ import shlex
 
 from pyinfra.api.facts import FactBase
 
-from tasks.facts.reading import read_answer, script, sensible
 from tasks.model.former_passwords import Log
+from tasks.remote.fact_scripts import read_answer, script, sensible
 
 LONGEST = 2 * 3600
 """Seconds for which a request is looked for that began before there were two passwords."""

@@ -6,8 +6,8 @@ import time
 
 from pyinfra.api.facts import FactBase
 
-from tasks.facts.reading import read_answer, script, sensible
 from tasks.model.machines import Machine
+from tasks.remote.fact_scripts import read_answer, script, sensible
 
 
 @sensible

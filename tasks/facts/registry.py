@@ -8,8 +8,8 @@ from base64 import b64decode
 
 from pyinfra.api.facts import FactBase
 
-from tasks.facts.reading import read_answer, script, sensible, tell_paths
 from tasks.model.registry import ONLY_CERTIFICATES, RegistryHost, handshake
+from tasks.remote.fact_scripts import read_answer, script, sensible, tell_paths
 
 
 @sensible

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from cryptography import x509
 
 from tasks.certificates import ca
-from tasks.model import files
-from tasks.model.files import File, Folder
-from tasks.model.steps import Conflict
+from tasks.remote import files
+from tasks.remote.files import File, Folder
+from tasks.remote.steps import Conflict
 
 
 def certificates(certs: str, names: Iterable[str]) -> list[str]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from tasks.certificates import ca
 from tasks.model import hosts_file, system_trust
-from tasks.model.steps import Step
 from tasks.model.system_trust import Family
+from tasks.remote.steps import Step
 from tasks.settings.load import HostSettings, Settings
 
 

@@ -16,7 +16,7 @@ from tasks.model.kubectl import MANAGER, listed, refused
 from tasks.model.logins import Login
 from tasks.model.pull_secrets import CA_NAME, HOSTING, HOSTING_NAMESPACE, Content, Held, Ref
 from tasks.model.service_accounts import ServiceAccount
-from tasks.model.steps import Conflict
+from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings
 
 K = TypeVar("K")

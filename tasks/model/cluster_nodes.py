@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tasks.model import client_hosts, containerd, containers_certs, files, node_logins, rancher
+from tasks.model import client_hosts, containerd, containers_certs, node_logins, rancher
 from tasks.model.client_hosts import ClientHost
 from tasks.model.containerd import Containerd
-from tasks.model.files import Observed
 from tasks.model.logins import Login
 from tasks.model.rancher import Distribution
-from tasks.model.steps import Conflict, Step
 from tasks.model.system_trust import Family
+from tasks.remote import files
+from tasks.remote.files import Observed
+from tasks.remote.steps import Conflict, Step
 from tasks.settings.load import HostSettings, Settings
 
 TITLES = {"k3s": "K3s", "rke2": "RKE2", "containerd": "containerd", "crio": "CRI-O", "podman": "Podman"}

@@ -11,10 +11,11 @@ import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tasks.model import certs_d, containerd_config, files, toml_text
+from tasks.model import certs_d, containerd_config
 from tasks.model.containerd_config import CERTS, InForce, Loaded
-from tasks.model.files import File, Folder, Observed
-from tasks.model.steps import Conflict, Step, restart
+from tasks.remote import files, toml_edit
+from tasks.remote.files import File, Folder, Observed
+from tasks.remote.steps import Conflict, Step, restart
 
 CONFIG = "/etc/containerd/config.toml"
 HOME = "/etc/containerd"
@@ -122,7 +123,7 @@ def _in_force(found: Containerd) -> tuple[InForce, str]:
 def _configure(configured: InForce, current: str, found: Containerd) -> list[Step]:
     written: list[Step] = []
     if configured.value != configured.folder and configured.ours_to_set:
-        text = toml_text.put(configured.file.text, configured.keys, configured.folder, configured.file.path)
+        text = toml_edit.put(configured.file.text, configured.keys, configured.folder, configured.file.path)
         reason = (
             "config_path is not set" if configured.value == "" else "config_path is the default of two paths"
         )
@@ -175,13 +176,13 @@ def _check(folder: str, authority: str, found: Containerd) -> None:
     if not text.strip() or text.startswith(MARK):
         return
     remedy = f"move it away (mv {shlex.quote(path)} {shlex.quote(path + '.old')}) and run again"
-    says = toml_text.read(text, path)
+    says = toml_edit.read(text, path)
     hosts = says.get("host")
     urls = [url for url, table in hosts.items() if isinstance(table, dict)] if isinstance(hosts, dict) else []
     for key in ("skip_verify", "ca", "server"):
         for keys in [(key,), *(("host", url, key) for url in urls)]:
             value = says.get(key) if len(keys) == 1 else says["host"][keys[1]].get(key)
             if value:
-                place = f"{path} line {toml_text.line_of(text, keys)}"
+                place = f"{path} line {toml_edit.line_of(text, keys)}"
                 raise Conflict(f"{place} has {key}, and is not ours", remedy)
     raise Conflict(f"{path} is not ours", remedy)

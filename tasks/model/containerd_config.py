@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.model import toml_text
-from tasks.model.steps import Conflict
+from tasks.remote import toml_edit
+from tasks.remote.steps import Conflict
 
 CERTS = "/etc/containerd/certs.d"
 """The folder that `config_path` is set to where it is ours to set."""
@@ -46,16 +46,16 @@ class Loaded:
 
     def registry(self, name: str) -> Mapping[str, Any]:
         """The registry settings under one of the plugin's names."""
-        registry = toml_text.at(self.section(name), "registry")
+        registry = toml_edit.at(self.section(name), "registry")
         return registry if isinstance(registry, dict) else {}
 
     def section(self, name: str) -> Any:
         """All settings under one of the plugin's names, None where there are none."""
-        return toml_text.at(self.says, "plugins", name)
+        return toml_edit.at(self.says, "plugins", name)
 
     def line(self, *keys: str) -> str:
         """Return the place of some keys as messages name it."""
-        return f"{self.path} line {toml_text.line_of(self.text, keys)}"
+        return f"{self.path} line {toml_edit.line_of(self.text, keys)}"
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def load(main: str, texts: Mapping[str, str], version: tuple[int, int]) -> list[
     while pending:
         path = pending.pop(0)
         if path not in read:
-            read[path] = toml_text.read(texts[path], path)
+            read[path] = toml_edit.read(texts[path], path)
             pending += _imports(path, texts, read[path])
     versions = {path: _version(path, texts[path], says) for path, says in read.items()}
     shared = [number for number in versions.values() if number] or [1 if version < (2, 0) else 3]
@@ -138,9 +138,9 @@ def check_told(main: str, texts: Mapping[str, str], told: Collection[str]) -> No
         if path in seen or path not in texts:
             continue
         seen.add(path)
-        for pattern in _patterns(path, toml_text.read(texts[path], path)):
+        for pattern in _patterns(path, toml_edit.read(texts[path], path)):
             if pattern not in told:
-                line = toml_text.line_of(texts[path], ["imports"])
+                line = toml_edit.line_of(texts[path], ["imports"])
                 raise Conflict(
                     f"{path} line {line} imports {pattern} in a way that could not be read from the host",
                     "write imports without comments in it, and run again",
@@ -166,7 +166,7 @@ def in_force(files: Sequence[Loaded], version: tuple[int, int]) -> InForce:
 def disabled(files: Sequence[Loaded]) -> str | None:
     """Return where the CRI is switched off, None where it is on. The lists of all files add up."""
     for file in files:
-        if found := DISABLING.intersection(map(str, toml_text.listed(file.says, "disabled_plugins"))):
+        if found := DISABLING.intersection(map(str, toml_edit.listed(file.says, "disabled_plugins"))):
             return f'{file.line("disabled_plugins")}: disabled_plugins has "{sorted(found)[0]}"'
     return None
 
@@ -195,7 +195,7 @@ def _version(path: str, text: str, says: Mapping[str, Any]) -> int:
     version = says.get("version", 0)
     if not isinstance(version, int) or version > NEWEST:
         raise Conflict(
-            f"{path} line {toml_text.line_of(text, ['version'])} has configuration version {version!r}, "
+            f"{path} line {toml_edit.line_of(text, ['version'])} has configuration version {version!r}, "
             f"and the newest this project knows is {NEWEST}",
             "update this project and run again",
         )
@@ -223,7 +223,7 @@ def _imports(path: str, texts: Mapping[str, str], says: Mapping[str, Any]) -> li
         elif full in texts:
             found.append(full)
         else:
-            line = toml_text.line_of(texts[path], ["imports"])
+            line = toml_edit.line_of(texts[path], ["imports"])
             raise Conflict(
                 f"{path} line {line} imports {full}, which is not there", "correct it and run again"
             )
@@ -232,7 +232,7 @@ def _imports(path: str, texts: Mapping[str, str], says: Mapping[str, Any]) -> li
 
 def _patterns(path: str, says: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a file imports as absolute paths and patterns, of the form that `realpath -ms` gives them."""
-    for pattern in toml_text.listed(says, "imports"):
+    for pattern in toml_edit.listed(says, "imports"):
         full = posixpath.normpath(posixpath.join(posixpath.dirname(path), str(pattern)))
         yield f"/{full.lstrip('/')}"
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 from tasks.certificates import ca
-from tasks.model import json_text
-from tasks.model.steps import Conflict
+from tasks.remote import json_edit
+from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings
 
 KEY = "insecure-registries"
@@ -21,10 +21,10 @@ FLAG = "--insecure-registry"
 
 def check_configuration(path: str, text: str, settings: Settings, address: str) -> None:
     """Raise `Conflict` where a `daemon.json` takes our registry for insecure, or is broken."""
-    entries = json_text.read(text, path).get(KEY)
+    entries = json_edit.read(text, path).get(KEY)
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(entry, str) and (what := _takes(entry, settings, address)):
-            from_key = json_text.line_of(text, [KEY])
+            from_key = json_edit.line_of(text, [KEY])
             line = _line_with(text, f'"{entry}"', from_key)
             raise Conflict(
                 f'{path} line {line} has "{entry}" in {KEY}, so Docker checks no certificate of {what}',

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tasks.model import certs_d, client_hosts, docker_conflicts, docker_logins, files
+from tasks.model import certs_d, client_hosts, docker_conflicts, docker_logins
 from tasks.model.client_hosts import ClientHost
 from tasks.model.docker_logins import Home
-from tasks.model.files import Observed
 from tasks.model.logins import Login
-from tasks.model.steps import Conflict, Step
 from tasks.model.system_trust import Family
-from tasks.model.users import User
+from tasks.remote import files
+from tasks.remote.files import Observed
+from tasks.remote.steps import Conflict, Step
+from tasks.remote.users import User
 from tasks.settings.load import HostSettings, Settings
 
 SYSTEM = ("/etc/docker", "/etc/docker/daemon.json")

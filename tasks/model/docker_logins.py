@@ -9,11 +9,12 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tasks.model import files, logins
-from tasks.model.files import Observed
+from tasks.model import logins
 from tasks.model.logins import Helper, Login, Told
-from tasks.model.steps import Conflict, Step
-from tasks.model.users import User
+from tasks.remote import files
+from tasks.remote.files import Observed
+from tasks.remote.steps import Conflict, Step
+from tasks.remote.users import User
 
 FILE = "regular"
 """Begins what `stat` calls a file."""

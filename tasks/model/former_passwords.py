@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tasks.model.accounts import Former
 from tasks.model.logins import Login
-from tasks.model.steps import Step
+from tasks.remote.steps import Step
 from tasks.settings.load import HostSettings, Settings
 
 QUIET = 15.0

@@ -9,8 +9,8 @@ import ipaddress
 import re
 from collections.abc import Iterable
 
-from tasks.model import files
-from tasks.model.steps import Conflict, Step
+from tasks.remote import files
+from tasks.remote.steps import Conflict, Step
 
 PATH = "/etc/hosts"
 MARK = "# homelab-registry"

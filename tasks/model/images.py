@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks.model.steps import Conflict, Step
+from tasks.remote.steps import Conflict, Step
 from tasks.settings.load import Settings
 
 

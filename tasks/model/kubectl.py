@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Iterable
 
-from tasks.model.steps import Conflict
+from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings
 
 MANAGER = "homelab-registry"

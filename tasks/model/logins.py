@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.model import json_text
-from tasks.model.steps import Conflict
+from tasks.remote import json_edit
+from tasks.remote.steps import Conflict
 
 NOT_FOUND = "credentials not found in native keychain"
 """What a helper prints where it knows nothing of a registry (docker-credential-helpers, credentials/error.go)."""
@@ -72,9 +72,9 @@ def merge(text: str, names: Iterable[str], login: Login, path: str) -> str:
             continue
         entry = auths.get(name)
         if isinstance(entry, dict) and entry and not any(key in entry for key in _STRONGER):
-            text = json_text.put(text, ["auths", name, "auth"], login.auth)
+            text = json_edit.put(text, ["auths", name, "auth"], login.auth)
         else:
-            text = json_text.put(text, ["auths", name], {"auth": login.auth})
+            text = json_edit.put(text, ["auths", name], {"auth": login.auth})
     return text
 
 
@@ -88,7 +88,7 @@ def helper(text: str, name: str, path: str) -> Helper | None:
 
     A registry's own one is stronger than `credsStore`, and an empty one means the file itself.
     """
-    found = json_text.read(text, path)
+    found = json_edit.read(text, path)
     keys = ["credsStore"]
     chosen = found.get("credsStore")
     helpers = found.get("credHelpers")
@@ -97,7 +97,7 @@ def helper(text: str, name: str, path: str) -> Helper | None:
         chosen = helpers[name]
     if not isinstance(chosen, str) or not chosen:
         return None
-    return Helper(chosen, f"{path} line {json_text.line_of(text, keys)}")
+    return Helper(chosen, f"{path} line {json_edit.line_of(text, keys)}")
 
 
 def kept(told: Told | None, by: Helper, name: str, login: Login, user: str) -> bool:
@@ -130,11 +130,11 @@ def kept(told: Told | None, by: Helper, name: str, login: Login, user: str) -> b
 
 
 def _auths(text: str, path: str) -> dict[str, Any]:
-    auths = json_text.read(text, path).get("auths")
+    auths = json_edit.read(text, path).get("auths")
     if auths is None:
         return {}
     if not isinstance(auths, dict):
-        line = json_text.line_of(text, ["auths"])
+        line = json_edit.line_of(text, ["auths"])
         raise Conflict(
             f"{path} line {line}: auths is no object", "correct it (docker's own is {}) and run again"
         )

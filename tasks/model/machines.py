@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tasks.certificates.ca import BACKDATE
-from tasks.model.steps import Conflict
+from tasks.remote.steps import Conflict
 
 Rights = Literal["root", "sudo", "none"]
 Engine = Literal["running", "stopped", "silent", "absent"]

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from tasks.model import files, logins
-from tasks.model.files import Observed
+from tasks.model import logins
 from tasks.model.logins import Login
-from tasks.model.steps import Conflict, Step
+from tasks.remote import files
+from tasks.remote.files import Observed
+from tasks.remote.steps import Conflict, Step
 
 KUBELET = "/var/lib/kubelet/config.json"
 """What the kubelet hands to the runtime with each pull (kubernetes.io, "Pull an Image from a Private Registry")."""

@@ -12,10 +12,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.model import certs_d, files, registries_yaml, toml_text
-from tasks.model.files import File, Folder, Observed
+from tasks.model import certs_d, registries_yaml
 from tasks.model.logins import Login
-from tasks.model.steps import Conflict, Step, restart
+from tasks.remote import files, toml_edit
+from tasks.remote.files import File, Folder, Observed
+from tasks.remote.steps import Conflict, Step, restart
 
 FOLDER = "/etc/rancher"
 TEMPLATES = ("config-v3.toml.tmpl", "config.toml.tmpl")
@@ -157,18 +158,18 @@ def _lacking(
 
 def _names_ca(text: str, ca_file: str) -> bool:
     says = _parsed(text)
-    hosts = toml_text.at(says, "host")
+    hosts = toml_edit.at(says, "host")
     tables = [says, *(hosts.values() if isinstance(hosts, dict) else [])]
-    if any(toml_text.at(table, "skip_verify") for table in tables):
+    if any(toml_edit.at(table, "skip_verify") for table in tables):
         return False
-    named = [toml_text.at(table, "ca") for table in tables]
+    named = [toml_edit.at(table, "ca") for table in tables]
     return any(ca_file in (each if isinstance(each, list) else [each]) for each in named)
 
 
 def _generated_auth(config: str, authority: str) -> tuple[str, str] | None:
-    plugins = toml_text.at(_parsed(config), "plugins")
+    plugins = toml_edit.at(_parsed(config), "plugins")
     for plugin in plugins.values() if isinstance(plugins, dict) else []:
-        auth = toml_text.at(plugin, "registry", "configs", authority, "auth")
+        auth = toml_edit.at(plugin, "registry", "configs", authority, "auth")
         if isinstance(auth, dict):
             return str(auth.get("username", "")), str(auth.get("password", ""))
     return None
@@ -178,7 +179,7 @@ def _parsed(text: str) -> dict[str, Any]:
     """Return what a generated file says; one that is broken says nothing, and is made anew at the next start."""
     try:
         return tomllib.loads(text)
-    except toml_text.UNREADABLE:
+    except toml_edit.UNREADABLE:
         return {}
 
 

@@ -17,7 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from tasks.model.logins import Login
-from tasks.model.steps import Conflict
+from tasks.remote.steps import Conflict
 
 MARK = "# homelab-registry"
 """Ends the line of an `auth` that is ours, and so may be taken out."""

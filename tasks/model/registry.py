@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from posixpath import basename
 from typing import Any
 
-from tasks.model import accounts, containers, files
+from tasks.model import accounts, containers
 from tasks.model.containers import UID, Container
-from tasks.model.files import File, Folder, Observed
 from tasks.model.machines import Engine
-from tasks.model.steps import Conflict, Step
-from tasks.model.templates import environment
+from tasks.remote import files
+from tasks.remote.files import File, Folder, Observed
+from tasks.remote.steps import Conflict, Step
+from tasks.remote.templates import environment
 from tasks.settings.load import Settings
 
 FOLDER = "/etc/homelab-registry"

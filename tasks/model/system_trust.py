@@ -16,9 +16,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tasks.certificates.ca import ORGANIZATION
-from tasks.model import files
-from tasks.model.files import File, Observed
-from tasks.model.steps import Conflict, Step
+from tasks.remote import files
+from tasks.remote.files import File, Observed
+from tasks.remote.steps import Conflict, Step
 
 MOST = 2
 """How many certificates there are at most: the old one and the new one, while a CA is being replaced."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.model.templates import environment
+from tasks.remote.templates import environment
 
 UNITS = Path("/etc/systemd/system")
 FOLDERS = Path("/var/lib/homelab-registry-timer")

@@ -19,7 +19,7 @@ from pyinfra.api.state import State as PyinfraState
 from pyinfra.connectors.util import CommandOutput
 
 from tasks.certificates.ca import AuthorityError
-from tasks.model.steps import Conflict, Step
+from tasks.remote.steps import Conflict, Step
 from tasks.report import remedy_for
 from tasks.run import Run, current
 from tasks.settings.redact import printable

@@ -16,10 +16,10 @@ from tasks.model.cluster_control import Change, Cluster, Plan, Wanted
 from tasks.model.joined_nodes import strangers
 from tasks.model.logins import Login
 from tasks.model.pull_secrets import Ref
-from tasks.model.steps import Step
 from tasks.operations.awaited import finish
 from tasks.operations.carry_out import AnyStep, RemoteStep, blame, carry_out, fail, read
 from tasks.operations.finished_registry import finished_registry
+from tasks.remote.steps import Step
 from tasks.run import Run, current
 from tasks.settings.load import Settings
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pyinfra.api.host import Host
 
 from tasks.model.logins import Login
-from tasks.model.steps import Conflict
+from tasks.remote.steps import Conflict
 from tasks.run import current
 
 

@@ -17,10 +17,10 @@ from tasks.facts.former_passwords import FormerPasswordsFact
 from tasks.model import containers, former_passwords, registry
 from tasks.model.former_passwords import QUIET
 from tasks.model.logins import Login
-from tasks.model.steps import Conflict
 from tasks.operations import registry as registry_host
 from tasks.operations.awaited import awaited
 from tasks.operations.carry_out import AnyStep, LocalStep, RemoteStep, carry_out
+from tasks.remote.steps import Conflict
 from tasks.run import Run, current
 
 PATIENCE = 120.0

@@ -7,8 +7,8 @@ from pyinfra.api.host import Host
 
 from tasks.facts.machines import MachineFact
 from tasks.model import machines
-from tasks.model.steps import Conflict
 from tasks.operations.carry_out import refuse
+from tasks.remote.steps import Conflict
 from tasks.run import current
 
 

@@ -11,8 +11,8 @@ from pyinfra.api.operation import operation
 
 from tasks.model import accounts, registry
 from tasks.model.registry import Desired, Secrets
-from tasks.model.steps import Step
 from tasks.operations.carry_out import AnyStep, RemoteStep, carry_out
+from tasks.remote.steps import Step
 from tasks.run import ROOT, Run, current
 
 

@@ -6,7 +6,8 @@ import tomllib
 
 import pytest
 
-from tasks.model import containerd_config, toml_text
+from tasks.model import containerd_config
+from tasks.remote import toml_edit
 from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM_DOCKER
 from tests.fleet.deployment import Deployment
@@ -240,7 +241,7 @@ def test_containerd_reads_each_shape_of_its_configuration_as_we_do(host: BenchHo
         assert dumped() == found.value == shape.expected[V1_6][0], name
         if found.ours_to_set:
             host.write(
-                found.file.path, toml_text.put(found.file.text, found.keys, found.folder, found.file.path)
+                found.file.path, toml_edit.put(found.file.text, found.keys, found.folder, found.file.path)
             )
         assert dumped() == found.folder, name
         tried += 1

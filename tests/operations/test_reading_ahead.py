@@ -12,8 +12,8 @@ from pyinfra.api.host import Host
 
 from tasks import run
 from tasks.model.machines import Machine
-from tasks.model.steps import Conflict
 from tasks.operations import carry_out
+from tasks.remote.steps import Conflict
 from tasks.run import Run
 from tasks.settings.load import Configuration
 from tasks.state import Store

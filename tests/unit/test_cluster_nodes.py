@@ -13,13 +13,13 @@ from pyinfra.api.exceptions import FactProcessError
 
 from tasks.facts import cluster_nodes as facts
 from tasks.facts.cluster_nodes import ClusterNodeFact
-from tasks.facts.reading import script
 from tasks.model import cluster_nodes, containerd, containerd_config, rancher
 from tasks.model.client_hosts import ClientHost
 from tasks.model.cluster_nodes import Node, Wanted
-from tasks.model.files import Observed
 from tasks.model.logins import Login
-from tasks.model.steps import Conflict, Step
+from tasks.remote.fact_scripts import script
+from tasks.remote.files import Observed
+from tasks.remote.steps import Conflict, Step
 from tasks.settings.load import HostSettings, Settings
 from tests.unit.test_containerd import CA, NAME
 from tests.unit.test_reading import seen

@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tasks.certificates import ca
-from tasks.model import containerd, containerd_config, toml_text
+from tasks.model import containerd, containerd_config
 from tasks.model.containerd import CONFIG, RESTART_DUE, Containerd
 from tasks.model.containerd_config import CERTS, CRI_1, CRI_2, IMAGES, TWO_PATHS
-from tasks.model.files import Observed
-from tasks.model.steps import Conflict, Step
+from tasks.remote import toml_edit
+from tasks.remote.files import Observed
+from tasks.remote.steps import Conflict, Step
 from tests.unit.containerd_shapes import SHAPES, Shape, three, two
 
 NAME = "registry.homelab.local"
@@ -110,7 +111,7 @@ def test_the_value_in_force_is_found(
         assert found.folder == "/own"
         return
     # And written there, it is the one in force.
-    written = toml_text.put(found.file.text, found.keys, CERTS, found.file.path)
+    written = toml_edit.put(found.file.text, found.keys, CERTS, found.file.path)
     again = containerd_config.in_force(
         containerd_config.load(CONFIG, {**given, found.file.path: written}, version), version
     )

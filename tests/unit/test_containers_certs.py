@@ -9,8 +9,8 @@ import pytest
 
 from tasks.model import containers_certs
 from tasks.model.containers_certs import CERTS, CONFIG
-from tasks.model.files import Observed
-from tasks.model.steps import Conflict
+from tasks.remote.files import Observed
+from tasks.remote.steps import Conflict
 from tests.unit.test_containerd import CA
 
 NAME = "registry.homelab.local:5443"

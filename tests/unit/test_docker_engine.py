@@ -8,7 +8,7 @@ import pytest
 
 from tasks.model import docker_engine
 from tasks.model.machines import Engine, Machine
-from tasks.model.steps import Conflict
+from tasks.remote.steps import Conflict
 
 START = "start Docker Engine: it is not running"
 INSTALL = "install Docker Engine from the distribution's packages (about a minute): "

@@ -20,10 +20,10 @@ from tasks.model import docker_hosts, system_trust
 from tasks.model.client_hosts import ClientHost
 from tasks.model.docker_hosts import DockerHost, Engine, Wanted
 from tasks.model.docker_logins import Home
-from tasks.model.files import Observed
 from tasks.model.logins import Login
-from tasks.model.steps import Conflict, Step
-from tasks.model.users import User
+from tasks.remote.files import Observed
+from tasks.remote.steps import Conflict, Step
+from tasks.remote.users import User
 from tasks.settings.load import HostSettings, Settings
 
 NOW = dt.datetime.now(dt.UTC)

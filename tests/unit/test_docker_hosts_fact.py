@@ -21,7 +21,7 @@ from pyinfra.api.exceptions import FactProcessError
 from tasks.facts.docker_hosts import DockerHostFact
 from tasks.model import docker_hosts
 from tasks.model.docker_hosts import DockerHost, Engine
-from tasks.model.users import User
+from tasks.remote.users import User
 from tasks.settings.load import Settings
 
 SETTINGS = Settings(registry_port=5443)

@@ -20,7 +20,7 @@ from tasks.facts.docker_hosts import DockerHostFact
 from tasks.model import docker_logins
 from tasks.model.docker_logins import Home
 from tasks.model.logins import Login
-from tasks.model.steps import Conflict, Step
+from tasks.remote.steps import Conflict, Step
 from tests.credential_helper import HELPER
 
 A, B = "registry.homelab.local", "[fd00::1]"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.model import files
-from tasks.model.files import File, Folder, Observed
-from tasks.model.steps import Conflict, Step
+from tasks.remote import files
+from tasks.remote.files import File, Folder, Observed
+from tasks.remote.steps import Conflict, Step
 
 ME = (os.getuid(), os.getgid())
 

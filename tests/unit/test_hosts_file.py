@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tasks.model import hosts_file
-from tasks.model.steps import Conflict
+from tasks.remote.steps import Conflict
 
 NAMES = ["registry.homelab.local", "images.homelab.local"]
 OURS = "192.168.1.10 registry.homelab.local images.homelab.local # homelab-registry\n"

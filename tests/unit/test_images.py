@@ -10,7 +10,7 @@ import pytest
 
 from tasks.model import images
 from tasks.model.images import BUILDS, Build, Image
-from tasks.model.steps import Conflict
+from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings
 
 SCRIPT = "echo build\n"

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tasks.model import json_text
-from tasks.model.steps import Conflict
+from tasks.remote import json_edit
+from tasks.remote.steps import Conflict
 
 TABS = '{\n\t"auths": {\n\t\t"n": {\n\t\t\t"auth": "NEW"\n\t\t}\n\t}\n}'
 
@@ -49,9 +49,9 @@ TABS = '{\n\t"auths": {\n\t\t"n": {\n\t\t\t"auth": "NEW"\n\t\t}\n\t}\n}'
     ],
 )  # fmt: skip
 def test_one_value_is_set_and_every_other_byte_kept(before: str, after: str) -> None:
-    assert json_text.put(before, ["auths", "n", "auth"], "NEW") == after
-    assert json_text.read(after, "f")["auths"]["n"]["auth"] == "NEW"
-    assert json_text.put(after, ["auths", "n", "auth"], "NEW") == after
+    assert json_edit.put(before, ["auths", "n", "auth"], "NEW") == after
+    assert json_edit.read(after, "f")["auths"]["n"]["auth"] == "NEW"
+    assert json_edit.put(after, ["auths", "n", "auth"], "NEW") == after
 
 
 def test_what_is_written_is_what_a_parser_would_have_made_of_it() -> None:
@@ -63,7 +63,7 @@ def test_what_is_written_is_what_a_parser_would_have_made_of_it() -> None:
         wanted = json.loads(text)
         wanted["auths"] = wanted["auths"] or {}
         wanted["auths"].setdefault("n", {})["auth"] = "NEW"
-        assert json.loads(json_text.put(text, ["auths", "n", "auth"], "NEW")) == wanted
+        assert json.loads(json_edit.put(text, ["auths", "n", "auth"], "NEW")) == wanted
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_what_is_written_is_what_a_parser_would_have_made_of_it() -> None:
 )
 def test_what_is_no_json_is_refused_with_its_line_and_without_its_text(text: str, problem: str) -> None:
     with pytest.raises(Conflict) as stop:
-        json_text.read(text, "f")
+        json_edit.read(text, "f")
     assert stop.value.problem.startswith(problem)
     assert "secret" not in str(stop.value)
 
@@ -88,4 +88,4 @@ def test_what_is_no_json_is_refused_with_its_line_and_without_its_text(text: str
 def test_the_line_of_a_key() -> None:
     text = '{\n "x": {"b": 1},\n\n "a": {\n  "b": "x"\n }\n}'
     lines = {("x",): 2, ("a",): 4, ("a", "b"): 5, ("a", "c"): 4, ("q",): 1, ("a", "b", "c"): 5}
-    assert {keys: json_text.line_of(text, keys) for keys in lines} == lines
+    assert {keys: json_edit.line_of(text, keys) for keys in lines} == lines

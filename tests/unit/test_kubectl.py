@@ -19,7 +19,7 @@ from tasks.model import kubectl
 from tasks.model.cluster_control import Cluster
 from tasks.model.pull_secrets import Ref
 from tasks.model.service_accounts import ServiceAccount
-from tasks.model.steps import Conflict
+from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.model import logins
 from tasks.model.logins import Helper, Login, Told
-from tasks.model.steps import Conflict
+from tasks.remote.steps import Conflict
 
 A, B = "registry.homelab.local:5443", "[fd00::1]:5443"
 LOGIN = Login("cluster", 'pass:"wörd"')

@@ -13,7 +13,7 @@ from pyinfra.api.exceptions import FactProcessError
 from tasks.facts.machines import MachineFact
 from tasks.model import machines
 from tasks.model.machines import Engine, Machine, Rights
-from tasks.model.steps import Conflict
+from tasks.remote.steps import Conflict
 
 HOUR = 3600.0
 SCRIPT = MachineFact().command().replace(":/usr/local/sbin:/usr/sbin:/sbin", "")

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tasks.model import node_logins
-from tasks.model.files import Observed
 from tasks.model.logins import Login
 from tasks.model.node_logins import KUBELET, PODMAN
-from tasks.model.steps import Conflict, Step
+from tasks.remote.files import Observed
+from tasks.remote.steps import Conflict, Step
 
 NAMES = ("registry.homelab.local", "images.homelab.local:5443")
 LOGIN = Login("cluster", "a password")

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from tasks.model import rancher, registries_yaml
-from tasks.model.files import Observed
 from tasks.model.logins import Login
 from tasks.model.rancher import K3S, RKE2, Distribution, Node
-from tasks.model.steps import Conflict, Step
+from tasks.remote.files import Observed
+from tasks.remote.steps import Conflict, Step
 from tests.unit.test_containerd import CA
 
 NAME = "registry.homelab.local"

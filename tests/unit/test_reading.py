@@ -21,14 +21,14 @@ from pyinfra.api.facts import FactBase
 from tasks.facts.cluster_nodes import ClusterNodeFact
 from tasks.facts.docker_hosts import DockerHostFact
 from tasks.facts.machines import MachineFact
-from tasks.facts.reading import PREAMBLE, Answer, read_answer, script, tell_paths
 from tasks.facts.registry import RegistryFact
 from tasks.model import cluster_nodes, rancher
 from tasks.model.containerd import Containerd
 from tasks.model.docker_hosts import DockerHost
 from tasks.model.docker_logins import Home
-from tasks.model.files import Observed
 from tasks.model.registry import RegistryHost
+from tasks.remote.fact_scripts import PREAMBLE, Answer, read_answer, script, tell_paths
+from tasks.remote.files import Observed
 
 EMPTY = hashlib.sha256(b"").hexdigest()
 KINDS: dict[Callable[[int], bool], str] = {

@@ -7,7 +7,7 @@ from ruamel.yaml import YAML
 
 from tasks.model import registries_yaml
 from tasks.model.logins import Login
-from tasks.model.steps import Conflict
+from tasks.remote.steps import Conflict
 
 NAME, CA, PATH = "registry.homelab.local:5443", "/etc/rancher/k3s/ca.crt", "/r.yaml"
 LOGIN = Login("cluster", "p\"w\\ é: #'")

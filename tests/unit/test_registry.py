@@ -14,9 +14,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from tasks.model import containers, registry
-from tasks.model.files import File, Observed
 from tasks.model.registry import Desired, RegistryHost, Secrets
-from tasks.model.steps import Conflict
+from tasks.remote.files import File, Observed
+from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings
 from tasks.settings.types import Role
 

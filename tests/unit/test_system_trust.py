@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from tasks.certificates import ca
 from tasks.facts import client_hosts as facts
-from tasks.facts.reading import read_answer, script
 from tasks.model import client_hosts, system_trust
-from tasks.model.files import Observed
-from tasks.model.steps import Conflict
 from tasks.model.system_trust import ARCH, DEBIAN, RHEL, Family, Found
+from tasks.remote.fact_scripts import read_answer, script
+from tasks.remote.files import Observed
+from tasks.remote.steps import Conflict
 from tasks.settings.load import HostSettings
 
 NOW = dt.datetime.now(dt.UTC)

@@ -11,8 +11,8 @@ import pytest
 
 from tasks import timer as tool
 from tasks.model import timer as model
-from tasks.model.steps import Conflict
 from tasks.model.timer import Deployment, Timer
+from tasks.remote.steps import Conflict
 from tasks.run import ROOT
 from tasks.settings.load import Settings
 

@@ -6,8 +6,8 @@ import tomllib
 
 import pytest
 
-from tasks.model import toml_text
-from tasks.model.steps import Conflict
+from tasks.remote import toml_edit
+from tasks.remote.steps import Conflict
 
 KEYS = ("plugins", "io.x.y", "registry", "config_path")
 ADDED = '[plugins."io.x.y".registry]\nconfig_path = "/certs"\n'
@@ -42,8 +42,8 @@ ADDED = '[plugins."io.x.y".registry]\nconfig_path = "/certs"\n'
     ],
 )  # fmt: skip
 def test_a_value_is_put_and_all_else_stays(before: str, after: str) -> None:
-    assert toml_text.put(before, KEYS, "/certs", "/f") == after
-    assert toml_text.put(after, KEYS, "/certs", "/f") == after
+    assert toml_edit.put(before, KEYS, "/certs", "/f") == after
+    assert toml_edit.put(after, KEYS, "/certs", "/f") == after
     assert tomllib.loads(after)["plugins"]["io.x.y"]["registry"]["config_path"] == "/certs"
 
 
@@ -62,7 +62,7 @@ def test_a_value_is_put_and_all_else_stays(before: str, after: str) -> None:
 )  # fmt: skip
 def test_what_cannot_be_done_is_said_with_its_line(text: str, problem: str) -> None:
     with pytest.raises(Conflict) as raised:
-        toml_text.put(text, KEYS, "/certs", "/f")
+        toml_edit.put(text, KEYS, "/certs", "/f")
     assert raised.value.problem == problem
 
 
@@ -71,11 +71,11 @@ def test_what_cannot_be_done_is_said_with_its_line(text: str, problem: str) -> N
     [(["a"], 1), (["x"], 3), (["x", "y z"], 3), (["x", "y z", "b"], 4), (["x", "y z", "c", "d"], 5), (["u"], 7), (["no"], 1)],
 )  # fmt: skip
 def test_a_line_is_found_by_its_keys(keys: list[str], line: int) -> None:
-    assert toml_text.line_of('a = 1\n\n[x."y z"] # c\nb = 1\nc.d = 2\n\n[[u]]\n', keys) == line
+    assert toml_edit.line_of('a = 1\n\n[x."y z"] # c\nb = 1\nc.d = 2\n\n[[u]]\n', keys) == line
 
 
 @pytest.mark.parametrize("value", ["9" * 5000, "[" * 5000 + "]" * 5000])
 def test_what_python_cannot_read_is_a_conflict_too(value: str) -> None:
     with pytest.raises(Conflict) as raised:
-        toml_text.read(f"a = {value}\n", "/f")
+        toml_edit.read(f"a = {value}\n", "/f")
     assert raised.value.problem == "/f has a number or a nesting that no program can read"

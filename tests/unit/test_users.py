@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.model.users import User
+from tasks.remote.users import User
 
 ON_A_TERMINAL = (
     "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(['sh', '-c', sys.argv[1]])))"

@@ -12,7 +12,7 @@ import pytest
 
 from tasks.certificates import ca
 from tasks.certificates.rollover import Authorities
-from tasks.model.users import User
+from tasks.remote.users import User
 from tasks.settings.load import Settings
 from tests.verify import images
 from tests.verify.backend import Host, last_line

@@ -12,7 +12,7 @@ from typing import Any
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from tasks.model.steps import Conflict
+from tasks.remote.steps import Conflict
 
 UNREADABLE = (ValueError, RecursionError)
 """What tomllib raises: not only its own, but Python's on thousands of digits, and on lists within lists."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from posixpath import basename, dirname, join
 
-from tasks.model.steps import Conflict, Step
+from tasks.remote.steps import Conflict, Step
 
 NEW_SUFFIX = ".homelab-new"
 """Ends the name of a file that is being written; one that is found later belongs to a run that was killed."""

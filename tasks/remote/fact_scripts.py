@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from tasks.model.files import Observed
+from tasks.remote.files import Observed
 from tasks.settings.redact import printable
 
 PREAMBLE = """
