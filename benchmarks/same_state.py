@@ -10,8 +10,9 @@ from pathlib import Path
 
 from benchmarks.hosts import Hosts
 from benchmarks.runs import deploy, playbook
+from tasks.accounts import passwords
 from tasks.certificates.ca import read_pair
-from tasks.model import accounts, containers
+from tasks.model import containers
 from tasks.settings.load import Settings
 from tasks.state import Store
 
@@ -27,7 +28,7 @@ def give_passwords(hosts: Hosts) -> None:
     folder = hosts.secrets / "accounts"
     folder.mkdir(mode=0o700, parents=True)
     for name in Settings().registry_accounts:
-        (folder / f"{name}.password").write_text(accounts.generate() + "\n")
+        (folder / f"{name}.password").write_text(passwords.generate() + "\n")
 
 
 def prove(tools: Path, hosts: Hosts, count: int) -> None:
@@ -53,7 +54,7 @@ def _take_over(hosts: Hosts) -> None:
     for name in Settings().registry_accounts:
         store.write_password(name, (secrets / "accounts" / f"{name}.password").read_text().strip())
     htpasswd = hosts.fleet.hosts["registry"].read("/etc/homelab-registry/registry/htpasswd")
-    hashes = accounts.read_htpasswd(htpasswd)
+    hashes = passwords.read_htpasswd(htpasswd)
     store.write_hashes({name: hashes[name] for name in Settings().registry_accounts})
     store.write_http_secret((secrets / "http.secret").read_text().strip())
     store.write_record("registry", {})

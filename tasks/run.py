@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from gevent.event import Event
 
+from tasks.accounts.passwords import Former
 from tasks.certificates.ca import Pair
 from tasks.certificates.rollover import Authorities
-from tasks.model.accounts import Former
 from tasks.model.machines import Machine
 from tasks.model.registry import RegistryHost
 from tasks.report import Report

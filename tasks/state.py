@@ -19,10 +19,10 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from tasks.accounts import passwords as accounts
+from tasks.accounts.passwords import Former
 from tasks.certificates.ca import Pair, read_pair
 from tasks.certificates.rollover import Successor
-from tasks.model import accounts
-from tasks.model.accounts import Former
 from tasks.state_authorities import ADOPT, AuthorityFolders
 from tasks.state_files import RESTORE, Files, StateError, damaged, read, within
 

@@ -9,8 +9,8 @@ from pyinfra.api.output import format_text
 from pyinfra.context import ctx_state
 
 from tasks import timer
+from tasks.accounts import passwords
 from tasks.certificates import ca, rollover
-from tasks.model import accounts
 from tasks.run import Run
 
 
@@ -47,7 +47,7 @@ def _registry(run: Run) -> list[str]:
     end = run.leaf.certificate.not_valid_after_utc
     renew = ca.renew_on(run.leaf.certificate, settings.renew_before_days)
     first = next(iter(settings.registry_accounts))
-    accounts = ", ".join(f"{name} ({role})" for name, role in settings.registry_accounts.items())
+    passwords = ", ".join(f"{name} ({role})" for name, role in settings.registry_accounts.items())
     return [
         "",
         format_text(
@@ -55,7 +55,7 @@ def _registry(run: Run) -> list[str]:
         ),
         f"    log in    docker login -u {first} --password-stdin {settings.authority} "
         f"< {folder}/accounts/{first}.password",
-        f"    accounts  {accounts}; passwords in {folder}/accounts/NAME.password",
+        f"    accounts  {passwords}; passwords in {folder}/accounts/NAME.password",
         f"    CA        {run.store.authority_path} (for machines outside the inventory); its key stays in {folder}",
         f"    renew     by {end:%Y-%m-%d}: any run from {renew:%Y-%m-%d} on does it",
         "",
@@ -75,7 +75,7 @@ def typed_passwords(run: Run) -> list[str]:
         )
         for name in pulling
         if settings.registry_accounts[name] == "pull"
-        if name in run.passwords and not accounts.is_generated(run.passwords[name])
+        if name in run.passwords and not passwords.is_generated(run.passwords[name])
     ]
 
 

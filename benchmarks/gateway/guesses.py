@@ -7,7 +7,7 @@ import time
 from http.client import HTTPSConnection
 from statistics import median
 
-from tasks.model.accounts import generate
+from tasks.accounts.passwords import generate
 from tests.gateway.gateway import ACCOUNTS, NAME, Gateway, basic
 
 NOBODY = "nobody"

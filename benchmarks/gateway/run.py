@@ -14,7 +14,7 @@ from benchmarks.gateway.figures import Effort, Figures, measure
 from benchmarks.gateway.results import page, rows
 from benchmarks.results import RESULTS, Row
 from benchmarks.tools import draw, tools
-from tasks.model.accounts import GENERATED_COST
+from tasks.accounts.passwords import GENERATED_COST
 
 
 def run(effort: Effort | None = None, target: Path = RESULTS) -> list[Row]:

@@ -7,7 +7,7 @@ import shlex
 
 from pyinfra.api.facts import FactBase
 
-from tasks.model.former_passwords import Log
+from tasks.accounts.former_passwords import Log
 from tasks.remote.fact_scripts import read_answer, script, sensible
 
 LONGEST = 2 * 3600

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from tasks.accounts.logins import Login
 from tasks.model import pull_secrets, service_accounts
 from tasks.model.kubectl import MANAGER, listed, refused
-from tasks.model.logins import Login
 from tasks.model.pull_secrets import CA_NAME, HOSTING, HOSTING_NAMESPACE, Content, Held, Ref
 from tasks.model.service_accounts import ServiceAccount
 from tasks.remote.steps import Conflict

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tasks.accounts.logins import Login
 from tasks.model import client_hosts, containerd, containers_certs, node_logins, rancher
 from tasks.model.client_hosts import ClientHost
 from tasks.model.containerd import Containerd
-from tasks.model.logins import Login
 from tasks.model.rancher import Distribution
 from tasks.model.system_trust import Family
 from tasks.remote import files

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from tasks.accounts.logins import Login
 from tasks.model import certs_d, client_hosts, docker_conflicts, docker_logins
 from tasks.model.client_hosts import ClientHost
 from tasks.model.docker_logins import Home
-from tasks.model.logins import Login
 from tasks.model.system_trust import Family
 from tasks.remote import files
 from tasks.remote.files import Observed

@@ -9,8 +9,8 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tasks.model import logins
-from tasks.model.logins import Helper, Login, Told
+from tasks.accounts import logins
+from tasks.accounts.logins import Helper, Login, Told
 from tasks.remote import files
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from tasks.model import logins
-from tasks.model.logins import Login
+from tasks.accounts import logins
+from tasks.accounts.logins import Login
 from tasks.remote import files
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tasks.accounts.logins import Login
 from tasks.model.kubectl import MANAGER
-from tasks.model.logins import Login
 from tasks.settings.load import Settings
 
 MANAGED_BY = "app.kubernetes.io/managed-by"

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tasks.accounts.logins import Login
 from tasks.model import certs_d, registries_yaml
-from tasks.model.logins import Login
 from tasks.remote import files, toml_edit
 from tasks.remote.files import File, Folder, Observed
 from tasks.remote.steps import Conflict, Step, restart

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from tasks.model.logins import Login
+from tasks.accounts.logins import Login
 from tasks.remote.steps import Conflict
 
 MARK = "# homelab-registry"

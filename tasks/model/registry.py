@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from posixpath import basename
 from typing import Any
 
-from tasks.model import accounts, containers
+from tasks.accounts import passwords
+from tasks.model import containers
 from tasks.model.containers import UID, Container
 from tasks.model.machines import Engine
 from tasks.remote import files
@@ -100,12 +101,12 @@ def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], temp
         "http_secret": secrets.http_secret,
         "typed": f"{containers.GATEWAY_CONFIG}/{basename(TYPED)}",
         "two_passwords": f"{containers.GATEWAY_CONFIG}/{basename(TWO_PASSWORDS)}",
-        "next_prefix": b64encode(accounts.NEXT.encode()).decode(),
-        "decoy": b64encode(f"{accounts.DECOY}:".encode()).decode(),
+        "next_prefix": b64encode(passwords.NEXT.encode()).decode(),
+        "decoy": b64encode(f"{passwords.DECOY}:".encode()).decode(),
     }
-    typed = accounts.typed(secrets.htpasswd)
+    typed = passwords.typed(secrets.htpasswd)
     marks = {f"{TYPED}/{name}": f"{name} has a typed password\n" for name in typed}
-    if accounts.has_two(secrets.htpasswd):
+    if passwords.has_two(secrets.htpasswd):
         marks[TWO_PASSWORDS] = "an account has a former password beside its present one\n"
     contents = {
         CERTIFICATE: secrets.certificate_pem + secrets.key_pem,
@@ -181,7 +182,7 @@ def revoke(desired: Desired, marked: Iterable[str] = ()) -> list[Step]:
     if mark not in desired.unmarked:
         return [files.write(wanted, reason), *typed]
     return [
-        files.write(replace(wanted, content=accounts.twice(wanted.content)), reason),
+        files.write(replace(wanted, content=passwords.twice(wanted.content)), reason),
         _unmark(desired, mark),
         LET_IN,
         files.write(wanted, "one entry for each account does again"),

@@ -12,8 +12,9 @@ from pyinfra import host
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
-from tasks.model import accounts, former_passwords
-from tasks.model.accounts import Former
+from tasks.accounts import former_passwords
+from tasks.accounts import passwords as accounts
+from tasks.accounts.passwords import Former
 from tasks.operations.awaited import clients
 from tasks.operations.carry_out import AnyStep, LocalStep, carry_out
 from tasks.run import Run, current

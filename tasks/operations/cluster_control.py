@@ -10,11 +10,11 @@ from pyinfra import host
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
+from tasks.accounts.logins import Login
 from tasks.facts.cluster_control import ClusterFact
 from tasks.model import cluster_control, kubectl, pull_secrets
 from tasks.model.cluster_control import Change, Cluster, Plan, Wanted
 from tasks.model.joined_nodes import strangers
-from tasks.model.logins import Login
 from tasks.model.pull_secrets import Ref
 from tasks.operations.awaited import finish
 from tasks.operations.carry_out import AnyStep, RemoteStep, blame, carry_out, fail, read

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pyinfra.api.host import Host
 
-from tasks.model.logins import Login
+from tasks.accounts.logins import Login
 from tasks.remote.steps import Conflict
 from tasks.run import current
 

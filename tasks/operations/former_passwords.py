@@ -13,10 +13,11 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.facts import get_fact
 from pyinfra.api.operation import operation
 
+from tasks.accounts import former_passwords
+from tasks.accounts.former_passwords import QUIET
+from tasks.accounts.logins import Login
 from tasks.facts.former_passwords import FormerPasswordsFact
-from tasks.model import containers, former_passwords, registry
-from tasks.model.former_passwords import QUIET
-from tasks.model.logins import Login
+from tasks.model import containers, registry
 from tasks.operations import registry as registry_host
 from tasks.operations.awaited import awaited
 from tasks.operations.carry_out import AnyStep, LocalStep, RemoteStep, carry_out

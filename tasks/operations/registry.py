@@ -9,7 +9,8 @@ from pyinfra import host
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
-from tasks.model import accounts, registry
+from tasks.accounts import passwords
+from tasks.model import registry
 from tasks.model.registry import Desired, Secrets
 from tasks.operations.carry_out import AnyStep, RemoteStep, carry_out
 from tasks.remote.steps import Step
@@ -43,7 +44,7 @@ def desire(run: Run) -> Desired:
         raise LookupError("the operations on certificates and accounts come first")
     former = {name: each.hashed for name, each in run.former.items()}
     secrets = Secrets(
-        htpasswd=accounts.htpasswd(accounts.entries(run.hashes, former)),
+        htpasswd=passwords.htpasswd(passwords.entries(run.hashes, former)),
         http_secret=run.http_secret,
         certificate_pem=run.leaf.certificate_pem + run.authorities.chain,
         key_pem=run.leaf.key_pem,

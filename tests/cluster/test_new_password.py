@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from tasks.model.accounts import generate
+from tasks.accounts.passwords import generate
 from tests.bench.cluster import Cluster, pod_on
 from tests.bench.hosts import BenchHost
 from tests.cluster.contract import NAME, SECRET, password, push

@@ -8,14 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tasks.model import accounts
-from tasks.model.accounts import Former
+from tasks.accounts import passwords
+from tasks.accounts.passwords import Former
 from tests.operations.test_command_line import ROOT, STEM, answering_hosts
 from tests.operations.test_typed_password import ran, store
 
 
 def test_a_rotation_that_was_killed_before_the_password_was_written_is_finished(tmp_path: Path) -> None:
-    made = store(tmp_path, **{name: accounts.generate() for name in ("admin", "ci", "cluster")})
+    made = store(tmp_path, **{name: passwords.generate() for name in ("admin", "ci", "cluster")})
     before = made.read()
     noted = Former(before.hashes["ci"], dt.datetime.now(dt.UTC), ("@fake/pi",))
     made.write_former({"ci": noted})

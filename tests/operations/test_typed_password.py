@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
+from tasks.accounts import passwords as accounts
 from tasks.certificates import ca
-from tasks.model import accounts
 from tasks.state import Store
 from tests.operations.test_command_line import SECRET, STEM, Ran, answering_hosts, pyinfra
 

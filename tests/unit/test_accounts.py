@@ -6,8 +6,8 @@ import datetime as dt
 import bcrypt
 import pytest
 
-from tasks.model import accounts
-from tasks.model.accounts import Former
+from tasks.accounts import passwords as accounts
+from tasks.accounts.passwords import Former
 
 
 def test_generated_passwords_are_long_recognisable_and_never_the_same() -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from tasks.accounts.logins import Login
 from tasks.model import cluster_control, pull_secrets
 from tasks.model.cluster_control import Change, Cluster, Plan, Wanted
 from tasks.model.joined_nodes import strangers
-from tasks.model.logins import Login
 from tasks.model.pull_secrets import Content, Held, Ref
 from tasks.model.service_accounts import ServiceAccount
 from tasks.settings.load import Settings

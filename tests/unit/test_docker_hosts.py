@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tasks.accounts.logins import Login
 from tasks.certificates import ca
 from tasks.model import docker_hosts, system_trust
 from tasks.model.client_hosts import ClientHost
 from tasks.model.docker_hosts import DockerHost, Engine, Wanted
 from tasks.model.docker_logins import Home
-from tasks.model.logins import Login
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
 from tasks.remote.users import User

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from tasks.accounts.logins import Login
 from tasks.facts.docker_hosts import DockerHostFact
 from tasks.model import docker_logins
 from tasks.model.docker_logins import Home
-from tasks.model.logins import Login
 from tasks.remote.steps import Conflict, Step
 from tests.credential_helper import HELPER
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from tasks.accounts import former_passwords
+from tasks.accounts.former_passwords import KUBELET_REMEMBERS, Log
+from tasks.accounts.passwords import Former
 from tasks.facts.former_passwords import FormerPasswordsFact
-from tasks.model import former_passwords
-from tasks.model.accounts import Former
-from tasks.model.former_passwords import KUBELET_REMEMBERS, Log
 from tasks.settings.load import Settings
 from tasks.settings.schema import HostSettings
 

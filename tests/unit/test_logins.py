@@ -7,8 +7,8 @@ from base64 import b64encode
 
 import pytest
 
-from tasks.model import logins
-from tasks.model.logins import Helper, Login, Told
+from tasks.accounts import logins
+from tasks.accounts.logins import Helper, Login, Told
 from tasks.remote.steps import Conflict
 
 A, B = "registry.homelab.local:5443", "[fd00::1]:5443"

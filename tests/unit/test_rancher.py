@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from tasks.accounts.logins import Login
 from tasks.model import rancher, registries_yaml
-from tasks.model.logins import Login
 from tasks.model.rancher import K3S, RKE2, Distribution, Node
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step

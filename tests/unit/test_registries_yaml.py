@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from ruamel.yaml import YAML
 
+from tasks.accounts.logins import Login
 from tasks.model import registries_yaml
-from tasks.model.logins import Login
 from tasks.remote.steps import Conflict
 
 NAME, CA, PATH = "registry.homelab.local:5443", "/etc/rancher/k3s/ca.crt", "/r.yaml"

@@ -13,19 +13,19 @@ from typing import Any
 
 import pytest
 
+from tasks.accounts import passwords
+from tasks.accounts.passwords import Former
 from tasks.certificates import ca as authority
 from tasks.certificates import rollover
 from tasks.certificates.ca import Pair
 from tasks.certificates.rollover import Successor
-from tasks.model import accounts
-from tasks.model.accounts import Former
 from tasks.state import State, Store
 from tasks.state_files import StateError
 
 NOW = dt.datetime.now(dt.UTC)
 NAMES = ["registry.homelab.local", "192.168.1.10"]
-PASSWORDS = {"admin": accounts.generate(), "ci": "typed by hand"}
-HASHES = accounts.hashes(PASSWORDS, {})  # once: the hash of a typed password takes a third of a second
+PASSWORDS = {"admin": passwords.generate(), "ci": "typed by hand"}
+HASHES = passwords.hashes(PASSWORDS, {})  # once: the hash of a typed password takes a third of a second
 
 
 def fill(store: Store, registry_host: str) -> None:

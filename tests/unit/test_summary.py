@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tasks.accounts.passwords import generate
 from tasks.certificates import ca, rollover
-from tasks.model.accounts import generate
 from tasks.run import Run
 from tasks.settings.load import Configuration, Settings
 from tasks.state import Store

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tasks.model import accounts, containers
+from tasks.accounts import passwords
+from tasks.model import containers
 from tasks.model import registry as model
 from tasks.settings.load import Settings
 from tasks.state import State, Store
@@ -123,7 +124,7 @@ def test_only_the_gateway_is_published(container: dict[str, Any], settings: Sett
 def test_the_registry_knows_the_passwords_of_the_state(registry: Host, state: State) -> None:
     """By digest: no hash comes here. Of former ones it knows those alone that the state still has."""
     former = {name: each.hashed for name, each in state.former.items()}
-    wanted = accounts.htpasswd(accounts.entries(state.hashes, former))
+    wanted = passwords.htpasswd(passwords.entries(state.hashes, former))
     path = f"{model.FOLDER}/{model.HTPASSWD}"
     found = registry.run("sha256sum < %s", path).stdout.partition(" ")[0]
     assert found == hashlib.sha256(wanted.encode()).hexdigest(), (

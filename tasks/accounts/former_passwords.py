@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tasks.model.accounts import Former
-from tasks.model.logins import Login
+from tasks.accounts.logins import Login
+from tasks.accounts.passwords import Former
 from tasks.remote.steps import Step
 from tasks.settings.load import HostSettings, Settings
 
