@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.hosts import Hosts
-from tasks.state import Store
+from tasks.state.store import Store
 
 REGISTRY = "@fake/registry"
 

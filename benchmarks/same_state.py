@@ -14,7 +14,7 @@ from tasks.accounts import passwords
 from tasks.certificates.ca import read_pair
 from tasks.model import containers
 from tasks.settings.load import Settings
-from tasks.state import Store
+from tasks.state.store import Store
 
 # deploy.py compares a digest in a label on each container, which no other tool writes.
 LEFT = [

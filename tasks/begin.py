@@ -19,8 +19,8 @@ from pyinfra_cli.util import parse_cli_arg
 from tasks import run, ssh, summary
 from tasks.settings import inventory
 from tasks.settings.load import SettingsError, configure
-from tasks.state import Store
-from tasks.state_files import StateError
+from tasks.state.files import StateError
+from tasks.state.store import Store
 
 OF_ALL_HOSTS = ("rotate_ca.py", "retire_ca.py")
 """The files of `deploys/` that mean nothing for a part of the hosts."""

@@ -17,7 +17,7 @@ from tasks.model.machines import Machine
 from tasks.model.registry import RegistryHost
 from tasks.report import Report
 from tasks.settings.load import Configuration
-from tasks.state import State, Store
+from tasks.state.store import State, Store
 
 Asked = Literal["adopt", "new certificate", "new passwords", "revoke passwords", "new CA", "retire CA"]
 

@@ -23,7 +23,7 @@ from tasks.remote.steps import Conflict, Step
 from tasks.report import remedy_for
 from tasks.run import Run, current
 from tasks.settings.redact import printable
-from tasks.state_files import StateError
+from tasks.state.files import StateError
 
 
 @dataclass(frozen=True)

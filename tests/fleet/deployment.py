@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.state import Store
+from tasks.state.store import Store
 
 ROOT = Path(__file__).parents[2]
 

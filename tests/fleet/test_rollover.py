@@ -21,7 +21,7 @@ from cryptography.x509 import load_pem_x509_certificates
 
 from tasks.certificates import ca
 from tasks.certificates.ca import Pair
-from tasks.state import State
+from tasks.state.store import State
 from tests.bench.fleet import Fleet
 from tests.bench.programs import CRANE, CRI_PULL, REGISTRIES_PULL
 from tests.bench.recipes import BOOKWORM_DOCKER, TRIXIE_NODE

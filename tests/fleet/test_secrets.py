@@ -14,7 +14,7 @@ from secrets import token_hex
 
 import pytest
 
-from tasks.state import Store
+from tasks.state.store import Store
 from tests.bench.hosts import BenchHost, Result
 from tests.bench.recipes import BOOKWORM_DOCKER
 from tests.credential_helper import HELPER

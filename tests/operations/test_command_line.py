@@ -20,7 +20,7 @@ import pytest
 
 from tasks.model import docker_hosts, registry
 from tasks.settings.load import Settings
-from tasks.state import Store
+from tasks.state.store import Store
 
 ROOT = Path(__file__).parents[2]
 STEM = "lab_of_nobody"

@@ -20,7 +20,7 @@ import pytest
 from tasks.certificates import ca as authority
 from tasks.model import images
 from tasks.settings.load import Settings
-from tasks.state import Store
+from tasks.state.store import Store
 from tests.operations.test_command_line import ROOT, SECRET, STEM, Ran, answering_hosts, pyinfra
 
 # The whole deploy.py as a plan.

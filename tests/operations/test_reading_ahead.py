@@ -16,7 +16,7 @@ from tasks.operations import carry_out
 from tasks.remote.steps import Conflict
 from tasks.run import Run
 from tasks.settings.load import Configuration
-from tasks.state import Store
+from tasks.state.store import Store
 
 HOST = cast("Host", SimpleNamespace(name="nas", state=None))
 

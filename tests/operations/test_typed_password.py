@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tasks.accounts import passwords as accounts
 from tasks.certificates import ca
-from tasks.state import Store
+from tasks.state.store import Store
 from tests.operations.test_command_line import SECRET, STEM, Ran, answering_hosts, pyinfra
 
 

@@ -19,8 +19,8 @@ from tasks.certificates import ca as authority
 from tasks.certificates import rollover
 from tasks.certificates.ca import Pair
 from tasks.certificates.rollover import Successor
-from tasks.state import State, Store
-from tasks.state_files import StateError
+from tasks.state.files import StateError
+from tasks.state.store import State, Store
 
 NOW = dt.datetime.now(dt.UTC)
 NAMES = ["registry.homelab.local", "192.168.1.10"]

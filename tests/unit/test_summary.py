@@ -11,7 +11,7 @@ from tasks.accounts.passwords import generate
 from tasks.certificates import ca, rollover
 from tasks.run import Run
 from tasks.settings.load import Configuration, Settings
-from tasks.state import Store
+from tasks.state.store import Store
 from tasks.summary import authorities, typed_passwords
 
 ACCOUNTS = {"admin": "admin", "ci": "push", "cluster": "pull", "pods": "pull"}

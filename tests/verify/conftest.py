@@ -17,7 +17,7 @@ with warnings.catch_warnings():
 
 from tasks.certificates.rollover import Authorities
 from tasks.settings.load import Settings
-from tasks.state import State, Store
+from tasks.state.store import State, Store
 from tests.verify import deployment as deployments
 from tests.verify.backend import Host, Unreachable
 from tests.verify.client import Client

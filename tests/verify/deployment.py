@@ -13,8 +13,8 @@ from tasks.certificates.rollover import Authorities
 from tasks.run import ROOT
 from tasks.settings.inventory import load
 from tasks.settings.load import Configuration, HostSettings, SettingsError, configure
-from tasks.state import State, Store
-from tasks.state_files import StateError
+from tasks.state.files import StateError
+from tasks.state.store import State, Store
 from tests.verify.backend import Hosts
 
 

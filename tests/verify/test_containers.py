@@ -15,7 +15,7 @@ from tasks.accounts import passwords
 from tasks.model import containers
 from tasks.model import registry as model
 from tasks.settings.load import Settings
-from tasks.state import State, Store
+from tasks.state.store import State, Store
 from tests.verify.backend import Host
 from tests.verify.client import Client
 from tests.verify.deployment import Deployment, Login

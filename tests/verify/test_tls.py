@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tasks.certificates import ca, rollover
 from tasks.certificates.rollover import Authorities
 from tasks.settings.load import Settings
-from tasks.state import State, Store
+from tasks.state.store import State, Store
 from tests.verify.backend import Unreachable
 from tests.verify.client import trusting
 

@@ -23,8 +23,8 @@ from tasks.accounts import passwords as accounts
 from tasks.accounts.passwords import Former
 from tasks.certificates.ca import Pair, read_pair
 from tasks.certificates.rollover import Successor
-from tasks.state_authorities import ADOPT, AuthorityFolders
-from tasks.state_files import RESTORE, Files, StateError, damaged, read, within
+from tasks.state.authorities import ADOPT, AuthorityFolders
+from tasks.state.files import RESTORE, Files, StateError, damaged, read, within
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from cryptography import x509
 
 from tasks.certificates.ca import Pair, issued_by, pem, read_pair
 from tasks.certificates.rollover import Successor
-from tasks.state_files import RESTORE, Files, StateError, damaged, first_line, read, sync, within
+from tasks.state.files import RESTORE, Files, StateError, damaged, first_line, read, sync, within
 
 ADOPT = f"{RESTORE}, or begin anew with deploys/adopt.py"
 
