@@ -1,8 +1,11 @@
 """The order of the work. Run it with `make deploy`, or `.venv/bin/pyinfra -y INVENTORY deploy.py`."""
 
-from tasks import cluster_control, cluster_nodes, docker_engine, docker_hosts, machines, registry, rotations
+from pyinfra import host
 
-if machines.look():
+from tasks import cluster_control, cluster_nodes, docker_engine, docker_hosts, registry, rotations
+from tasks.run.inspect import inspect_host
+
+if inspect_host(host):
     docker_engine.install()
     registry.serve()
     docker_hosts.trust()

@@ -5,7 +5,7 @@ See docs/when-something-is-wrong.md, "The state is lost", before running it.
 
 from pyinfra import local
 
-from tasks.run import current
+from tasks.run.context import current
 
 current().asked.add("adopt")
 local.include("deploy.py")

@@ -5,7 +5,7 @@ With `--data registry_rotate_account=NAME` that of one account.
 
 from pyinfra import local
 
-from tasks.run import current
+from tasks.run.context import current
 
 current().asked.add("revoke passwords")
 local.include("deploy.py")

@@ -2,7 +2,7 @@
 
 from pyinfra import local
 
-from tasks.run import current
+from tasks.run.context import current
 
 current().asked.add("new CA")
 local.include("deploy.py")

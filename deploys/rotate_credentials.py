@@ -5,7 +5,7 @@ The old password is good beside the new one until every user and pull secret has
 
 from pyinfra import local
 
-from tasks.run import current
+from tasks.run.context import current
 
 current().asked.add("new passwords")
 local.include("deploy.py")

@@ -16,7 +16,8 @@ from pyinfra.context import ctx_state
 from pyinfra_cli import cli
 from pyinfra_cli.util import parse_cli_arg
 
-from tasks import run, ssh, summary
+from tasks import ssh, summary
+from tasks.run import context as run
 from tasks.settings import inventory
 from tasks.settings.load import SettingsError, configure
 from tasks.state.files import StateError

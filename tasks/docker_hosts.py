@@ -6,8 +6,8 @@ from pyinfra import host
 from pyinfra.api.deploy import deploy
 
 from tasks.operations import docker_hosts
-from tasks.operations.carry_out import look_ahead
 from tasks.placement import as_root
+from tasks.run.apply import look_ahead
 
 
 @deploy("Docker hosts")

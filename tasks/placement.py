@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from pyinfra import host
 
-from tasks.run import current
+from tasks.run.context import current
 
 
 class AsRoot(TypedDict):

@@ -9,9 +9,9 @@ from pyinfra import host
 from pyinfra.api.deploy import deploy
 
 from tasks.operations import accounts, certificates, images, registry
-from tasks.operations.carry_out import look_ahead
 from tasks.placement import as_root
-from tasks.run import current
+from tasks.run.apply import look_ahead
+from tasks.run.context import current
 
 
 @deploy("Registry")

@@ -11,7 +11,7 @@ from pyinfra.context import ctx_state
 from tasks import timer
 from tasks.accounts import passwords
 from tasks.certificates import ca, rollover
-from tasks.run import Run
+from tasks.run.context import Run
 
 
 def show(run: Run) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from tasks.model import timer as model
 from tasks.model.timer import Deployment, Timer
 from tasks.remote.steps import Conflict
-from tasks.run import ROOT
+from tasks.run.context import ROOT
 from tasks.settings.load import Settings, SettingsError, configure
 
 SYSTEMD = Path("/run/systemd/system")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tasks.model.machines import Machine
 from tasks.remote.steps import Conflict, Step
+from tasks.run.machines import Machine
 
 # Debian's init script raises limits first and gives up where it may not, as in a container without
 # CAP_SYS_RESOURCE; the engine itself runs well there, so it is then started with the script's own arguments. An

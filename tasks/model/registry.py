@@ -13,11 +13,11 @@ from typing import Any
 from tasks.accounts import passwords
 from tasks.model import containers
 from tasks.model.containers import UID, Container
-from tasks.model.machines import Engine
 from tasks.remote import files
 from tasks.remote.files import File, Folder, Observed
 from tasks.remote.steps import Conflict, Step
 from tasks.remote.templates import environment
+from tasks.run.machines import Engine
 from tasks.settings.load import Settings
 
 FOLDER = "/etc/homelab-registry"

@@ -15,9 +15,9 @@ from pyinfra.api.operation import operation
 from tasks.accounts import former_passwords
 from tasks.accounts import passwords as accounts
 from tasks.accounts.passwords import Former
-from tasks.operations.awaited import clients
-from tasks.operations.carry_out import AnyStep, LocalStep, carry_out
-from tasks.run import Run, current
+from tasks.run.apply import AnyStep, LocalStep, carry_out
+from tasks.run.context import Run, current
+from tasks.run.pending_hosts import clients
 
 
 @operation()

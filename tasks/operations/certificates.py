@@ -22,9 +22,9 @@ from tasks.certificates.rollover import Successor
 from tasks.facts.registry import RegistryFact
 from tasks.model import containers, docker_engine, images, registry
 from tasks.model.registry import RegistryHost
-from tasks.operations.carry_out import AnyStep, LocalStep, carry_out, read
 from tasks.remote.steps import Conflict
-from tasks.run import ROOT, Run, current
+from tasks.run.apply import AnyStep, LocalStep, carry_out, read
+from tasks.run.context import ROOT, Run, current
 
 
 @operation()

@@ -16,11 +16,11 @@ from tasks.model import cluster_control, kubectl, pull_secrets
 from tasks.model.cluster_control import Change, Cluster, Plan, Wanted
 from tasks.model.joined_nodes import strangers
 from tasks.model.pull_secrets import Ref
-from tasks.operations.awaited import finish
-from tasks.operations.carry_out import AnyStep, RemoteStep, blame, carry_out, fail, read
 from tasks.operations.finished_registry import finished_registry
 from tasks.remote.steps import Step
-from tasks.run import Run, current
+from tasks.run.apply import AnyStep, RemoteStep, blame, carry_out, fail, read
+from tasks.run.context import Run, current
+from tasks.run.pending_hosts import finish
 from tasks.settings.load import Settings
 
 TRIES = 5

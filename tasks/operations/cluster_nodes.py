@@ -22,11 +22,11 @@ from tasks.model import (
 )
 from tasks.model.cluster_nodes import Node, Wanted
 from tasks.model.system_trust import Family
-from tasks.operations.awaited import finish
-from tasks.operations.carry_out import AnyStep, LocalStep, carry_out, read
 from tasks.operations.finished_registry import FinishedRegistry, finished_registry
 from tasks.remote.steps import Step
-from tasks.run import Run, current
+from tasks.run.apply import AnyStep, LocalStep, carry_out, read
+from tasks.run.context import Run, current
+from tasks.run.pending_hosts import finish
 
 
 @operation()

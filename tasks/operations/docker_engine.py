@@ -9,8 +9,8 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
 from tasks.model import docker_engine
-from tasks.operations.carry_out import carry_out
-from tasks.run import current
+from tasks.run.apply import carry_out
+from tasks.run.context import current
 
 
 @operation()

@@ -12,11 +12,11 @@ from tasks.facts.docker_hosts import DockerHostFact
 from tasks.model import client_hosts, docker_hosts
 from tasks.model.docker_hosts import DockerHost, Wanted
 from tasks.model.system_trust import Family
-from tasks.operations.awaited import finish
-from tasks.operations.carry_out import carry_out, read
 from tasks.operations.finished_registry import finished_registry
 from tasks.remote.steps import Step
-from tasks.run import Run, current
+from tasks.run.apply import carry_out, read
+from tasks.run.context import Run, current
+from tasks.run.pending_hosts import finish
 
 
 @operation()

@@ -8,7 +8,7 @@ from pyinfra.api.host import Host
 
 from tasks.accounts.logins import Login
 from tasks.remote.steps import Conflict
-from tasks.run import current
+from tasks.run.context import current
 
 
 @dataclass(frozen=True)

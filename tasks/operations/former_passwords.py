@@ -19,10 +19,10 @@ from tasks.accounts.logins import Login
 from tasks.facts.former_passwords import FormerPasswordsFact
 from tasks.model import containers, registry
 from tasks.operations import registry as registry_host
-from tasks.operations.awaited import awaited
-from tasks.operations.carry_out import AnyStep, LocalStep, RemoteStep, carry_out
 from tasks.remote.steps import Conflict
-from tasks.run import Run, current
+from tasks.run.apply import AnyStep, LocalStep, RemoteStep, carry_out
+from tasks.run.context import Run, current
+from tasks.run.pending_hosts import awaited
 
 PATIENCE = 120.0
 """Seconds that a run waits for pulls and pushes that began with a former password; the next run goes on waiting."""

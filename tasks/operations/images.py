@@ -11,8 +11,8 @@ from pyinfra.api.operation import operation
 
 from tasks.model import images
 from tasks.model.images import Image
-from tasks.operations.carry_out import AnyStep, RemoteStep, carry_out
-from tasks.run import ROOT, Run, current
+from tasks.run.apply import AnyStep, RemoteStep, carry_out
+from tasks.run.context import ROOT, Run, current
 
 
 @operation()

@@ -12,9 +12,9 @@ from pyinfra.api.operation import operation
 from tasks.accounts import passwords
 from tasks.model import registry
 from tasks.model.registry import Desired, Secrets
-from tasks.operations.carry_out import AnyStep, RemoteStep, carry_out
 from tasks.remote.steps import Step
-from tasks.run import ROOT, Run, current
+from tasks.run.apply import AnyStep, RemoteStep, carry_out
+from tasks.run.context import ROOT, Run, current
 
 
 @operation()

@@ -14,9 +14,9 @@ from pyinfra.api.operation import operation
 from tasks.certificates import rollover
 from tasks.certificates.rollover import Authorities
 from tasks.operations import certificates, registry
-from tasks.operations.awaited import awaited
-from tasks.operations.carry_out import AnyStep, LocalStep, carry_out
-from tasks.run import Run, current
+from tasks.run.apply import AnyStep, LocalStep, carry_out
+from tasks.run.context import Run, current
+from tasks.run.pending_hosts import awaited
 
 
 @operation()

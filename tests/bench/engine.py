@@ -1,6 +1,9 @@
 """Docker Engine and nothing else: what the bench itself runs on."""
 
-from tasks import docker_engine, machines
+from pyinfra import host
 
-if machines.look():
+from tasks import docker_engine
+from tasks.run.inspect import inspect_host
+
+if inspect_host(host):
     docker_engine.install()

@@ -67,9 +67,9 @@ util.write_stdin = halved
 ssh.write_stdin = halved
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tasks.operations import carry_out  # noqa: E402 - after the connectors have been wrapped
+from tasks.run import apply  # noqa: E402 - after the connectors have been wrapped
 
-execute = carry_out._LocalCommand.execute
+execute = apply._LocalCommand.execute
 
 
 def counted_step(self: Any, *args: Any) -> Any:
@@ -80,6 +80,6 @@ def counted_step(self: Any, *args: Any) -> Any:
     return result
 
 
-carry_out._LocalCommand.execute = counted_step  # type: ignore[method-assign, assignment]
+apply._LocalCommand.execute = counted_step  # type: ignore[method-assign, assignment]
 sys.argv = ["pyinfra", *sys.argv[4:]]
 main()

@@ -169,13 +169,13 @@ import atexit, errno, json, sys
 from pyinfra import host
 from pyinfra.api.facts import FactBase
 from pyinfra.api.operation import operation
-from tasks.facts.reading import read_answer
-from tasks.model.authority import AuthorityError
-from tasks.model.machines import Machine
-from tasks.model.steps import Conflict, Step
-from tasks.operations.carry_out import LocalStep, RemoteStep, carry_out, read
-from tasks.run import current
-from tasks.state_files import StateError
+from tasks.remote.fact_scripts import read_answer
+from tasks.certificates.ca import AuthorityError
+from tasks.run.machines import Machine
+from tasks.remote.steps import Conflict, Step
+from tasks.run.apply import LocalStep, RemoteStep, carry_out, read
+from tasks.run.context import current
+from tasks.state.files import StateError
 
 FOLDER, SECRET = {folder!r}, {secret!r}
 

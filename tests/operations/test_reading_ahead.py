@@ -10,11 +10,11 @@ import pytest
 from pyinfra.api.facts import FactBase
 from pyinfra.api.host import Host
 
-from tasks import run
-from tasks.model.machines import Machine
-from tasks.operations import carry_out
 from tasks.remote.steps import Conflict
-from tasks.run import Run
+from tasks.run import apply
+from tasks.run import context as run
+from tasks.run.context import Run
+from tasks.run.machines import Machine
 from tasks.settings.load import Configuration
 from tasks.state.store import Store
 
@@ -29,7 +29,7 @@ class Counted(FactBase[int | None]):
 def readings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int | None]:
     """The answers of the host, the next one last; as many are left as were not asked for."""
     answers: list[int | None] = [3, 2, 1]
-    monkeypatch.setattr(carry_out, "get_fact", lambda *_, **__: answers.pop())
+    monkeypatch.setattr(apply, "get_fact", lambda *_, **__: answers.pop())
     this = Run(cast("Configuration", None), Store(tmp_path), inventory="", dry=False)
     this.machines["nas"] = Machine("root", 0.0, "debian", "running", client=True)
     monkeypatch.setattr(run, "_current", [this])
@@ -37,16 +37,16 @@ def readings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int | None
 
 
 def read(**arguments: Any) -> int:
-    return carry_out.read(HOST, Counted, **arguments)
+    return apply.read(HOST, Counted, **arguments)
 
 
 def test_it_is_read_once_while_the_run_has_taken_no_step(readings: list[int | None]) -> None:
-    carry_out.look_ahead(lambda _: read())
+    apply.look_ahead(lambda _: read())
     assert (read(), read()) == (1, 1)
 
 
 def test_it_is_read_anew_after_a_step_on_whatever_host(readings: list[int | None]) -> None:
-    carry_out.look_ahead(lambda _: read())
+    apply.look_ahead(lambda _: read())
     run.current().report.steps = 1
     assert (read(), read()) == (2, 3)
 
@@ -63,7 +63,7 @@ def test_another_question_has_another_answer(readings: list[int | None]) -> None
 
 def test_what_could_not_be_read_is_told_in_its_turn_and_not_asked_again(readings: list[int | None]) -> None:
     readings[:] = [1, None]
-    carry_out.look_ahead(lambda _: read())
+    apply.look_ahead(lambda _: read())
     for _ in range(2):
         with pytest.raises(Conflict, match="unknown is not taken as absent"):
             read()

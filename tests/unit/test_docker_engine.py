@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from tasks.model import docker_engine
-from tasks.model.machines import Engine, Machine
 from tasks.remote.steps import Conflict
+from tasks.run.machines import Engine, Machine
 
 START = "start Docker Engine: it is not running"
 INSTALL = "install Docker Engine from the distribution's packages (about a minute): "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tasks.model import containers
 from tasks.model.images import BUILDS
-from tasks.run import ROOT
+from tasks.run.context import ROOT
 
 FOLDER, STORAGE = "/etc/homelab-registry", "/var/lib/homelab-registry"
 CONFIG_SHA256 = "ab" * 32

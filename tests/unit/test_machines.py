@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
-from tasks.facts.machines import MachineFact
-from tasks.model import machines
-from tasks.model.machines import Engine, Machine, Rights
 from tasks.remote.steps import Conflict
+from tasks.run import machines
+from tasks.run.machines import Engine, Machine, MachineFact, Rights
 
 HOUR = 3600.0
 SCRIPT = MachineFact().command().replace(":/usr/local/sbin:/usr/sbin:/sbin", "")
@@ -127,7 +126,7 @@ WHOLE = ["rights|root", "time|0.0", "family|raspbian debian", "client|yes", "eng
 
 
 def test_a_whole_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.facts.machines.time.time", lambda: 100.0)
+    monkeypatch.setattr("tasks.run.machines.time.time", lambda: 100.0)
     assert MachineFact().process([*WHOLE[:1], "time|30.5", *WHOLE[2:]]) == Machine(
         "root", -69.5, "raspbian debian", "stopped", client=True
     )

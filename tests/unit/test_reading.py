@@ -20,7 +20,6 @@ from pyinfra.api.facts import FactBase
 
 from tasks.facts.cluster_nodes import ClusterNodeFact
 from tasks.facts.docker_hosts import DockerHostFact
-from tasks.facts.machines import MachineFact
 from tasks.facts.registry import RegistryFact
 from tasks.model import cluster_nodes, rancher
 from tasks.model.containerd import Containerd
@@ -29,6 +28,7 @@ from tasks.model.docker_logins import Home
 from tasks.model.registry import RegistryHost
 from tasks.remote.fact_scripts import PREAMBLE, Answer, read_answer, script, tell_paths
 from tasks.remote.files import Observed
+from tasks.run.machines import MachineFact
 
 EMPTY = hashlib.sha256(b"").hexdigest()
 KINDS: dict[Callable[[int], bool], str] = {

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.accounts.passwords import generate
 from tasks.certificates import ca, rollover
-from tasks.run import Run
+from tasks.run.context import Run
 from tasks.settings.load import Configuration, Settings
 from tasks.state.store import Store
 from tasks.summary import authorities, typed_passwords

@@ -13,7 +13,7 @@ from tasks import timer as tool
 from tasks.model import timer as model
 from tasks.model.timer import Deployment, Timer
 from tasks.remote.steps import Conflict
-from tasks.run import ROOT
+from tasks.run.context import ROOT
 from tasks.settings.load import Settings
 
 TEMPLATES = str(ROOT / "templates")

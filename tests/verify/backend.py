@@ -19,8 +19,7 @@ from pyinfra.api.host import Host as PyinfraHost
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import BaseStateCallback, State
 
-from tasks.facts.machines import MachineFact
-from tasks.model.machines import Machine
+from tasks.run.machines import Machine, MachineFact
 
 SECONDS = 300
 """How long one command on a host may take."""

@@ -14,7 +14,7 @@ from tasks.model.cluster_nodes import Node, Wanted
 from tasks.operations import cluster_control, cluster_nodes, docker_hosts
 from tasks.operations.finished_registry import finished_registry
 from tasks.remote.steps import Conflict, Step
-from tasks.run import Run, begin
+from tasks.run.context import Run, begin
 from tests.verify.backend import Host, Unreachable
 from tests.verify.deployment import Deployment
 

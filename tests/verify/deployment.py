@@ -10,7 +10,7 @@ from pyinfra.api.inventory import Inventory
 
 from tasks.certificates import rollover
 from tasks.certificates.rollover import Authorities
-from tasks.run import ROOT
+from tasks.run.context import ROOT
 from tasks.settings.inventory import load
 from tasks.settings.load import Configuration, HostSettings, SettingsError, configure
 from tasks.state.files import StateError

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pyinfra.api.host import Host
 
-from tasks.run import Run
+from tasks.run.context import Run
 
 CLIENTS = ("docker_hosts", "cluster_nodes", "cluster_control")
 """The groups whose hosts are told of the registry."""

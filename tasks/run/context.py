@@ -13,15 +13,15 @@ from gevent.event import Event
 from tasks.accounts.passwords import Former
 from tasks.certificates.ca import Pair
 from tasks.certificates.rollover import Authorities
-from tasks.model.machines import Machine
 from tasks.model.registry import RegistryHost
-from tasks.report import Report
+from tasks.run.machines import Machine
+from tasks.run.report import Report
 from tasks.settings.load import Configuration
 from tasks.state.store import State, Store
 
 Asked = Literal["adopt", "new certificate", "new passwords", "revoke passwords", "new CA", "retire CA"]
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass

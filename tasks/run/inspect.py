@@ -5,15 +5,15 @@ from __future__ import annotations
 from pyinfra.api.facts import get_fact
 from pyinfra.api.host import Host
 
-from tasks.facts.machines import MachineFact
-from tasks.model import machines
-from tasks.operations.carry_out import refuse
 from tasks.remote.steps import Conflict
-from tasks.run import current
+from tasks.run import machines
+from tasks.run.apply import refuse
+from tasks.run.context import current
+from tasks.run.machines import MachineFact
 
 
-def look(host: Host) -> bool:
-    """Read what a host is; false where it cannot be worked on, which is then said and ends its run."""
+def inspect_host(host: Host) -> bool:
+    """Read what a host is, and return whether it can be worked on; if not, say why and end its run."""
     machine = get_fact(host.state, host, MachineFact, kwargs={"_sudo": False}, apply_failed_hosts=False)
     try:
         if machine is None:

@@ -20,8 +20,8 @@ from pyinfra.connectors.util import CommandOutput
 
 from tasks.certificates.ca import AuthorityError
 from tasks.remote.steps import Conflict, Step
-from tasks.report import remedy_for
-from tasks.run import Run, current
+from tasks.run.context import Run, current
+from tasks.run.report import remedy_for
 from tasks.settings.redact import printable
 from tasks.state.files import StateError
 
