@@ -15,12 +15,13 @@ from pyinfra import host
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
+from tasks import docker_engine
 from tasks.certificates import ca as authority
 from tasks.certificates import rollover
 from tasks.certificates.ca import Pair
 from tasks.certificates.rollover import Successor
 from tasks.facts.registry import RegistryFact
-from tasks.model import containers, docker_engine, images, registry
+from tasks.model import containers, images, registry
 from tasks.model.registry import RegistryHost
 from tasks.remote.steps import Conflict
 from tasks.run.apply import AnyStep, LocalStep, carry_out, read

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tasks.model import docker_engine
+from tasks import docker_engine
 from tasks.remote.steps import Conflict
 from tasks.run.machines import Engine, Machine
 
