@@ -2,7 +2,8 @@
 
 from pyinfra import host
 
-from tasks import cluster_control, cluster_nodes, docker_engine, docker_hosts, registry, rotations
+from tasks import cluster_control, cluster_nodes, docker_engine, docker_hosts, rotations
+from tasks.registry import deploy as registry
 from tasks.run.inspect import inspect_host
 
 if inspect_host(host):

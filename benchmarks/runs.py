@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.hosts import Hosts
-from tasks.model import images
+from tasks.registry import images
 from tasks.settings.load import Settings
 
 ROOT = Path(__file__).parents[1]

@@ -12,7 +12,7 @@ from benchmarks.hosts import Hosts
 from benchmarks.runs import deploy, playbook
 from tasks.accounts import passwords
 from tasks.certificates.ca import read_pair
-from tasks.model import containers
+from tasks.registry import containers
 from tasks.settings.load import Settings
 from tasks.state.store import Store
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import bcrypt
 
-from tasks.model.containers import NETWORK, OPEN_FILES, STORAGE, UID
+from tasks.registry.containers import NETWORK, OPEN_FILES, STORAGE, UID
 from tests.bench import programs
 from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM_DOCKER

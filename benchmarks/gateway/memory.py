@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.gateway.contenders import Contenders
 from benchmarks.gateway.load import LAYOUT, MB
-from tasks.model.containers import GATEWAY, REGISTRY
+from tasks.registry.containers import GATEWAY, REGISTRY
 
 WATCH = """
 import json, os, subprocess, sys, time

@@ -17,8 +17,9 @@ from tasks.accounts import former_passwords
 from tasks.accounts.former_passwords import QUIET
 from tasks.accounts.logins import Login
 from tasks.facts.former_passwords import FormerPasswordsFact
-from tasks.model import containers, registry
-from tasks.operations import registry as registry_host
+from tasks.registry import containers
+from tasks.registry import plan as registry
+from tasks.registry.operations import containers as registry_host
 from tasks.remote.steps import Conflict
 from tasks.run.apply import AnyStep, LocalStep, RemoteStep, carry_out
 from tasks.run.context import Run, current

@@ -13,7 +13,8 @@ from pyinfra.api.operation import operation
 
 from tasks.certificates import rollover
 from tasks.certificates.rollover import Authorities
-from tasks.operations import certificates, registry
+from tasks.registry.operations import certificates
+from tasks.registry.operations import containers as registry
 from tasks.run.apply import AnyStep, LocalStep, carry_out
 from tasks.run.context import Run, current
 from tasks.run.pending_hosts import awaited

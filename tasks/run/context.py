@@ -13,7 +13,7 @@ from gevent.event import Event
 from tasks.accounts.passwords import Former
 from tasks.certificates.ca import Pair
 from tasks.certificates.rollover import Authorities
-from tasks.model.registry import RegistryHost
+from tasks.registry.plan import RegistryHost
 from tasks.run.machines import Machine
 from tasks.run.report import Report
 from tasks.settings.load import Configuration

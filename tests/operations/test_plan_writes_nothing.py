@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tasks.certificates import ca as authority
-from tasks.model import images
+from tasks.registry import images
 from tasks.settings.load import Settings
 from tasks.state.store import Store
 from tests.operations.test_command_line import ROOT, SECRET, STEM, Ran, answering_hosts, pyinfra

@@ -6,8 +6,8 @@ recorded in CHANGELOG.md, and its new values here.
 
 from __future__ import annotations
 
-from tasks.model import containers
-from tasks.model.images import BUILDS
+from tasks.registry import containers
+from tasks.registry.images import BUILDS
 from tasks.run.context import ROOT
 
 FOLDER, STORAGE = "/etc/homelab-registry", "/var/lib/homelab-registry"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tasks.model import images
-from tasks.model.images import BUILDS, Build, Image
+from tasks.registry import images
+from tasks.registry.images import BUILDS, Build, Image
 from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings
 

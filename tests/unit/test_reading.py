@@ -20,12 +20,12 @@ from pyinfra.api.facts import FactBase
 
 from tasks.facts.cluster_nodes import ClusterNodeFact
 from tasks.facts.docker_hosts import DockerHostFact
-from tasks.facts.registry import RegistryFact
 from tasks.model import cluster_nodes, rancher
 from tasks.model.containerd import Containerd
 from tasks.model.docker_hosts import DockerHost
 from tasks.model.docker_logins import Home
-from tasks.model.registry import RegistryHost
+from tasks.registry.facts import RegistryFact
+from tasks.registry.plan import RegistryHost
 from tasks.remote.fact_scripts import PREAMBLE, Answer, read_answer, script, tell_paths
 from tasks.remote.files import Observed
 from tasks.run.machines import MachineFact

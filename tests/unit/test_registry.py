@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tasks.model import containers, registry
-from tasks.model.registry import Desired, RegistryHost, Secrets
+from tasks.registry import containers
+from tasks.registry import plan as registry
+from tasks.registry.plan import Desired, RegistryHost, Secrets
 from tasks.remote.files import File, Observed
 from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tasks.accounts import passwords
-from tasks.model import containers
-from tasks.model import registry as model
+from tasks.registry import containers
+from tasks.registry import plan as model
 from tasks.settings.load import Settings
 from tasks.state.store import State, Store
 from tests.verify.backend import Host

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.model import containers
+from tasks.registry import containers
 from tasks.settings.load import Settings
 from tests.verify import images
 from tests.verify.backend import Host

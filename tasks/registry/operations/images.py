@@ -9,8 +9,8 @@ from pyinfra import host
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
-from tasks.model import images
-from tasks.model.images import Image
+from tasks.registry import images
+from tasks.registry.images import Image
 from tasks.run.apply import AnyStep, RemoteStep, carry_out
 from tasks.run.context import ROOT, Run, current
 

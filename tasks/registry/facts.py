@@ -8,7 +8,7 @@ from base64 import b64decode
 
 from pyinfra.api.facts import FactBase
 
-from tasks.model.registry import ONLY_CERTIFICATES, RegistryHost, handshake
+from tasks.registry.plan import ONLY_CERTIFICATES, RegistryHost, handshake
 from tasks.remote.fact_scripts import read_answer, script, sensible, tell_paths
 
 

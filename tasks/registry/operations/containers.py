@@ -10,8 +10,8 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
 from tasks.accounts import passwords
-from tasks.model import registry
-from tasks.model.registry import Desired, Secrets
+from tasks.registry import plan
+from tasks.registry.plan import Desired, Secrets
 from tasks.remote.steps import Step
 from tasks.run.apply import AnyStep, RemoteStep, carry_out
 from tasks.run.context import ROOT, Run, current
@@ -49,28 +49,28 @@ def desire(run: Run) -> Desired:
         certificate_pem=run.leaf.certificate_pem + run.authorities.chain,
         key_pem=run.leaf.key_pem,
     )
-    return registry.desire(run.configuration.settings, secrets, run.images, str(ROOT / "templates"))
+    return plan.desire(run.configuration.settings, secrets, run.images, str(ROOT / "templates"))
 
 
 def _steps(run: Run, desired: Desired) -> list[Step]:
     if run.registry is None:
         raise LookupError("the operation on certificates comes first")
-    return registry.steps(desired, run.registry, frozenset(run.made_images))
+    return plan.steps(desired, run.registry, frozenset(run.made_images))
 
 
 def _with_proof(run: Run, desired: Desired, steps: Sequence[Step]) -> list[AnyStep]:
     if not any(map(_writes_certificate, steps)):
         return [*steps]
-    proof = registry.proof(desired, run.configuration.settings.registry_hostname)
+    proof = plan.proof(desired, run.configuration.settings.registry_hostname)
     return [*steps, RemoteStep(proof, partial(_prove, run, desired))]
 
 
 def _writes_certificate(step: Step) -> bool:
-    return step.writes and step.path == f"{registry.FOLDER}/{registry.CERTIFICATE}"
+    return step.writes and step.path == f"{plan.FOLDER}/{plan.CERTIFICATE}"
 
 
 def _prove(run: Run, desired: Desired, told: str) -> None:
-    if not registry.check_proof(desired, told):
+    if not plan.check_proof(desired, told):
         run.report.note(
             host.name,
             "which certificate is served was not proven: install openssl there to have it asked for",

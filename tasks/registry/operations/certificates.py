@@ -20,9 +20,9 @@ from tasks.certificates import ca as authority
 from tasks.certificates import rollover
 from tasks.certificates.ca import Pair
 from tasks.certificates.rollover import Successor
-from tasks.facts.registry import RegistryFact
-from tasks.model import containers, images, registry
-from tasks.model.registry import RegistryHost
+from tasks.registry import containers, images, plan
+from tasks.registry.facts import RegistryFact
+from tasks.registry.plan import RegistryHost
 from tasks.remote.steps import Conflict
 from tasks.run.apply import AnyStep, LocalStep, carry_out, read
 from tasks.run.context import ROOT, Run, current
@@ -43,11 +43,11 @@ def look(run: Run) -> RegistryHost:
     found = read(
         host,
         RegistryFact,
-        paths=registry.paths(settings),
+        paths=plan.paths(settings),
         containers=[containers.REGISTRY, containers.GATEWAY],
         targets=[containers.CONFIG, containers.GATEWAY_CONFIG, containers.SOCKETS, containers.STORAGE],
         images=[image.reference for image in needed.values() if image.reference],
-        certificate=f"{registry.FOLDER}/{registry.CERTIFICATE}",
+        certificate=f"{plan.FOLDER}/{plan.CERTIFICATE}",
         port=settings.registry_port,
         server_name=settings.registry_hostname,
     )
@@ -188,7 +188,7 @@ def _check_belongs(run: Run) -> None:
             if authority.ours(certificate) and not made_here:
                 relation = "did not make" if known else "knows nothing of"
                 raise Conflict(f"this host {where} a registry certificate that {folder} {relation}", way_on)
-    if not known and run.registry.paths[f"{registry.FOLDER}/{registry.CERTIFICATE}"]:
+    if not known and run.registry.paths[f"{plan.FOLDER}/{plan.CERTIFICATE}"]:
         raise Conflict(f"this host has a registry certificate, but {folder} is empty", way_on)
 
 

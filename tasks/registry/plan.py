@@ -11,8 +11,8 @@ from posixpath import basename
 from typing import Any
 
 from tasks.accounts import passwords
-from tasks.model import containers
-from tasks.model.containers import UID, Container
+from tasks.registry import containers
+from tasks.registry.containers import UID, Container
 from tasks.remote import files
 from tasks.remote.files import File, Folder, Observed
 from tasks.remote.steps import Conflict, Step

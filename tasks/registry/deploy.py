@@ -8,8 +8,9 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api.deploy import deploy
 
-from tasks.operations import accounts, certificates, images, registry
 from tasks.placement import as_root
+from tasks.registry.operations import accounts, certificates, images
+from tasks.registry.operations import containers as registry
 from tasks.run.apply import look_ahead
 from tasks.run.context import current
 
