@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pyinfra.api.facts import FactBase
 
 from tasks.accounts.logins import Told
-from tasks.facts import client_hosts
+from tasks.clients import facts as client_hosts
+from tasks.clients.system_trust import Family
 from tasks.model.docker_hosts import ROOTLESS, SNAP, SYSTEM, DockerHost, Engine
 from tasks.model.docker_logins import Home
-from tasks.model.system_trust import Family
 from tasks.remote.fact_scripts import Answer, decoded, read_answer, script, sensible
 from tasks.remote.users import RUN_AS, User
 

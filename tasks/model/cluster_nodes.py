@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tasks.accounts.logins import Login
-from tasks.model import client_hosts, containerd, containers_certs, node_logins, rancher
-from tasks.model.client_hosts import ClientHost
+from tasks.clients import plan as client_hosts
+from tasks.clients.plan import ClientHost
+from tasks.clients.system_trust import Family
+from tasks.model import containerd, containers_certs, node_logins, rancher
 from tasks.model.containerd import Containerd
 from tasks.model.rancher import Distribution
-from tasks.model.system_trust import Family
 from tasks.remote import files
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step

@@ -11,7 +11,8 @@ import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tasks.model import certs_d, containerd_config
+from tasks.clients import certs_d
+from tasks.model import containerd_config
 from tasks.model.containerd_config import CERTS, InForce, Loaded
 from tasks.remote import files, toml_edit
 from tasks.remote.files import File, Folder, Observed

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 
-from tasks.model import certs_d
+from tasks.clients import certs_d
 from tasks.remote import files, toml_edit
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step

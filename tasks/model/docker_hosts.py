@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tasks.accounts.logins import Login
-from tasks.model import certs_d, client_hosts, docker_conflicts, docker_logins
-from tasks.model.client_hosts import ClientHost
+from tasks.clients import certs_d
+from tasks.clients import plan as client_hosts
+from tasks.clients.plan import ClientHost
+from tasks.clients.system_trust import Family
+from tasks.model import docker_conflicts, docker_logins
 from tasks.model.docker_logins import Home
-from tasks.model.system_trust import Family
 from tasks.remote import files
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step

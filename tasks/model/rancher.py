@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.accounts.logins import Login
-from tasks.model import certs_d, registries_yaml
+from tasks.clients import certs_d
+from tasks.model import registries_yaml
 from tasks.remote import files, toml_edit
 from tasks.remote.files import File, Folder, Observed
 from tasks.remote.steps import Conflict, Step, restart

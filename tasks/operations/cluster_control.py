@@ -11,12 +11,12 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
 from tasks.accounts.logins import Login
+from tasks.clients.endpoint import finished_registry
 from tasks.facts.cluster_control import ClusterFact
 from tasks.model import cluster_control, kubectl, pull_secrets
 from tasks.model.cluster_control import Change, Cluster, Plan, Wanted
 from tasks.model.joined_nodes import strangers
 from tasks.model.pull_secrets import Ref
-from tasks.operations.finished_registry import finished_registry
 from tasks.remote.steps import Step
 from tasks.run.apply import AnyStep, RemoteStep, blame, carry_out, fail, read
 from tasks.run.context import Run, current

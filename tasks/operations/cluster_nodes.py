@@ -10,19 +10,12 @@ from pyinfra import host
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
+from tasks.clients import plan as client_hosts
+from tasks.clients.endpoint import FinishedRegistry, finished_registry
+from tasks.clients.system_trust import Family
 from tasks.facts.cluster_nodes import ClusterNodeFact
-from tasks.model import (
-    client_hosts,
-    cluster_nodes,
-    containerd,
-    containerd_config,
-    containers_certs,
-    node_logins,
-    rancher,
-)
+from tasks.model import cluster_nodes, containerd, containerd_config, containers_certs, node_logins, rancher
 from tasks.model.cluster_nodes import Node, Wanted
-from tasks.model.system_trust import Family
-from tasks.operations.finished_registry import FinishedRegistry, finished_registry
 from tasks.remote.steps import Step
 from tasks.run.apply import AnyStep, LocalStep, carry_out, read
 from tasks.run.context import Run, current

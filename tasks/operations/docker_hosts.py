@@ -8,11 +8,12 @@ from pyinfra import host
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
+from tasks.clients import plan as client_hosts
+from tasks.clients.endpoint import finished_registry
+from tasks.clients.system_trust import Family
 from tasks.facts.docker_hosts import DockerHostFact
-from tasks.model import client_hosts, docker_hosts
+from tasks.model import docker_hosts
 from tasks.model.docker_hosts import DockerHost, Wanted
-from tasks.model.system_trust import Family
-from tasks.operations.finished_registry import finished_registry
 from tasks.remote.steps import Step
 from tasks.run.apply import carry_out, read
 from tasks.run.context import Run, current

@@ -12,10 +12,10 @@ import pytest
 from pyinfra.api.exceptions import FactProcessError
 
 from tasks.accounts.logins import Login
+from tasks.clients.plan import ClientHost
 from tasks.facts import cluster_nodes as facts
 from tasks.facts.cluster_nodes import ClusterNodeFact
 from tasks.model import cluster_nodes, containerd, containerd_config, rancher
-from tasks.model.client_hosts import ClientHost
 from tasks.model.cluster_nodes import Node, Wanted
 from tasks.remote.fact_scripts import script
 from tasks.remote.files import Observed

@@ -17,8 +17,9 @@ from cryptography.x509.oid import NameOID
 
 from tasks.accounts.logins import Login
 from tasks.certificates import ca
-from tasks.model import docker_hosts, system_trust
-from tasks.model.client_hosts import ClientHost
+from tasks.clients import system_trust
+from tasks.clients.plan import ClientHost
+from tasks.model import docker_hosts
 from tasks.model.docker_hosts import DockerHost, Engine, Wanted
 from tasks.model.docker_logins import Home
 from tasks.remote.files import Observed

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.model import hosts_file
+from tasks.clients import hosts_file
 from tasks.remote.steps import Conflict
 
 NAMES = ["registry.homelab.local", "images.homelab.local"]

@@ -12,7 +12,8 @@ import pytest
 from tasks.certificates import ca, rollover
 from tasks.certificates.ca import AuthorityError, Pair
 from tasks.certificates.rollover import Authorities, Successor
-from tasks.model import certs_d, containerd, pull_secrets, rancher
+from tasks.clients import certs_d
+from tasks.model import containerd, pull_secrets, rancher
 from tasks.model.rancher import Distribution
 from tests.unit import test_containerd, test_rancher
 from tests.unit.test_authority import section, shown

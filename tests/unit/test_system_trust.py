@@ -13,9 +13,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tasks.certificates import ca
-from tasks.facts import client_hosts as facts
-from tasks.model import client_hosts, system_trust
-from tasks.model.system_trust import ARCH, DEBIAN, RHEL, Family, Found
+from tasks.clients import facts, system_trust
+from tasks.clients import plan as client_hosts
+from tasks.clients.system_trust import ARCH, DEBIAN, RHEL, Family, Found
 from tasks.remote.fact_scripts import read_answer, script
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict

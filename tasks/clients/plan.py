@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tasks.certificates import ca
-from tasks.model import hosts_file, system_trust
-from tasks.model.system_trust import Family
+from tasks.clients import hosts_file, system_trust
+from tasks.clients.system_trust import Family
 from tasks.remote.steps import Step
 from tasks.settings.load import HostSettings, Settings
 

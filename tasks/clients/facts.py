@@ -9,9 +9,9 @@ import binascii
 from base64 import b64decode
 from collections import defaultdict
 
-from tasks.model import hosts_file, system_trust
-from tasks.model.client_hosts import ClientHost
-from tasks.model.system_trust import Family, Found
+from tasks.clients import hosts_file, system_trust
+from tasks.clients.plan import ClientHost
+from tasks.clients.system_trust import Family, Found
 from tasks.remote.fact_scripts import Answer, tell_paths, tell_texts
 
 
