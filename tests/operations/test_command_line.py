@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.model import docker_hosts
+from tasks.docker_hosts import plan as docker_hosts
 from tasks.registry import plan as registry
 from tasks.settings.load import Settings
 from tasks.state.store import Store

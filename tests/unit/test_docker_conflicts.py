@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tasks.clients.plan import ClientHost
-from tasks.model import docker_hosts
+from tasks.docker_hosts import plan as docker_hosts
 from tasks.settings.load import Settings
 from tests.unit.test_docker_hosts import (
     CERTS,

@@ -19,9 +19,9 @@ from tasks.accounts.logins import Login
 from tasks.certificates import ca
 from tasks.clients import system_trust
 from tasks.clients.plan import ClientHost
-from tasks.model import docker_hosts
-from tasks.model.docker_hosts import DockerHost, Engine, Wanted
-from tasks.model.docker_logins import Home
+from tasks.docker_hosts import plan as docker_hosts
+from tasks.docker_hosts.logins import Home
+from tasks.docker_hosts.plan import DockerHost, Engine, Wanted
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
 from tasks.remote.users import User

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
-from tasks.facts.docker_hosts import DockerHostFact
-from tasks.model import docker_hosts
-from tasks.model.docker_hosts import DockerHost, Engine
+from tasks.docker_hosts import plan as docker_hosts
+from tasks.docker_hosts.facts import DockerHostFact
+from tasks.docker_hosts.plan import DockerHost, Engine
 from tasks.remote.users import User
 from tasks.settings.load import Settings
 

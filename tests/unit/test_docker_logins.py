@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from tasks.accounts.logins import Login
-from tasks.facts.docker_hosts import DockerHostFact
-from tasks.model import docker_logins
-from tasks.model.docker_logins import Home
+from tasks.docker_hosts import logins as docker_logins
+from tasks.docker_hosts.facts import DockerHostFact
+from tasks.docker_hosts.logins import Home
 from tasks.remote.steps import Conflict, Step
 from tests.credential_helper import HELPER
 

@@ -18,12 +18,12 @@ import pytest
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
+from tasks.docker_hosts.facts import DockerHostFact
+from tasks.docker_hosts.logins import Home
+from tasks.docker_hosts.plan import DockerHost
 from tasks.facts.cluster_nodes import ClusterNodeFact
-from tasks.facts.docker_hosts import DockerHostFact
 from tasks.model import cluster_nodes, rancher
 from tasks.model.containerd import Containerd
-from tasks.model.docker_hosts import DockerHost
-from tasks.model.docker_logins import Home
 from tasks.registry.facts import RegistryFact
 from tasks.registry.plan import RegistryHost
 from tasks.remote.fact_scripts import PREAMBLE, Answer, read_answer, script, tell_paths

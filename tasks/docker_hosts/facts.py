@@ -14,8 +14,8 @@ from pyinfra.api.facts import FactBase
 from tasks.accounts.logins import Told
 from tasks.clients import facts as client_hosts
 from tasks.clients.system_trust import Family
-from tasks.model.docker_hosts import ROOTLESS, SNAP, SYSTEM, DockerHost, Engine
-from tasks.model.docker_logins import Home
+from tasks.docker_hosts.logins import Home
+from tasks.docker_hosts.plan import ROOTLESS, SNAP, SYSTEM, DockerHost, Engine
 from tasks.remote.fact_scripts import Answer, decoded, read_answer, script, sensible
 from tasks.remote.users import RUN_AS, User
 

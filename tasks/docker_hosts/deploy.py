@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api.deploy import deploy
 
-from tasks.operations import docker_hosts
+from tasks.docker_hosts import operations
 from tasks.placement import as_root
 from tasks.run.apply import look_ahead
 
@@ -14,5 +14,5 @@ from tasks.run.apply import look_ahead
 def trust() -> None:
     """Make Docker trust the registry and find it."""
     if "docker_hosts" in host.groups:
-        look_ahead(docker_hosts.look)
-        docker_hosts.trust(name="trust and name", **as_root())
+        look_ahead(operations.look)
+        operations.trust(name="trust and name", **as_root())

@@ -11,9 +11,9 @@ from pyinfra.api.operation import operation
 from tasks.clients import plan as client_hosts
 from tasks.clients.endpoint import finished_registry
 from tasks.clients.system_trust import Family
-from tasks.facts.docker_hosts import DockerHostFact
-from tasks.model import docker_hosts
-from tasks.model.docker_hosts import DockerHost, Wanted
+from tasks.docker_hosts import plan
+from tasks.docker_hosts.facts import DockerHostFact
+from tasks.docker_hosts.plan import DockerHost, Wanted
 from tasks.remote.steps import Step
 from tasks.run.apply import carry_out, read
 from tasks.run.context import Run, current
@@ -38,7 +38,7 @@ def decide(run: Run) -> list[Step]:
         login=registry.login,
         trusting=_trusting(run),
     )
-    return docker_hosts.steps(settings, own, wanted, found)
+    return plan.steps(settings, own, wanted, found)
 
 
 def look(run: Run) -> DockerHost:
@@ -47,8 +47,8 @@ def look(run: Run) -> DockerHost:
     return read(
         host,
         DockerHostFact,
-        paths=docker_hosts.paths(settings, ""),
-        texts=docker_hosts.texts(settings, ""),
+        paths=plan.paths(settings, ""),
+        texts=plan.texts(settings, ""),
         names=list(settings.authorities),
         users=list(run.configuration.hosts[host.name].registry_login_users),
         trusting=_trusting(run),

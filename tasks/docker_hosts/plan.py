@@ -14,8 +14,8 @@ from tasks.clients import certs_d
 from tasks.clients import plan as client_hosts
 from tasks.clients.plan import ClientHost
 from tasks.clients.system_trust import Family
-from tasks.model import docker_conflicts, docker_logins
-from tasks.model.docker_logins import Home
+from tasks.docker_hosts import conflicts, logins
+from tasks.docker_hosts.logins import Home
 from tasks.remote import files
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
@@ -89,12 +89,12 @@ def steps(settings: Settings, own: HostSettings, wanted: Wanted, found: DockerHo
     for engine in found.engines:
         _check(engine, settings, wanted.address, found)
     for pid, arguments in found.daemons.items():
-        docker_conflicts.check_arguments(pid, arguments, settings, wanted.address)
-        for path in docker_conflicts.values_of("--config-file", arguments):
-            docker_conflicts.check_configuration(path, found.texts.get(path, ""), settings, wanted.address)
+        conflicts.check_arguments(pid, arguments, settings, wanted.address)
+        for path in conflicts.values_of("--config-file", arguments):
+            conflicts.check_configuration(path, found.texts.get(path, ""), settings, wanted.address)
     trusted = [step for engine in found.engines for step in _trust(engine, settings, wanted.ca_pem, found)]
     shared = client_hosts.steps(settings, wanted.ca_pem, wanted.address, wanted.trusting, found.client)
-    users = docker_logins.steps(own.registry_login_users, settings.authorities, wanted.login, found.homes)
+    users = logins.steps(own.registry_login_users, settings.authorities, wanted.login, found.homes)
     return trusted + shared + users
 
 
@@ -110,7 +110,7 @@ def _trust(engine: Engine, settings: Settings, ca_pem: str, found: DockerHost) -
 
 def _check(engine: Engine, settings: Settings, address: str, found: DockerHost) -> None:
     text = found.texts.get(engine.configuration, "")
-    docker_conflicts.check_configuration(engine.configuration, text, settings, address)
+    conflicts.check_configuration(engine.configuration, text, settings, address)
     for name in settings.authorities:
         other = certs_d.stronger_folder(name)
         path = f"{engine.folder}/certs.d/{other}"
@@ -120,7 +120,7 @@ def _check(engine: Engine, settings: Settings, address: str, found: DockerHost) 
                 f"move it away (mv {path} {path}.old) and run again",
             )
     for path in _hosts_tomls(settings, engine.folder):
-        docker_conflicts.check_hosts_toml(path, found.texts.get(path, ""))
+        conflicts.check_hosts_toml(path, found.texts.get(path, ""))
     certs_d.check(ca_files(settings, engine.folder), found.texts)
 
 
