@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from tasks.model import containerd_config
+from tasks.cluster_nodes.runtimes import containerd_config
 from tasks.remote import toml_edit
 from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM_DOCKER

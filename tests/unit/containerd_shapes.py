@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tasks.model.containerd_config import CRI_1, CRI_2, IMAGES, TWO_PATHS
+from tasks.cluster_nodes.runtimes.containerd_config import CRI_1, CRI_2, IMAGES, TWO_PATHS
 
 V1_6, V2_1, V2_3 = (1, 6), (2, 1), (2, 3)
 IMPORT = 'imports = ["IMPORTS"]\n'

@@ -13,10 +13,11 @@ from pyinfra.api.exceptions import FactProcessError
 
 from tasks.accounts.logins import Login
 from tasks.clients.plan import ClientHost
-from tasks.facts import cluster_nodes as facts
-from tasks.facts.cluster_nodes import ClusterNodeFact
-from tasks.model import cluster_nodes, containerd, containerd_config, rancher
-from tasks.model.cluster_nodes import Node, Wanted
+from tasks.cluster_nodes import facts
+from tasks.cluster_nodes import plan as cluster_nodes
+from tasks.cluster_nodes.facts import ClusterNodeFact
+from tasks.cluster_nodes.plan import Node, Wanted
+from tasks.cluster_nodes.runtimes import containerd, containerd_config, k3s_rke2
 from tasks.remote.fact_scripts import script
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
@@ -182,8 +183,8 @@ def arguments(root: Path, **given: Any) -> dict[str, Any]:
         "below": containerd.relative([NAME]),
         "rancher": f"{root}/rancher",
         "kinds": ["k3s", "rke2"],
-        "generated": rancher.relative([NAME]),
-        "drop_ins": list(rancher.DROP_INS),
+        "generated": k3s_rke2.relative([NAME]),
+        "drop_ins": list(k3s_rke2.DROP_INS),
         "units": list(cluster_nodes.UNITS),
         "trusting": None,
         **given,

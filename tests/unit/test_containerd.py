@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tasks.certificates import ca
-from tasks.model import containerd, containerd_config
-from tasks.model.containerd import CONFIG, RESTART_DUE, Containerd
-from tasks.model.containerd_config import CERTS, CRI_1, CRI_2, IMAGES, TWO_PATHS
+from tasks.cluster_nodes.runtimes import containerd, containerd_config
+from tasks.cluster_nodes.runtimes.containerd import CONFIG, RESTART_DUE, Containerd
+from tasks.cluster_nodes.runtimes.containerd_config import CERTS, CRI_1, CRI_2, IMAGES, TWO_PATHS
 from tasks.remote import toml_edit
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.model import containers_certs
-from tasks.model.containers_certs import CERTS, CONFIG
+from tasks.cluster_nodes.runtimes import crio_podman
+from tasks.cluster_nodes.runtimes.crio_podman import CERTS, CONFIG
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict
 from tests.unit.test_containerd import CA
@@ -19,7 +19,7 @@ DROP_IN = "/etc/containers/registries.conf.d/x.conf"
 FOLDERS = Observed("directory", "755", 0, 0, 1.0, 1, None)
 FILE = Observed("regular file", "644", 0, 0, 1.0, 2, hashlib.sha256(CA.encode()).hexdigest())
 CONVERGED = {
-    **dict.fromkeys(containers_certs.paths([NAME])),
+    **dict.fromkeys(crio_podman.paths([NAME])),
     CERTS: FOLDERS,
     FOLDER: FOLDERS,
     f"{FOLDER}/ca.crt": FILE,
@@ -28,11 +28,11 @@ CONVERGED = {
 
 def texts(observed: dict[str, Observed | None], **conf: str) -> list[str]:
     told = {{"main": CONFIG, "drop": DROP_IN}[key]: text for key, text in conf.items()}
-    return [step.text for step in containers_certs.steps([NAME], CA, observed, told)]
+    return [step.text for step in crio_podman.steps([NAME], CA, observed, told)]
 
 
 def test_a_fresh_host_and_one_that_has_all() -> None:
-    assert texts(dict.fromkeys(containers_certs.paths([NAME]))) == [
+    assert texts(dict.fromkeys(crio_podman.paths([NAME]))) == [
         f"make {CERTS}: it is missing",
         f"make {FOLDER}: it is missing",
         f"write {FOLDER}/ca.crt: it is missing",
@@ -115,7 +115,7 @@ def test_what_is_in_nobody_s_way(text: str) -> None:
 
 def test_root_s_own_folder_comes_first() -> None:
     path = f"/root/.config/containers/certs.d/{NAME}"
-    assert path in containers_certs.paths(iter([NAME]))
+    assert path in crio_podman.paths(iter([NAME]))
     with pytest.raises(Conflict) as raised:
         texts({**CONVERGED, path: FOLDERS})
     assert raised.value.problem == f"{path} is looked up before {FOLDER} when root pulls, and is not ours"
@@ -126,12 +126,12 @@ def test_root_s_own_folder_comes_first() -> None:
 def test_crio_s_own_switch(name: str, path: str) -> None:
     text = f'[crio.image]\ninsecure_registries = ["a.b", "10.0.0.0/8", "a/b",\n"{name}"]\n'
     with pytest.raises(Conflict) as raised:
-        containers_certs.check_crio([NAME], "192.168.1.10", {path: text})
+        crio_podman.check_crio([NAME], "192.168.1.10", {path: text})
     assert raised.value.problem == (
         f'{path} line 3 has "{name}" in insecure_registries, so CRI-O checks no certificate of {NAME}'
     )
-    containers_certs.check_crio([NAME], "192.168.1.10", {path: text.replace(name, "c.d")})
-    containers_certs.check_crio([NAME], "192.168.1.10", {CONFIG: text})
+    crio_podman.check_crio([NAME], "192.168.1.10", {path: text.replace(name, "c.d")})
+    crio_podman.check_crio([NAME], "192.168.1.10", {CONFIG: text})
 
 
 def test_what_is_broken() -> None:

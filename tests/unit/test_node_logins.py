@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tasks.accounts.logins import Login
-from tasks.model import node_logins
-from tasks.model.node_logins import KUBELET, PODMAN
+from tasks.cluster_nodes import logins as node_logins
+from tasks.cluster_nodes.logins import KUBELET, PODMAN
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
 

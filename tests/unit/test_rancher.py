@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from tasks.accounts.logins import Login
-from tasks.model import rancher, registries_yaml
-from tasks.model.rancher import K3S, RKE2, Distribution, Node
+from tasks.cluster_nodes.runtimes import k3s_rke2, registries_yaml
+from tasks.cluster_nodes.runtimes.k3s_rke2 import K3S, RKE2, Distribution, Node
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
 from tests.unit.test_containerd import CA
@@ -46,8 +46,8 @@ def host(kind: Distribution = K3S, /, **texts: str) -> Node:
     data = f"/var/lib/rancher/{kind.name}"
     places = {"hosts": f"certs.d/{NAME}/hosts.toml", "config": "config.toml", "template": "config.toml.tmpl",
               "template_v3": "config-v3.toml.tmpl"}  # fmt: skip
-    found = {f"{rancher.generated(data)}/{places[key]}": text for key, text in texts.items()}
-    paths = dict.fromkeys(rancher.paths(kind)) | {kind.folder: FOLDERS}
+    found = {f"{k3s_rke2.generated(data)}/{places[key]}": text for key, text in texts.items()}
+    paths = dict.fromkeys(k3s_rke2.paths(kind)) | {kind.folder: FOLDERS}
     return Node(data, kind.units[0], STARTED, paths, found)
 
 
@@ -64,7 +64,7 @@ def converged(kind: Distribution = K3S, login: Login | None = None, user: str = 
 
 
 def steps(found: Node, login: Login | None = None, kind: Distribution = K3S) -> list[Step]:
-    return rancher.steps(kind, [NAME], CA, login, ACCOUNTS, found)
+    return k3s_rke2.steps(kind, [NAME], CA, login, ACCOUNTS, found)
 
 
 def texts(found: Node, login: Login | None = None, kind: Distribution = K3S) -> list[str]:
@@ -107,7 +107,7 @@ def test_a_host_that_has_all_needs_nothing(kind: Distribution, login: Login | No
 
 
 def test_a_port_s_folder_is_found_in_either_spelling() -> None:
-    assert rancher.relative(["a.local:5443", "[fd00::1]:5443"])[3:] == [
+    assert k3s_rke2.relative(["a.local:5443", "[fd00::1]:5443"])[3:] == [
         "certs.d/a.local:5443/hosts.toml",
         "certs.d/a.local_5443_/hosts.toml",
         "certs.d/[fd00::1]:5443/hosts.toml",
@@ -137,7 +137,7 @@ RESTART = f"restart k3s.service: {NO_CA} (running pods stay up)"
 )
 def test_a_restart_is_due_while_what_was_generated_is_not_ours(hosts: str | None) -> None:
     found = converged()
-    place = f"{rancher.generated(found.data)}/certs.d/{NAME}/hosts.toml"
+    place = f"{k3s_rke2.generated(found.data)}/certs.d/{NAME}/hosts.toml"
     told = {path: text for path, text in found.texts.items() if path != place}
     found = replace(found, texts=told if hosts is None else {**told, place: hosts})
     # Written after the start: the service has not read it yet.
@@ -158,7 +158,7 @@ def test_a_restart_is_due_while_what_was_generated_is_not_ours(hosts: str | None
 
 def test_a_ca_that_stands_with_a_mirror_s_endpoint_is_ours_too() -> None:
     found = converged()
-    place = f"{rancher.generated(found.data)}/certs.d/{NAME}/hosts.toml"
+    place = f"{k3s_rke2.generated(found.data)}/certs.d/{NAME}/hosts.toml"
     text = f'server = "https://{NAME}"\n[host."https://{NAME}/v2"]\n  ca = ["{K3S.ca_file}"]\n'
     assert steps(replace(found, texts={**found.texts, place: text})) == []
 
@@ -271,7 +271,7 @@ def test_a_template_without_our_path(name: str, file_name: str, template: str, w
 )
 def test_what_is_added_to_the_generated_configuration(text: str, what: str | None, folder: str) -> None:
     found = converged()
-    path = f"{rancher.generated(found.data)}/{folder}/x.toml"
+    path = f"{k3s_rke2.generated(found.data)}/{folder}/x.toml"
     found = replace(found, texts={**found.texts, path: text})
     if what is None:
         assert steps(found) == []

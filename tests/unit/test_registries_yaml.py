@@ -6,7 +6,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tasks.accounts.logins import Login
-from tasks.model import registries_yaml
+from tasks.cluster_nodes.runtimes import registries_yaml
 from tasks.remote.steps import Conflict
 
 NAME, CA, PATH = "registry.homelab.local:5443", "/etc/rancher/k3s/ca.crt", "/r.yaml"

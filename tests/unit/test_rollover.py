@@ -13,8 +13,9 @@ from tasks.certificates import ca, rollover
 from tasks.certificates.ca import AuthorityError, Pair
 from tasks.certificates.rollover import Authorities, Successor
 from tasks.clients import certs_d
-from tasks.model import containerd, pull_secrets, rancher
-from tasks.model.rancher import Distribution
+from tasks.cluster_nodes.runtimes import containerd, k3s_rke2
+from tasks.cluster_nodes.runtimes.k3s_rke2 import Distribution
+from tasks.model import pull_secrets
 from tests.unit import test_containerd, test_rancher
 from tests.unit.test_authority import section, shown
 
@@ -207,15 +208,15 @@ def test_what_is_still_to_come_is_said(stage: Authorities) -> None:
     assert "\n" not in said
 
 
-@pytest.mark.parametrize("kind", [rancher.K3S, rancher.RKE2])
+@pytest.mark.parametrize("kind", [k3s_rke2.K3S, k3s_rke2.RKE2])
 def test_k3s_and_rke2_get_both_without_a_restart(old: Pair, begun: Successor, kind: Distribution) -> None:
     """Their containerd reads the file at every pull."""
     both = old.certificate_pem + begun.pair.certificate_pem
     found = test_rancher.converged(kind)
-    (step,) = rancher.steps(kind, [test_rancher.NAME], both, None, test_rancher.ACCOUNTS, found)
+    (step,) = k3s_rke2.steps(kind, [test_rancher.NAME], both, None, test_rancher.ACCOUNTS, found)
     assert (step.text, step.stdin) == (f"write {kind.ca_file}: its content is not as it should be", both)
     found = test_rancher.with_file(found, kind.ca_file, both)
-    (step,) = rancher.steps(
+    (step,) = k3s_rke2.steps(
         kind, [test_rancher.NAME], begun.pair.certificate_pem, None, test_rancher.ACCOUNTS, found
     )
     assert step.stdin == begun.pair.certificate_pem

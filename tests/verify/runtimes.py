@@ -6,7 +6,7 @@ import functools
 from abc import ABC, abstractmethod
 from typing import Any
 
-from tasks.model.cluster_nodes import DISTRIBUTIONS, TITLES, Node
+from tasks.cluster_nodes.plan import DISTRIBUTIONS, TITLES, Node
 from tests.verify.backend import Host, last_line
 from tests.verify.deployment import Login
 

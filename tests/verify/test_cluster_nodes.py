@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tasks.model.cluster_nodes import DISTRIBUTIONS
+from tasks.cluster_nodes.plan import DISTRIBUTIONS
 from tasks.settings.load import Settings
 from tests.verify import images, runtimes
 from tests.verify.backend import Host, last_line

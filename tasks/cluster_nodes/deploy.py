@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api.deploy import deploy
 
-from tasks.operations import cluster_nodes
+from tasks.cluster_nodes import operations
 from tasks.placement import as_root
 from tasks.run.apply import look_ahead
 
@@ -14,5 +14,5 @@ from tasks.run.apply import look_ahead
 def trust() -> None:
     """Make each container runtime trust the registry and find it."""
     if "cluster_nodes" in host.groups:
-        look_ahead(cluster_nodes.look)
-        cluster_nodes.trust(name="trust and name", **as_root())
+        look_ahead(operations.look)
+        operations.trust(name="trust and name", **as_root())

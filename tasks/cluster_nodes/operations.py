@@ -13,9 +13,10 @@ from pyinfra.api.operation import operation
 from tasks.clients import plan as client_hosts
 from tasks.clients.endpoint import FinishedRegistry, finished_registry
 from tasks.clients.system_trust import Family
-from tasks.facts.cluster_nodes import ClusterNodeFact
-from tasks.model import cluster_nodes, containerd, containerd_config, containers_certs, node_logins, rancher
-from tasks.model.cluster_nodes import Node, Wanted
+from tasks.cluster_nodes import logins, plan
+from tasks.cluster_nodes.facts import ClusterNodeFact
+from tasks.cluster_nodes.plan import Node, Wanted
+from tasks.cluster_nodes.runtimes import containerd, containerd_config, crio_podman, k3s_rke2
 from tasks.remote.steps import Step
 from tasks.run.apply import AnyStep, LocalStep, carry_out, read
 from tasks.run.context import Run, current
@@ -33,7 +34,7 @@ def trust() -> Generator[PyinfraCommand, None, None]:
 
 
 def _trust(served: list[str], whom: str) -> str:
-    return f"{cluster_nodes.listed(served)} {'trusts' if len(served) == 1 else 'trust'} {whom}"
+    return f"{plan.listed(served)} {'trusts' if len(served) == 1 else 'trust'} {whom}"
 
 
 def _decide(run: Run, served: list[str]) -> list[AnyStep]:
@@ -41,7 +42,7 @@ def _decide(run: Run, served: list[str]) -> list[AnyStep]:
     registry = finished_registry(host)
     found = look(run)
     needed = wanted(run, registry, found)
-    steps = cluster_nodes.steps(run.configuration.settings, needed, found)
+    steps = plan.steps(run.configuration.settings, needed, found)
     served[:] = needed.runtimes
     return [*_tell_kubelet(run, steps, registry.login.account), *steps]
 
@@ -49,7 +50,7 @@ def _decide(run: Run, served: list[str]) -> list[AnyStep]:
 def _tell_kubelet(run: Run, steps: Sequence[Step], account: str) -> list[AnyStep]:
     """Return the step that notes when a kubelet is given a login which has a former password."""
     former = run.former.get(account)
-    if former is None or not any(step.path == node_logins.KUBELET for step in steps):
+    if former is None or not any(step.path == logins.KUBELET for step in steps):
         return []
     run.former = {**run.former, account: replace(former, told=dt.datetime.now(dt.UTC))}
     text = (
@@ -64,17 +65,17 @@ def look(run: Run) -> Node:
     return read(
         host,
         ClusterNodeFact,
-        paths=cluster_nodes.paths(settings),
-        texts=cluster_nodes.texts(settings),
-        patterns=[containers_certs.DROP_INS, containers_certs.CRIO_DROP_INS],
+        paths=plan.paths(settings),
+        texts=plan.texts(settings),
+        patterns=[crio_podman.DROP_INS, crio_podman.CRIO_DROP_INS],
         config=containerd.CONFIG,
         certs=containerd_config.CERTS,
         below=containerd.relative(settings.authorities),
-        rancher=rancher.FOLDER,
-        kinds=list(cluster_nodes.DISTRIBUTIONS),
-        generated=rancher.relative(settings.authorities),
-        drop_ins=list(rancher.DROP_INS),
-        units=list(cluster_nodes.UNITS),
+        rancher=k3s_rke2.FOLDER,
+        kinds=list(plan.DISTRIBUTIONS),
+        generated=k3s_rke2.relative(settings.authorities),
+        drop_ins=list(k3s_rke2.DROP_INS),
+        units=list(plan.UNITS),
         trusting=_trusting(run),
     )
 
@@ -85,7 +86,7 @@ def wanted(run: Run, registry: FinishedRegistry, found: Node) -> Wanted:
     return Wanted(
         ca_pem=registry.ca_pem,
         address=registry.address,
-        runtimes=cluster_nodes.runtimes(own, found),
+        runtimes=plan.runtimes(own, found),
         login=registry.login if own.registry_node_login else None,
         named_elsewhere=_named_elsewhere(),
         trusting=_trusting(run),

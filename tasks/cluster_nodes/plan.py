@@ -9,9 +9,10 @@ from tasks.accounts.logins import Login
 from tasks.clients import plan as client_hosts
 from tasks.clients.plan import ClientHost
 from tasks.clients.system_trust import Family
-from tasks.model import containerd, containers_certs, node_logins, rancher
-from tasks.model.containerd import Containerd
-from tasks.model.rancher import Distribution
+from tasks.cluster_nodes import logins
+from tasks.cluster_nodes.runtimes import containerd, crio_podman, k3s_rke2
+from tasks.cluster_nodes.runtimes.containerd import Containerd
+from tasks.cluster_nodes.runtimes.k3s_rke2 import Distribution
 from tasks.remote import files
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
@@ -20,7 +21,7 @@ from tasks.settings.load import HostSettings, Settings
 TITLES = {"k3s": "K3s", "rke2": "RKE2", "containerd": "containerd", "crio": "CRI-O", "podman": "Podman"}
 """The runtimes in the order in which they are served, by their names in `registry_runtime`."""
 
-DISTRIBUTIONS = {"k3s": rancher.K3S, "rke2": rancher.RKE2}
+DISTRIBUTIONS = {"k3s": k3s_rke2.K3S, "rke2": k3s_rke2.RKE2}
 
 OF_UNIT = {unit: kind.name for kind in DISTRIBUTIONS.values() for unit in kind.units} | {
     "crio.service": "crio"
@@ -57,22 +58,22 @@ class Node:
 
 def paths(settings: Settings) -> list[str]:
     """Return all paths to be told of that are known before the host is asked."""
-    ours = [path for kind in DISTRIBUTIONS.values() for path in rancher.paths(kind)]
-    trusted = containers_certs.paths(settings.authorities)
-    return [containerd.HOME, containerd.RESTART_DUE, *trusted, *node_logins.paths(), *ours]
+    ours = [path for kind in DISTRIBUTIONS.values() for path in k3s_rke2.paths(kind)]
+    trusted = crio_podman.paths(settings.authorities)
+    return [containerd.HOME, containerd.RESTART_DUE, *trusted, *logins.paths(), *ours]
 
 
 def texts(settings: Settings) -> list[str]:
     """Return the files whose texts are to be told, as far as they are known before."""
     ours = [path for kind in DISTRIBUTIONS.values() for path in (kind.registries, kind.ca_file)]
-    trusted = containers_certs.certificates(settings.authorities)
+    trusted = crio_podman.certificates(settings.authorities)
     return [
         *ours,
         *trusted,
-        containers_certs.CONFIG,
-        containers_certs.CRIO,
-        node_logins.KUBELET,
-        node_logins.PODMAN,
+        crio_podman.CONFIG,
+        crio_podman.CRIO,
+        logins.KUBELET,
+        logins.PODMAN,
     ]
 
 
@@ -129,15 +130,15 @@ def steps(settings: Settings, wanted: Wanted, found: Node) -> list[Step]:
     for name, kind in DISTRIBUTIONS.items():
         if name in wanted.runtimes:
             node = _rancher(kind, found)
-            taken += rancher.steps(kind, names, wanted.ca_pem, wanted.login, accounts, node)
+            taken += k3s_rke2.steps(kind, names, wanted.ca_pem, wanted.login, accounts, node)
     if "containerd" in wanted.runtimes:
         taken += containerd.steps(names, wanted.ca_pem, _containerd(found))
     if "crio" in wanted.runtimes:
-        containers_certs.check_crio(names, wanted.address, found.texts)
+        crio_podman.check_crio(names, wanted.address, found.texts)
     if {"crio", "podman"} & set(wanted.runtimes):
-        taken += containers_certs.steps(names, wanted.ca_pem, found.paths, found.texts)
+        taken += crio_podman.steps(names, wanted.ca_pem, found.paths, found.texts)
     if wanted.login:
-        taken += node_logins.steps(wanted.runtimes, names, wanted.login, found.paths, found.texts)
+        taken += logins.steps(wanted.runtimes, names, wanted.login, found.paths, found.texts)
     if wanted.named_elsewhere:
         return taken
     return taken + client_hosts.steps(settings, wanted.ca_pem, wanted.address, wanted.trusting, found.client)
@@ -156,9 +157,9 @@ def _containerd(found: Node) -> Containerd:
     )
 
 
-def _rancher(kind: Distribution, found: Node) -> rancher.Node:
+def _rancher(kind: Distribution, found: Node) -> k3s_rke2.Node:
     unit = next((unit for unit in kind.units if unit in found.started), None)
-    return rancher.Node(
+    return k3s_rke2.Node(
         data=found.data[kind.name],
         unit=unit,
         started=found.started[unit] if unit else None,

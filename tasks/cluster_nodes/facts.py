@@ -9,7 +9,7 @@ from pyinfra.api.facts import FactBase
 
 from tasks.clients import facts as client_hosts
 from tasks.clients.system_trust import Family
-from tasks.model.cluster_nodes import OF_UNIT, Node
+from tasks.cluster_nodes.plan import OF_UNIT, Node
 from tasks.remote.fact_scripts import read_answer, script, sensible, tell_paths, tell_texts
 from tasks.remote.files import NEW_SUFFIX
 

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tasks.clients import certs_d
-from tasks.model import containerd_config
-from tasks.model.containerd_config import CERTS, InForce, Loaded
+from tasks.cluster_nodes.runtimes import containerd_config
+from tasks.cluster_nodes.runtimes.containerd_config import CERTS, InForce, Loaded
 from tasks.remote import files, toml_edit
 from tasks.remote.files import File, Folder, Observed
 from tasks.remote.steps import Conflict, Step, restart

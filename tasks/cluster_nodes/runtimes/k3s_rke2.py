@@ -14,7 +14,7 @@ from typing import Any
 
 from tasks.accounts.logins import Login
 from tasks.clients import certs_d
-from tasks.model import registries_yaml
+from tasks.cluster_nodes.runtimes import registries_yaml
 from tasks.remote import files, toml_edit
 from tasks.remote.files import File, Folder, Observed
 from tasks.remote.steps import Conflict, Step, restart
