@@ -2,7 +2,8 @@
 
 from pyinfra import host
 
-from tasks import cluster_control, docker_engine, rotations
+from tasks import docker_engine, rotations
+from tasks.cluster_control import deploy as cluster_control
 from tasks.cluster_nodes import deploy as cluster_nodes
 from tasks.docker_hosts import deploy as docker_hosts
 from tasks.registry import deploy as registry

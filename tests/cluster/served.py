@@ -11,7 +11,7 @@ from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
-from tasks.model.pull_secrets import document
+from tasks.cluster_control.pull_secrets import document
 from tests.bench.cluster import BIN, CONTROL, KUBECTL, Cluster
 from tests.fleet.deployment import Deployment, Ran
 

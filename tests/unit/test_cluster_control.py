@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from tasks.accounts.logins import Login
-from tasks.model import cluster_control, pull_secrets
-from tasks.model.cluster_control import Change, Cluster, Plan, Wanted
-from tasks.model.joined_nodes import strangers
-from tasks.model.pull_secrets import Content, Held, Ref
-from tasks.model.service_accounts import ServiceAccount
+from tasks.cluster_control import plan as cluster_control
+from tasks.cluster_control import pull_secrets
+from tasks.cluster_control.joined_nodes import strangers
+from tasks.cluster_control.plan import Change, Cluster, Plan, Wanted
+from tasks.cluster_control.pull_secrets import Content, Held, Ref
+from tasks.cluster_control.service_accounts import ServiceAccount
 from tasks.settings.load import Settings
 
 SETTINGS = Settings(registry_extra_names=("images.homelab.local",))

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
-from tasks.facts.cluster_control import ClusterFact
-from tasks.model import kubectl
-from tasks.model.cluster_control import Cluster
-from tasks.model.pull_secrets import Ref
-from tasks.model.service_accounts import ServiceAccount
+from tasks.cluster_control import kubectl
+from tasks.cluster_control.facts import ClusterFact
+from tasks.cluster_control.plan import Cluster
+from tasks.cluster_control.pull_secrets import Ref
+from tasks.cluster_control.service_accounts import ServiceAccount
 from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings
 

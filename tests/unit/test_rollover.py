@@ -13,9 +13,9 @@ from tasks.certificates import ca, rollover
 from tasks.certificates.ca import AuthorityError, Pair
 from tasks.certificates.rollover import Authorities, Successor
 from tasks.clients import certs_d
+from tasks.cluster_control import pull_secrets
 from tasks.cluster_nodes.runtimes import containerd, k3s_rke2
 from tasks.cluster_nodes.runtimes.k3s_rke2 import Distribution
-from tasks.model import pull_secrets
 from tests.unit import test_containerd, test_rancher
 from tests.unit.test_authority import section, shown
 

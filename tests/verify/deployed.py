@@ -10,11 +10,11 @@ from pyinfra.context import ctx_host
 
 from tasks.certificates.ca import AuthorityError
 from tasks.clients.endpoint import finished_registry
+from tasks.cluster_control import operations as cluster_control
 from tasks.cluster_nodes import operations as cluster_nodes
 from tasks.cluster_nodes import plan as model
 from tasks.cluster_nodes.plan import Node, Wanted
 from tasks.docker_hosts import operations as docker_hosts
-from tasks.operations import cluster_control
 from tasks.remote.steps import Conflict, Step
 from tasks.run.context import Run, begin
 from tests.verify.backend import Host, Unreachable

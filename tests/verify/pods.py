@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.model import kubectl, pull_secrets
+from tasks.cluster_control import kubectl, pull_secrets
 from tasks.settings.load import Settings
 from tests.verify.backend import Host, last_line
 

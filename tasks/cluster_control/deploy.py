@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api.deploy import deploy
 
-from tasks.operations import cluster_control
+from tasks.cluster_control import operations
 from tasks.placement import as_root
 from tasks.run.apply import look_ahead
 
@@ -14,5 +14,5 @@ from tasks.run.apply import look_ahead
 def serve() -> None:
     """Let the chosen namespaces pull."""
     if "cluster_control" in host.groups:
-        look_ahead(cluster_control.look)
-        cluster_control.serve(name="pull secrets", **as_root())
+        look_ahead(operations.look)
+        operations.serve(name="pull secrets", **as_root())

@@ -7,11 +7,20 @@ import re
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from tasks.model import kubectl
-from tasks.model.cluster_control import Cluster
-from tasks.model.kubectl import MANAGER, NONE
-from tasks.model.pull_secrets import CA_NAME, HOSTING, HOSTING_NAMESPACE, KEYS, MANAGED_BY, Held, Kind, Ref
-from tasks.model.service_accounts import MARK, ServiceAccount
+from tasks.cluster_control import kubectl
+from tasks.cluster_control.kubectl import MANAGER, NONE
+from tasks.cluster_control.plan import Cluster
+from tasks.cluster_control.pull_secrets import (
+    CA_NAME,
+    HOSTING,
+    HOSTING_NAMESPACE,
+    KEYS,
+    MANAGED_BY,
+    Held,
+    Kind,
+    Ref,
+)
+from tasks.cluster_control.service_accounts import MARK, ServiceAccount
 from tasks.remote.fact_scripts import Answer, read_answer, script, sensible
 
 KINDS = "namespaces,nodes,serviceaccounts,secrets,configmaps"

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from tasks.accounts.logins import Login
-from tasks.model import pull_secrets, service_accounts
-from tasks.model.kubectl import MANAGER, listed, refused
-from tasks.model.pull_secrets import CA_NAME, HOSTING, HOSTING_NAMESPACE, Content, Held, Ref
-from tasks.model.service_accounts import ServiceAccount
+from tasks.cluster_control import pull_secrets, service_accounts
+from tasks.cluster_control.kubectl import MANAGER, listed, refused
+from tasks.cluster_control.pull_secrets import CA_NAME, HOSTING, HOSTING_NAMESPACE, Content, Held, Ref
+from tasks.cluster_control.service_accounts import ServiceAccount
 from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings
 

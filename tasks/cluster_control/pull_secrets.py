@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tasks.accounts.logins import Login
-from tasks.model.kubectl import MANAGER
+from tasks.cluster_control.kubectl import MANAGER
 from tasks.settings.load import Settings
 
 MANAGED_BY = "app.kubernetes.io/managed-by"

@@ -12,11 +12,12 @@ from pyinfra.api.operation import operation
 
 from tasks.accounts.logins import Login
 from tasks.clients.endpoint import finished_registry
-from tasks.facts.cluster_control import ClusterFact
-from tasks.model import cluster_control, kubectl, pull_secrets
-from tasks.model.cluster_control import Change, Cluster, Plan, Wanted
-from tasks.model.joined_nodes import strangers
-from tasks.model.pull_secrets import Ref
+from tasks.cluster_control import kubectl, pull_secrets
+from tasks.cluster_control import plan as cluster_control
+from tasks.cluster_control.facts import ClusterFact
+from tasks.cluster_control.joined_nodes import strangers
+from tasks.cluster_control.plan import Change, Cluster, Plan, Wanted
+from tasks.cluster_control.pull_secrets import Ref
 from tasks.remote.steps import Step
 from tasks.run.apply import AnyStep, RemoteStep, blame, carry_out, fail, read
 from tasks.run.context import Run, current
