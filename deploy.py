@@ -2,11 +2,12 @@
 
 from pyinfra import host
 
-from tasks import docker_engine, rotations
+from tasks import docker_engine
 from tasks.cluster_control import deploy as cluster_control
 from tasks.cluster_nodes import deploy as cluster_nodes
 from tasks.docker_hosts import deploy as docker_hosts
 from tasks.registry import deploy as registry
+from tasks.rotations import deploy as rotations
 from tasks.run.inspect import inspect_host
 
 if inspect_host(host):

@@ -11,7 +11,7 @@ import pytest
 from tasks.accounts import former_passwords
 from tasks.accounts.former_passwords import KUBELET_REMEMBERS, Log
 from tasks.accounts.passwords import Former
-from tasks.facts.former_passwords import FormerPasswordsFact
+from tasks.rotations.facts import FormerPasswordsFact
 from tasks.settings.load import Settings
 from tasks.settings.schema import HostSettings
 

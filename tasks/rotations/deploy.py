@@ -5,13 +5,13 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api.deploy import deploy
 
-from tasks.operations import former_passwords, rollover
 from tasks.placement import as_root
+from tasks.rotations import ca_rollover, former_passwords
 
 
 @deploy("Rotations")
 def finish() -> None:
     """Take from the registry host what no client needs any more."""
     if "registry" in host.groups:
-        rollover.finish(name="certificate authority", **as_root())
+        ca_rollover.finish(name="certificate authority", **as_root())
         former_passwords.revoke(name="former passwords", **as_root())

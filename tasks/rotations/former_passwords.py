@@ -16,11 +16,11 @@ from pyinfra.api.operation import operation
 from tasks.accounts import former_passwords
 from tasks.accounts.former_passwords import QUIET
 from tasks.accounts.logins import Login
-from tasks.facts.former_passwords import FormerPasswordsFact
 from tasks.registry import containers
 from tasks.registry import plan as registry
 from tasks.registry.operations import containers as registry_host
 from tasks.remote.steps import Conflict
+from tasks.rotations.facts import FormerPasswordsFact
 from tasks.run.apply import AnyStep, LocalStep, RemoteStep, carry_out
 from tasks.run.context import Run, current
 from tasks.run.pending_hosts import awaited
