@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 # pyinfra forbids it, so that its users' deploys leave no .pyc behind; without it all of ours is compiled in every run.
 sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
-from tasks.begin import begin  # noqa: E402 - as set above
+from tasks.cli.start import begin  # noqa: E402 - as set above
 
 if problems := begin():
     raise PyinfraError("\n    " + "\n    ".join(problems))

@@ -9,10 +9,10 @@ import pytest
 
 from tasks.accounts.passwords import generate
 from tasks.certificates import ca, rollover
+from tasks.cli.summary import authorities, typed_passwords
 from tasks.run.context import Run
 from tasks.settings.load import Configuration, Settings
 from tasks.state.store import Store
-from tasks.summary import authorities, typed_passwords
 
 ACCOUNTS = {"admin": "admin", "ci": "push", "cluster": "pull", "pods": "pull"}
 

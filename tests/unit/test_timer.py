@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks import timer as tool
-from tasks.model import timer as model
-from tasks.model.timer import Deployment, Timer
 from tasks.remote.steps import Conflict
 from tasks.run.context import ROOT
 from tasks.settings.load import Settings
+from tasks.timer import control as tool
+from tasks.timer import units as model
+from tasks.timer.units import Deployment, Timer
 
 TEMPLATES = str(ROOT / "templates")
 ODD = 'my lab\'s 100% "$HOME" \\x'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks import timer
+from tasks.timer import control as timer
 from tests.verify.deployment import Deployment
 
 

@@ -8,17 +8,16 @@ import pwd
 import shlex
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from tasks.model import timer as model
-from tasks.model.timer import Deployment, Timer
 from tasks.remote.steps import Conflict
 from tasks.run.context import ROOT
 from tasks.settings.load import Settings, SettingsError, configure
+from tasks.timer import units as model
+from tasks.timer.units import Deployment, Timer
 
 SYSTEMD = Path("/run/systemd/system")
 """There where systemd runs the machine (sd_booted(3))."""
@@ -28,7 +27,7 @@ LINGER = Path("/var/lib/systemd/linger")
 
 def main(arguments: list[str]) -> int:
     """Switch the timer of an inventory on or off; return the exit code."""
-    parser = argparse.ArgumentParser(prog="tasks.timer", description=__doc__)
+    parser = argparse.ArgumentParser(prog="tasks.timer.control", description=__doc__)
     parser.add_argument("action", choices=["on", "off"])
     parser.add_argument("inventory")
     given = parser.parse_args(arguments)
@@ -292,7 +291,3 @@ def _user() -> str:
 def _say(*lines: str) -> None:
     for line in lines:
         print(f"    {line}", flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -16,7 +16,7 @@ from pyinfra.context import ctx_state
 from pyinfra_cli import cli
 from pyinfra_cli.util import parse_cli_arg
 
-from tasks import ssh, summary
+from tasks.cli import pyinfra_patches, summary
 from tasks.run import context as run
 from tasks.settings import inventory
 from tasks.settings.load import SettingsError, configure
@@ -66,7 +66,7 @@ def begin() -> list[str]:
         except OSError as error:
             return [f"{store.folder} cannot be used: {error.strerror}; choose another registry_state_dir"]
     run.begin(this)
-    ssh.send_at_once()
+    pyinfra_patches.send_at_once()
     state = ctx_state.get()
     state.get_op_order = partial(_as_written, state)
     signal.signal(signal.SIGINT, _interrupted)

@@ -8,10 +8,10 @@ from pyinfra import logger
 from pyinfra.api.output import format_text
 from pyinfra.context import ctx_state
 
-from tasks import timer
 from tasks.accounts import passwords
 from tasks.certificates import ca, rollover
 from tasks.run.context import Run
+from tasks.timer import control as timer
 
 
 def show(run: Run) -> None:
