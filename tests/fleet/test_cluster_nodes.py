@@ -11,7 +11,7 @@ from tasks.remote import toml_edit
 from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM_DOCKER
 from tests.fleet.deployment import Deployment
-from tests.unit.containerd_shapes import SHAPES, V1_6
+from tests.unit.cluster_nodes.runtimes.containerd_shapes import SHAPES, V1_6
 
 NAME = "registry.homelab.local"
 CONFIG, FOLDER = "/etc/containerd/config.toml", f"/etc/containerd/certs.d/{NAME}"

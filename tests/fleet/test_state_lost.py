@@ -11,7 +11,7 @@ import pytest
 from tests.bench.hosts import BenchHost
 from tests.fleet.conftest import on
 from tests.fleet.deployment import Deployment, Ran
-from tests.unit.test_state import fill
+from tests.unit.state.test_store import fill
 
 
 @pytest.fixture

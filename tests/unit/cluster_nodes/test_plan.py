@@ -22,8 +22,8 @@ from tasks.remote.fact_scripts import script
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
 from tasks.settings.load import HostSettings, Settings
-from tests.unit.test_containerd import CA, NAME
-from tests.unit.test_reading import seen
+from tests.unit.cluster_nodes.runtimes.test_containerd import CA, NAME
+from tests.unit.remote.test_fact_scripts import seen
 
 CERTS, CONFIG = containerd_config.CERTS, containerd.CONFIG
 ADDRESS = "192.168.1.10"

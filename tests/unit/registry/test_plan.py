@@ -18,10 +18,11 @@ from tasks.registry import plan as registry
 from tasks.registry.plan import Desired, RegistryHost, Secrets
 from tasks.remote.files import File, Observed
 from tasks.remote.steps import Conflict
+from tasks.run.context import ROOT
 from tasks.settings.load import Settings
 from tasks.settings.types import Role
 
-TEMPLATES = str(Path(__file__).parents[2] / "templates")
+TEMPLATES = str(ROOT / "templates")
 SECRETS = Secrets("admin:$2b$04$x\n", "ab" * 32, "-----CERT-----\n", "-----KEY-----\n")
 IMAGES = {"registry": "local/registry:1", "gateway": "local/nginx:1"}
 STARTED = 1_800_000_000.0

@@ -12,7 +12,7 @@ from tasks.cluster_nodes.runtimes import k3s_rke2, registries_yaml
 from tasks.cluster_nodes.runtimes.k3s_rke2 import K3S, RKE2, Distribution, Node
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
-from tests.unit.test_containerd import CA
+from tests.unit.cluster_nodes.runtimes.test_containerd import CA
 
 NAME = "registry.homelab.local"
 ACCOUNTS = {"admin": "admin", "cluster": "pull"}

@@ -10,7 +10,7 @@ import pytest
 from tasks.clients.plan import ClientHost
 from tasks.docker_hosts import plan as docker_hosts
 from tasks.settings.load import Settings
-from tests.unit.test_docker_hosts import (
+from tests.unit.docker_hosts.test_plan import (
     CERTS,
     DIRECTORY,
     FOLDER,

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from tasks.run.context import ROOT
 from tasks.settings import redact
 from tasks.settings.load import (
     Configuration,
@@ -23,9 +24,9 @@ from tasks.settings.load import (
     configure,
     default_state_dir,
 )
-from tests.unit.bad_inventories import GOOD, HOMELAB, INVENTORIES, Bad, set_to
+from tests.unit.settings.bad_inventories import GOOD, HOMELAB, INVENTORIES, Bad, set_to
 
-INVENTORIES_FOLDER = Path(__file__).parents[2] / "inventories"
+INVENTORIES_FOLDER = ROOT / "inventories"
 MODELS: tuple[type[BaseModel], ...] = (Settings, HostSettings)
 SECRET = "hunter2-hunter2"
 

@@ -23,7 +23,7 @@ from tasks.cluster_nodes.runtimes.containerd_config import CERTS, CRI_1, CRI_2, 
 from tasks.remote import toml_edit
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
-from tests.unit.containerd_shapes import SHAPES, Shape, three, two
+from tests.unit.cluster_nodes.runtimes.containerd_shapes import SHAPES, Shape, three, two
 
 NAME = "registry.homelab.local"
 NOW = dt.datetime.now(dt.UTC)

@@ -11,7 +11,7 @@ from tasks.cluster_nodes.runtimes import crio_podman
 from tasks.cluster_nodes.runtimes.crio_podman import CERTS, CONFIG
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict
-from tests.unit.test_containerd import CA
+from tests.unit.cluster_nodes.runtimes.test_containerd import CA
 
 NAME = "registry.homelab.local:5443"
 FOLDER = f"{CERTS}/{NAME}"

@@ -16,8 +16,8 @@ from tasks.clients import certs_d
 from tasks.cluster_control import pull_secrets
 from tasks.cluster_nodes.runtimes import containerd, k3s_rke2
 from tasks.cluster_nodes.runtimes.k3s_rke2 import Distribution
-from tests.unit import test_containerd, test_rancher
-from tests.unit.test_authority import section, shown
+from tests.unit.certificates.test_ca import section, shown
+from tests.unit.cluster_nodes.runtimes import test_containerd, test_k3s_rke2
 
 NOW = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
 NAMES = ["registry.homelab.local", "192.168.1.10"]
@@ -212,12 +212,12 @@ def test_what_is_still_to_come_is_said(stage: Authorities) -> None:
 def test_k3s_and_rke2_get_both_without_a_restart(old: Pair, begun: Successor, kind: Distribution) -> None:
     """Their containerd reads the file at every pull."""
     both = old.certificate_pem + begun.pair.certificate_pem
-    found = test_rancher.converged(kind)
-    (step,) = k3s_rke2.steps(kind, [test_rancher.NAME], both, None, test_rancher.ACCOUNTS, found)
+    found = test_k3s_rke2.converged(kind)
+    (step,) = k3s_rke2.steps(kind, [test_k3s_rke2.NAME], both, None, test_k3s_rke2.ACCOUNTS, found)
     assert (step.text, step.stdin) == (f"write {kind.ca_file}: its content is not as it should be", both)
-    found = test_rancher.with_file(found, kind.ca_file, both)
+    found = test_k3s_rke2.with_file(found, kind.ca_file, both)
     (step,) = k3s_rke2.steps(
-        kind, [test_rancher.NAME], begun.pair.certificate_pem, None, test_rancher.ACCOUNTS, found
+        kind, [test_k3s_rke2.NAME], begun.pair.certificate_pem, None, test_k3s_rke2.ACCOUNTS, found
     )
     assert step.stdin == begun.pair.certificate_pem
 
