@@ -7,5 +7,5 @@ from pyinfra import local
 
 from tasks.run.context import current
 
-current().asked.add("adopt")
+current().requests.add("adopt")
 local.include("deploy.py")

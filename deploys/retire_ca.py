@@ -4,5 +4,5 @@ from pyinfra import local
 
 from tasks.run.context import current
 
-current().asked.add("retire CA")
+current().requests.add("retire CA")
 local.include("deploy.py")

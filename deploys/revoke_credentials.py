@@ -7,5 +7,5 @@ from pyinfra import local
 
 from tasks.run.context import current
 
-current().asked.add("revoke passwords")
+current().requests.add("revoke passwords")
 local.include("deploy.py")

@@ -4,5 +4,5 @@ from pyinfra import local
 
 from tasks.run.context import current
 
-current().asked.add("new CA")
+current().requests.add("new CA")
 local.include("deploy.py")

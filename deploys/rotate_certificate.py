@@ -4,5 +4,5 @@ from pyinfra import local
 
 from tasks.run.context import current
 
-current().asked.add("new certificate")
+current().requests.add("new certificate")
 local.include("deploy.py")

@@ -7,5 +7,5 @@ from pyinfra import local
 
 from tasks.run.context import current
 
-current().asked.add("new passwords")
+current().requests.add("new passwords")
 local.include("deploy.py")

@@ -9,10 +9,8 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.deploy import deploy
 from pyinfra.api.operation import operation
 
-from tasks.placement import as_root
 from tasks.remote.steps import Conflict, Step
-from tasks.run.apply import carry_out
-from tasks.run.context import current
+from tasks.run.apply import apply_steps
 from tasks.run.machines import Machine
 
 # Debian's init script raises limits first and gives up where it may not, as in a container without
@@ -88,12 +86,11 @@ def steps(machine: Machine) -> list[Step]:
 @operation()
 def run_engine() -> Generator[PyinfraCommand, None, None]:
     """Install and start Docker Engine if there is none."""
-    machine = current().machines[host.name]
-    yield from carry_out(host, lambda: steps(machine), lambda: "Docker Engine is running")
+    yield from apply_steps(host, lambda run: steps(run.machines[host.name]), "Docker Engine is running")
 
 
 @deploy("Docker Engine")
 def install() -> None:
     """Install and start it on the registry host and on Docker hosts that have none."""
     if {"registry", "docker_hosts"} & set(host.groups):
-        run_engine(name="installed and running", **as_root())
+        run_engine(name="installed and running")

@@ -53,7 +53,7 @@ class Helper:
 
 
 @dataclass(frozen=True)
-class Told:
+class HelperResponse:
     """What a helper answered when it was asked for a login: its exit code, and what it printed."""
 
     exit_code: int
@@ -100,7 +100,7 @@ def helper(text: str, name: str, path: str) -> Helper | None:
     return Helper(chosen, f"{path} line {json_edit.line_of(text, keys)}")
 
 
-def kept(told: Told | None, by: Helper, name: str, login: Login, user: str) -> bool:
+def kept(told: HelperResponse | None, by: Helper, name: str, login: Login, user: str) -> bool:
     """Tell from a helper's answer whether it keeps this login; `Conflict` where it gave none that can be used."""
     program = by.program
     begin = f"{by.where} has {program} keep the logins of {user}"

@@ -16,7 +16,7 @@ GENERATED_COST = 4
 """bcrypt's cost for 256 random bits: such a secret needs no slow hash (NIST SP 800-63B, section 5.1.2.2), and the
 registry compares on every request."""
 
-TYPED_COST = 12
+CUSTOM_COST = 12
 """bcrypt's cost for a password that a person chose."""
 
 MAX_BYTES = 72
@@ -110,12 +110,12 @@ def entries(hashed: Mapping[str, str], former: Mapping[str, str]) -> dict[str, s
     return {**present, **former, **beside}
 
 
-def twice(text: str) -> str:
+def add_next_entries(text: str) -> str:
     """Return an htpasswd file with a second entry, after `NEXT`, for each one's password."""
     return "".join(sorted(line for once in text.splitlines(keepends=True) for line in (once, NEXT + once)))
 
 
-def has_two(text: str) -> bool:
+def has_next_entries(text: str) -> bool:
     """Tell whether an htpasswd file has two entries for each name."""
     return any(line.startswith(NEXT) for line in text.splitlines())
 
@@ -147,10 +147,10 @@ def replaced(
     return found
 
 
-def typed(text: str) -> list[str]:
+def custom_accounts(text: str) -> list[str]:
     """Return the accounts in an htpasswd file with a password that a person chose."""
     found = (line.partition(":") for line in text.splitlines())
-    typed = f"$2b${TYPED_COST:02}$"
+    typed = f"$2b${CUSTOM_COST:02}$"
     return sorted({name.removeprefix(NEXT) for name, _, hashed in found if hashed.startswith(typed)})
 
 
@@ -170,7 +170,7 @@ def _hash(password: str) -> str:
 
 
 def _cost(password: str) -> int:
-    return GENERATED_COST if is_generated(password) else TYPED_COST
+    return GENERATED_COST if is_generated(password) else CUSTOM_COST
 
 
 def _checksum(body: str) -> str:

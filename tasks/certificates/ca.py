@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tasks.problem import Problem
+
 ORGANIZATION = "Homelab Registry"
 """Stands in every subject of ours, so that our own certificates are told from other people's."""
 
@@ -42,8 +44,8 @@ PRIVATE_TOP_LEVEL = frozenset(
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class AuthorityError(Exception):
-    """What was asked of the authority cannot be had; the message says why and what to do, in one line."""
+class AuthorityError(Problem):
+    """The certificate authority cannot issue what was asked for."""
 
 
 @dataclass(frozen=True)
@@ -109,13 +111,14 @@ def make_leaf(authority: Pair, names: Iterable[str], days: int, now: dt.datetime
     names = list(names)
     if outside := outside_constraints(authority.certificate, names):
         raise AuthorityError(
-            f"{', '.join(outside)}: outside what the certificate authority may vouch for; "
-            "a new name there needs a new authority (a CA rollover), which deploys/rotate_ca.py makes"
+            f"{', '.join(outside)}: outside what the certificate authority may vouch for",
+            "run deploys/rotate_ca.py: such a name needs a new certificate authority (a CA rollover)",
         )
     end = min(now + dt.timedelta(days=days), authority.certificate.not_valid_after_utc)
     if end <= now:
         raise AuthorityError(
-            f"the certificate authority ran out on {end:%Y-%m-%d}; a CA rollover is needed (deploys/rotate_ca.py)"
+            f"the certificate authority ran out on {end:%Y-%m-%d}",
+            "run deploys/rotate_ca.py, which makes a new one and gives it to every host (a CA rollover)",
         )
     key = ec.generate_private_key(ec.SECP256R1())
     common_name = names[0] if len(names[0]) <= 64 else names[0].split(".")[0]

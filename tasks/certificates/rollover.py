@@ -104,19 +104,22 @@ class Authorities:
         names = list(names)
         if self.successor and (outside := ca.outside_constraints(self.latest.certificate, names)):
             raise AuthorityError(
-                f"{', '.join(outside)}: outside what the new certificate authority may vouch for; "
-                "retire the old one (deploys/retire_ca.py), then make another (deploys/rotate_ca.py)"
+                f"{', '.join(outside)}: outside what the new certificate authority may vouch for",
+                "retire the old one (deploys/retire_ca.py), then make another (deploys/rotate_ca.py)",
             )
         later = self.to_come(names)
         if len(later) == len(names):
             raise AuthorityError(
                 f"{', '.join(later)}: outside what the old certificate authority may vouch for, and no other name is "
-                "left for the time until it is retired; keep one of the old names in registry_extra_names"
+                "left for the time until it is retired",
+                "keep one of the old names in registry_extra_names",
             )
         return [name for name in names if name not in later]
 
 
-def at(present: Pair, successor: Successor | None, overlap_days: int | None, now: dt.datetime) -> Authorities:
+def stage_at(
+    present: Pair, successor: Successor | None, overlap_days: int | None, now: dt.datetime
+) -> Authorities:
     """Return what holds at `now`; with `overlap_days` None as it was decided, though the overlap may be over."""
     end = present.certificate.not_valid_after_utc
     if successor is None:

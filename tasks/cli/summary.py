@@ -10,6 +10,7 @@ from pyinfra.context import ctx_state
 
 from tasks.accounts import passwords
 from tasks.certificates import ca, rollover
+from tasks.registry.context import RegistryContext
 from tasks.run.context import Run
 from tasks.timer import control as timer
 
@@ -41,17 +42,18 @@ def _note_unreached(run: Run) -> None:
 
 
 def _registry(run: Run) -> list[str]:
-    if not run.served or run.leaf is None:
+    context = run.part(RegistryContext)
+    if not context.served or context.leaf is None:
         return []
     settings, folder = run.configuration.settings, run.store.folder
-    end = run.leaf.certificate.not_valid_after_utc
-    renew = ca.renew_on(run.leaf.certificate, settings.renew_before_days)
+    end = context.leaf.certificate.not_valid_after_utc
+    renew = ca.renew_on(context.leaf.certificate, settings.renew_before_days)
     first = next(iter(settings.registry_accounts))
     passwords = ", ".join(f"{name} ({role})" for name, role in settings.registry_accounts.items())
     return [
         "",
         format_text(
-            f"The registry answers at https://{settings.authority} ({run.address})", "green", bold=True
+            f"The registry answers at https://{settings.authority} ({context.address})", "green", bold=True
         ),
         f"    log in    docker login -u {first} --password-stdin {settings.authority} "
         f"< {folder}/accounts/{first}.password",
@@ -64,6 +66,7 @@ def _registry(run: Run) -> list[str]:
 
 def typed_passwords(run: Run) -> list[str]:
     """Return a line for each account that machines pull with and whose password a person chose."""
+    context = run.part(RegistryContext)
     settings = run.configuration.settings
     pulling = sorted({settings.registry_login_account, settings.registry_pull_secret_account})
     return [
@@ -75,15 +78,16 @@ def typed_passwords(run: Run) -> list[str]:
         )
         for name in pulling
         if settings.registry_accounts[name] == "pull"
-        if name in run.passwords and not passwords.is_generated(run.passwords[name])
+        if name in context.passwords and not passwords.is_generated(context.passwords[name])
     ]
 
 
 def authorities(run: Run, now: dt.datetime) -> list[str]:
     """Return a line on a CA rollover that is under way, on names that wait for its end, and on the CA's own end."""
-    if (found := run.authorities) is None:
+    context = run.part(RegistryContext)
+    if (found := context.authorities) is None:
         return []
-    later = ", ".join(found.to_come(run.names))
+    later = ", ".join(found.to_come(context.server_names(run.configuration.settings)))
     said = (
         rollover.pending(found),
         later and f"not in the certificate before the old certificate authority is retired: {later}",

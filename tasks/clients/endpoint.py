@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pyinfra.api.host import Host
 
 from tasks.accounts.logins import Login
+from tasks.registry.context import RegistryContext
 from tasks.remote.steps import Conflict
 from tasks.run.context import current
 
@@ -27,15 +28,16 @@ def finished_registry(host: Host) -> FinishedRegistry:
     takes what a run would make.
     """
     run = current()
+    context = run.part(RegistryContext)
     registry_host = host.inventory.get_host(run.configuration.registry_host)
     if not host.state.is_executing and registry_host in host.state.active_hosts:
-        run.registry_decided.wait()  # a plan asks all hosts at once
+        run.settled[registry_host.name].wait()  # a plan asks all hosts at once
     account = run.configuration.settings.registry_login_account
-    password = run.passwords.get(account)
-    unserved = host.state.is_executing and not run.served
-    if run.authorities is None or run.address is None or password is None or unserved:
+    password = context.passwords.get(account)
+    unserved = host.state.is_executing and not context.served
+    if context.authorities is None or context.address is None or password is None or unserved:
         raise Conflict(
             f"the registry host {run.configuration.registry_host} is not finished, so nothing is told to trust it",
-            "mend that host first, or take it into --limit, and run again",
+            "fix that host first, or take it into --limit, and run again",
         )
-    return FinishedRegistry(run.authorities.trusted, run.address, Login(account, password))
+    return FinishedRegistry(context.authorities.trusted, context.address, Login(account, password))

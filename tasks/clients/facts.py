@@ -11,18 +11,18 @@ from collections import defaultdict
 
 from tasks.clients import hosts_file, system_trust
 from tasks.clients.plan import ClientHost
-from tasks.clients.system_trust import Family, Found
-from tasks.remote.fact_scripts import Answer, tell_paths, tell_texts
+from tasks.clients.system_trust import Family, TrustStore
+from tasks.remote.fact_scripts import Answer, emit_paths, emit_texts
 
 
-def tell(trusting: Family | None) -> str:
+def emit(trusting: Family | None) -> str:
     """Return the shell lines; `trusting` is whose trust store is asked for, None for no question about it."""
     lines = [
-        tell_texts([hosts_file.PATH, hosts_file.RESCUE]),
+        emit_texts([hosts_file.PATH, hosts_file.RESCUE]),
         f"if grep -q ' {hosts_file.PATH} ' /proc/self/mountinfo; then echo 'mount|yes'; fi",
     ]
     if trusting:
-        lines += ["echo 'store|yes'", tell_paths(system_trust.paths(trusting)), system_trust.tell(trusting)]
+        lines += ["echo 'store|yes'", emit_paths(system_trust.paths(trusting)), system_trust.emit(trusting)]
     return "\n".join(lines)
 
 
@@ -36,11 +36,11 @@ def read(answer: Answer) -> ClientHost:
     )
 
 
-def _store(answer: Answer) -> Found:
+def _store(answer: Answer) -> TrustStore:
     anchors: dict[str, set[bytes]] = defaultdict(set)
     for *path, text in answer.all("anchor"):
         anchors["|".join(path)].add(_certificate(text))
-    return Found(
+    return TrustStore(
         paths=answer.paths,
         stored=frozenset(_certificate(text) for (text,) in answer.all("stored")),
         anchors={path: frozenset(held) for path, held in anchors.items()},

@@ -24,7 +24,7 @@ class ClientHost:
     hosts: str = ""
     rescue: str | None = None
     hosts_is_mount: bool = False
-    store: system_trust.Found | None = None
+    store: system_trust.TrustStore | None = None
 
 
 def family(host_settings: HostSettings, words: str) -> Family | None:

@@ -72,7 +72,7 @@ FAMILIES = {"debian": DEBIAN, "ubuntu": DEBIAN, "rhel": RHEL, "fedora": RHEL, "c
 
 
 @dataclass(frozen=True)
-class Found:
+class TrustStore:
     """A host's store as it is. Certificates are told as DER, and only those that bear our organization.
 
     `stored` are those that programs find in it, `anchors` those in each file of the administrator's folder.
@@ -107,7 +107,7 @@ def paths(family: Family) -> list[str]:
     return [family.folder, family.store, *written, *map(files.temporary, written)]
 
 
-def tell(family: Family) -> str:
+def emit(family: Family) -> str:
     """Return the shell lines that tell of the store: `stored`, `anchor`, `hashed` and `refresher`.
 
     Of a store with hundreds of certificates only those are told that hold our organization's name.
@@ -136,7 +136,7 @@ if command -v {family.program} >/dev/null; then echo 'refresher|yes'; fi
 """
 
 
-def steps(family: Family, ca_pem: str, found: Found) -> list[Step]:
+def steps(family: Family, ca_pem: str, found: TrustStore) -> list[Step]:
     """Return the steps that make the system trust the certificates in `ca_pem`, and no other of ours.
 
     One certificate to a file, as update-ca-certificates(8) asks for. `Conflict` where the store cannot be made anew.
@@ -165,7 +165,7 @@ def steps(family: Family, ca_pem: str, found: Found) -> list[Step]:
 
 
 def _stale(
-    family: Family, ours: set[bytes], wanted: Mapping[str, str], found: Found, changed: bool
+    family: Family, ours: set[bytes], wanted: Mapping[str, str], found: TrustStore, changed: bool
 ) -> str | None:
     if not ours <= found.stored:
         return "our certificate is not in it"

@@ -6,13 +6,12 @@ from pyinfra import host
 from pyinfra.api.deploy import deploy
 
 from tasks.cluster_control import operations
-from tasks.placement import as_root
-from tasks.run.apply import look_ahead
+from tasks.run.apply import prefetch
 
 
 @deploy("Cluster")
 def serve() -> None:
     """Let the chosen namespaces pull."""
     if "cluster_control" in host.groups:
-        look_ahead(operations.look)
-        operations.serve(name="pull secrets", **as_root())
+        prefetch(operations.read_facts)
+        operations.serve(name="pull secrets")

@@ -16,12 +16,12 @@ from tasks.cluster_control.pull_secrets import (
     HOSTING_NAMESPACE,
     KEYS,
     MANAGED_BY,
-    Held,
+    ExistingObject,
     Kind,
     Ref,
 )
 from tasks.cluster_control.service_accounts import MARK, ServiceAccount
-from tasks.remote.fact_scripts import Answer, read_answer, script, sensible
+from tasks.remote.fact_scripts import Answer, fail_host_on_bad_output, read_answer, script
 
 KINDS = "namespaces,nodes,serviceaccounts,secrets,configmaps"
 
@@ -97,7 +97,7 @@ fi
 """
 
 
-@sensible
+@fail_host_on_bad_output
 class ClusterFact(FactBase[Cluster | None]):
     """One round trip. No secret is told: of ours only a digest, which is printed nowhere either."""
 
@@ -142,12 +142,12 @@ class ClusterFact(FactBase[Cluster | None]):
         )
 
 
-def _held(answer: Answer) -> dict[Ref, Held]:
-    found: dict[Ref, Held] = {}
+def _held(answer: Answer) -> dict[Ref, ExistingObject]:
+    found: dict[Ref, ExistingObject] = {}
     kinds: dict[str, Kind] = {"Secret": "Secret", "ConfigMap": "ConfigMap"}
     for kind, namespace, name, sort, label, made, managers, digest in answer.all("held"):
         by = tuple(dict.fromkeys(_names(managers)))
-        found[Ref(kinds[kind], namespace, name)] = Held(_plain(sort), label, made, by, digest)
+        found[Ref(kinds[kind], namespace, name)] = ExistingObject(_plain(sort), label, made, by, digest)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 
-def strangers(nodes: Mapping[str, frozenset[str]], known: Iterable[str]) -> list[str]:
+def nodes_not_in_inventory(nodes: Mapping[str, frozenset[str]], known: Iterable[str]) -> list[str]:
     """Return the nodes of which neither name nor address is `known`; `nodes` has all names of each, its own included.
 
     A short name and the same one with a domain are one.

@@ -177,7 +177,7 @@ def unread(answers: Iterable[str], config: str) -> Conflict:
             f"the API server does not know the user of kubectl's configuration{whose}",
             "renew its certificate or token, or set registry_kubeconfig, and run again",
         )
-    return Conflict(f"kubectl could not read the cluster: {text}{whose}", "mend that and run again")
+    return Conflict(f"kubectl could not read the cluster: {text}{whose}", "fix that and run again")
 
 
 def refused(complaint: str) -> tuple[str, str]:
@@ -209,7 +209,7 @@ def refused(complaint: str) -> tuple[str, str]:
     return text, "mend that"
 
 
-def listed(found: Iterable[str], what: str = "namespaces") -> str:
+def join_names(found: Iterable[str], what: str = "namespaces") -> str:
     """Return names as a line has room for them: a few as they are, many by their number and the first ones."""
     names = list(found)
     if len(names) <= 2 * LONGEST:

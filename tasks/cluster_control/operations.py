@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pyinfra import host
@@ -15,13 +16,14 @@ from tasks.clients.endpoint import finished_registry
 from tasks.cluster_control import kubectl, pull_secrets
 from tasks.cluster_control import plan as cluster_control
 from tasks.cluster_control.facts import ClusterFact
-from tasks.cluster_control.joined_nodes import strangers
-from tasks.cluster_control.plan import Change, Cluster, Plan, Wanted
+from tasks.cluster_control.joined_nodes import nodes_not_in_inventory
+from tasks.cluster_control.plan import Change, Cluster, ClusterTarget, Plan
 from tasks.cluster_control.pull_secrets import Ref
+from tasks.registry.context import RegistryContext
 from tasks.remote.steps import Step
-from tasks.run.apply import AnyStep, RemoteStep, blame, carry_out, fail, read
+from tasks.run.apply import AnyStep, RemoteStep, apply_steps, read_fact, record_problem, stop_host
 from tasks.run.context import Run, current
-from tasks.run.pending_hosts import finish
+from tasks.run.pending_hosts import mark_finished
 from tasks.settings.load import Settings
 
 TRIES = 5
@@ -39,33 +41,33 @@ class _Work:
     def tell(self, problems: Sequence[tuple[str, str]]) -> None:
         self.problems += problems
         for problem, remedy in problems:
-            blame(host, problem, remedy)
+            record_problem(host, problem, remedy)
 
 
 @operation()
 def serve() -> Generator[PyinfraCommand, None, None]:
     """Bring what is ours in the cluster to what it should be; what stands against a part of it is told at the end."""
     work = _Work()
-    yield from carry_out(host, lambda: _decide(current(), work), lambda: _because(current(), work))
+    yield from apply_steps(host, partial(_decide, work), partial(_noop_reason, work))
     for _ in range(TRIES):
         if not work.complaints:
             break
-        yield from carry_out(host, lambda: _decide_again(current(), work), lambda: "")
+        yield from apply_steps(host, partial(_decide_again, work))
     if work.refused:
         return
     if work.complaints:
         names = ", ".join(current().configuration.settings.registry_patch_service_accounts)
         work.tell([(f"could not write service accounts ({names}): others keep changing them", "run again")])
     if not work.problems:
-        finish(current(), host, "cluster_control", _holds(current()))
+        mark_finished(current(), host, "cluster_control", _holds(current()))
     elif host.state.is_executing or current().dry:
-        yield from fail(host)
+        yield from stop_host(host)
 
 
-def look(run: Run) -> Cluster:
+def read_facts(run: Run) -> Cluster:
     """Read what the cluster holds; `Conflict` where it could not be read."""
     settings = run.configuration.settings
-    found = read(
+    found = read_fact(
         host,
         ClusterFact,
         holds=True,
@@ -78,10 +80,10 @@ def look(run: Run) -> Cluster:
     return found
 
 
-def _decide(run: Run, work: _Work) -> list[AnyStep]:
+def _decide(work: _Work, run: Run) -> list[AnyStep]:
     """Return the steps, and tell what stands against the rest."""
     planned = plan(run)
-    found = look(run)
+    found = read_facts(run)
     work.refused = False
     if found.unread:
         stop = kubectl.unread(found.complaints, found.config)
@@ -92,10 +94,10 @@ def _decide(run: Run, work: _Work) -> list[AnyStep]:
     return _steps(run.configuration.settings, planned.changes, work)
 
 
-def _decide_again(run: Run, work: _Work) -> list[AnyStep]:
+def _decide_again(work: _Work, run: Run) -> list[AnyStep]:
     """Return the steps for what is worth another try after kubectl complained, and tell of what is not."""
     work.refused = True
-    del run.found[host.name, ClusterFact]
+    del run.facts[host.name, ClusterFact]
     planned = plan(run)
     work.refused = False
     problems, again = cluster_control.blamed(planned.changes, work.complaints)
@@ -111,12 +113,13 @@ def plan(run: Run) -> Plan:
     """Return what a run would do; `Conflict` where the registry is not finished or the cluster could not be read."""
     settings = run.configuration.settings
     registry = finished_registry(host)
-    return cluster_control.plan(settings, Wanted(_login(run), registry.ca_pem), look(run))
+    return cluster_control.plan(settings, ClusterTarget(_login(run), registry.ca_pem), read_facts(run))
 
 
 def _login(run: Run) -> Login:
+    context = run.part(RegistryContext)
     account = run.configuration.settings.registry_pull_secret_account
-    return Login(account, run.passwords[account])
+    return Login(account, context.passwords[account])
 
 
 def _steps(settings: Settings, changes: Sequence[Change], work: _Work) -> list[AnyStep]:
@@ -157,7 +160,7 @@ def strange_nodes(run: Run, found: Cluster) -> list[str]:
         each = host.inventory.get_host(name)
         known |= {name, name.rpartition("/")[2], str(each.data.get("ssh_hostname") or name)}
         known |= run.machines[name].names if name in run.machines else set()
-    return strangers(found.nodes, known)
+    return nodes_not_in_inventory(found.nodes, known)
 
 
 def _note_on_nodes(run: Run, found: Cluster) -> list[str]:
@@ -166,12 +169,12 @@ def _note_on_nodes(run: Run, found: Cluster) -> list[str]:
     unseen = [name for name in listed_nodes() if name not in run.machines]
     but = f", unless one of {', '.join(unseen)} is meant, which this run did not look at" if unseen else ""
     return [
-        f"nodes of the cluster that are not in cluster_nodes: {kubectl.listed(strange, 'nodes')}{but}; "
+        f"nodes of the cluster that are not in cluster_nodes: {kubectl.join_names(strange, 'nodes')}{but}; "
         "pods there cannot pull: add them to the inventory and run again"
     ]
 
 
-def _because(run: Run, work: _Work) -> str:
+def _noop_reason(work: _Work, run: Run) -> str:
     if work.problems:
         return "the rest is as it should be"
     named = run.configuration.settings.registry_pull_secret_namespaces

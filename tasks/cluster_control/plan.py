@@ -13,8 +13,15 @@ from typing import Any, TypeVar
 
 from tasks.accounts.logins import Login
 from tasks.cluster_control import pull_secrets, service_accounts
-from tasks.cluster_control.kubectl import MANAGER, listed, refused
-from tasks.cluster_control.pull_secrets import CA_NAME, HOSTING, HOSTING_NAMESPACE, Content, Held, Ref
+from tasks.cluster_control.kubectl import MANAGER, join_names, refused
+from tasks.cluster_control.pull_secrets import (
+    CA_NAME,
+    HOSTING,
+    HOSTING_NAMESPACE,
+    Content,
+    ExistingObject,
+    Ref,
+)
 from tasks.cluster_control.service_accounts import ServiceAccount
 from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings
@@ -36,14 +43,14 @@ class Cluster:
     config: str
     namespaces: Mapping[str, bool] = field(default_factory=dict)
     nodes: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    held: Mapping[Ref, Held] = field(default_factory=dict)
+    held: Mapping[Ref, ExistingObject] = field(default_factory=dict)
     accounts: Mapping[Ref, ServiceAccount] = field(default_factory=dict)
     unread: frozenset[str] = frozenset()
     complaints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ClusterTarget:
     """The login that pulls, and the CA's certificate as PEM text."""
 
     login: Login
@@ -75,7 +82,7 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
 
-def plan(settings: Settings, wanted: Wanted, found: Cluster) -> Plan:
+def plan(settings: Settings, wanted: ClusterTarget, found: Cluster) -> Plan:
     """Return what is to be changed in the cluster; what stands against a part of it does not keep it from the rest."""
     made = Plan()
     chosen = _chosen(settings, found, made)
@@ -84,7 +91,7 @@ def plan(settings: Settings, wanted: Wanted, found: Cluster) -> Plan:
     for (namespace, whose), others in _grouped((namespace, whose) for namespace, whose in foreign.items()):
         made.problems.append(
             (
-                f"the secret {secret.name} in {listed(others)} is not ours ({whose}), and stays as it is",
+                f"the secret {secret.name} in {join_names(others)} is not ours ({whose}), and stays as it is",
                 f"delete it (kubectl -n {namespace} delete secret {secret.name}) or set another "
                 "registry_pull_secret_name, and run again",
             )
@@ -107,14 +114,14 @@ def _chosen(settings: Settings, found: Cluster, made: Plan) -> list[str]:
     if missing := [name for name in named if name not in found.namespaces]:
         made.problems.append(
             (
-                f"{LISTED}: there is no namespace {listed(missing)}",
+                f"{LISTED}: there is no namespace {join_names(missing)}",
                 f"make it (kubectl create namespace {missing[0]}) or take it out of the setting, and run again",
             )
         )
     if going := [name for name in named if found.namespaces.get(name)]:
         made.problems.append(
             (
-                f"{LISTED}: {listed(going)} is being deleted, and takes nothing new",
+                f"{LISTED}: {join_names(going)} is being deleted, and takes nothing new",
                 "take it out of the setting, or make it anew when it is gone, and run again",
             )
         )
@@ -138,14 +145,14 @@ def _place(
 
 
 def _place_maps(
-    settings: Settings, wanted: Wanted, chosen: Iterable[str], found: Cluster, made: Plan
+    settings: Settings, wanted: ClusterTarget, chosen: Iterable[str], found: Cluster, made: Plan
 ) -> None:
     foreign = _place(pull_secrets.ca(wanted.ca_pem), f"the CA as ConfigMap {CA_NAME}", chosen, found, made)
     if foreign:
         first, whose = next(iter(foreign.items()))
         made.problems.append(
             (
-                f"the ConfigMap {CA_NAME} in {listed(foreign)} is not ours ({whose}), and stays as it is",
+                f"the ConfigMap {CA_NAME} in {join_names(foreign)} is not ours ({whose}), and stays as it is",
                 f"delete it (kubectl -n {first} delete configmap {CA_NAME}) and run again",
             )
         )
@@ -181,7 +188,7 @@ def _place_entries(
                 )
     for (_, name), namespaces in _grouped(absent):
         made.notes.append(
-            f"there is no service account {name} in {listed(namespaces)}: the next run after it is made gives it "
+            f"there is no service account {name} in {join_names(namespaces)}: the next run after it is made gives it "
             "the pull secret"
         )
 
@@ -216,7 +223,7 @@ def _remove(settings: Settings, chosen: Collection[str], found: Cluster, made: P
 def text(changes: Iterable[Change]) -> str:
     """Return what is done and why: a line for each kind of change, with its namespaces."""
     lines = _grouped((change.ref.namespace, (change.what, change.why)) for change in changes)
-    return "\n".join(f"{what} {listed(namespaces)}: {why}" for (_, (what, why)), namespaces in lines)
+    return "\n".join(f"{what} {join_names(namespaces)}: {why}" for (_, (what, why)), namespaces in lines)
 
 
 def blamed(changes: Iterable[Change], complaints: Iterable[str]) -> tuple[list[tuple[str, str]], set[Ref]]:
@@ -243,7 +250,10 @@ def blamed(changes: Iterable[Change], complaints: Iterable[str]) -> tuple[list[t
             refusals.append((change.ref.namespace, (change.what, anywhere, remedy)))
     again |= {change.ref for change in left}
     problems = [
-        (f"could not {what} {listed(namespaces)}: {why.replace(_THERE, first)}", f"{remedy} and run again")
+        (
+            f"could not {what} {join_names(namespaces)}: {why.replace(_THERE, first)}",
+            f"{remedy} and run again",
+        )
         for (first, (what, why, remedy)), namespaces in _grouped(refusals)
     ]
     return problems, again

@@ -39,7 +39,7 @@ class Ref:
 
 
 @dataclass(frozen=True)
-class Held:
+class ExistingObject:
     """A secret or a ConfigMap that is there; of its data only a digest of our `KEYS`, and that only where it is ours.
 
     `managed_by` is its label, `managers` are those that wrote its fields, `made` is when.
@@ -82,7 +82,7 @@ class Content:
         text = "".join(f"{key}={value};" for key, value in sorted(values))
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def differs(self, found: Held) -> bool:
+    def differs(self, found: ExistingObject) -> bool:
         """Tell whether what is there is not this."""
         return (found.type, found.digest) != (self.type, self.digest)
 

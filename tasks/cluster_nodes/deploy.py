@@ -6,13 +6,12 @@ from pyinfra import host
 from pyinfra.api.deploy import deploy
 
 from tasks.cluster_nodes import operations
-from tasks.placement import as_root
-from tasks.run.apply import look_ahead
+from tasks.run.apply import prefetch
 
 
 @deploy("Cluster nodes")
 def trust() -> None:
     """Make each container runtime trust the registry and find it."""
     if "cluster_nodes" in host.groups:
-        look_ahead(operations.look)
-        operations.trust(name="trust and name", **as_root())
+        prefetch(operations.read_facts)
+        operations.trust(name="trust and name")

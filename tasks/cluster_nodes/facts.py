@@ -10,7 +10,7 @@ from pyinfra.api.facts import FactBase
 from tasks.clients import facts as client_hosts
 from tasks.clients.system_trust import Family
 from tasks.cluster_nodes.plan import OF_UNIT, Node
-from tasks.remote.fact_scripts import read_answer, script, sensible, tell_paths, tell_texts
+from tasks.remote.fact_scripts import emit_paths, emit_texts, fail_host_on_bad_output, read_answer, script
 from tasks.remote.files import NEW_SUFFIX
 
 # A unit that runs is told with the moment it was started. systemctl has --timestamp from 248 on; before, whole
@@ -49,8 +49,8 @@ fi
 """
 
 # A bar parts the fields of an answer.
-WHOLE = r"""
-whole() { case $1 in (*'|'*) echo "barred|$1"; return 1 ;; esac; }
+REJECT_PIPE = r"""
+reject_pipe() { case $1 in (*'|'*) echo "unsupported_path|$1"; return 1 ;; esac; }
 """
 
 # K3s puts links to itself beside it, and RKE2's containerd may be on the path: neither is one of its own.
@@ -91,9 +91,9 @@ while [ -n "$pending" ]; do
     case $pending in (*"$nl"*) pending=${pending#*"$nl"} ;; (*) pending= ;; esac
     case "$nl$seen$nl" in (*"$nl$file$nl"*) continue ;; esac
     seen="$seen$nl$file"
-    [ -f "$file" ] && whole "$file" || continue
-    tell_text "$file"
-    tell_path "${file%/*}/.${file##*/}$suffix"
+    [ -f "$file" ] && reject_pipe "$file" || continue
+    emit_text "$file"
+    emit_path "${file%/*}/.${file##*/}$suffix"
     named=$(imports "$file")
     roots="$roots$nl$(grep -o "config_path[[:space:]]*=[[:space:]]*[\"'][^\"']*" < "$file" | sed "s/^[^\"']*.//")"
     IFS=$nl
@@ -113,11 +113,11 @@ IFS=$nl
 for root in $(echo "$roots" | sed 's|\(.\)/*$|\1|' | sort -u); do
     case $root in
         (*:*) ;;
-        (*'|'*) whole "$root" ;;
+        (*'|'*) reject_pipe "$root" ;;
         (/*)
-            tell_path "$root"
-            for each in $below; do tell_path "$root/$each"; done
-            for each in $below; do case $each in (*/ca.crt|*/hosts.toml) tell_text "$root/$each" ;; esac; done ;;
+            emit_path "$root"
+            for each in $below; do emit_path "$root/$each"; done
+            for each in $below; do case $each in (*/ca.crt|*/hosts.toml) emit_text "$root/$each" ;; esac; done ;;
     esac
 done
 unset IFS
@@ -157,18 +157,18 @@ for name in $kinds; do
         data=$(printf '%s\n' "$shown" | surrounding "$(echo "${name}_DATA_DIR" | tr a-z A-Z)")
     data=${data:-/var/lib/rancher/$name}
     echo "data|$name|$data"
-    whole "$data" || continue
+    reject_pipe "$data" || continue
     IFS=$nl
-    for each in $generated; do tell_text "$data/agent/etc/containerd/$each"; done
+    for each in $generated; do emit_text "$data/agent/etc/containerd/$each"; done
     unset IFS
     for file in $drop_ins; do
-        for each in "$data/agent/etc/containerd/$file"/*.toml; do ! whole "$each" || tell_text "$each"; done
+        for each in "$data/agent/etc/containerd/$file"/*.toml; do ! reject_pipe "$each" || emit_text "$each"; done
     done
 done
 """
 
 
-@sensible
+@fail_host_on_bad_output
 class ClusterNodeFact(FactBase[Node | None]):
     """One round trip. What it tells may hold passwords, of the user's and ours."""
 
@@ -208,24 +208,22 @@ class ClusterNodeFact(FactBase[Node | None]):
         }
         return script(
             "\n".join(f"{name}={shlex.quote(value)}" for name, value in given.items()),
-            tell_paths(paths),
-            tell_texts(texts),
-            WHOLE,
-            f'for file in {" ".join(patterns)}; do ! whole "$file" || tell_text "$file"; done',
+            emit_paths(paths),
+            emit_texts(texts),
+            REJECT_PIPE,
+            f'for file in {" ".join(patterns)}; do ! reject_pipe "$file" || emit_text "$file"; done',
             SERVICES,
             PROGRAMS,
             CONTAINERD,
             RANCHER,
-            client_hosts.tell(trusting),
+            client_hosts.emit(trusting),
         )
 
     def process(self, output: list[str]) -> Node:
         """Read the answer; `FactProcessError` where it is not whole, or tells of a path that cannot be told."""
         answer = read_answer(output)
-        for barred in answer.all("barred"):
-            raise FactProcessError(
-                f"{'|'.join(barred)} has a | in its name, which is not supported: rename it"
-            )
+        for path in answer.all("unsupported_path"):
+            raise FactProcessError(f"{'|'.join(path)} has a | in its name, which is not supported: rename it")
         found = {name for (name,) in answer.all("program")}
         found |= {OF_UNIT[unit] for (unit,) in answer.all("unit") if unit in OF_UNIT}
         if answer.one("containerd") is not None:

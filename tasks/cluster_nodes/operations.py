@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from pyinfra import host
 from pyinfra.api.command import PyinfraCommand
@@ -15,32 +16,33 @@ from tasks.clients.endpoint import FinishedRegistry, finished_registry
 from tasks.clients.system_trust import Family
 from tasks.cluster_nodes import logins, plan
 from tasks.cluster_nodes.facts import ClusterNodeFact
-from tasks.cluster_nodes.plan import Node, Wanted
+from tasks.cluster_nodes.plan import Node, NodeTarget
 from tasks.cluster_nodes.runtimes import containerd, containerd_config, crio_podman, k3s_rke2
+from tasks.registry.context import RegistryContext
 from tasks.remote.steps import Step
-from tasks.run.apply import AnyStep, LocalStep, carry_out, read
+from tasks.run.apply import AnyStep, LocalStep, apply_steps, read_fact
 from tasks.run.context import Run, current
-from tasks.run.pending_hosts import finish
+from tasks.run.pending_hosts import mark_finished
 
 
 @operation()
 def trust() -> Generator[PyinfraCommand, None, None]:
     """Give each runtime the CA, and the host the registry's address."""
     served: list[str] = []
-    yield from carry_out(host, lambda: _decide(current(), served), lambda: _trust(served, "the registry"))
+    yield from apply_steps(host, partial(_decide, served), lambda _: _trust(served, "the registry"))
     if served:
         names = ", ".join(current().configuration.settings.authorities)
-        finish(current(), host, "cluster_nodes", _trust(served, names))
+        mark_finished(current(), host, "cluster_nodes", _trust(served, names))
 
 
 def _trust(served: list[str], whom: str) -> str:
-    return f"{plan.listed(served)} {'trusts' if len(served) == 1 else 'trust'} {whom}"
+    return f"{plan.join_names(served)} {'trusts' if len(served) == 1 else 'trust'} {whom}"
 
 
-def _decide(run: Run, served: list[str]) -> list[AnyStep]:
+def _decide(served: list[str], run: Run) -> list[AnyStep]:
     """Return the steps, and note the runtimes that are `served`."""
     registry = finished_registry(host)
-    found = look(run)
+    found = read_facts(run)
     needed = wanted(run, registry, found)
     steps = plan.steps(run.configuration.settings, needed, found)
     served[:] = needed.runtimes
@@ -49,20 +51,21 @@ def _decide(run: Run, served: list[str]) -> list[AnyStep]:
 
 def _tell_kubelet(run: Run, steps: Sequence[Step], account: str) -> list[AnyStep]:
     """Return the step that notes when a kubelet is given a login which has a former password."""
-    former = run.former.get(account)
+    context = run.part(RegistryContext)
+    former = context.former.get(account)
     if former is None or not any(step.path == logins.KUBELET for step in steps):
         return []
-    run.former = {**run.former, account: replace(former, told=dt.datetime.now(dt.UTC))}
+    context.former = {**context.former, account: replace(former, told=dt.datetime.now(dt.UTC))}
     text = (
         f"write {run.store.folder}/former.json: the kubelet there remembers the former password of {account}"
     )
-    return [LocalStep(text, lambda: run.store.write_former(run.former))]
+    return [LocalStep(text, lambda: run.store.write_former(context.former))]
 
 
-def look(run: Run) -> Node:
+def read_facts(run: Run) -> Node:
     """Read what the host has; `Conflict` where it could not be read."""
     settings = run.configuration.settings
-    return read(
+    return read_fact(
         host,
         ClusterNodeFact,
         paths=plan.paths(settings),
@@ -80,10 +83,10 @@ def look(run: Run) -> Node:
     )
 
 
-def wanted(run: Run, registry: FinishedRegistry, found: Node) -> Wanted:
+def wanted(run: Run, registry: FinishedRegistry, found: Node) -> NodeTarget:
     """Return what the host is to have; `Conflict` where it has no runtime to serve."""
     own = run.configuration.hosts[host.name]
-    return Wanted(
+    return NodeTarget(
         ca_pem=registry.ca_pem,
         address=registry.address,
         runtimes=plan.runtimes(own, found),

@@ -84,14 +84,14 @@ def runtimes(host_settings: HostSettings, found: Node) -> list[str]:
         missing = [name for name in host_settings.registry_runtime if name not in there]
         if missing:
             raise Conflict(
-                f"registry_runtime names {listed(missing)}, which this host does not have "
-                f"(it has {listed(there) if there else 'none of the known ones'})",
+                f"registry_runtime names {join_names(missing)}, which this host does not have "
+                f"(it has {join_names(there) if there else 'none of the known ones'})",
                 "install it, or correct registry_runtime, and run again",
             )
         return [name for name in there if name in host_settings.registry_runtime]
     if not there:
         raise Conflict(
-            f"this host is in cluster_nodes, and has none of {listed(list(TITLES))}",
+            f"this host is in cluster_nodes, and has none of {join_names(list(TITLES))}",
             "install one, or take the host out of cluster_nodes, and run again",
         )
     # Docker's own package switches the CRI of the containerd that it brings off: then that is no node's runtime.
@@ -100,14 +100,14 @@ def runtimes(host_settings: HostSettings, found: Node) -> list[str]:
     return there
 
 
-def listed(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """Return runtimes by their names for people: `K3s, containerd and Podman`."""
     *before, last = [TITLES[name] for name in names]
     return f"{', '.join(before)} and {last}" if before else last
 
 
 @dataclass(frozen=True)
-class Wanted:
+class NodeTarget:
     """What a node is to have.
 
     `runtimes` are those to serve, `login` the account that the node pulls with by itself, None where it does not.
@@ -123,7 +123,7 @@ class Wanted:
     trusting: Family | None = None
 
 
-def steps(settings: Settings, wanted: Wanted, found: Node) -> list[Step]:
+def steps(settings: Settings, wanted: NodeTarget, found: Node) -> list[Step]:
     """Return the steps, in their order; `Conflict` where something of the user's says otherwise."""
     names, accounts = settings.authorities, settings.registry_accounts
     taken = files.leftovers(found.paths)
@@ -157,9 +157,9 @@ def _containerd(found: Node) -> Containerd:
     )
 
 
-def _rancher(kind: Distribution, found: Node) -> k3s_rke2.Node:
+def _rancher(kind: Distribution, found: Node) -> k3s_rke2.K3sNode:
     unit = next((unit for unit in kind.units if unit in found.started), None)
-    return k3s_rke2.Node(
+    return k3s_rke2.K3sNode(
         data=found.data[kind.name],
         unit=unit,
         started=found.started[unit] if unit else None,

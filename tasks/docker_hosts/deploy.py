@@ -6,13 +6,12 @@ from pyinfra import host
 from pyinfra.api.deploy import deploy
 
 from tasks.docker_hosts import operations
-from tasks.placement import as_root
-from tasks.run.apply import look_ahead
+from tasks.run.apply import prefetch
 
 
 @deploy("Docker hosts")
 def trust() -> None:
     """Make Docker trust the registry and find it."""
     if "docker_hosts" in host.groups:
-        look_ahead(operations.look)
-        operations.trust(name="trust and name", **as_root())
+        prefetch(operations.read_facts)
+        operations.trust(name="trust and name")

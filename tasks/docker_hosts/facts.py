@@ -11,18 +11,18 @@ from collections.abc import Sequence
 
 from pyinfra.api.facts import FactBase
 
-from tasks.accounts.logins import Told
+from tasks.accounts.logins import HelperResponse
 from tasks.clients import facts as client_hosts
 from tasks.clients.system_trust import Family
 from tasks.docker_hosts.logins import Home
 from tasks.docker_hosts.plan import ROOTLESS, SNAP, SYSTEM, DockerHost, Engine
-from tasks.remote.fact_scripts import Answer, decoded, read_answer, script, sensible
+from tasks.remote.fact_scripts import Answer, decoded, fail_host_on_bad_output, read_answer, script
 from tasks.remote.users import RUN_AS, User
 
 OF_ENGINE = """
-for path in @PATHS@; do tell_path "$1$path"; done
-for path in @TEXTS@; do tell_text "$1$path"; done
-tell_text "$2"
+for path in @PATHS@; do emit_path "$1$path"; done
+for path in @TEXTS@; do emit_text "$1$path"; done
+emit_text "$2"
 """
 """What is told of an engine: $1 is its folder, $2 its configuration."""
 
@@ -86,7 +86,7 @@ for folder in .docker snap/docker/current/.docker; do
     tell_status "$file"
     tell_status "$folder/.config.json.homelab-new"
     [ -f "$file" ] && [ -r "$file" ] && [ ! -L "$file" ] || continue
-    tell_text "$file"
+    emit_text "$file"
     for helper in $(tr '\\n\\r\\t' '   ' < "$file" | grep -oE '"(credsStore|@KEYS@)" *: *"[A-Za-z0-9._-]+"' \\
             | sed 's/"$//; s/.*"//' | sort -u); do
         for name in @NAMES@; do
@@ -127,7 +127,7 @@ done
 """The users who are to be logged in; getent ends with 2 where there is none of that name."""
 
 
-@sensible
+@fail_host_on_bad_output
 class DockerHostFact(FactBase[DockerHost | None]):
     """One round trip."""
 
@@ -154,7 +154,7 @@ class DockerHostFact(FactBase[DockerHost | None]):
             ROOTLESS0=ROOTLESS[0],
             ROOTLESS1=ROOTLESS[1],
         )
-        parts = [client_hosts.tell(trusting), RUN_AS, ASK, engines]
+        parts = [client_hosts.emit(trusting), RUN_AS, ASK, engines]
         if users:
             keys = "|".join("".join(f"[{c}]" if c in ".[" else c for c in name) for name in names)
             in_home = script(_fill(IN_HOME, KEYS=keys, NAMES=shlex.join(names)))
@@ -209,7 +209,7 @@ def _home(name: str, fields: list[str]) -> Home | None:
         paths=answer.paths,
         texts=answer.texts,
         told={
-            (helper, registry): Told(int(code), b64decode(output).decode(errors="replace"))
+            (helper, registry): HelperResponse(int(code), b64decode(output).decode(errors="replace"))
             for helper, registry, code, output in answer.all("helper")
         },
     )

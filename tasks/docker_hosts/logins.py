@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tasks.accounts import logins
-from tasks.accounts.logins import Helper, Login, Told
+from tasks.accounts.logins import Helper, HelperResponse, Login
 from tasks.remote import files
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
@@ -32,7 +32,7 @@ class Home:
     folders: Sequence[str] = ()
     paths: Mapping[str, Observed | None] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
-    told: Mapping[tuple[str, str], Told] = field(default_factory=dict)
+    told: Mapping[tuple[str, str], HelperResponse] = field(default_factory=dict)
 
 
 def steps(

@@ -13,26 +13,26 @@ from tasks.clients.endpoint import finished_registry
 from tasks.clients.system_trust import Family
 from tasks.docker_hosts import plan
 from tasks.docker_hosts.facts import DockerHostFact
-from tasks.docker_hosts.plan import DockerHost, Wanted
+from tasks.docker_hosts.plan import DockerHost, DockerTarget
 from tasks.remote.steps import Step
-from tasks.run.apply import carry_out, read
+from tasks.run.apply import apply_steps, read_fact
 from tasks.run.context import Run, current
-from tasks.run.pending_hosts import finish
+from tasks.run.pending_hosts import mark_finished
 
 
 @operation()
 def trust() -> Generator[PyinfraCommand, None, None]:
     """Give the engine the CA, the host the registry's address, and the users their login."""
-    yield from carry_out(host, lambda: decide(current()), _because)
-    finish(current(), host, "docker_hosts", _holds())
+    yield from apply_steps(host, decide, _noop_reason)
+    mark_finished(current(), host, "docker_hosts", _holds())
 
 
 def decide(run: Run) -> list[Step]:
     """Return the steps; `Conflict` where something on the host stands against them, or it could not be read."""
     settings, own = run.configuration.settings, run.configuration.hosts[host.name]
     registry = finished_registry(host)
-    found = look(run)
-    wanted = Wanted(
+    found = read_facts(run)
+    wanted = DockerTarget(
         ca_pem=registry.ca_pem,
         address=registry.address,
         login=registry.login,
@@ -41,10 +41,10 @@ def decide(run: Run) -> list[Step]:
     return plan.steps(settings, own, wanted, found)
 
 
-def look(run: Run) -> DockerHost:
+def read_facts(run: Run) -> DockerHost:
     """Read what the host has; `Conflict` where it could not be read."""
     settings = run.configuration.settings
-    return read(
+    return read_fact(
         host,
         DockerHostFact,
         paths=plan.paths(settings, ""),
@@ -59,8 +59,8 @@ def _trusting(run: Run) -> Family | None:
     return client_hosts.family(run.configuration.hosts[host.name], run.machines[host.name].family)
 
 
-def _because() -> str:
-    users = current().configuration.hosts[host.name].registry_login_users
+def _noop_reason(run: Run) -> str:
+    users = run.configuration.hosts[host.name].registry_login_users
     return "Docker trusts the registry and finds it" + (", and its users are logged in" if users else "")
 
 

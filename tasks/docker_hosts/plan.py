@@ -58,7 +58,7 @@ class DockerHost:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DockerTarget:
     """What a Docker host is to have: `trusting` is whose trust store gets the CA as well, None for none."""
 
     ca_pem: str
@@ -84,7 +84,7 @@ def ca_files(settings: Settings, folder: str = SYSTEM[0]) -> list[str]:
     return certs_d.certificates(f"{folder}/certs.d", settings.authorities)
 
 
-def steps(settings: Settings, own: HostSettings, wanted: Wanted, found: DockerHost) -> list[Step]:
+def steps(settings: Settings, own: HostSettings, wanted: DockerTarget, found: DockerHost) -> list[Step]:
     """Return the steps, in their order; `Conflict` where something of the user's says otherwise."""
     for engine in found.engines:
         _check(engine, settings, wanted.address, found)

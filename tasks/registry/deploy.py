@@ -8,10 +8,9 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api.deploy import deploy
 
-from tasks.placement import as_root
 from tasks.registry.operations import accounts, certificates, images
 from tasks.registry.operations import containers as registry
-from tasks.run.apply import look_ahead
+from tasks.run.apply import prefetch
 from tasks.run.context import current
 
 
@@ -20,9 +19,9 @@ def serve() -> None:
     """Make what the registry needs, and start it."""
     if "registry" not in host.groups:
         return
-    look_ahead(certificates.look)
-    certificates.renew(name="certificates", **as_root())
-    accounts.apply(name="accounts", **as_root())
-    images.provide(name="images", **as_root())
-    registry.serve(name="files and containers", **as_root())
-    current().registry_decided.set()
+    prefetch(certificates.read_facts)
+    certificates.renew(name="certificates")
+    accounts.apply(name="accounts")
+    images.provide(name="images")
+    registry.serve(name="files and containers")
+    current().settled[host.name].set()

@@ -9,10 +9,10 @@ from base64 import b64decode
 from pyinfra.api.facts import FactBase
 
 from tasks.registry.plan import ONLY_CERTIFICATES, RegistryHost, handshake
-from tasks.remote.fact_scripts import read_answer, script, sensible, tell_paths
+from tasks.remote.fact_scripts import emit_paths, fail_host_on_bad_output, read_answer, script
 
 
-@sensible
+@fail_host_on_bad_output
 class RegistryFact(FactBase[RegistryHost | None]):
     """One round trip. No secret is read: of a file with secrets only its digest, of the leaf its public part."""
 
@@ -28,7 +28,7 @@ class RegistryFact(FactBase[RegistryHost | None]):
     ) -> str:
         """Return the script for the given files, containers, mount targets, images and port."""
         return script(
-            tell_paths(paths),
+            emit_paths(paths),
             f"""
 address=$(ip -4 route get 192.0.2.1 2>/dev/null | sed -n 's/.* src \\([0-9.]*\\).*/\\1/p')
 # A host without iproute2 gets it with the engine; until then its first address has to do.

@@ -28,7 +28,7 @@ GENERATED = "its account's password is a generated one"
 TWO_PASSWORDS = "gateway/two-passwords"
 """Is there while an account has a former password beside its present one: the gateway then asks for both."""
 
-LET_IN = Step("wait for 3 seconds: for requests that passed the gateway before it looked there", "sleep 3")
+DRAIN = Step("wait for 3 seconds: for requests that passed the gateway before it looked there", "sleep 3")
 """They are about to be asked for the entry by which they were let in, and nothing but time tells when they were."""
 
 FOLDERS = ("gateway", "gateway/tls", TYPED, "registry", "run")
@@ -104,9 +104,9 @@ def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], temp
         "next_prefix": b64encode(passwords.NEXT.encode()).decode(),
         "decoy": b64encode(f"{passwords.DECOY}:".encode()).decode(),
     }
-    typed = passwords.typed(secrets.htpasswd)
+    typed = passwords.custom_accounts(secrets.htpasswd)
     marks = {f"{TYPED}/{name}": f"{name} has a typed password\n" for name in typed}
-    if passwords.has_two(secrets.htpasswd):
+    if passwords.has_next_entries(secrets.htpasswd):
         marks[TWO_PASSWORDS] = "an account has a former password beside its present one\n"
     contents = {
         CERTIFICATE: secrets.certificate_pem + secrets.key_pem,
@@ -182,9 +182,9 @@ def revoke(desired: Desired, marked: Iterable[str] = ()) -> list[Step]:
     if mark not in desired.unmarked:
         return [files.write(wanted, reason), *typed]
     return [
-        files.write(replace(wanted, content=passwords.twice(wanted.content)), reason),
+        files.write(replace(wanted, content=passwords.add_next_entries(wanted.content)), reason),
         _unmark(desired, mark),
-        LET_IN,
+        DRAIN,
         files.write(wanted, "one entry for each account does again"),
         *typed,
     ]

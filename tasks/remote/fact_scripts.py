@@ -21,7 +21,7 @@ from tasks.settings.redact import printable
 
 PREAMBLE = """
 export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
-tell_path() {
+emit_path() {
     if [ -e "$1" ] || [ -L "$1" ]; then
         status=$(stat -c '%F|%a|%u|%g|%.9Y|%i' -- "$1") || exit 1
         sum=
@@ -38,7 +38,7 @@ encode() {
     fi
     base64 -w 0 < "$1"
 }
-tell_text() {
+emit_text() {
     [ -f "$1" ] || return 0
     text=$(encode "$1") || exit 1
     printf 'text|%s|%s\\n' "$1" "$text"
@@ -49,7 +49,7 @@ tell_text() {
 F = TypeVar("F", bound=FactBase[Any])
 
 
-def sensible(fact: type[F]) -> type[F]:
+def fail_host_on_bad_output(fact: type[F]) -> type[F]:
     """Make a fact whose answer cannot be read fail for its host alone (`FactProcessError`).
 
     What is wrong with the answer is not said: it may hold secrets.
@@ -114,14 +114,14 @@ def script(*parts: str) -> str:
     return f"{PREAMBLE}answer=$(\n{body}\n:) || exit 1\nprintf '%s\\n' \"$answer\"\necho end\n"
 
 
-def tell_paths(paths: Iterable[str]) -> str:
+def emit_paths(paths: Iterable[str]) -> str:
     """Return the shell lines that tell of each path."""
-    return "\n".join(f"tell_path {shlex.quote(path)}" for path in paths)
+    return "\n".join(f"emit_path {shlex.quote(path)}" for path in paths)
 
 
-def tell_texts(paths: Iterable[str]) -> str:
+def emit_texts(paths: Iterable[str]) -> str:
     """Return the shell lines that tell each file's text."""
-    return "\n".join(f"tell_text {shlex.quote(path)}" for path in paths)
+    return "\n".join(f"emit_text {shlex.quote(path)}" for path in paths)
 
 
 def decoded(path: str, text: str) -> str:

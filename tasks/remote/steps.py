@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tasks.problem import Problem
+
 
 @dataclass(frozen=True)
 class Step:
@@ -28,13 +30,5 @@ def restart(unit: str, minutes: int) -> str:
     return f'timeout {minutes * 60} systemctl restart {unit} || {{ echo "{complaint}" >&2; exit 1; }}'
 
 
-class Conflict(Exception):  # noqa: N818 - a finding about a host, not a fault in the program
-    """Something that stands against what was asked for; nothing is changed before it is settled.
-
-    `problem` says what is wrong and where, `remedy` what to do, each in one line.
-    """
-
-    def __init__(self, problem: str, remedy: str) -> None:
-        super().__init__(f"{problem}: {remedy}")
-        self.problem = problem
-        self.remedy = remedy
+class Conflict(Problem):
+    """Something on a host that contradicts what was asked for; nothing is changed before it is settled."""

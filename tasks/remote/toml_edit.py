@@ -37,16 +37,16 @@ def read(text: str, path: str) -> dict[str, Any]:
         raise Conflict(f"{path} line {line} is no TOML", "correct it and run again") from None
 
 
-def at(says: Any, *keys: str) -> Any:
+def value_at(says: Any, *keys: str) -> Any:
     """Return what stands below `keys`, None where there is nothing, or no table on the way."""
     for key in keys:
         says = says.get(key) if isinstance(says, dict) else None
     return says
 
 
-def listed(says: Any, *keys: str) -> list[Any]:
+def values_at(says: Any, *keys: str) -> list[Any]:
     """Return the list that stands below `keys`, an empty one where there is none."""
-    found = at(says, *keys)
+    found = value_at(says, *keys)
     return found if isinstance(found, list) else []
 
 

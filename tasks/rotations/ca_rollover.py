@@ -13,24 +13,26 @@ from pyinfra.api.operation import operation
 
 from tasks.certificates import rollover
 from tasks.certificates.rollover import Authorities
+from tasks.registry.context import RegistryContext
 from tasks.registry.operations import certificates
 from tasks.registry.operations import containers as registry
-from tasks.run.apply import AnyStep, LocalStep, carry_out
-from tasks.run.context import Run, current
-from tasks.run.pending_hosts import awaited
+from tasks.run.apply import AnyStep, LocalStep, apply_steps
+from tasks.run.context import Run
+from tasks.run.pending_hosts import pending_hosts
 
 
 @operation()
 def finish() -> Generator[PyinfraCommand, None, None]:
     """Let the new CA serve when every host trusts it, and drop the old one when none is told to trust it any more."""
-    yield from carry_out(host, lambda: _decide(current()), lambda: "")
+    yield from apply_steps(host, _decide)
 
 
 def _decide(run: Run) -> list[AnyStep]:
-    found = run.authorities
+    context = run.part(RegistryContext)
+    found = context.authorities
     if found is None or found.successor is None or found.stage not in {"spreading", "retiring"}:
         return []
-    if waiting := awaited(run, host):
+    if waiting := pending_hosts(run, host):
         run.report.note(host.name, _waits(found, waiting))
         return []
     now = dt.datetime.now(dt.UTC)
@@ -40,13 +42,13 @@ def _decide(run: Run) -> list[AnyStep]:
         text = "let the new certificate authority serve: every host trusts it"
         decided = LocalStep(text, partial(run.store.authorities.write_rollover, successor, found.present))
         overlap = run.configuration.settings.registry_ca_overlap_days
-        run.authorities = rollover.at(found.present, successor, overlap, now)
+        context.authorities = rollover.stage_at(found.present, successor, overlap, now)
     else:
         text = "drop the old certificate authority: no host is told to trust it any more"
         decided = LocalStep(text, partial(run.store.authorities.drop, found.present, found.latest))
-        run.authorities = rollover.at(found.latest, None, None, now)
-    run.registry = certificates.look(run)
-    return [decided, *certificates.leaf(run, run.leaf, now), *registry.certificate(run)]
+        context.authorities = rollover.stage_at(found.latest, None, None, now)
+    context.found = certificates.read_facts(run)
+    return [decided, *certificates.leaf(run, context.leaf, now), *registry.certificate(run)]
 
 
 def _waits(found: Authorities, waiting: list[str]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api.deploy import deploy
 
-from tasks.placement import as_root
 from tasks.rotations import ca_rollover, former_passwords
 
 
@@ -13,5 +12,5 @@ from tasks.rotations import ca_rollover, former_passwords
 def finish() -> None:
     """Take from the registry host what no client needs any more."""
     if "registry" in host.groups:
-        ca_rollover.finish(name="certificate authority", **as_root())
-        former_passwords.revoke(name="former passwords", **as_root())
+        ca_rollover.finish(name="certificate authority")
+        former_passwords.revoke(name="former passwords")

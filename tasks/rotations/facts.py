@@ -8,13 +8,13 @@ import shlex
 from pyinfra.api.facts import FactBase
 
 from tasks.accounts.former_passwords import Log
-from tasks.remote.fact_scripts import read_answer, script, sensible
+from tasks.remote.fact_scripts import fail_host_on_bad_output, read_answer, script
 
 LONGEST = 2 * 3600
 """Seconds for which a request is looked for that began before there were two passwords."""
 
 
-@sensible
+@fail_host_on_bad_output
 class FormerPasswordsFact(FactBase[Log | None]):
     """One round trip, by the host's own clock. What began before the gateway was started has ended with that.
 

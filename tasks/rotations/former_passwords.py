@@ -18,12 +18,13 @@ from tasks.accounts.former_passwords import QUIET
 from tasks.accounts.logins import Login
 from tasks.registry import containers
 from tasks.registry import plan as registry
+from tasks.registry.context import RegistryContext
 from tasks.registry.operations import containers as registry_host
 from tasks.remote.steps import Conflict
 from tasks.rotations.facts import FormerPasswordsFact
-from tasks.run.apply import AnyStep, LocalStep, RemoteStep, carry_out
-from tasks.run.context import Run, current
-from tasks.run.pending_hosts import awaited
+from tasks.run.apply import AnyStep, LocalStep, RemoteStep, apply_steps
+from tasks.run.context import Run
+from tasks.run.pending_hosts import pending_hosts
 
 PATIENCE = 120.0
 """Seconds that a run waits for pulls and pushes that began with a former password; the next run goes on waiting."""
@@ -34,28 +35,30 @@ REVOKE = "deploys/revoke_credentials.py"
 @operation()
 def revoke() -> Generator[PyinfraCommand, None, None]:
     """Refuse the former passwords that nobody needs any more."""
-    yield from carry_out(host, lambda: _decide(current()), lambda: _because(current()))
+    yield from apply_steps(host, _decide, _noop_reason)
 
 
-def _because(run: Run) -> str:
-    return f"still good: {', '.join(run.former)}" if run.former else ""
+def _noop_reason(run: Run) -> str:
+    context = run.part(RegistryContext)
+    return f"still good: {', '.join(context.former)}" if context.former else ""
 
 
 def _decide(run: Run) -> list[AnyStep]:
+    context = run.part(RegistryContext)
     now = dt.datetime.now(dt.UTC)
     # What is to end at once waits for no other's end.
-    ready = [name for name in run.former if _forced(run, name)] or _unused(
-        run, [name for name in run.former if _ready(run, name, now)]
+    ready = [name for name in context.former if _forced(run, name)] or _unused(
+        run, [name for name in context.former if _ready(run, name, now)]
     )
     if not ready:
         return []
     settings = run.configuration.settings
-    proofs = [former_passwords.prove(Login(name, run.passwords[name]), settings) for name in ready]
+    proofs = [former_passwords.prove(Login(name, context.passwords[name]), settings) for name in ready]
     marked = [item.path for item in registry_host.desire(run).files]
-    run.former = former_passwords.without(run.former, ready)
+    context.former = former_passwords.without(context.former, ready)
     forget = LocalStep(
         f"write {run.store.folder}/former.json: the former password of {', '.join(ready)} is no longer needed",
-        partial(run.store.write_former, run.former),
+        partial(run.store.write_former, context.former),
     )
     return [
         *(RemoteStep(proof, partial(_check, run, name)) for proof, name in zip(proofs, ready, strict=True)),
@@ -66,18 +69,19 @@ def _decide(run: Run) -> list[AnyStep]:
 
 def _forced(run: Run, name: str) -> bool:
     only = run.configuration.settings.registry_rotate_account
-    return "revoke passwords" in run.asked and only in {None, name}
+    return "revoke passwords" in run.requests and only in {None, name}
 
 
 def _ready(run: Run, name: str, now: dt.datetime) -> bool:
     """Tell whether every client has the present password and the days of grace are over; note it where not."""
+    context = run.part(RegistryContext)
     configuration = run.configuration
     settings = configuration.settings
-    missing = awaited(
+    missing = pending_hosts(
         run,
         host,
         lambda each, group: (
-            each in run.former[name].hosts
+            each in context.former[name].hosts
             or former_passwords.keeps(name, settings, configuration.hosts[each], group)
         ),
     )
@@ -85,11 +89,11 @@ def _ready(run: Run, name: str, now: dt.datetime) -> bool:
         _note(
             run,
             name,
-            f"{', '.join(missing)} may still need it; mend that and run again, or give up a host that is gone for good "
+            f"{', '.join(missing)} may still need it; fix that and run again, or give up a host that is gone for good "
             f"(--data registry_excused_hosts={missing[0]})",
         )
         return False
-    until, why = former_passwords.good_until(run.former[name], settings)
+    until, why = former_passwords.good_until(context.former[name], settings)
     if until > now:
         _note(run, name, f"until {until:%Y-%m-%d %H:%M} UTC ({why}); a run after that ends it")
     return until <= now
@@ -128,7 +132,6 @@ def _log(run: Run) -> former_passwords.Log:
         "mark": f"{registry.FOLDER}/{registry.TWO_PASSWORDS}",
         "container": containers.GATEWAY,
         "repositories": f"{storage}/docker/registry/v2/repositories",
-        "_sudo": run.machines[host.name].rights == "sudo",
     }
     log: former_passwords.Log | None = get_fact(
         host.state, host, FormerPasswordsFact, kwargs=arguments, apply_failed_hosts=False
@@ -136,7 +139,7 @@ def _log(run: Run) -> former_passwords.Log:
     if log is None:
         raise Conflict(
             "who still uses a former password could not be read (see above), so none is refused yet",
-            "mend that and run again",
+            "fix that and run again",
         )
     return log
 

@@ -1,13 +1,15 @@
-"""The one form of all operations here: decide, print every step with its reason, then take them.
+"""The one form of all operations here: decide, print every step with its reason, then carry it out.
 
 pyinfra runs an operation's code up to its first command in a plan too, so that a plan prints what a run would do.
 """
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pyinfra import logger
@@ -18,17 +20,16 @@ from pyinfra.api.output import format_text
 from pyinfra.api.state import State as PyinfraState
 from pyinfra.connectors.util import CommandOutput
 
-from tasks.certificates.ca import AuthorityError
+from tasks.problem import Problem
 from tasks.remote.steps import Conflict, Step
-from tasks.run.context import Run, current
+from tasks.run.context import ROOT, Run, current
 from tasks.run.report import remedy_for
 from tasks.settings.redact import printable
-from tasks.state.files import StateError
 
 
 @dataclass(frozen=True)
 class LocalStep:
-    """A change of the controller's state. `action` may raise `OSError` or `StateError`."""
+    """A change of the controller's state. `action` may raise `OSError` or `Problem`."""
 
     text: str
     action: Callable[[], None]
@@ -51,80 +52,87 @@ AnyStep = Step | LocalStep | RemoteStep
 T = TypeVar("T")
 
 
-def look_ahead(look: Callable[[Run], object]) -> None:
-    """Read now what a role will ask for in its turn: `deploy.py` is gone through for all hosts at once.
+def prefetch(read_facts: Callable[[Run], object]) -> None:
+    """Read now what a role needs later: pyinfra prepares all hosts at once, and runs operations one by one.
 
-    A run without changes then waits once for its slowest host, and not once for each role. What goes wrong here is
-    met again in the role's turn, and told there.
+    A run without changes then waits once for its slowest host, not once for each role. An error here is met again,
+    and reported, when the role reads its facts.
     """
     with suppress(Exception):
-        look(current())
+        read_facts(current())
 
 
-def read(host: Host, fact: type[FactBase[T | None]], *, holds: bool = False, **arguments: Any) -> T:
-    """Read a fact as root; `Conflict` where it could not be read, since unknown is not absent.
+def read_fact(host: Host, fact: type[FactBase[T | None]], *, holds: bool = False, **arguments: Any) -> T:
+    """Read a fact as root; `Conflict` if it could not be read, since unknown is not absent.
 
-    What was read before holds until the run's first step, on whatever host; then it is read anew, unless it is such
-    that it `holds`: the steps of other roles do not change it.
+    What was read before is used until the run's first step on any host, then read again; unless it `holds`, because
+    no other role's steps change it.
     """
     run = current()
-    arguments["_sudo"] = run.machines[host.name].rights == "sudo"
-    known = run.found.get((host.name, fact))
+    known = run.facts.get((host.name, fact))
     if known is None or known[0] != arguments or (run.report.steps and not run.dry and not holds):
         answer = get_fact(host.state, host, fact, kwargs=arguments, apply_failed_hosts=False)
-        known = run.found[host.name, fact] = (arguments, answer)
+        known = run.facts[host.name, fact] = (arguments, answer)
     found: T | None = known[1]
     if found is None:
         raise Conflict(
             "what this host has could not be read (see above), and unknown is not taken as absent",
-            "mend that and run again",
+            "fix that and run again",
         )
     return found
 
 
-def carry_out(
-    host: Host, decide: Callable[[], Sequence[AnyStep]], because: Callable[[], str]
+def apply_steps(
+    host: Host, decide: Callable[[Run], Sequence[AnyStep]], noop_reason: str | Callable[[Run], str] = ""
 ) -> Generator[PyinfraCommand, None, None]:
-    """Yield the commands of the steps that `decide` returns; with none, say why not (`because`).
+    """Yield the commands of the steps that `decide` returns; with none, print the `noop_reason`.
 
-    Whatever `decide` raises ends this host's run with one line, and no other's.
+    Whatever `decide` raises ends this host's run with one line, and no other host's.
     """
     if host in host.state.failed_hosts:
         return  # a plan goes through a host's later operations all the same
+    run = current()
     try:
-        steps = list(decide())
-    except (Conflict, StateError) as stop:
-        yield from refuse(host, stop.problem, stop.remedy)
+        steps = list(decide(run))
+    except Problem as stop:
+        yield from fail_host(host, stop.problem, stop.remedy)
         return
-    except AuthorityError as stop:
-        yield from refuse(host, str(stop), "see docs/when-something-is-wrong.md")
+    except Exception as error:  # it would end the run of all hosts
+        yield from fail_host(
+            host, _unexpected(error), "report this line, and what is special about that host"
+        )
         return
-    except Exception as error:  # it would end the run of all hosts; what it says may hold secrets
-        problem = f"unexpected {type(error).__name__} on what this host has"
-        yield from refuse(host, problem, "report this, with what that host has of special")
-        return
-    if not steps and (reason := because()):
+    if not steps and (reason := noop_reason if isinstance(noop_reason, str) else noop_reason(run)):
         host.noop(reason)
     for step in steps:
-        announce(host, step.text)
+        log_step(host, step.text)
     for step in steps:
         yield _LocalCommand(step) if isinstance(step, LocalStep) else _RemoteCommand(step)
 
 
-def announce(host: Host, text: str) -> None:
+def _unexpected(error: Exception) -> str:
+    """Return the type of an error that nobody foresaw and our line that it came from. Its text may hold a secret."""
+    lines = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    path, line = [each for each in lines if each[0].is_relative_to(ROOT / "tasks")][
+        -1
+    ]  # this module's, at least
+    return f"unexpected {type(error).__name__} at {path.relative_to(ROOT)}:{line}"
+
+
+def log_step(host: Host, text: str) -> None:
     """Print a step before it is taken; the same lines in a plan and in a run."""
     for line in text.split("\n"):
         current().report.steps += 1
         host.log(f"{format_text('step:', 'yellow')} {printable(line)}")
 
 
-def refuse(host: Host, problem: str, remedy: str) -> Generator[PyinfraCommand, None, None]:
+def fail_host(host: Host, problem: str, remedy: str) -> Generator[PyinfraCommand, None, None]:
     """End this host's run with one line and leave the other hosts to go on."""
-    blame(host, problem, remedy)
-    yield from fail(host)
+    record_problem(host, problem, remedy)
+    yield from stop_host(host)
 
 
-def fail(host: Host) -> Generator[PyinfraCommand, None, None]:
+def stop_host(host: Host) -> Generator[PyinfraCommand, None, None]:
     """End this host's run, of which it has been said why."""
     if host.state.is_executing:
         yield _Refusal()
@@ -132,13 +140,12 @@ def fail(host: Host) -> Generator[PyinfraCommand, None, None]:
         host.state.fail_hosts({host})
 
 
-def blame(host: Host, problem: str, remedy: str) -> None:
+def record_problem(host: Host, problem: str, remedy: str) -> None:
     """Print and note what keeps a host from being finished."""
     run = current()
     problem, remedy = printable(problem), printable(remedy)
     run.report.problem(host.name, problem, remedy)
-    if host.name == run.configuration.registry_host:
-        run.registry_decided.set()  # nothing more will be known of it
+    run.settled[host.name].set()
     host.log_styled(f"{problem}; {remedy}", fg="red", log_func=logger.error)
 
 
@@ -158,14 +165,14 @@ class _LocalCommand(PyinfraCommand):
     def execute(self, state: PyinfraState, host: Host, connector_arguments: Any) -> bool:
         try:
             self.step.action()
-        except StateError as error:
-            blame(host, error.problem, error.remedy)
+        except Problem as error:
+            record_problem(host, error.problem, error.remedy)
         except OSError as error:
             where = (
                 f"{error.filename}: " if error.filename else ""
             )  # a write that fails does not name its file
             problem = f"could not {_what(self.step)}: on this machine: {where}{error.strerror}"
-            blame(host, problem, remedy_for(str(error)))
+            record_problem(host, problem, remedy_for(str(error)))
         else:
             return True
         return False
@@ -198,7 +205,7 @@ class _RemoteCommand(StringCommand):
             except (ValueError, OSError) as error:
                 done, complaint = False, str(error)
         if not done:
-            blame(host, f"could not {_what(self.step)}: {complaint}", remedy_for(complaint))
+            record_problem(host, f"could not {_what(self.step)}: {complaint}", remedy_for(complaint))
         return done, CommandOutput([] if not done else output.combined_lines)
 
 

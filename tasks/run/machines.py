@@ -9,7 +9,7 @@ from typing import Literal
 from pyinfra.api.facts import FactBase
 
 from tasks.certificates.ca import BACKDATE
-from tasks.remote.fact_scripts import read_answer, script, sensible
+from tasks.remote.fact_scripts import fail_host_on_bad_output, read_answer, script
 from tasks.remote.steps import Conflict
 
 Rights = Literal["root", "sudo", "none"]
@@ -50,7 +50,7 @@ def check(machine: Machine) -> None:
         )
 
 
-@sensible
+@fail_host_on_bad_output
 class MachineFact(FactBase[Machine | None]):
     """One round trip without sudo: the script itself finds out whether it may use it.
 

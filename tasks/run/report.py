@@ -60,4 +60,4 @@ class Report:
 def remedy_for(output: str) -> str:
     """Return what helps against a command's complaint."""
     found = (remedy for remedy, signs in HINTS.items() if any(sign in output for sign in signs))
-    return next(found, "mend that and run again")
+    return next(found, "fix that and run again")

@@ -9,16 +9,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tasks.problem import Problem
+
 RESTORE = "put it back from your backup"
 
 
-class StateError(Exception):
-    """The state cannot be used as it is; `problem` says what and where, `remedy` how to go on, a line each."""
-
-    def __init__(self, problem: str, remedy: str) -> None:
-        super().__init__(f"{problem}: {remedy}")
-        self.problem = problem
-        self.remedy = remedy
+class StateError(Problem):
+    """The state cannot be used as it is."""
 
 
 class Files:

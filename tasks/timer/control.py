@@ -36,14 +36,14 @@ def main(arguments: list[str]) -> int:
     except Conflict as conflict:
         _say(f"{conflict.problem}; {conflict.remedy}")
     except OSError as error:
-        _say(f"{error.filename} cannot be used: {error.strerror}; mend that and run again")
+        _say(f"{error.filename} cannot be used: {error.strerror}; fix that and run again")
     return 1
 
 
 def switch_on(inventory: str) -> int:
     """Bring units and script to what they should be, and prove with a run that the timer's runs go well."""
     _check_systemd(inventory)
-    timer, deployment = of(inventory), _deployment(inventory)
+    timer, deployment = timer_for(inventory), _deployment(inventory)
     wanted = model.render(timer, deployment, str(ROOT / "templates"))
     found = {path: _read(path) for path in wanted}
     _check_project(timer, deployment, found[timer.script])
@@ -63,7 +63,7 @@ def switch_on(inventory: str) -> int:
 def switch_off(inventory: str) -> int:
     """Remove all that `switch_on` made, and what the runs left of themselves. The inventory need not be there."""
     _check_systemd(inventory)
-    timer = of(inventory)
+    timer = timer_for(inventory)
     if not any(path.exists() for path in _files(timer)):
         _say(f"Nothing is to be done: there is no timer for {inventory}.")
         return 0
@@ -87,7 +87,7 @@ def switch_off(inventory: str) -> int:
     return 0
 
 
-def of(inventory: str) -> Timer:
+def timer_for(inventory: str) -> Timer:
     """Return the timer that this user has, or would have, for an inventory."""
     return model.timer(inventory, os.getuid(), Path.home())
 
@@ -97,7 +97,7 @@ def complaint(inventory: str) -> str | None:
 
     Where its last run failed, that stays so until one of its runs goes well: others have an agent, or a terminal.
     """
-    timer = of(inventory)
+    timer = timer_for(inventory)
     again = f"make timer INVENTORY={inventory}"
     try:
         first, *_ = timer.failed.read_text().splitlines() or [""]

@@ -34,10 +34,10 @@ SAID = {
     "free space there (df -h) and run again",
     "barred": "neither root nor passwordless sudo; log in as root, or allow it in /etc/sudoers.d "
     "(USER ALL=(ALL) NOPASSWD: ALL), and run again",
-    "mute": "what this host has could not be read (see above), and unknown is not taken as absent; mend that and run again",
+    "mute": "what this host has could not be read (see above), and unknown is not taken as absent; fix that and run again",
     "gone": "cannot be reached (see above); switch it on, or correct its address and login, and run again",
 }
-UNFINISHED = "the registry host nas is not finished, so nothing is told to trust it; mend that host first, or take it into --limit, and run again"
+UNFINISHED = "the registry host nas is not finished, so nothing is told to trust it; fix that host first, or take it into --limit, and run again"
 
 
 @pytest.fixture(scope="module")

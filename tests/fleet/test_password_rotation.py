@@ -107,7 +107,7 @@ def test_a_host_that_is_off_keeps_its_login_and_is_finished_when_it_is_back(
     ran = run(fleet, deployment, ROTATE, "off")
     assert ran.exit_code == 1
     assert (
-        "the former password of cluster is still good: off may still need it; mend that and run again"
+        "the former password of cluster is still good: off may still need it; fix that and run again"
         in ran.output
     )
     assert held(fleet, "pi") == login

@@ -78,7 +78,7 @@ def answering_hosts() -> str:
 import time
 
 _of_machine = ["rights|root", f"time|{{time.time()}}", "family|debian ", "client|yes", "engine|running", "end"]
-_answers = {{"rights=root": _of_machine, "s_client": {of_registry!r}, "tell_text": {of_docker_hosts!r}}}
+_answers = {{"rights=root": _of_machine, "s_client": {of_registry!r}, "emit_text": {of_docker_hosts!r}}}
 registry = [("@fake/nas", {{"fake_responses": _answers}})]
 docker_hosts = ["@fake/nas", ("@fake/pi", {{"fake_responses": _answers}})]
 """

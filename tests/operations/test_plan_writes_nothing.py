@@ -2,7 +2,7 @@
 
 The hosts are fake, and so is what they answer: pyinfra's `@fake` connector gives the answers that stand in the
 inventory, and records the commands it is asked to run. Everything else is real: the command line, the
-project's `config.py`, and `carry_out`, which in part of the tests is called by a small deploy file made here.
+project's `config.py`, and `apply_steps`, which in part of the tests is called by a small deploy file made here.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def test_a_state_that_cannot_be_read_is_one_line_in_a_plan(tmp_path: Path) -> No
     assert (tmp_path / "state").read_text() == "mine\n"
 
 
-# carry_out, in a deploy file of our own.
+# apply_steps, in a deploy file of our own.
 
 DEPLOY = """
 import atexit, errno, json, sys
@@ -173,7 +173,7 @@ from tasks.remote.fact_scripts import read_answer
 from tasks.certificates.ca import AuthorityError
 from tasks.run.machines import Machine
 from tasks.remote.steps import Conflict, Step
-from tasks.run.apply import LocalStep, RemoteStep, carry_out, read
+from tasks.run.apply import LocalStep, RemoteStep, apply_steps, read_fact
 from tasks.run.context import current
 from tasks.state.files import StateError
 
@@ -196,11 +196,11 @@ def fail(error):
     raise error
 
 
-def steps():
+def steps(run):
     first, never = Step("first: it is missing", "run first", SECRET), Step("never: not after that", "run never")
     failing = [Step("fail: it is missing", "run fail", SECRET), never]
     if known := host.name in {{"@fake/known", "@fake/unknown", "@fake/cut"}}:
-        known = read(host, Known)
+        known = read_fact(host, Known)
     return {{
         "@fake/three": lambda: [
             first,
@@ -213,7 +213,7 @@ def steps():
         "@fake/cut": lambda: [never],
         "@fake/conflict": lambda: fail(Conflict("port 443 is taken by apache2 (pid 7)", "stop it and run again")),
         "@fake/state": lambda: fail(StateError("the leaf is damaged", "remove it")),
-        "@fake/authority": lambda: fail(AuthorityError("a.b: outside what the authority may vouch for")),
+        "@fake/authority": lambda: fail(AuthorityError("a.b: outside what the authority may vouch for", "make another")),
         "@fake/odd": lambda: fail(KeyError(SECRET)),
         "@fake/colourful": lambda: fail(Conflict("\\x1b]0;x\\x07/a\\r\\n\\x1b[2J is no é", "move it\\u202e")),
         "@fake/telling": lambda: failing,
@@ -238,12 +238,12 @@ def steps():
 
 @operation()
 def work():
-    yield from carry_out(host, steps, lambda: "all is as it should be")
+    yield from apply_steps(host, steps, "all is as it should be")
 
 
 @operation()
 def more():
-    yield from carry_out(host, lambda: [Step("more: always", "run more")], lambda: "")
+    yield from apply_steps(host, lambda run: [Step("more: always", "run more")])
 
 
 @atexit.register
@@ -288,27 +288,32 @@ DONE = {
     "idle": ["run more"],
     "known": ["look", "run known", "run more"],
 }
-UNREAD = "what this host has could not be read (see above), and unknown is not taken as absent; mend that and run again"
+DECIDED = (ROOT / "tasks/run/apply.py").read_text().splitlines().index(
+    "        steps = list(decide(run))"
+) + 1
+"""The line in which the operation of DEPLOY is asked for its steps."""
+
+UNREAD = "what this host has could not be read (see above), and unknown is not taken as absent; fix that and run again"
 STOPPED = {
     "unknown": UNREAD,
     "cut": UNREAD,
     "conflict": "port 443 is taken by apache2 (pid 7); stop it and run again",
     "state": "the leaf is damaged; remove it",
-    "authority": "a.b: outside what the authority may vouch for; see docs/when-something-is-wrong.md",
-    "odd": "unexpected KeyError on what this host has; report this, with what that host has of special",
+    "authority": "a.b: outside what the authority may vouch for; make another",
+    "odd": f"unexpected KeyError at tasks/run/apply.py:{DECIDED}; report this line, and what is special about that host",
     "colourful": r"\x1b]0;x\x07/a\r\n\x1b[2J is no é; move it\u202e",
 }
 """Where nothing is decided, and so nothing begun."""
 
 FAILED = {
     "telling": "could not fail: cp: error writing 'x': No space left on device; free space there (df -h) and run again",
-    "unheard": "could not fail: the last one; mend that and run again",
-    "wordless": "could not fail: it ended without a word; mend that and run again",
+    "unheard": "could not fail: the last one; fix that and run again",
+    "wordless": "could not fail: it ended without a word; fix that and run again",
     "on-stdout": "could not fail: bind: address already in use; "
     "stop the program that uses the port, or set registry_port, and run again",
-    "then": "could not pull x: no digest of x; mend that and run again",
+    "then": "could not pull x: no digest of x; fix that and run again",
     "full": "could not note it: on this machine: /s/x: No space left on device; free space there (df -h) and run again",
-    "denied": "could not note it: on this machine: /s/x: Permission denied; mend that and run again",
+    "denied": "could not note it: on this machine: /s/x: Permission denied; fix that and run again",
     "lost": "it is lost; find it",
 }
 BEGUN = {"then": ["run pull"], "full": [], "denied": [], "lost": []}
@@ -362,7 +367,7 @@ def planned(carried: Mapping[str, Carried]) -> Carried:
 
 
 def lines(carried: Carried, host: str) -> list[str]:
-    """What was said of a host by `carry_out`, each line once."""
+    """What was said of a host by `apply_steps`, each line once."""
     own = re.findall(rf"\[@fake/{host}\] +(.*)", carried[0].output.partition("Not finished:")[0])
     pyinfras = r"Connected|Ready|Success|Error|No changes|known\|yes|end$|stat: broken|FactProcessError"
     return [line for line in own if not re.match(pyinfras, line)]

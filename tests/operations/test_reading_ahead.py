@@ -37,16 +37,16 @@ def readings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int | None
 
 
 def read(**arguments: Any) -> int:
-    return apply.read(HOST, Counted, **arguments)
+    return apply.read_fact(HOST, Counted, **arguments)
 
 
 def test_it_is_read_once_while_the_run_has_taken_no_step(readings: list[int | None]) -> None:
-    apply.look_ahead(lambda _: read())
+    apply.prefetch(lambda _: read())
     assert (read(), read()) == (1, 1)
 
 
 def test_it_is_read_anew_after_a_step_on_whatever_host(readings: list[int | None]) -> None:
-    apply.look_ahead(lambda _: read())
+    apply.prefetch(lambda _: read())
     run.current().report.steps = 1
     assert (read(), read()) == (2, 3)
 
@@ -63,7 +63,7 @@ def test_another_question_has_another_answer(readings: list[int | None]) -> None
 
 def test_what_could_not_be_read_is_told_in_its_turn_and_not_asked_again(readings: list[int | None]) -> None:
     readings[:] = [1, None]
-    apply.look_ahead(lambda _: read())
+    apply.prefetch(lambda _: read())
     for _ in range(2):
         with pytest.raises(Conflict, match="unknown is not taken as absent"):
             read()

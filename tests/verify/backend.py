@@ -81,7 +81,7 @@ class Host(testinfra.host.Host):  # type: ignore[misc]
     def output(self, command: str, *args: str) -> str:
         """Return what a command prints; one line that says why where it fails."""
         done = self.run(command, *args)
-        assert done.rc == 0, f"{self.name}: `{command}` failed ({last_line(done)}); mend that and run again"
+        assert done.rc == 0, f"{self.name}: `{command}` failed ({last_line(done)}); fix that and run again"
         return str(done.stdout)
 
 
@@ -111,10 +111,10 @@ class Hosts:
     def _look(self, host: PyinfraHost) -> Host:
         if not host.connected:
             why = self._errors.by_host.get(host.name, "no answer")
-            raise Unreachable(f"{host.name} cannot be reached: {why}; mend that and run again")
+            raise Unreachable(f"{host.name} cannot be reached: {why}; fix that and run again")
         machine = get_fact(self._state, host, MachineFact, kwargs={"_sudo": False}, apply_failed_hosts=False)
         if machine is None:
-            raise Unreachable(f"{host.name}: its rights could not be read; mend that and run again")
+            raise Unreachable(f"{host.name}: its rights could not be read; fix that and run again")
         if machine.rights == "none":
             raise Unreachable(
                 f"{host.name}: neither root nor passwordless sudo; log in as root, or allow it in /etc/sudoers.d"

@@ -8,15 +8,17 @@ from typing import TypeVar
 
 from pyinfra.context import ctx_host
 
-from tasks.certificates.ca import AuthorityError
 from tasks.clients.endpoint import finished_registry
 from tasks.cluster_control import operations as cluster_control
 from tasks.cluster_nodes import operations as cluster_nodes
 from tasks.cluster_nodes import plan as model
-from tasks.cluster_nodes.plan import Node, Wanted
+from tasks.cluster_nodes.plan import Node, NodeTarget
 from tasks.docker_hosts import operations as docker_hosts
-from tasks.remote.steps import Conflict, Step
+from tasks.problem import Problem
+from tasks.registry.context import RegistryContext
+from tasks.remote.steps import Step
 from tasks.run.context import Run, begin
+from tasks.run.inspect import note_machine
 from tests.verify.backend import Host, Unreachable
 from tests.verify.deployment import Deployment
 
@@ -28,10 +30,12 @@ class Deployed:
 
     def __init__(self, deployment: Deployment, address: str) -> None:
         state, self._deployment = deployment.state, deployment
-        self._run = Run(deployment.configuration, deployment.store, deployment.path, dry=True, state=state)
-        self._run.address, self._run.authorities = address, deployment.authorities
-        self._run.passwords, self._run.served = state.passwords, True
-        self._run.registry_decided.set()
+        self._run = Run(deployment.configuration, deployment.store, deployment.path, dry=True)
+        registry = self._run.part(RegistryContext)
+        registry.state, registry.passwords = state, state.passwords
+        registry.address, registry.authorities = address, deployment.authorities
+        registry.served = True
+        self._run.settled[deployment.configuration.registry_host].set()
 
     def docker_host(self, host: Host) -> Sequence[Step]:
         """Return what a deploy would do to a Docker host."""
@@ -41,7 +45,7 @@ class Deployed:
         """Return what a deploy would do to a node."""
 
         def decide() -> Sequence[Step]:
-            found = cluster_nodes.look(self._run)
+            found = cluster_nodes.read_facts(self._run)
             return model.steps(self._run.configuration.settings, self._wanted(found), found)
 
         return self._on(host, decide)
@@ -50,7 +54,7 @@ class Deployed:
         """Return what a node has, and which of its runtimes are served."""
 
         def decide() -> tuple[Node, Collection[str]]:
-            found = cluster_nodes.look(self._run)
+            found = cluster_nodes.read_facts(self._run)
             return found, self._wanted(found).runtimes
 
         return self._on(host, decide)
@@ -65,26 +69,23 @@ class Deployed:
             planned = cluster_control.plan(self._run)
             changes = [f"{change.what} {change.ref.namespace}: {change.why}" for change in planned.changes]
             problems = [f"{problem}; {remedy}" for problem, remedy in planned.problems]
-            strangers = cluster_control.strange_nodes(self._run, cluster_control.look(self._run))
+            strangers = cluster_control.strange_nodes(self._run, cluster_control.read_facts(self._run))
             return problems + changes, strangers
 
         return self._on(host, decide)
 
-    def _wanted(self, found: Node) -> Wanted:
+    def _wanted(self, found: Node) -> NodeTarget:
         return cluster_nodes.wanted(self._run, finished_registry(ctx_host.get()), found)
 
     def _on(self, host: Host, decide: Callable[[], T]) -> T:
         """Return what is decided for a host; one line where something there keeps a deploy from deciding."""
-        self._run.machines[host.name] = host.machine
+        note_machine(self._run, host.backend.pyinfra_host, host.machine)
         begin(self._run)
         with ctx_host.use(host.backend.pyinfra_host):
             try:
                 return decide()
-            except Conflict as stop:
-                found = f"{stop.problem}; {stop.remedy}"
-            except AuthorityError as error:
-                found = f"{error}; see docs/when-something-is-wrong.md"
-        raise AssertionError(f"{host.name}: {found}")
+            except Problem as stop:
+                raise AssertionError(f"{host.name}: {stop}") from None
 
 
 def check_nothing_to_do(host: Host, steps: Sequence[Step]) -> None:

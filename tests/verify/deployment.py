@@ -40,7 +40,7 @@ class Deployment:
     def authorities(self) -> Authorities:
         """The authorities, at the stage that a run has brought them to."""
         assert self.state.authority  # as `read` has checked
-        return rollover.at(self.state.authority, self.state.successor, None, dt.datetime.now(dt.UTC))
+        return rollover.stage_at(self.state.authority, self.state.successor, None, dt.datetime.now(dt.UTC))
 
     def certificates(self, now: dt.datetime) -> list[str]:
         """Return what is to be known of the certificates: which authority serves, days left, and what is pending."""

@@ -46,12 +46,12 @@ class Loaded:
 
     def registry(self, name: str) -> Mapping[str, Any]:
         """The registry settings under one of the plugin's names."""
-        registry = toml_edit.at(self.section(name), "registry")
+        registry = toml_edit.value_at(self.section(name), "registry")
         return registry if isinstance(registry, dict) else {}
 
     def section(self, name: str) -> Any:
         """All settings under one of the plugin's names, None where there are none."""
-        return toml_edit.at(self.says, "plugins", name)
+        return toml_edit.value_at(self.says, "plugins", name)
 
     def line(self, *keys: str) -> str:
         """Return the place of some keys as messages name it."""
@@ -166,7 +166,7 @@ def in_force(files: Sequence[Loaded], version: tuple[int, int]) -> InForce:
 def disabled(files: Sequence[Loaded]) -> str | None:
     """Return where the CRI is switched off, None where it is on. The lists of all files add up."""
     for file in files:
-        if found := DISABLING.intersection(map(str, toml_edit.listed(file.says, "disabled_plugins"))):
+        if found := DISABLING.intersection(map(str, toml_edit.values_at(file.says, "disabled_plugins"))):
             return f'{file.line("disabled_plugins")}: disabled_plugins has "{sorted(found)[0]}"'
     return None
 
@@ -232,7 +232,7 @@ def _imports(path: str, texts: Mapping[str, str], says: Mapping[str, Any]) -> li
 
 def _patterns(path: str, says: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a file imports as absolute paths and patterns, of the form that `realpath -ms` gives them."""
-    for pattern in toml_edit.listed(says, "imports"):
+    for pattern in toml_edit.values_at(says, "imports"):
         full = posixpath.normpath(posixpath.join(posixpath.dirname(path), str(pattern)))
         yield f"/{full.lstrip('/')}"
 

@@ -68,7 +68,7 @@ def check_crio(authorities: Iterable[str], address: str, texts: Mapping[str, str
     for path, text in texts.items():
         if not path.startswith(CRIO):
             continue
-        for name in toml_edit.listed(toml_edit.read(text, path), "crio", "image", "insecure_registries"):
+        for name in toml_edit.values_at(toml_edit.read(text, path), "crio", "image", "insecure_registries"):
             if any(_covers(str(name), ours) for ours in authorities) or _holds(str(name), address):
                 line = _line(text, f'"{name}"')
                 raise Conflict(
@@ -97,15 +97,15 @@ def _check_secure(path: str, text: str, authorities: Iterable[str]) -> None:
 def _insecure(path: str, text: str) -> Iterator[tuple[str, int]]:
     """Yield each name for which no certificate is checked, and the line (containers-registries.conf(5))."""
     says = toml_edit.read(text, path)
-    entries = toml_edit.listed(says, "registry")
-    mirrors = [mirror for entry in entries for mirror in toml_edit.listed(entry, "mirror")]
+    entries = toml_edit.values_at(says, "registry")
+    mirrors = [mirror for entry in entries for mirror in toml_edit.values_at(entry, "mirror")]
     for entry in [*entries, *mirrors]:
-        if toml_edit.at(entry, "insecure") is True:
+        if toml_edit.value_at(entry, "insecure") is True:
             for key in ("prefix", "location"):
-                if name := str(toml_edit.at(entry, key) or ""):
+                if name := str(toml_edit.value_at(entry, key) or ""):
                     yield name, _line(text, f'"{name}"')
     # The first version of the format.
-    for name in toml_edit.listed(says, "registries", "insecure", "registries"):
+    for name in toml_edit.values_at(says, "registries", "insecure", "registries"):
         yield str(name), _line(text, f'"{name}"')
 
 
@@ -115,14 +115,14 @@ def _check_led_here(path: str, text: str, authorities: Iterable[str]) -> None:
     An entry is for what begins with its prefix; where it has none, with its location.
     """
     authorities = list(authorities)
-    for index, entry in enumerate(toml_edit.listed(toml_edit.read(text, path), "registry")):
-        prefix, location = (str(toml_edit.at(entry, key) or "") for key in ("prefix", "location"))
+    for index, entry in enumerate(toml_edit.values_at(toml_edit.read(text, path), "registry")):
+        prefix, location = (str(toml_edit.value_at(entry, key) or "") for key in ("prefix", "location"))
         ours = next((each for each in authorities if _covers(prefix or location, each)), None)
         if ours is None:
             continue
-        if toml_edit.at(entry, "blocked") is True:
+        if toml_edit.value_at(entry, "blocked") is True:
             where, problem = "blocked", f"has {ours} blocked"
-        elif toml_edit.listed(entry, "mirror"):
+        elif toml_edit.values_at(entry, "mirror"):
             where, problem = "mirror", f"has a mirror for {ours}, which would be asked first"
         elif location and location.partition("/")[0] not in authorities:
             where, problem = "location", f"leads {ours} to another location"

@@ -55,7 +55,7 @@ RKE2 = Distribution("rke2", "RKE2", ("rke2-server.service", "rke2-agent.service"
 
 
 @dataclass(frozen=True)
-class Node:
+class K3sNode:
     """One of them as it is on a host.
 
     `data` is its data folder, `unit` the unit that runs and `started` when it was (seconds since 1970), both None
@@ -91,7 +91,7 @@ def steps(
     ca_pem: str,
     login: Login | None,
     accounts: Collection[str],
-    found: Node,
+    found: K3sNode,
 ) -> list[Step]:
     """Return the steps, in their order; `Conflict` where something of the user's says otherwise.
 
@@ -119,7 +119,7 @@ def steps(
     )
 
 
-def _write(kind: Distribution, wanted: str, login: Login | None, found: Node) -> list[Step]:
+def _write(kind: Distribution, wanted: str, login: Login | None, found: K3sNode) -> list[Step]:
     there, path = found.paths[kind.registries], kind.registries
     secret = None if login is None else "0600"
     if wanted != found.texts.get(path, ""):
@@ -137,7 +137,7 @@ def _lacking(
     wanted: str,
     login: Login | None,
     accounts: Collection[str],
-    found: Node,
+    found: K3sNode,
 ) -> Iterator[str]:
     """Yield what the generated configuration lacks of what `registries.yaml` asks for on our behalf."""
     folder = generated(found.data)
@@ -159,18 +159,18 @@ def _lacking(
 
 def _names_ca(text: str, ca_file: str) -> bool:
     says = _parsed(text)
-    hosts = toml_edit.at(says, "host")
+    hosts = toml_edit.value_at(says, "host")
     tables = [says, *(hosts.values() if isinstance(hosts, dict) else [])]
-    if any(toml_edit.at(table, "skip_verify") for table in tables):
+    if any(toml_edit.value_at(table, "skip_verify") for table in tables):
         return False
-    named = [toml_edit.at(table, "ca") for table in tables]
+    named = [toml_edit.value_at(table, "ca") for table in tables]
     return any(ca_file in (each if isinstance(each, list) else [each]) for each in named)
 
 
 def _generated_auth(config: str, authority: str) -> tuple[str, str] | None:
-    plugins = toml_edit.at(_parsed(config), "plugins")
+    plugins = toml_edit.value_at(_parsed(config), "plugins")
     for plugin in plugins.values() if isinstance(plugins, dict) else []:
-        auth = toml_edit.at(plugin, "registry", "configs", authority, "auth")
+        auth = toml_edit.value_at(plugin, "registry", "configs", authority, "auth")
         if isinstance(auth, dict):
             return str(auth.get("username", "")), str(auth.get("password", ""))
     return None
@@ -192,7 +192,7 @@ def _hosts_tomls(authority: str) -> list[str]:
     return [f"certs.d/{name}/hosts.toml" for name in dict.fromkeys(names)]
 
 
-def _check_templates(found: Node) -> None:
+def _check_templates(found: K3sNode) -> None:
     """Raise `Conflict` where a template of the user's leaves out where containerd is to look for `hosts.toml`, or a
     file that is imported names another place."""
     folder = generated(found.data)

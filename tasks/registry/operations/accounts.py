@@ -15,37 +15,40 @@ from pyinfra.api.operation import operation
 from tasks.accounts import former_passwords
 from tasks.accounts import passwords as accounts
 from tasks.accounts.passwords import Former
-from tasks.run.apply import AnyStep, LocalStep, carry_out
-from tasks.run.context import Run, current
-from tasks.run.pending_hosts import clients
+from tasks.registry.context import RegistryContext
+from tasks.run.apply import AnyStep, LocalStep, apply_steps
+from tasks.run.context import Run
+from tasks.run.pending_hosts import client_hosts
 
 
 @operation()
 def apply() -> Generator[PyinfraCommand, None, None]:
     """Generate what passwords are missing, and hash those whose hash does not fit."""
-    yield from carry_out(host, lambda: _decide(current()), lambda: "every account has its password and hash")
+    yield from apply_steps(host, _decide, "every account has its password and hash")
 
 
 def _decide(run: Run) -> list[AnyStep]:
-    generated, run.passwords = _passwords(run)
-    run.hashes = accounts.hashes(run.passwords, run.state.hashes)
-    run.former = _former(run, run.passwords, run.hashes)
+    context = run.part(RegistryContext)
+    generated, context.passwords = _passwords(run)
+    context.hashes = accounts.hashes(context.passwords, context.state.hashes)
+    context.former = _former(run, context.passwords, context.hashes)
     # A run that is killed leaves no password behind of which the hash is lost before every client has the new one.
     return [*_keep_former(run), *generated, *_hash(run), *_share_http_secret(run)]
 
 
 def _passwords(run: Run) -> tuple[list[AnyStep], dict[str, str]]:
     """Return the steps that generate what passwords are missing or asked for, and all passwords."""
+    context = run.part(RegistryContext)
     settings = run.configuration.settings
     pending: Mapping[str, Former] = {}
-    if "new passwords" in run.asked:
-        present = run.state.passwords
-        pending = _former(run, present, accounts.hashes(present, run.state.hashes))
+    if "new passwords" in run.requests:
+        present = context.state.passwords
+        pending = _former(run, present, accounts.hashes(present, context.state.hashes))
     steps: list[AnyStep] = []
     passwords = {}
     for name in settings.registry_accounts:
-        password, reason = run.state.passwords.get(name), "it has none yet"
-        asked = "new passwords" in run.asked and settings.registry_rotate_account in {None, name}
+        password, reason = context.state.passwords.get(name), "it has none yet"
+        asked = "new passwords" in run.requests and settings.registry_rotate_account in {None, name}
         if asked and password is not None and name in pending:
             run.report.note(
                 host.name,
@@ -67,10 +70,11 @@ def _passwords(run: Run) -> tuple[list[AnyStep], dict[str, str]]:
 
 def _was_asked_for(run: Run, name: str, password: str) -> bool:
     """Tell whether a run ended between noting a password as a former one and writing the next."""
-    known = run.state.former.get(name)
+    context = run.part(RegistryContext)
+    known = context.state.former.get(name)
     return (
         known is not None
-        and known.hashed == run.state.hashes.get(name)
+        and known.hashed == context.state.hashes.get(name)
         and accounts.is_generated(password)
         and accounts.fits(password, known.hashed)
     )
@@ -78,8 +82,9 @@ def _was_asked_for(run: Run, name: str, password: str) -> bool:
 
 def _former(run: Run, passwords: Mapping[str, str], hashed: Mapping[str, str]) -> dict[str, Former]:
     """Return the former password of each account that has one, with these passwords and their hashes."""
-    now, known = dt.datetime.now(dt.UTC), run.state.former
-    found = accounts.replaced(passwords, hashed, run.state.hashes, known, now)
+    context = run.part(RegistryContext)
+    now, known = dt.datetime.now(dt.UTC), context.state.former
+    found = accounts.replaced(passwords, hashed, context.state.hashes, known, now)
     return {
         name: each if each == known.get(name) else replace(each, hosts=_keeping(run, name))
         for name, each in found.items()
@@ -89,40 +94,47 @@ def _former(run: Run, passwords: Mapping[str, str], hashed: Mapping[str, str]) -
 def _keeping(run: Run, account: str) -> tuple[str, ...]:
     settings, hosts = run.configuration.settings, run.configuration.hosts
     found = {
-        each for each, group in clients(host) if former_passwords.keeps(account, settings, hosts[each], group)
+        each
+        for each, group in client_hosts(host)
+        if former_passwords.keeps(account, settings, hosts[each], group)
     }
     return tuple(sorted(found))
 
 
 def _keep_former(run: Run) -> list[AnyStep]:
-    if run.former == run.state.former:
+    context = run.part(RegistryContext)
+    if context.former == context.state.former:
         return []
     path = f"{run.store.folder}/former.json"
-    kept = [name for name in run.former if run.former[name] != run.state.former.get(name)]
+    kept = [name for name in context.former if context.former[name] != context.state.former.get(name)]
     reasons = [
         f"the password of {name} stays good until the new one is everywhere"
-        + (", the one before it is given up" if name in run.state.former else "")
+        + (", the one before it is given up" if name in context.state.former else "")
         for name in kept
     ]
-    reasons += [f"{name} has none any more" for name in run.state.former if name not in run.former]
-    write = partial(run.store.write_former, run.former)
+    reasons += [f"{name} has none any more" for name in context.state.former if name not in context.former]
+    write = partial(run.store.write_former, context.former)
     return [LocalStep(f"write {path}: {', '.join(reasons)}", write)]
 
 
 def _hash(run: Run) -> list[AnyStep]:
-    changed = sorted(name for name in run.hashes if run.hashes[name] != run.state.hashes.get(name))
-    gone = sorted(set(run.state.hashes) - set(run.hashes))
+    context = run.part(RegistryContext)
+    changed = sorted(
+        name for name in context.hashes if context.hashes[name] != context.state.hashes.get(name)
+    )
+    gone = sorted(set(context.state.hashes) - set(context.hashes))
     reasons = [f"{name} is new or has a new password" for name in changed]
     reasons += [f"{name} is gone" for name in gone]
     if not reasons:
         return []
     text = f"write {run.store.folder}/htpasswd: {', '.join(reasons)}"
-    return [LocalStep(text, partial(run.store.write_hashes, run.hashes))]
+    return [LocalStep(text, partial(run.store.write_hashes, context.hashes))]
 
 
 def _share_http_secret(run: Run) -> list[AnyStep]:
-    run.http_secret = run.state.http_secret or secrets.token_hex(32)
-    if run.state.http_secret is not None:
+    context = run.part(RegistryContext)
+    context.http_secret = context.state.http_secret or secrets.token_hex(32)
+    if context.state.http_secret is not None:
         return []
     text = f"write {run.store.folder}/http.secret: there is none yet"
-    return [LocalStep(text, partial(run.store.write_http_secret, run.http_secret))]
+    return [LocalStep(text, partial(run.store.write_http_secret, context.http_secret))]

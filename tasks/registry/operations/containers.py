@@ -11,20 +11,19 @@ from pyinfra.api.operation import operation
 
 from tasks.accounts import passwords
 from tasks.registry import plan
+from tasks.registry.context import RegistryContext
 from tasks.registry.plan import Desired, Secrets
 from tasks.remote.steps import Step
-from tasks.run.apply import AnyStep, RemoteStep, carry_out
+from tasks.run.apply import AnyStep, RemoteStep, apply_steps
 from tasks.run.context import ROOT, Run, current
 
 
 @operation()
 def serve() -> Generator[PyinfraCommand, None, None]:
     """Bring files and containers to what they should be."""
-    yield from carry_out(
-        host, lambda: _decide(current()), lambda: "its files and containers are as they should be"
-    )
+    yield from apply_steps(host, _decide, "its files and containers are as they should be")
     if host.state.is_executing:  # and so after the last step has been taken well
-        current().served = True
+        current().part(RegistryContext).served = True
 
 
 def certificate(run: Run) -> list[AnyStep]:
@@ -40,22 +39,24 @@ def _decide(run: Run) -> list[AnyStep]:
 
 def desire(run: Run) -> Desired:
     """Return what the registry host should have."""
-    if run.authorities is None or run.leaf is None or run.http_secret is None:
+    context = run.part(RegistryContext)
+    if context.authorities is None or context.leaf is None or context.http_secret is None:
         raise LookupError("the operations on certificates and accounts come first")
-    former = {name: each.hashed for name, each in run.former.items()}
+    former = {name: each.hashed for name, each in context.former.items()}
     secrets = Secrets(
-        htpasswd=passwords.htpasswd(passwords.entries(run.hashes, former)),
-        http_secret=run.http_secret,
-        certificate_pem=run.leaf.certificate_pem + run.authorities.chain,
-        key_pem=run.leaf.key_pem,
+        htpasswd=passwords.htpasswd(passwords.entries(context.hashes, former)),
+        http_secret=context.http_secret,
+        certificate_pem=context.leaf.certificate_pem + context.authorities.chain,
+        key_pem=context.leaf.key_pem,
     )
-    return plan.desire(run.configuration.settings, secrets, run.images, str(ROOT / "templates"))
+    return plan.desire(run.configuration.settings, secrets, context.images, str(ROOT / "templates"))
 
 
 def _steps(run: Run, desired: Desired) -> list[Step]:
-    if run.registry is None:
+    context = run.part(RegistryContext)
+    if context.found is None:
         raise LookupError("the operation on certificates comes first")
-    return plan.steps(desired, run.registry, frozenset(run.made_images))
+    return plan.steps(desired, context.found, frozenset(context.made_images))
 
 
 def _with_proof(run: Run, desired: Desired, steps: Sequence[Step]) -> list[AnyStep]:

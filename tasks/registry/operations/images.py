@@ -10,25 +10,27 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
 from tasks.registry import images
+from tasks.registry.context import RegistryContext
 from tasks.registry.images import Image
-from tasks.run.apply import AnyStep, RemoteStep, carry_out
-from tasks.run.context import ROOT, Run, current
+from tasks.run.apply import AnyStep, RemoteStep, apply_steps
+from tasks.run.context import ROOT, Run
 
 
 @operation()
 def provide() -> Generator[PyinfraCommand, None, None]:
     """Build or pull the images that are missing."""
-    yield from carry_out(host, lambda: _decide(current()), lambda: "both images are there")
+    yield from apply_steps(host, _decide, "both images are there")
 
 
 def _decide(run: Run) -> list[AnyStep]:
+    context = run.part(RegistryContext)
     script = (ROOT / "files/build_image.sh").read_text()
-    needed = images.wanted(run.configuration.settings, run.state.images, script)
+    needed = images.wanted(run.configuration.settings, context.state.images, script)
     # Until a digest is known, a plan shows the container by the image's name.
-    run.images = {role: image.reference or image.name for role, image in needed.items()}
-    present = run.registry.images if run.registry else {}
+    context.images = {role: image.reference or image.name for role, image in needed.items()}
+    present = context.found.images if context.found else {}
     absent = images.missing(needed, present, run.machines[host.name].family)
-    run.made_images = {run.images[role] for role in absent}
+    context.made_images = {context.images[role] for role in absent}
     return [
         image.step if image.built else RemoteStep(image.step, partial(_keep_digest, run, role, image))
         for role, image in absent.items()
@@ -36,8 +38,9 @@ def _decide(run: Run) -> list[AnyStep]:
 
 
 def _keep_digest(run: Run, role: str, image: Image, repo_digests: str) -> None:
+    context = run.part(RegistryContext)
     reference = images.digest_of(image.name, repo_digests)
-    run.made_images.add(reference)
-    run.images[role] = reference
-    run.state.images[image.name] = reference
-    run.store.write_record(host.name, run.state.images)
+    context.made_images.add(reference)
+    context.images[role] = reference
+    context.state.images[image.name] = reference
+    run.store.write_record(host.name, context.state.images)

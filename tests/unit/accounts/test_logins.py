@@ -8,7 +8,7 @@ from base64 import b64encode
 import pytest
 
 from tasks.accounts import logins
-from tasks.accounts.logins import Helper, Login, Told
+from tasks.accounts.logins import Helper, HelperResponse, Login
 from tasks.remote.steps import Conflict
 
 A, B = "registry.homelab.local:5443", "[fd00::1]:5443"
@@ -70,7 +70,7 @@ def test_which_are_missing() -> None:
 
 
 def test_no_secret_is_in_a_repr() -> None:
-    assert "wörd" not in repr((LOGIN, Told(0, LOGIN.for_helper(A))))
+    assert "wörd" not in repr((LOGIN, HelperResponse(0, LOGIN.for_helper(A))))
 
 
 @pytest.mark.parametrize(
@@ -97,17 +97,23 @@ BEGIN = f"{PATH} line 2 has docker-credential-pass keep the logins of ci, which 
 @pytest.mark.parametrize(
     ("told", "kept"),
     [
-        (Told(0, json.dumps({"ServerURL": A, "Username": "cluster", "Secret": 'pass:"wörd"'})), True),
-        (Told(0, f'{{"Username": "cluster", "Secret": "old", "ServerURL": "{A}"}}'), False),
-        (Told(0, f'{{"Username": "<token>", "Secret": "pass:\\"wörd\\"", "ServerURL": "{A}"}}'), False),
-        (Told(0, "[]"), False),
-        (Told(0, ""), False),
-        (Told(0, "[" * 100_000), False),
-        (Told(1, "credentials not found in native keychain\n"), False),
+        (
+            HelperResponse(0, json.dumps({"ServerURL": A, "Username": "cluster", "Secret": 'pass:"wörd"'})),
+            True,
+        ),
+        (HelperResponse(0, f'{{"Username": "cluster", "Secret": "old", "ServerURL": "{A}"}}'), False),
+        (
+            HelperResponse(0, f'{{"Username": "<token>", "Secret": "pass:\\"wörd\\"", "ServerURL": "{A}"}}'),
+            False,
+        ),
+        (HelperResponse(0, "[]"), False),
+        (HelperResponse(0, ""), False),
+        (HelperResponse(0, "[" * 100_000), False),
+        (HelperResponse(1, "credentials not found in native keychain\n"), False),
     ],
     ids=range(7),
 )
-def test_what_a_helper_keeps(told: Told, kept: bool) -> None:
+def test_what_a_helper_keeps(told: HelperResponse, kept: bool) -> None:
     assert logins.kept(told, HELPER, A, LOGIN, "ci") is kept
 
 
@@ -115,14 +121,14 @@ def test_what_a_helper_keeps(told: Told, kept: bool) -> None:
     ("told", "problem", "remedy"),
     [
         (None, "could not be asked", "write its name in plain letters and run again"),
-        (Told(127), "cannot be run there", "install it for ci, or take it out of that file, and run again"),
-        (Told(126), "cannot be run there", "install it for ci, or take it out of that file, and run again"),
-        (Told(124), "gives no answer in 10 s", "unlock it for ci, or take it out of that file"),
-        (Told(2, "secret"), "fails (exit code 2)",
+        (HelperResponse(127), "cannot be run there", "install it for ci, or take it out of that file, and run again"),
+        (HelperResponse(126), "cannot be run there", "install it for ci, or take it out of that file, and run again"),
+        (HelperResponse(124), "gives no answer in 10 s", "unlock it for ci, or take it out of that file"),
+        (HelperResponse(2, "secret"), "fails (exit code 2)",
          f"see why (echo {A} | docker-credential-pass get, as ci), or take it out of that file, and run again"),
     ],
 )  # fmt: skip
-def test_a_helper_that_gives_no_answer(told: Told | None, problem: str, remedy: str) -> None:
+def test_a_helper_that_gives_no_answer(told: HelperResponse | None, problem: str, remedy: str) -> None:
     with pytest.raises(Conflict) as stop:
         logins.kept(told, HELPER, A, LOGIN, "ci")
     assert (stop.value.problem, stop.value.remedy) == (BEGIN + problem, remedy)

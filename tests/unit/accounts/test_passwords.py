@@ -87,7 +87,7 @@ def test_htpasswd_survives_a_round_trip_and_refuses_half_a_line() -> None:
 def test_typed_passwords_are_known_by_their_hash() -> None:
     hashed = accounts.hashes({"anna": "correct horse battery", "b.c": accounts.generate()}, {})
     text = accounts.htpasswd(accounts.entries(hashed, {}))
-    assert accounts.typed(text) == ["anna"]
+    assert accounts.custom_accounts(text) == ["anna"]
 
 
 NOW = dt.datetime(2027, 1, 15, tzinfo=dt.UTC)
@@ -151,13 +151,13 @@ def test_every_name_has_two_entries_while_one_account_has_two_passwords() -> Non
     assert accounts.entries(hashed, {}) == single
     assert accounts.entries(hashed, {"ci": HASHED[OLD]}) == {**single, "ci": HASHED[OLD], **next_ones}
     text = accounts.htpasswd(single)
-    assert accounts.read_htpasswd(accounts.twice(text)) == {**single, **next_ones}
-    assert not accounts.has_two(text)
-    assert accounts.has_two(accounts.twice(text))
-    assert accounts.has_two(accounts.htpasswd(accounts.entries(hashed, {"ci": HASHED[OLD]})))
+    assert accounts.read_htpasswd(accounts.add_next_entries(text)) == {**single, **next_ones}
+    assert not accounts.has_next_entries(text)
+    assert accounts.has_next_entries(accounts.add_next_entries(text))
+    assert accounts.has_next_entries(accounts.htpasswd(accounts.entries(hashed, {"ci": HASHED[OLD]})))
 
 
 def test_an_account_with_a_typed_password_is_one_before_and_after_a_change() -> None:
     typed = accounts.hashes({"ci": "correct horse"}, {})
     for hashed, former in ((typed, {"ci": HASHED[OLD]}), ({"ci": HASHED[NEW]}, typed)):
-        assert accounts.typed(accounts.htpasswd(accounts.entries(hashed, former))) == ["ci"]
+        assert accounts.custom_accounts(accounts.htpasswd(accounts.entries(hashed, former))) == ["ci"]

@@ -59,13 +59,13 @@ def test_the_stage_follows_from_what_was_decided_and_the_day(
     stage: str, until: dt.datetime | None,
 ) -> None:  # fmt: skip
     successor = replace(begun, switched=switched and switched.date(), retiring=retiring)
-    found = rollover.at(old, successor, OVERLAP, now)
+    found = rollover.stage_at(old, successor, OVERLAP, now)
     assert (found.stage, found.until) == (stage, until and until.date())
     assert found.ran_out is (now >= day(3650))
 
 
 def test_without_a_successor_there_is_no_rollover(old: Pair) -> None:
-    found = rollover.at(old, None, OVERLAP, day(1))
+    found = rollover.stage_at(old, None, OVERLAP, day(1))
     assert (found.stage, found.issuer, found.chain, found.trusted) == (None, old, "", old.certificate_pem)
     assert rollover.pending(found) is None
 
@@ -74,8 +74,8 @@ def test_the_verification_takes_an_overlap_for_one_until_a_run_has_ended_it(
     old: Pair, begun: Successor
 ) -> None:
     switched = replace(begun, switched=day(110).date())
-    assert rollover.at(old, switched, None, day(1000)).stage == "overlap"
-    assert rollover.at(old, replace(switched, retiring=True), None, day(111)).stage == "retiring"
+    assert rollover.stage_at(old, switched, None, day(1000)).stage == "overlap"
+    assert rollover.stage_at(old, replace(switched, retiring=True), None, day(111)).stage == "retiring"
 
 
 STAGES = {
@@ -88,7 +88,7 @@ STAGES = {
 @pytest.fixture(params=STAGES)
 def stage(request: pytest.FixtureRequest, old: Pair, begun: Successor) -> Authorities:
     switched, retiring = STAGES[request.param]
-    return rollover.at(old, replace(begun, switched=switched, retiring=retiring), OVERLAP, day(111))
+    return rollover.stage_at(old, replace(begun, switched=switched, retiring=retiring), OVERLAP, day(111))
 
 
 EXPECTED = {
@@ -148,7 +148,7 @@ def test_clients_of_the_old_one_are_cut_off_when_it_has_run_out_and_others_are_n
 ) -> None:
     switched = replace(begun, switched=day(3640).date())
     leaf = ca.make_leaf(begun.pair, NAMES, 397, day(3640))
-    before, after = (rollover.at(old, switched, OVERLAP, day(count)) for count in (3649, 3651))
+    before, after = (rollover.stage_at(old, switched, OVERLAP, day(count)) for count in (3649, 3651))
     assert verified(tmp_path, leaf, before.chain, old.certificate_pem, day(3649)).endswith("OK\n")
     assert "expired" in verified(tmp_path, leaf, before.chain, old.certificate_pem, day(3651))
     assert (after.chain, after.trusted) == ("", begun.pair.certificate_pem)
@@ -158,7 +158,7 @@ def test_clients_of_the_old_one_are_cut_off_when_it_has_run_out_and_others_are_n
 def test_the_successor_of_one_that_has_run_out_stands_alone_at_once(old: Pair) -> None:
     made = rollover.succeed(old, [*NAMES, OUTSIDE], 3650, day(3700))
     assert (made.cross, made.switched, made.retiring) == (None, day(3700).date(), True)
-    found = rollover.at(old, made, OVERLAP, day(3700))
+    found = rollover.stage_at(old, made, OVERLAP, day(3700))
     assert (found.stage, found.issuer, found.chain) == ("retiring", made.pair, "")
     assert found.trusted == made.pair.certificate_pem
     assert (found.servable([*NAMES, OUTSIDE]), found.to_come([OUTSIDE])) == ([*NAMES, OUTSIDE], [])
@@ -168,7 +168,7 @@ def test_names_beyond_the_old_one_come_in_at_its_end(
     old: Pair, begun: Successor, stage: Authorities, tmp_path: Path
 ) -> None:
     assert (stage.servable([*NAMES, OUTSIDE]), stage.to_come([*NAMES, OUTSIDE])) == (NAMES, [OUTSIDE])
-    ended = rollover.at(begun.pair, None, OVERLAP, day(200))
+    ended = rollover.stage_at(begun.pair, None, OVERLAP, day(200))
     assert (ended.servable([*NAMES, OUTSIDE]), ended.to_come([OUTSIDE])) == ([*NAMES, OUTSIDE], [])
     # The reason: clients that know the old one alone would refuse the leaf for every name.
     leaf = ca.make_leaf(begun.pair, [*NAMES, OUTSIDE], 397, day(111))
@@ -194,10 +194,10 @@ def test_names_beyond_both_and_a_change_of_all_names_are_refused(stage: Authorit
     ],
 )
 def test_a_year_before_its_end_every_run_says_so(old: Pair, now: dt.datetime, said: str | None) -> None:
-    told = rollover.warning(rollover.at(old, None, OVERLAP, now), now)
+    told = rollover.warning(rollover.stage_at(old, None, OVERLAP, now), now)
     assert (told and told.removeprefix("the certificate authority ")) == said
     replaced = rollover.succeed(old, NAMES, 3650, now)
-    assert rollover.warning(rollover.at(old, replaced, OVERLAP, now), now) is None
+    assert rollover.warning(rollover.stage_at(old, replaced, OVERLAP, now), now) is None
 
 
 def test_what_is_still_to_come_is_said(stage: Authorities) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tasks.accounts.passwords import generate
 from tasks.certificates import ca, rollover
 from tasks.cli.summary import authorities, typed_passwords
+from tasks.registry.context import RegistryContext
 from tasks.run.context import Run
 from tasks.settings.load import Configuration, Settings
 from tasks.state.store import Store
@@ -34,11 +35,12 @@ def test_those_that_machines_pull_with_are_named(
     keys = {"accounts": ACCOUNTS, "login_account": login, "pull_secret_account": pull_secret}
     settings = Settings.model_validate({f"registry_{key}": value for key, value in keys.items()})
     run = Run(Configuration(settings, {}, "nas"), Store(Path("/nowhere")), "lab", dry=False)
-    run.passwords = {name: "typed by me" if name in typed else generate() for name in ACCOUNTS}
+    registry = run.part(RegistryContext)
+    registry.passwords = {name: "typed by me" if name in typed else generate() for name in ACCOUNTS}
     lines = typed_passwords(run)
     assert [line.split()[2] for line in lines] == named
-    assert not any(password in line for line in lines for password in run.passwords.values())
-    run.passwords = {}  # where the run ended before it read them
+    assert not any(password in line for line in lines for password in registry.passwords.values())
+    registry.passwords = {}  # where the run ended before it read them
     assert typed_passwords(run) == []
 
 
@@ -46,8 +48,9 @@ def test_a_rollover_and_the_end_of_an_authority_are_said_in_every_run() -> None:
     now = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
     run = Run(Configuration(Settings(), {}, "nas"), Store(Path("/nowhere")), "lab", dry=False)
     assert authorities(run, now) == []  # where the run ended before it read them
+    registry = run.part(RegistryContext)
     old = ca.make_authority(["registry.homelab.local"], 400, now)
-    run.authorities = rollover.at(old, None, 30, now)
+    registry.authorities = rollover.stage_at(old, None, 30, now)
     assert authorities(run, now) == []
     later = now + dt.timedelta(days=100)
     (line,) = authorities(run, later)
@@ -55,7 +58,7 @@ def test_a_rollover_and_the_end_of_an_authority_are_said_in_every_run() -> None:
         "The certificate authority runs out on 2027-04-05 (300 days left): run deploys/rotate_ca.py" in line
     )
     new = rollover.succeed(old, ["registry.homelab.local"], 3650, later)
-    run.authorities = rollover.at(old, new, 30, later)
+    registry.authorities = rollover.stage_at(old, new, 30, later)
     (line,) = authorities(run, later)
     assert "The new certificate authority does not serve yet" in line
     names = {"registry_extra_names": ("registry.example.org",)}

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tasks.certificates import ca
 from tasks.clients import facts, system_trust
 from tasks.clients import plan as client_hosts
-from tasks.clients.system_trust import ARCH, DEBIAN, RHEL, Family, Found
+from tasks.clients.system_trust import ARCH, DEBIAN, RHEL, Family, TrustStore
 from tasks.remote.fact_scripts import read_answer, script
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict
@@ -48,11 +48,11 @@ def second(family: Family) -> str:
     return f"{family.folder}/homelab-registry-2.crt"
 
 
-def found(family: Family, *pairs: ca.Pair) -> Found:
+def found(family: Family, *pairs: ca.Pair) -> TrustStore:
     """A host that has these certificates, all over."""
     written = dict(zip([first(family), second(family)], pairs, strict=False))
     made = {family.folder: FOLDER, family.store: STORE, **{p: file(pair) for p, pair in written.items()}}
-    return Found(
+    return TrustStore(
         paths={**dict.fromkeys(system_trust.paths(family)), **made},
         stored=frozenset(map(der, pairs)),
         anchors={path: frozenset([der(pair)]) for path, pair in written.items()},
@@ -60,7 +60,7 @@ def found(family: Family, *pairs: ca.Pair) -> Found:
     )
 
 
-def texts(family: Family, pem: str, there: Found) -> list[str]:
+def texts(family: Family, pem: str, there: TrustStore) -> list[str]:
     return [step.text for step in system_trust.steps(family, pem, there)]
 
 
@@ -206,9 +206,9 @@ def test_without_its_program_nothing_is_begun(family: Family, program: str, pack
 # What a real sh tells.
 
 
-def told(family: Family, folder: Path) -> Found:
+def told(family: Family, folder: Path) -> TrustStore:
     """Run the lines with every path of theirs below a folder."""
-    text = script(facts.tell(family))
+    text = script(facts.emit(family))
     for part in ("/usr/local", "/etc/"):
         text = text.replace(part, f"{folder}{part}")
     done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=False)
@@ -227,7 +227,7 @@ def write(folder: Path, path: str, *texts: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_nothing_there(family: Family, tmp_path: Path) -> None:
     there = replace(told(family, tmp_path), refresher=True)
-    assert there == Found(dict.fromkeys(f"{tmp_path}{path}" for path in system_trust.paths(family)))
+    assert there == TrustStore(dict.fromkeys(f"{tmp_path}{path}" for path in system_trust.paths(family)))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -292,5 +292,5 @@ def test_a_call_that_ends_without_a_word_has_not_gone_well(printed: list[str], e
     ],
 )
 def test_namespaces_fit_on_a_line(names: list[str], expected: str) -> None:
-    assert kubectl.listed(names) == expected
-    assert kubectl.listed(names, "nodes") == expected.replace("namespaces", "nodes")
+    assert kubectl.join_names(names) == expected
+    assert kubectl.join_names(names, "nodes") == expected.replace("namespaces", "nodes")

@@ -13,14 +13,16 @@ import pytest
 from tasks.accounts.logins import Login
 from tasks.cluster_control import plan as cluster_control
 from tasks.cluster_control import pull_secrets
-from tasks.cluster_control.joined_nodes import strangers
-from tasks.cluster_control.plan import Change, Cluster, Plan, Wanted
-from tasks.cluster_control.pull_secrets import Content, Held, Ref
+from tasks.cluster_control.joined_nodes import nodes_not_in_inventory
+from tasks.cluster_control.plan import Change, Cluster, ClusterTarget, Plan
+from tasks.cluster_control.pull_secrets import Content, ExistingObject, Ref
 from tasks.cluster_control.service_accounts import ServiceAccount
 from tasks.settings.load import Settings
 
 SETTINGS = Settings(registry_extra_names=("images.homelab.local",))
-WANTED = Wanted(Login("cluster", "hunter2"), "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n")
+WANTED = ClusterTarget(
+    Login("cluster", "hunter2"), "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n"
+)
 SECRET = pull_secrets.pull_secret(SETTINGS, WANTED.login)
 CA = pull_secrets.ca(WANTED.ca_pem)
 HOSTING = pull_secrets.hosting(SETTINGS)
@@ -28,9 +30,9 @@ NAME = "registry-credentials"
 OUT = "registry_pull_secret_namespaces leaves that namespace out"
 
 
-def held(content: Content) -> Held:
+def held(content: Content) -> ExistingObject:
     """What the fact tells of a content of ours."""
-    return Held(
+    return ExistingObject(
         content.type, "homelab-registry", "2026-11-27T07:00:00Z", ("homelab-registry",), content.digest
     )
 
@@ -173,7 +175,7 @@ def test_a_namespace_that_is_missing_or_goes_is_a_line_and_the_rest_is_done() ->
 def test_a_secret_of_somebody_else_is_never_written_and_its_owner_is_told() -> None:
     found = cluster("apps", "default")
     ref = of("Secret", "apps", NAME)
-    theirs = Held("Opaque", "Helm", "2025-01-02T03:04:05Z", ("helm", "kubectl-edit"), "")
+    theirs = ExistingObject("Opaque", "Helm", "2025-01-02T03:04:05Z", ("helm", "kubectl-edit"), "")
     plan = planned(
         replace(found, held={**found.held, ref: theirs}), registry_pull_secret_namespaces=("apps", "default")
     )
@@ -189,7 +191,7 @@ def test_a_secret_of_somebody_else_is_never_written_and_its_owner_is_told() -> N
 
 def test_no_account_is_given_a_secret_of_somebody_else() -> None:
     found = cluster(fresh=("default",))
-    theirs = {of("Secret", "default", NAME): Held("Opaque", "", "2025-01-02T03:04:05Z", (), "")}
+    theirs = {of("Secret", "default", NAME): ExistingObject("Opaque", "", "2025-01-02T03:04:05Z", (), "")}
     written = manifests(planned(replace(found, held={**found.held, **theirs})))
     assert [ref.kind for ref in written] == ["ConfigMap"]
 
@@ -197,7 +199,9 @@ def test_no_account_is_given_a_secret_of_somebody_else() -> None:
 def test_word_of_another_registry_is_noted_and_stays() -> None:
     found = cluster("default")
     theirs = {
-        of("ConfigMap", "kube-public", HOSTING.name): Held("", "", "2025-01-02T03:04:05Z", ("kind",), "")
+        of("ConfigMap", "kube-public", HOSTING.name): ExistingObject(
+            "", "", "2025-01-02T03:04:05Z", ("kind",), ""
+        )
     }
     plan = planned(replace(found, held={**found.held, **theirs}))
     assert (plan.changes, plan.problems) == ([], [])
@@ -330,4 +334,4 @@ def test_a_complaint_about_what_is_mended_since_is_none() -> None:
 )
 def test_nodes_that_no_inventory_has(known: set[str], expected: list[str]) -> None:
     nodes = {"k3s-1": frozenset({"k3s-1", "192.0.2.21"}), "late": frozenset({"late", "192.0.2.9"})}
-    assert strangers(nodes, known) == expected
+    assert nodes_not_in_inventory(nodes, known) == expected

@@ -17,7 +17,7 @@ from tasks.remote.steps import Conflict, Step
 NAMES = ("registry.homelab.local", "images.homelab.local:5443")
 LOGIN = Login("cluster", "a password")
 AUTH = b64encode(b"cluster:a password").decode()
-WHOLE = json.dumps({"auths": {name: {"auth": AUTH} for name in NAMES}})
+REJECT_PIPE = json.dumps({"auths": {name: {"auth": AUTH} for name in NAMES}})
 FOLDER, FILE = (
     Observed(kind, mode, 0, 0, 1.0, 1, None) for kind, mode in (("directory", "755"), ("regular file", "600"))
 )
@@ -39,7 +39,7 @@ def test_each_runtime_has_its_file(runtimes: list[str], path: str) -> None:
     made, written = steps(*runtimes)
     assert made.text == f"make {path.rpartition('/')[0]}: it is missing"
     assert written.text == f"write {path}: it is missing"
-    assert json.loads(written.stdin or "") == json.loads(WHOLE)
+    assert json.loads(written.stdin or "") == json.loads(REJECT_PIPE)
     assert written.script.startswith("umask 077;")
     assert AUTH not in written.script + written.text + repr(written)
 
@@ -49,27 +49,27 @@ def test_k3s_and_rke2_keep_theirs_in_registries_yaml() -> None:
 
 
 def test_a_node_with_both_gets_both() -> None:
-    texts = [step.text for step in steps("containerd", "podman", texts={KUBELET: WHOLE})]
+    texts = [step.text for step in steps("containerd", "podman", texts={KUBELET: REJECT_PIPE})]
     assert texts == [f"make {PODMAN.rpartition('/')[0]}: it is missing", f"write {PODMAN}: it is missing"]
 
 
 def test_one_that_has_it_needs_nothing() -> None:
-    assert steps("containerd", texts={KUBELET: WHOLE}) == []
+    assert steps("containerd", texts={KUBELET: REJECT_PIPE}) == []
 
 
 @pytest.mark.parametrize(
-    "wrong", [WHOLE.replace(AUTH, "eDp5", 1), "{}", '{"auths": {"ghcr.io": {"auth": "eDp5"}}}']
+    "wrong", [REJECT_PIPE.replace(AUTH, "eDp5", 1), "{}", '{"auths": {"ghcr.io": {"auth": "eDp5"}}}']
 )
 def test_what_is_wrong_is_mended_and_the_rest_stays(wrong: str) -> None:
     (written,) = steps("containerd", texts={KUBELET: wrong})
     assert written.text == f"write {KUBELET}: the node's login is not as it should be"
     others = {name: entry for name, entry in json.loads(wrong).get("auths", {}).items() if name not in NAMES}
-    assert json.loads(written.stdin or "")["auths"] == others | json.loads(WHOLE)["auths"]
+    assert json.loads(written.stdin or "")["auths"] == others | json.loads(REJECT_PIPE)["auths"]
 
 
 def test_a_file_that_others_may_read_is_closed() -> None:
     wide = Observed("regular file", "644", 0, 0, 1.0, 1, None)
-    (step,) = steps("containerd", texts={KUBELET: WHOLE}, kubelet=wide)
+    (step,) = steps("containerd", texts={KUBELET: REJECT_PIPE}, kubelet=wide)
     assert (step.text, step.script) == (
         f"set mode of {KUBELET}: it is 0644, and holds a password",
         f"chmod 0600 {KUBELET}",

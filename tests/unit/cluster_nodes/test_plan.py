@@ -16,7 +16,7 @@ from tasks.clients.plan import ClientHost
 from tasks.cluster_nodes import facts
 from tasks.cluster_nodes import plan as cluster_nodes
 from tasks.cluster_nodes.facts import ClusterNodeFact
-from tasks.cluster_nodes.plan import Node, Wanted
+from tasks.cluster_nodes.plan import Node, NodeTarget
 from tasks.cluster_nodes.runtimes import containerd, containerd_config, k3s_rke2
 from tasks.remote.fact_scripts import script
 from tasks.remote.files import Observed
@@ -49,7 +49,7 @@ def served(found: Node, *given: Any) -> list[str]:
 
 
 def steps(found: Node, *runtimes: str, login: Login | None = None, docker_host: bool = False) -> list[Step]:
-    wanted = Wanted(CA, ADDRESS, runtimes, login, named_elsewhere=docker_host)
+    wanted = NodeTarget(CA, ADDRESS, runtimes, login, named_elsewhere=docker_host)
     return cluster_nodes.steps(SETTINGS, wanted, found)
 
 
@@ -329,7 +329,7 @@ def test_a_data_folder_may_be_given_to_the_service(
         f"nl='\n'\nrancher={tmp_path}/rancher\nkinds='k3s rke2'\nunits='{' '.join(cluster_nodes.UNITS)}'\n"
     )
     services = facts.SERVICES.replace("/run/systemd/system", f"{tmp_path}/run")
-    command = script(given, "generated=\ndrop_ins=", facts.WHOLE, services, facts.RANCHER)
+    command = script(given, "generated=\ndrop_ins=", facts.REJECT_PIPE, services, facts.RANCHER)
     done = subprocess.run(
         ["sh", "-c", command],
         capture_output=True,

@@ -21,7 +21,7 @@ from tasks.clients import system_trust
 from tasks.clients.plan import ClientHost
 from tasks.docker_hosts import plan as docker_hosts
 from tasks.docker_hosts.logins import Home
-from tasks.docker_hosts.plan import DockerHost, Engine, Wanted
+from tasks.docker_hosts.plan import DockerHost, DockerTarget, Engine
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
 from tasks.remote.users import User
@@ -86,7 +86,7 @@ def on_mount(found: DockerHost, mount: bool = True) -> DockerHost:
 
 
 def steps(found: DockerHost, **settings: Any) -> list[Step]:
-    wanted = Wanted(CA, ADDRESS, Login("cluster", "secret"))
+    wanted = DockerTarget(CA, ADDRESS, Login("cluster", "secret"))
     return docker_hosts.steps(Settings(**settings), HostSettings(), wanted, found)
 
 
@@ -394,10 +394,10 @@ def test_all_of_it_comes_in_one_order() -> None:
         CI.home: DIRECTORY, "/home/ci/.docker": None, "/home/ci/.docker/config.json": None,
         "/home/ci/.docker/.config.json.homelab-new": None,
     })  # fmt: skip
-    store = system_trust.Found(dict.fromkeys(system_trust.paths(system_trust.DEBIAN)))
+    store = system_trust.TrustStore(dict.fromkeys(system_trust.paths(system_trust.DEBIAN)))
     found = replace(fresh(), homes={"ci": home}, client=ClientHost(LOCALHOST, store=store))
     own = HostSettings(registry_login_users=("ci",), registry_system_trust=True)
-    wanted = Wanted(CA, ADDRESS, Login("cluster", "secret"), system_trust.DEBIAN)
+    wanted = DockerTarget(CA, ADDRESS, Login("cluster", "secret"), system_trust.DEBIAN)
     made = docker_hosts.steps(Settings(), own, wanted, found)
     assert [step.text.partition(":")[0] for step in made] == [
         f"make {CERTS}", f"make {FOLDER}", f"write {FILE}", "write /etc/hosts",

@@ -316,7 +316,7 @@ def test_a_taken_port_is_told_with_the_program_that_has_it() -> None:
     desired = desire(registry_port=8443)
     bare = RegistryHost(paths=converged(desired).paths, engine="running", listener="apache2 (pid 77)")
     with pytest.raises(
-        Conflict, match=r"^port 8443 is taken by apache2 \(pid 77\): stop that program, or set"
+        Conflict, match=r"^port 8443 is taken by apache2 \(pid 77\); stop that program, or set"
     ):
         registry.steps(desired, bare)
 

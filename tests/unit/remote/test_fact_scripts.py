@@ -27,7 +27,7 @@ from tasks.docker_hosts.logins import Home
 from tasks.docker_hosts.plan import DockerHost
 from tasks.registry.facts import RegistryFact
 from tasks.registry.plan import RegistryHost
-from tasks.remote.fact_scripts import PREAMBLE, Answer, read_answer, script, tell_paths
+from tasks.remote.fact_scripts import PREAMBLE, Answer, emit_paths, read_answer, script
 from tasks.remote.files import Observed
 from tasks.run.machines import MachineFact
 
@@ -49,7 +49,7 @@ def sh(script: str, shell: str = "sh") -> list[str]:
 
 
 def told(paths: Iterable[str], shell: str = "sh") -> dict[str, Observed | None]:
-    return read_answer(sh(f"{PREAMBLE}{tell_paths(paths)}\necho end", shell)).paths
+    return read_answer(sh(f"{PREAMBLE}{emit_paths(paths)}\necho end", shell)).paths
 
 
 def seen(path: Path) -> Observed | None:
@@ -201,7 +201,7 @@ def test_the_language_of_the_host_changes_no_word(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     language = "stat() { sh -c 'echo \"$LC_ALL|755|0|0|1.0|1\"'; }"
     assert told([str(tmp_path)])[str(tmp_path)] == seen(tmp_path)
-    assert sh(f"{PREAMBLE}{language}\n{tell_paths(['/'])}") == ["path|/|C|755|0|0|1.0|1|"]
+    assert sh(f"{PREAMBLE}{language}\n{emit_paths(['/'])}") == ["path|/|C|755|0|0|1.0|1|"]
 
 
 @pytest.mark.parametrize(("failing", "told_of"), [("stat", 0), ("sha256sum", 1)])
@@ -210,7 +210,7 @@ def test_a_command_that_fails_ends_the_answer_before_its_end(
 ) -> None:
     (tmp_path / "file").write_text("x")
     failed = f"{PREAMBLE}{failing}() {{ return 1; }}\n"
-    output = sh(f"{failed}{tell_paths([str(tmp_path), str(tmp_path / 'file')])}\necho end")
+    output = sh(f"{failed}{emit_paths([str(tmp_path), str(tmp_path / 'file')])}\necho end")
     assert len(output) == told_of  # a folder has no digest
     with pytest.raises(FactProcessError, match=r"^the answer was cut short$"):
         read_answer(output)
@@ -431,7 +431,7 @@ def test_a_bar_in_the_name_of_a_text_is_its_own(name: str) -> None:
     assert read_answer([f"text|{name}|eHg=", "end"]).texts == {name: "xx"}
 
 
-@pytest.mark.parametrize("kind", [cluster_nodes.Node, k3s_rke2.Node, Containerd, DockerHost, Home])
+@pytest.mark.parametrize("kind", [cluster_nodes.Node, k3s_rke2.K3sNode, Containerd, DockerHost, Home])
 def test_what_files_of_a_host_say_shows_in_no_repr(kind: Any) -> None:
     """They may hold passwords, and a test that fails shows the values it has."""
     assert {each.name: each.repr for each in fields(kind)}["texts"] is False

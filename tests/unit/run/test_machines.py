@@ -122,20 +122,20 @@ def test_the_host_s_own_name_and_addresses_are_told(tmp_path: Path) -> None:
     tmp_path.joinpath("ip").unlink()
 
 
-WHOLE = ["rights|root", "time|0.0", "family|raspbian debian", "client|yes", "engine|stopped", "end"]
+REJECT_PIPE = ["rights|root", "time|0.0", "family|raspbian debian", "client|yes", "engine|stopped", "end"]
 
 
 def test_a_whole_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.run.machines.time.time", lambda: 100.0)
-    assert MachineFact().process([*WHOLE[:1], "time|30.5", *WHOLE[2:]]) == Machine(
+    assert MachineFact().process([*REJECT_PIPE[:1], "time|30.5", *REJECT_PIPE[2:]]) == Machine(
         "root", -69.5, "raspbian debian", "stopped", client=True
     )
 
 
-@pytest.mark.parametrize("kept", range(len(WHOLE)))
+@pytest.mark.parametrize("kept", range(len(REJECT_PIPE)))
 def test_a_cut_answer_is_none(kept: int) -> None:
     with pytest.raises(FactProcessError, match=r"^the answer was cut short$"):
-        MachineFact().process(WHOLE[:kept])
+        MachineFact().process(REJECT_PIPE[:kept])
 
 
 def test_the_script_is_sound() -> None:

@@ -205,7 +205,7 @@ def test_a_program_that_cannot_be_run_is_said_before_anything_is_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(tool, "SYSTEMD", tmp_path)
-    monkeypatch.setattr(tool, "of", lambda _: in_folder(tmp_path))
+    monkeypatch.setattr(tool, "timer_for", lambda _: in_folder(tmp_path))
     monkeypatch.setattr(tool, "_settings", lambda _: Settings(registry_timer_program="/etc/passwd"))
     assert tool.main(["on", "lab.py"]) == 1
     assert "registry_timer_program = /etc/passwd: it cannot be run" in capsys.readouterr().out
@@ -214,7 +214,7 @@ def test_a_program_that_cannot_be_run_is_said_before_anything_is_written(
 
 def test_what_a_later_run_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     timer = in_folder(tmp_path)
-    monkeypatch.setattr(tool, "of", lambda _: timer)
+    monkeypatch.setattr(tool, "timer_for", lambda _: timer)
     assert tool.complaint("lab.py") is None
     timer.folder.mkdir()
     timer.failed.write_text("The timer's run of 2026-11-27 03:12 on pi for lab.py failed.\n    [nas] why\n")

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.accounts.logins import Login
 from tasks.cluster_nodes.runtimes import k3s_rke2, registries_yaml
-from tasks.cluster_nodes.runtimes.k3s_rke2 import K3S, RKE2, Distribution, Node
+from tasks.cluster_nodes.runtimes.k3s_rke2 import K3S, RKE2, Distribution, K3sNode
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
 from tests.unit.cluster_nodes.runtimes.test_containerd import CA
@@ -41,33 +41,35 @@ def auth(user: str, password: str) -> str:
     )
 
 
-def host(kind: Distribution = K3S, /, **texts: str) -> Node:
+def host(kind: Distribution = K3S, /, **texts: str) -> K3sNode:
     """A host with the service and nothing of ours; `texts` are those of generated files by a short name."""
     data = f"/var/lib/rancher/{kind.name}"
     places = {"hosts": f"certs.d/{NAME}/hosts.toml", "config": "config.toml", "template": "config.toml.tmpl",
               "template_v3": "config-v3.toml.tmpl"}  # fmt: skip
     found = {f"{k3s_rke2.generated(data)}/{places[key]}": text for key, text in texts.items()}
     paths = dict.fromkeys(k3s_rke2.paths(kind)) | {kind.folder: FOLDERS}
-    return Node(data, kind.units[0], STARTED, paths, found)
+    return K3sNode(data, kind.units[0], STARTED, paths, found)
 
 
-def with_file(found: Node, path: str, text: str, modified: float = STARTED - 1, mode: str = "644") -> Node:
+def with_file(
+    found: K3sNode, path: str, text: str, modified: float = STARTED - 1, mode: str = "644"
+) -> K3sNode:
     paths = {**found.paths, path: file(text, modified, mode)}
     return replace(found, paths=paths, texts={**found.texts, path: text})
 
 
-def converged(kind: Distribution = K3S, login: Login | None = None, user: str = "") -> Node:
+def converged(kind: Distribution = K3S, login: Login | None = None, user: str = "") -> K3sNode:
     found = host(kind, hosts=generated(kind), config=auth(login.account, login.password) if login else BASE)
     found = with_file(found, kind.ca_file, CA)
     text = registries_yaml.merge(user, [NAME], kind.ca_file, login, kind.registries)
     return with_file(found, kind.registries, text, mode="600" if login else "644")
 
 
-def steps(found: Node, login: Login | None = None, kind: Distribution = K3S) -> list[Step]:
+def steps(found: K3sNode, login: Login | None = None, kind: Distribution = K3S) -> list[Step]:
     return k3s_rke2.steps(kind, [NAME], CA, login, ACCOUNTS, found)
 
 
-def texts(found: Node, login: Login | None = None, kind: Distribution = K3S) -> list[str]:
+def texts(found: K3sNode, login: Login | None = None, kind: Distribution = K3S) -> list[str]:
     return [step.text for step in steps(found, login, kind)]
 
 
