@@ -99,7 +99,7 @@ def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], temp
         "settings": settings,
         "container": containers,
         "http_secret": secrets.http_secret,
-        "typed": f"{containers.GATEWAY_CONFIG}/{basename(TYPED)}",
+        "custom_accounts": f"{containers.GATEWAY_CONFIG}/{basename(TYPED)}",
         "two_passwords": f"{containers.GATEWAY_CONFIG}/{basename(TWO_PASSWORDS)}",
         "next_prefix": b64encode(passwords.NEXT.encode()).decode(),
         "decoy": b64encode(f"{passwords.DECOY}:".encode()).decode(),

@@ -75,14 +75,14 @@ def targets(stored: Stored) -> list[tuple[str, str, tuple[int, int, int]]]:
         ("POST", f"/v2/{ODD}/blobs/uploads", WRITE),
         ("PATCH", f"{UPLOAD}/../uploads/u", WRITE),
         # names of the gateway's own, and what only looks as if it were below /v2/
-        ("GET", "/_who", OUTSIDE),
-        ("GET", "/_may_read", OUTSIDE),
-        ("DELETE", "/_may_read", OUTSIDE),
+        ("GET", "/_check_password", OUTSIDE),
+        ("GET", "/_check_read", OUTSIDE),
+        ("DELETE", "/_check_read", OUTSIDE),
         ("GET", "/@registry", OUTSIDE),
-        ("PUT", "/@storage", OUTSIDE),
+        ("PUT", "/@push", OUTSIDE),
         ("GET", "/_malformed", OUTSIDE),
-        ("GET", "/v2/../_who", OUTSIDE),
-        ("GET", "/v2/..%2f_may_read", OUTSIDE),
+        ("GET", "/v2/../_check_password", OUTSIDE),
+        ("GET", "/v2/..%2f_check_read", OUTSIDE),
         ("GET", "//v2/", OUTSIDE),
         ("GET", "/./v2/", OUTSIDE),
         ("GET", "/x/../v2/", OUTSIDE),
@@ -149,7 +149,7 @@ def random_targets(seed: int, count: int, stored: Stored) -> Iterator[str]:
     parts = [
         "/", "/", "//", "..", ".", "/../", "%2f", "%2F", "%2e%2e", "v2", "/v2/", ODD, "/manifests/", "/blobs/",
         "uploads/", "/uploads", "v1", stored.manifest, stored.blob, "_catalog", "/tags/list", "?", "#", "%00", "%",
-        "%25", "\\", ";", ":", "a", "_", "-", "=", "~", "+", "_who", "@registry", "%3f", "%23",
+        "%25", "\\", ";", ":", "a", "_", "-", "=", "~", "+", "_check_password", "@registry", "%3f", "%23",
     ]  # fmt: skip
     chance = random.Random(seed)  # noqa: S311
     for _ in range(count):
