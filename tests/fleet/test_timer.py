@@ -187,7 +187,7 @@ def test_a_failure_is_noticed_until_a_run_of_the_timer_goes_well(with_timer: Ben
         )
         assert problem.startswith(f"    {TAKEN}")
         assert printed == f"What it printed: {FOLDER}/output"
-        assert remedy == f"When that is mended: cd {PROJECT} && make timer INVENTORY=inventories/local.py"
+        assert remedy == f"When that is fixed: cd {PROJECT} && make timer INVENTORY=inventories/local.py"
         assert host.read("/tmp/program") == message
         assert host.read("/tmp/mail") == f"To: root\nSubject: homelab-registry: a run failed\n\n{message}"
         with logged_in(host) as terminal:
