@@ -53,9 +53,9 @@ def _registry(run: Run) -> list[str]:
     return [
         "",
         format_text(
-            f"The registry answers at https://{settings.authority} ({context.address})", "green", bold=True
+            f"The registry answers at https://{settings.endpoint} ({context.address})", "green", bold=True
         ),
-        f"    log in    docker login -u {first} --password-stdin {settings.authority} "
+        f"    log in    docker login -u {first} --password-stdin {settings.endpoint} "
         f"< {folder}/accounts/{first}.password",
         f"    accounts  {passwords}; passwords in {folder}/accounts/NAME.password",
         f"    CA        {run.store.authority_path} (for machines outside the inventory); its key stays in {folder}",

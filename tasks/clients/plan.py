@@ -39,7 +39,7 @@ def steps(
     named = hosts_file.steps(
         found.hosts,
         address if settings.registry_manage_hosts_file else None,
-        [name for name in settings.names if ca.address(name) is None],
+        [name for name in settings.server_names if ca.address(name) is None],
         is_mount=found.hosts_is_mount,
         rescue=found.rescue,
     )

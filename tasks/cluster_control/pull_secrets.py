@@ -100,7 +100,7 @@ class Content:
 
 def pull_secret(settings: Settings, login: Login) -> Content:
     """Return the pull secret: the login for each name of the registry."""
-    auths = {name: {"auth": login.auth} for name in settings.authorities}
+    auths = {name: {"auth": login.auth} for name in settings.endpoints}
     text = json.dumps({"auths": auths})
     return Content(
         "Secret", settings.registry_pull_secret_name, {KEY: b64encode(text.encode()).decode()}, TYPE
@@ -122,8 +122,8 @@ def ca(pem: str) -> Content:
 
 def hosting(settings: Settings) -> Content:
     """Return word of where the registry is, for tools that look for one (KEP-1755)."""
-    host = json.dumps(settings.authority)  # a JSON string is a YAML one
-    link = json.dumps(f"https://{settings.authority}")
+    host = json.dumps(settings.endpoint)  # a JSON string is a YAML one
+    link = json.dumps(f"https://{settings.endpoint}")
     text = f"host: {host}\nhostFromContainerRuntime: {host}\nhelp: {link}\n"
     return Content("ConfigMap", HOSTING, {HOSTING_KEY: text})
 

@@ -31,7 +31,7 @@ def trust() -> Generator[PyinfraCommand, None, None]:
     served: list[str] = []
     yield from apply_steps(host, partial(_decide, served), lambda _: _trust(served, "the registry"))
     if served:
-        names = ", ".join(current().configuration.settings.authorities)
+        names = ", ".join(current().configuration.settings.endpoints)
         mark_finished(current(), host, "cluster_nodes", _trust(served, names))
 
 
@@ -73,10 +73,10 @@ def read_facts(run: Run) -> Node:
         patterns=[crio_podman.DROP_INS, crio_podman.CRIO_DROP_INS],
         config=containerd.CONFIG,
         certs=containerd_config.CERTS,
-        below=containerd.relative(settings.authorities),
+        below=containerd.relative(settings.endpoints),
         rancher=k3s_rke2.FOLDER,
         kinds=list(plan.DISTRIBUTIONS),
-        generated=k3s_rke2.relative(settings.authorities),
+        generated=k3s_rke2.relative(settings.endpoints),
         drop_ins=list(k3s_rke2.DROP_INS),
         units=list(plan.UNITS),
         trusting=_trusting(run),

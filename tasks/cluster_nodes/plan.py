@@ -59,14 +59,14 @@ class Node:
 def paths(settings: Settings) -> list[str]:
     """Return all paths to be told of that are known before the host is asked."""
     ours = [path for kind in DISTRIBUTIONS.values() for path in k3s_rke2.paths(kind)]
-    trusted = crio_podman.paths(settings.authorities)
+    trusted = crio_podman.paths(settings.endpoints)
     return [containerd.HOME, containerd.RESTART_DUE, *trusted, *logins.paths(), *ours]
 
 
 def texts(settings: Settings) -> list[str]:
     """Return the files whose texts are to be told, as far as they are known before."""
     ours = [path for kind in DISTRIBUTIONS.values() for path in (kind.registries, kind.ca_file)]
-    trusted = crio_podman.certificates(settings.authorities)
+    trusted = crio_podman.certificates(settings.endpoints)
     return [
         *ours,
         *trusted,
@@ -125,7 +125,7 @@ class NodeTarget:
 
 def steps(settings: Settings, wanted: NodeTarget, found: Node) -> list[Step]:
     """Return the steps, in their order; `Conflict` where something of the user's says otherwise."""
-    names, accounts = settings.authorities, settings.registry_accounts
+    names, accounts = settings.endpoints, settings.registry_accounts
     taken = files.leftovers(found.paths)
     for name, kind in DISTRIBUTIONS.items():
         if name in wanted.runtimes:

@@ -73,7 +73,7 @@ def _takes(entry: str, settings: Settings, address: str) -> str | None:
         network = ipaddress.ip_network(rest, strict=False) if "/" in rest else None
     except ValueError:
         network = None
-    for name in settings.names:
+    for name in settings.server_names:
         at = ca.address(name) or ipaddress.ip_address(address)
         if network and at in network:
             return f"{name} ({at})" if str(at) != name else name

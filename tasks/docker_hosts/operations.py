@@ -49,7 +49,7 @@ def read_facts(run: Run) -> DockerHost:
         DockerHostFact,
         paths=plan.paths(settings, ""),
         texts=plan.texts(settings, ""),
-        names=list(settings.authorities),
+        names=list(settings.endpoints),
         users=list(run.configuration.hosts[host.name].registry_login_users),
         trusting=_trusting(run),
     )
@@ -68,4 +68,4 @@ def _holds() -> str:
     configuration = current().configuration
     users = configuration.hosts[host.name].registry_login_users
     logged_in = f"; logged in: {', '.join(users)}" if users else ""
-    return f"Docker trusts {', '.join(configuration.settings.authorities)}{logged_in}"
+    return f"Docker trusts {', '.join(configuration.settings.endpoints)}{logged_in}"

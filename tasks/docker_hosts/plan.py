@@ -69,7 +69,7 @@ class DockerTarget:
 
 def paths(settings: Settings, folder: str = SYSTEM[0]) -> list[str]:
     """Return the paths to be told of in an engine's folder (the port is part of a name's folder)."""
-    certs, names = f"{folder}/certs.d", settings.authorities
+    certs, names = f"{folder}/certs.d", settings.endpoints
     stronger = [f"{certs}/{other}" for name in names if (other := certs_d.stronger_folder(name))]
     return [*certs_d.paths(certs, names), *stronger]
 
@@ -81,7 +81,7 @@ def texts(settings: Settings, folder: str = SYSTEM[0]) -> list[str]:
 
 def ca_files(settings: Settings, folder: str = SYSTEM[0]) -> list[str]:
     """Return where an engine looks for the CA, a file for each name."""
-    return certs_d.certificates(f"{folder}/certs.d", settings.authorities)
+    return certs_d.certificates(f"{folder}/certs.d", settings.endpoints)
 
 
 def steps(settings: Settings, own: HostSettings, wanted: DockerTarget, found: DockerHost) -> list[Step]:
@@ -94,14 +94,14 @@ def steps(settings: Settings, own: HostSettings, wanted: DockerTarget, found: Do
             conflicts.check_configuration(path, found.texts.get(path, ""), settings, wanted.address)
     trusted = [step for engine in found.engines for step in _trust(engine, settings, wanted.ca_pem, found)]
     shared = client_hosts.steps(settings, wanted.ca_pem, wanted.address, wanted.trusting, found.client)
-    users = logins.steps(own.registry_login_users, settings.authorities, wanted.login, found.homes)
+    users = logins.steps(own.registry_login_users, settings.endpoints, wanted.login, found.homes)
     return trusted + shared + users
 
 
 def _trust(engine: Engine, settings: Settings, ca_pem: str, found: DockerHost) -> list[Step]:
     owner, group = (engine.user.uid, engine.user.gid) if engine.user else (0, 0)
     there = {path: found.paths[path] for path in paths(settings, engine.folder)}
-    items = certs_d.wanted(f"{engine.folder}/certs.d", settings.authorities, ca_pem, owner, group)
+    items = certs_d.wanted(f"{engine.folder}/certs.d", settings.endpoints, ca_pem, owner, group)
     placed = files.leftovers(there) + files.place(items, there)
     if engine.user is None:
         return placed
@@ -111,7 +111,7 @@ def _trust(engine: Engine, settings: Settings, ca_pem: str, found: DockerHost) -
 def _check(engine: Engine, settings: Settings, address: str, found: DockerHost) -> None:
     text = found.texts.get(engine.configuration, "")
     conflicts.check_configuration(engine.configuration, text, settings, address)
-    for name in settings.authorities:
+    for name in settings.endpoints:
         other = certs_d.stronger_folder(name)
         path = f"{engine.folder}/certs.d/{other}"
         if other and found.paths[path]:

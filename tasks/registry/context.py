@@ -37,5 +37,5 @@ class RegistryContext:
 
     def server_names(self, settings: Settings) -> list[str]:
         """Return all names and addresses that clients reach the registry by."""
-        names = list(settings.names)
+        names = list(settings.server_names)
         return [*names, self.address] if self.address and self.address not in names else names

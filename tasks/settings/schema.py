@@ -130,20 +130,20 @@ class Settings(RunWideKeys):
         return self
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def server_names(self) -> tuple[str, ...]:
         """All names and addresses that clients use, the hostname first."""
         return (self.registry_hostname, *self.registry_extra_names)
 
     @property
-    def authority(self) -> str:
-        """The hostname, with the port where it is not HTTPS's own (RFC 3986, section 3.2)."""
-        return self.authorities[0]
+    def endpoint(self) -> str:
+        """The hostname, with the port if it is not HTTPS's default."""
+        return self.endpoints[0]
 
     @property
-    def authorities(self) -> tuple[str, ...]:
-        """The same for each of `names`; an IPv6 address stands in brackets."""
+    def endpoints(self) -> tuple[str, ...]:
+        """The same for each of `server_names`; an IPv6 address is in brackets (RFC 3986, section 3.2.2)."""
         port = "" if self.registry_port == 443 else f":{self.registry_port}"
-        return tuple((f"[{name}]" if ":" in name else name) + port for name in self.names)
+        return tuple((f"[{name}]" if ":" in name else name) + port for name in self.server_names)
 
     @property
     def renew_before_days(self) -> int:

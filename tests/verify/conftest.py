@@ -169,7 +169,7 @@ def authorities(deployment: Deployment) -> Authorities:
 @pytest.fixture(scope="session")
 def names_to_come(settings: Settings, authorities: Authorities, address: str) -> list[str]:
     """Names that the certificate has only when the old authority is retired."""
-    return authorities.to_come([*settings.names, address])
+    return authorities.to_come([*settings.server_names, address])
 
 
 @pytest.fixture(scope="session")

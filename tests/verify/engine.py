@@ -22,7 +22,7 @@ class Engine:
         self.host = host
         self._folder = host.output("mktemp -d /tmp/homelab-verify-XXXXXXXX")
         self._images: set[str] = set()
-        self._authorities: set[str] = set()
+        self._endpoints: set[str] = set()
         # With an entry in it, docker does not look for a key ring of the user's to keep the login in.
         config = '{"auths": {"homelab-verify.invalid": {}}}'
         host.run_with_input(config, "umask 077; cat > %s", f"{self._folder}/config.json")
@@ -31,17 +31,17 @@ class Engine:
         """Remove all that was made; one line where something stays."""
         for reference in self._images:
             self.host.run("docker image rm -f %s", reference)
-        for name in self._authorities:
+        for name in self._endpoints:
             self.host.run("rm -f %s && rmdir %s", f"{CERTS}/{name}/ca.crt", f"{CERTS}/{name}")
         self.host.run("rm -rf -- %s", self._folder)
         left = [name for name in self._images if self.host.run("docker image inspect %s", name).rc == 0]
-        folders = [self._folder, *(f"{CERTS}/{name}" for name in self._authorities)]
+        folders = [self._folder, *(f"{CERTS}/{name}" for name in self._endpoints)]
         left += [path for path in folders if self.host.file(path).exists]
         assert not left, f"{self.host.name}: {', '.join(left)} could not be removed; remove it by hand"
 
-    def login(self, authority: str, login: Login) -> Any:
+    def login(self, endpoint: str, login: Login) -> Any:
         """Log in, as every other command of this engine is then; the password goes in on standard input."""
-        arguments = ("login", "--username", login.name, "--password-stdin", authority)
+        arguments = ("login", "--username", login.name, "--password-stdin", endpoint)
         return self.host.run_with_input(login.password, *self._command(arguments))
 
     def docker(self, *arguments: str) -> Any:
@@ -70,7 +70,7 @@ class Engine:
 
     def trust(self, name: str, ca_pem: str) -> None:
         """Give the engine a CA for a spelling that nothing else uses."""
-        self._authorities.add(name)
+        self._endpoints.add(name)
         self.host.output("mkdir -p %s", f"{CERTS}/{name}")
         done = self.host.run_with_input(ca_pem, "cat > %s", f"{CERTS}/{name}/ca.crt")
         assert done.rc == 0, (

@@ -76,7 +76,7 @@ def push(client: Client, settings: Settings, login: Login, repository: str, host
     """Push an image for the kind of machine that a host is, and return the reference to it."""
     machine = host.output("uname -m").strip()
     push_as(client, repository, TAG, login, make(ARCHITECTURES.get(machine, machine)))
-    return f"{settings.authority}/{repository}:{TAG}"
+    return f"{settings.endpoint}/{repository}:{TAG}"
 
 
 def push_as(client: Client, repository: str, tag: str, login: Login, image: Image) -> None:

@@ -55,4 +55,4 @@ def test_the_system_trusts_the_registry(
 
 
 def _dns_names(settings: Settings) -> list[str]:
-    return [name for name in settings.names if ca.address(name) is None]
+    return [name for name in settings.server_names if ca.address(name) is None]

@@ -61,7 +61,7 @@ def pulled(
     for architecture in sorted(set(nodes.values())):
         image = images.make(architecture, programs.waiting(architecture))
         images.push_as(client, repository, architecture, login, image)
-    return {node: f"{settings.authority}/{repository}:{nodes[node]}" for node in nodes}
+    return {node: f"{settings.endpoint}/{repository}:{nodes[node]}" for node in nodes}
 
 
 def test_it_is_as_deployed(control_host: Host, deployed: Deployed) -> None:
@@ -96,7 +96,7 @@ def test_the_secret_logs_in_and_cannot_push(
         where = f"{control_host.name}: {name} in {namespace}"
         assert namespace in secrets, f"{where} is missing; run make deploy"
         auths = json.loads(base64.b64decode(secrets[namespace][".dockerconfigjson"]))["auths"]
-        assert set(auths) == set(settings.authorities), f"{where} is for {sorted(auths)}; run make deploy"
+        assert set(auths) == set(settings.endpoints), f"{where} is for {sorted(auths)}; run make deploy"
         for auth in auths.values():
             whose, _, password = base64.b64decode(auth["auth"]).decode().partition(":")
             assert whose == account, f"{where} holds {whose}'s login, not {account}'s; run make deploy"
@@ -147,8 +147,7 @@ def test_no_pod_waits_for_an_image_of_ours(control_host: Host, kubectl: Kubectl,
     hanging = [
         each
         for each in outcomes(kubectl.read("get", "pods", "-A"))
-        if each.reason in UNPULLED
-        and each.image.startswith(tuple(f"{name}/" for name in settings.authorities))
+        if each.reason in UNPULLED and each.image.startswith(tuple(f"{name}/" for name in settings.endpoints))
         if not each.name.startswith("homelab-verify-")
     ]
     assert not hanging, (

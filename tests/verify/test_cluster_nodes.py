@@ -50,7 +50,7 @@ def test_each_runtime_pulls(
         # K3s and RKE2 have a login of their own then, and need none from their client.
         own = runtime.name in DISTRIBUTIONS and deployment.of(node.name).registry_node_login
         assert done.rc == 0 or (not own and not runtime.takes_login and wants_login(done)), (
-            f"{node.name}: {runtime.title} cannot pull from {settings.authority} ({last_line(done)}); run make deploy"
+            f"{node.name}: {runtime.title} cannot pull from {settings.endpoint} ({last_line(done)}); run make deploy"
         )
         if isinstance(runtime, Podman):
             _check_skopeo(node, runtime, reference)

@@ -41,7 +41,7 @@ def test_it_is_as_deployed(docker_host: Host, deployed: Deployed) -> None:
 def test_the_registry_is_not_insecure(engine: Engine, settings: Settings, address: str) -> None:
     config = json.loads(engine.works("mend that", "info", "--format", "{{json .RegistryConfig}}"))
     remedy = "take it out of insecure-registries in /etc/docker/daemon.json there and restart Docker"
-    for name in settings.authorities:
+    for name in settings.endpoints:
         index = config["IndexConfigs"].get(name) or {"Secure": True}
         assert index["Secure"], f"{engine.host.name}: Docker takes {name} for an insecure registry; {remedy}"
     networks = [ipaddress.ip_network(text) for text in config["InsecureRegistryCIDRs"] or []]
@@ -60,7 +60,7 @@ def test_login_by_every_name(
 
 
 def test_push_and_pull(engine: Engine, settings: Settings, deployment: Deployment, repository: str) -> None:
-    reference = f"{settings.authority}/{repository}:v1.0.0"
+    reference = f"{settings.endpoint}/{repository}:v1.0.0"
     engine.make_image(reference)
     identity = ("image", "inspect", "--format", "{{.Id}}", reference)
     made = engine.works("mend that", *identity)
@@ -68,7 +68,7 @@ def test_push_and_pull(engine: Engine, settings: Settings, deployment: Deploymen
         (deployment.login("push", "admin"), "push"),
         (deployment.login("pull", "push", "admin"), "pull"),
     ):
-        done = engine.login(settings.authority, login)
+        done = engine.login(settings.endpoint, login)
         assert done.rc == 0, f"{engine.host.name}: docker login fails ({last_line(done)}); run make deploy"
         engine.works(f"as {login.name}; run make deploy", command, reference)
         if command == "push":
@@ -88,9 +88,9 @@ def test_nobody_else_pulls_or_logs_in(
     right = deployment.login("pull", "push", "admin")
     refused = {
         "docker login with a wrong password": engine.login(
-            settings.authority, Login(right.name, secrets.token_urlsafe(32))
+            settings.endpoint, Login(right.name, secrets.token_urlsafe(32))
         ),
-        "docker pull without a login": engine.pull(f"{settings.authority}/{repository}:v1.0.0"),
+        "docker pull without a login": engine.pull(f"{settings.endpoint}/{repository}:v1.0.0"),
     }
     for what, done in refused.items():
         assert done.rc != 0, (
@@ -113,7 +113,7 @@ def test_a_certificate_is_checked(
 ) -> None:
     """Docker refuses the registry for its certificate alone: with our CA in the same place it gets further."""
     if trusted != "no CA":
-        other = ca.make_authority(settings.names, 2, dt.datetime.now(dt.UTC))
+        other = ca.make_authority(settings.server_names, 2, dt.datetime.now(dt.UTC))
         engine.trust(unmanaged, other.certificate_pem)
     reference = f"{unmanaged}/{repository}:v1.0.0"
     done = engine.pull(reference)
@@ -151,7 +151,7 @@ def test_users_pull_without_logging_in(
 
 
 def _served(settings: Settings, names_to_come: list[str]) -> list[str]:
-    named = zip(settings.names, settings.authorities, strict=True)
+    named = zip(settings.server_names, settings.endpoints, strict=True)
     return [place for name, place in named if name not in names_to_come]
 
 

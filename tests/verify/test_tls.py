@@ -70,7 +70,7 @@ def server(address: str, settings: Settings) -> Server:
 def test_valid_with_our_ca_for_every_name(
     server: Server, settings: Settings, store: Store, address: str, names_to_come: list[str]
 ) -> None:
-    for name in (*settings.names, address):
+    for name in (*settings.server_names, address):
         if name in names_to_come:
             continue
         error = server.refusal(trusting(store.authority_path), name)
@@ -87,7 +87,7 @@ def test_who_knows_one_ca_alone_connects_when_that_one_serves(
     pair = authorities.present if which == "present" else authorities.latest
     (tmp_path / "ca.crt").write_text(pair.certificate_pem)
     serves = pair is authorities.issuer or bool(authorities.chain)
-    for name in authorities.servable([*settings.names, address]):
+    for name in authorities.servable([*settings.server_names, address]):
         error = server.refusal(trusting(tmp_path / "ca.crt"), name)
         assert (error is None) is serves, (
             f"a client that knows {pair.certificate.subject.rfc4514_string()} alone is "
@@ -107,7 +107,7 @@ def test_refused_without_our_ca(server: Server, settings: Settings) -> None:
 
 def test_refused_with_another_ca_of_the_same_name(server: Server, settings: Settings, tmp_path: Path) -> None:
     now = dt.datetime.now(dt.UTC)
-    other = ca.make_authority(settings.names, 2, now)
+    other = ca.make_authority(settings.server_names, 2, now)
     path = tmp_path / "ca.crt"
     path.write_text(other.certificate_pem)
     error = server.refusal(trusting(path), settings.registry_hostname)

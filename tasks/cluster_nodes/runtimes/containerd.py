@@ -45,13 +45,13 @@ class Containerd:
     imports: Collection[str] = frozenset()
 
 
-def relative(authorities: Iterable[str]) -> list[str]:
+def relative(endpoints: Iterable[str]) -> list[str]:
     """Return all paths to be told of below a folder that `config_path` may name."""
     found = []
-    for authority in authorities:
-        found += [authority, f"{authority}/ca.crt", f"{authority}/hosts.toml"]
+    for endpoint in endpoints:
+        found += [endpoint, f"{endpoint}/ca.crt", f"{endpoint}/hosts.toml"]
         found += [files.temporary(path) for path in found[-2:]]
-        if stronger := certs_d.stronger_folder(authority):
+        if stronger := certs_d.stronger_folder(endpoint):
             found.append(stronger)
     return found
 
@@ -61,7 +61,7 @@ def switched_off(found: Containerd) -> str | None:
     return containerd_config.disabled(_load(found))
 
 
-def steps(authorities: Iterable[str], ca_pem: str, found: Containerd) -> list[Step]:
+def steps(endpoints: Iterable[str], ca_pem: str, found: Containerd) -> list[Step]:
     """Return the steps, in their order; `Conflict` where something of the user's says otherwise."""
     configured, current = _in_force(found)
     root = configured.folder
@@ -74,24 +74,24 @@ def steps(authorities: Iterable[str], ca_pem: str, found: Containerd) -> list[St
     wanted = [] if found.paths[HOME] else [Folder(HOME)]
     if root == CERTS or found.paths[root] is None:
         wanted.append(Folder(root))
-    for authority in authorities:
-        folder = f"{root}/{authority}"
-        _check(folder, authority, found)
+    for endpoint in endpoints:
+        folder = f"{root}/{endpoint}"
+        _check(folder, endpoint, found)
         wanted += [
             Folder(folder),
             File(f"{folder}/ca.crt", "0644", content=ca_pem),
-            File(f"{folder}/hosts.toml", "0644", content=hosts_toml(folder, authority)),
+            File(f"{folder}/hosts.toml", "0644", content=hosts_toml(folder, endpoint)),
         ]
     return files.place(wanted, found.paths) + _configure(configured, current, found)
 
 
-def hosts_toml(folder: str, authority: str) -> str:
+def hosts_toml(folder: str, endpoint: str) -> str:
     """Return the file that tells containerd how to reach a registry.
 
     The CA is named twice. Outside of a table alone it does not do (containerd#13212). But what stands there is asked
     once more where the host answers 404: without the CA a missing tag reads as a certificate of unknown authority.
     """
-    url, ca = f"https://{authority}", f"{folder}/ca.crt"
+    url, ca = f"https://{endpoint}", f"{folder}/ca.crt"
     return (
         f'{MARK}\nserver = "{url}"\nca = "{ca}"\n\n'
         f'[host."{url}"]\n  capabilities = ["pull", "resolve", "push"]\n  ca = "{ca}"\n'
@@ -163,8 +163,8 @@ def _not_now(configured: InForce, current: str, written: list[Step]) -> Conflict
     )
 
 
-def _check(folder: str, authority: str, found: Containerd) -> None:
-    other = certs_d.stronger_folder(authority)
+def _check(folder: str, endpoint: str, found: Containerd) -> None:
+    other = certs_d.stronger_folder(endpoint)
     stronger = posixpath.join(posixpath.dirname(folder), other or "")
     if other and found.paths[stronger]:
         raise Conflict(

@@ -26,54 +26,54 @@ CRIO = "/etc/crio/crio.conf"
 CRIO_DROP_INS = "/etc/crio/crio.conf.d/*.conf"
 
 
-def certificates(authorities: Iterable[str]) -> list[str]:
+def certificates(endpoints: Iterable[str]) -> list[str]:
     """Return where the CA is looked for, a file for each name."""
-    return certs_d.certificates(CERTS, authorities)
+    return certs_d.certificates(CERTS, endpoints)
 
 
-def paths(authorities: Iterable[str]) -> list[str]:
+def paths(endpoints: Iterable[str]) -> list[str]:
     """Return all paths to be told of."""
-    authorities = list(authorities)
-    return [*certs_d.paths(CERTS, authorities), *(f"{OF_ROOT}/{authority}" for authority in authorities)]
+    endpoints = list(endpoints)
+    return [*certs_d.paths(CERTS, endpoints), *(f"{OF_ROOT}/{endpoint}" for endpoint in endpoints)]
 
 
 def steps(
-    authorities: Iterable[str], ca_pem: str, observed: Mapping[str, Observed | None], texts: Mapping[str, str]
+    endpoints: Iterable[str], ca_pem: str, observed: Mapping[str, Observed | None], texts: Mapping[str, str]
 ) -> list[Step]:
     """Return the steps, in their order; `Conflict` where something of the user's says otherwise.
 
     `texts` has those of the certificates and of `registries.conf` and its drop-ins that are there.
     """
-    authorities = list(authorities)
-    certs_d.check(certificates(authorities), texts)
-    for authority in authorities:
-        if observed[path := f"{OF_ROOT}/{authority}"]:
+    endpoints = list(endpoints)
+    certs_d.check(certificates(endpoints), texts)
+    for endpoint in endpoints:
+        if observed[path := f"{OF_ROOT}/{endpoint}"]:
             raise Conflict(
-                f"{path} is looked up before {CERTS}/{authority} when root pulls, and is not ours",
-                f"move it away (mv {path} {OF_ROOT}/old-{authority}) and run again",
+                f"{path} is looked up before {CERTS}/{endpoint} when root pulls, and is not ours",
+                f"move it away (mv {path} {OF_ROOT}/old-{endpoint}) and run again",
             )
     for path, text in texts.items():
         if path.startswith(CONFIG):
-            _check_secure(path, text, authorities)
-            _check_led_here(path, text, authorities)
-    return files.place(certs_d.wanted(CERTS, authorities, ca_pem), observed)
+            _check_secure(path, text, endpoints)
+            _check_led_here(path, text, endpoints)
+    return files.place(certs_d.wanted(CERTS, endpoints, ca_pem), observed)
 
 
-def check_crio(authorities: Iterable[str], address: str, texts: Mapping[str, str]) -> None:
+def check_crio(endpoints: Iterable[str], address: str, texts: Mapping[str, str]) -> None:
     """Raise `Conflict` where CRI-O's own configuration switches the check of our certificate off (crio.conf(5)).
 
     `address` is the registry's: CRI-O takes networks as well as names.
     """
-    authorities = list(authorities)
+    endpoints = list(endpoints)
     for path, text in texts.items():
         if not path.startswith(CRIO):
             continue
         for name in toml_edit.values_at(toml_edit.read(text, path), "crio", "image", "insecure_registries"):
-            if any(_covers(str(name), ours) for ours in authorities) or _holds(str(name), address):
+            if any(_covers(str(name), ours) for ours in endpoints) or _holds(str(name), address):
                 line = _line(text, f'"{name}"')
                 raise Conflict(
                     f'{path} line {line} has "{name}" in insecure_registries, so CRI-O checks no '
-                    f"certificate of {authorities[0]}",
+                    f"certificate of {endpoints[0]}",
                     "take that out and run again",
                 )
 
@@ -85,9 +85,9 @@ def _holds(network: str, address: str) -> bool:
         return False
 
 
-def _check_secure(path: str, text: str, authorities: Iterable[str]) -> None:
+def _check_secure(path: str, text: str, endpoints: Iterable[str]) -> None:
     for name, line in _insecure(path, text):
-        if ours := next((each for each in authorities if _covers(name, each)), None):
+        if ours := next((each for each in endpoints if _covers(name, each)), None):
             raise Conflict(
                 f"{path} line {line} switches the check of certificates off for {ours} (insecure)",
                 "take that out and run again",
@@ -109,22 +109,22 @@ def _insecure(path: str, text: str) -> Iterator[tuple[str, int]]:
         yield str(name), _line(text, f'"{name}"')
 
 
-def _check_led_here(path: str, text: str, authorities: Iterable[str]) -> None:
+def _check_led_here(path: str, text: str, endpoints: Iterable[str]) -> None:
     """Raise `Conflict` where pulls from our registry are refused, or go elsewhere (containers-registries.conf(5)).
 
     An entry is for what begins with its prefix; where it has none, with its location.
     """
-    authorities = list(authorities)
+    endpoints = list(endpoints)
     for index, entry in enumerate(toml_edit.values_at(toml_edit.read(text, path), "registry")):
         prefix, location = (str(toml_edit.value_at(entry, key) or "") for key in ("prefix", "location"))
-        ours = next((each for each in authorities if _covers(prefix or location, each)), None)
+        ours = next((each for each in endpoints if _covers(prefix or location, each)), None)
         if ours is None:
             continue
         if toml_edit.value_at(entry, "blocked") is True:
             where, problem = "blocked", f"has {ours} blocked"
         elif toml_edit.values_at(entry, "mirror"):
             where, problem = "mirror", f"has a mirror for {ours}, which would be asked first"
-        elif location and location.partition("/")[0] not in authorities:
+        elif location and location.partition("/")[0] not in endpoints:
             where, problem = "location", f"leads {ours} to another location"
         else:
             continue
@@ -148,9 +148,9 @@ def _line(text: str, word: str) -> int:
     return text.count("\n", 0, at) + 1
 
 
-def _covers(name: str, authority: str) -> bool:
+def _covers(name: str, endpoint: str) -> bool:
     """Tell whether a prefix or location is about a registry: it, a part of it, or a pattern for its domain."""
     host = name.partition("/")[0]
     if host.startswith("*."):
-        return authority.rpartition(":")[0].endswith(host[1:]) or authority.endswith(host[1:])
-    return host == authority
+        return endpoint.rpartition(":")[0].endswith(host[1:]) or endpoint.endswith(host[1:])
+    return host == endpoint

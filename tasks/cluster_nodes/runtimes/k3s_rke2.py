@@ -74,9 +74,9 @@ def generated(data: str) -> str:
     return f"{data}/agent/etc/containerd"
 
 
-def relative(authorities: Iterable[str]) -> list[str]:
+def relative(endpoints: Iterable[str]) -> list[str]:
     """Return the files whose texts are to be told, below the folder of what is generated."""
-    return [*TEMPLATES, "config.toml", *(path for name in authorities for path in _hosts_tomls(name))]
+    return [*TEMPLATES, "config.toml", *(path for name in endpoints for path in _hosts_tomls(name))]
 
 
 def paths(kind: Distribution) -> list[str]:
@@ -87,7 +87,7 @@ def paths(kind: Distribution) -> list[str]:
 
 def steps(
     kind: Distribution,
-    authorities: Iterable[str],
+    endpoints: Iterable[str],
     ca_pem: str,
     login: Login | None,
     accounts: Collection[str],
@@ -97,15 +97,15 @@ def steps(
 
     `login` is the account that nodes pull with, None where they do not; `accounts` are all of the registry's.
     """
-    authorities = list(authorities)
+    endpoints = list(endpoints)
     certs_d.check([kind.ca_file], found.texts)
     _check_templates(found)
     text = found.texts.get(kind.registries, "")
-    wanted = registries_yaml.merge(text, authorities, kind.ca_file, login, kind.registries)
+    wanted = registries_yaml.merge(text, endpoints, kind.ca_file, login, kind.registries)
     folders = [] if found.paths[kind.folder] else [Folder(kind.folder)]
     placed = files.place([*folders, File(kind.ca_file, "0644", content=ca_pem)], found.paths)
     written = _write(kind, wanted, login, found)
-    lacking = next(_lacking(kind, authorities, wanted, login, accounts, found), None)
+    lacking = next(_lacking(kind, endpoints, wanted, login, accounts, found), None)
     if found.unit is None or found.started is None or lacking is None:
         return placed + written
     there = found.paths[kind.registries]
@@ -133,7 +133,7 @@ def _write(kind: Distribution, wanted: str, login: Login | None, found: K3sNode)
 
 def _lacking(
     kind: Distribution,
-    authorities: Iterable[str],
+    endpoints: Iterable[str],
     wanted: str,
     login: Login | None,
     accounts: Collection[str],
@@ -142,19 +142,19 @@ def _lacking(
     """Yield what the generated configuration lacks of what `registries.yaml` asks for on our behalf."""
     folder = generated(found.data)
     config = found.texts.get(f"{folder}/config.toml", "")
-    for authority in authorities:
+    for endpoint in endpoints:
         told = [
             found.texts[f"{folder}/{path}"]
-            for path in _hosts_tomls(authority)
+            for path in _hosts_tomls(endpoint)
             if f"{folder}/{path}" in found.texts
         ]
         if not any(_names_ca(text, kind.ca_file) for text in told):
-            yield f"what it generated from {kind.registries} does not name our CA for {authority}"
-        asked = registries_yaml.auth_of(wanted, authority, kind.registries)
-        present = _generated_auth(config, authority)
+            yield f"what it generated from {kind.registries} does not name our CA for {endpoint}"
+        asked = registries_yaml.auth_of(wanted, endpoint, kind.registries)
+        present = _generated_auth(config, endpoint)
         # A login that the user wrote, or took out, is none of ours to restart for.
         if asked != present and (login or (asked is None and present and present[0] in accounts)):
-            yield f"what it generated from {kind.registries} has another login for {authority}"
+            yield f"what it generated from {kind.registries} has another login for {endpoint}"
 
 
 def _names_ca(text: str, ca_file: str) -> bool:
@@ -167,10 +167,10 @@ def _names_ca(text: str, ca_file: str) -> bool:
     return any(ca_file in (each if isinstance(each, list) else [each]) for each in named)
 
 
-def _generated_auth(config: str, authority: str) -> tuple[str, str] | None:
+def _generated_auth(config: str, endpoint: str) -> tuple[str, str] | None:
     plugins = toml_edit.value_at(_parsed(config), "plugins")
     for plugin in plugins.values() if isinstance(plugins, dict) else []:
-        auth = toml_edit.value_at(plugin, "registry", "configs", authority, "auth")
+        auth = toml_edit.value_at(plugin, "registry", "configs", endpoint, "auth")
         if isinstance(auth, dict):
             return str(auth.get("username", "")), str(auth.get("password", ""))
     return None
@@ -184,11 +184,11 @@ def _parsed(text: str) -> dict[str, Any]:
         return {}
 
 
-def _hosts_tomls(authority: str) -> list[str]:
+def _hosts_tomls(endpoint: str) -> list[str]:
     """Return where the generated `hosts.toml` may stand: with the port as it is, or as `_port_` (since K3s 1.32)."""
-    other = certs_d.stronger_folder(authority)
+    other = certs_d.stronger_folder(endpoint)
     # Go's net.SplitHostPort drops the brackets.
-    names = [authority, other, other.replace("[", "").replace("]", "")] if other else [authority]
+    names = [endpoint, other, other.replace("[", "").replace("]", "")] if other else [endpoint]
     return [f"certs.d/{name}/hosts.toml" for name in dict.fromkeys(names)]
 
 

@@ -28,18 +28,18 @@ UNREADABLE = (YAMLError, ValueError, LookupError, AttributeError, TypeError, Ass
 BY_HAND = "write it as a block, a line for each key, and run again"
 
 
-def merge(text: str, authorities: Iterable[str], ca_file: str, login: Login | None, path: str) -> str:
-    """Return the text with an entry for each of `authorities` that names the CA, and the login or none of ours.
+def merge(text: str, endpoints: Iterable[str], ca_file: str, login: Login | None, path: str) -> str:
+    """Return the text with an entry for each of `endpoints` that names the CA, and the login or none of ours.
 
     Raises `Conflict`, with the line, where the text is broken, says otherwise, or cannot be added to. `path` is the
     file that messages speak of.
     """
     try:
-        for authority in authorities:
-            others = _others(read(text, path), authority)
-            _check(text, authority, ca_file, path)
-            text = _sound(_with_ca(text, authority, ca_file, path), authority, others, path)
-            text = _sound(_with_login(text, authority, login, path), authority, others, path)
+        for endpoint in endpoints:
+            others = _others(read(text, path), endpoint)
+            _check(text, endpoint, ca_file, path)
+            text = _sound(_with_ca(text, endpoint, ca_file, path), endpoint, others, path)
+            text = _sound(_with_login(text, endpoint, login, path), endpoint, others, path)
     except RecursionError:
         raise Conflict(f"{path} has an alias within what it stands for", "correct it and run again") from None
     return text
@@ -60,26 +60,26 @@ def read(text: str, path: str) -> dict[str, Any]:
     return found or {}
 
 
-def auth_of(text: str, authority: str, path: str) -> tuple[str, str] | None:
+def auth_of(text: str, endpoint: str, path: str) -> tuple[str, str] | None:
     """Return account and password of a registry, where the text has them."""
     configs = read(text, path).get("configs") or {}
-    entry = configs.get(authority) if isinstance(configs, dict) else None
+    entry = configs.get(endpoint) if isinstance(configs, dict) else None
     auth = entry.get("auth") if isinstance(entry, dict) else None
     if not isinstance(auth, dict):
         return None
     return str(auth.get("username", "")), str(auth.get("password", ""))
 
 
-def _check(text: str, authority: str, ca_file: str, path: str) -> None:
+def _check(text: str, endpoint: str, ca_file: str, path: str) -> None:
     """Raise `Conflict` where the user's own lines on our registry say otherwise."""
-    for name in (authority, f"https://{authority}", f"http://{authority}"):
+    for name in (endpoint, f"https://{endpoint}", f"http://{endpoint}"):
         if mirror := _find(text, ("mirrors", name)):
             raise Conflict(
                 f"{path} line {_line(mirror.key)} has a mirror for our registry, which could hand out private images "
                 "without a login",
                 "remove it and run again",
             )
-    entry = ("configs", authority, "tls")
+    entry = ("configs", endpoint, "tls")
     insecure, named = _find(text, (*entry, "insecure_skip_verify")), _find(text, (*entry, "ca_file"))
     if insecure and _word(insecure.value).lower() not in {"false", ""}:
         raise Conflict(
@@ -93,18 +93,18 @@ def _check(text: str, authority: str, ca_file: str, path: str) -> None:
         )
 
 
-def _with_ca(text: str, authority: str, ca_file: str, path: str) -> str:
-    keys = ("configs", authority, "tls", "ca_file")
+def _with_ca(text: str, endpoint: str, ca_file: str, path: str) -> str:
+    keys = ("configs", endpoint, "tls", "ca_file")
     named = _find(text, keys)
     if named and _word(named.value) == ca_file:
         return text
     return _put(_take_out(text, named, path), keys[:-1], [f"ca_file: {ca_file}"], path)
 
 
-def _with_login(text: str, authority: str, login: Login | None, path: str) -> str:
-    keys = ("configs", authority, "auth")
+def _with_login(text: str, endpoint: str, login: Login | None, path: str) -> str:
+    keys = ("configs", endpoint, "auth")
     present = _find(text, keys)
-    if login and auth_of(text, authority, path) == (login.account, login.password):
+    if login and auth_of(text, endpoint, path) == (login.account, login.password):
         return text
     if present and not _lines(text)[_line(present.key) - 1].rstrip().endswith(MARK):
         if login is None:
@@ -121,25 +121,23 @@ def _with_login(text: str, authority: str, login: Login | None, path: str) -> st
     return _put(text, keys[:-1], [f"auth: {MARK}", f"  username: {account}", f"  password: {password}"], path)
 
 
-def _others(says: Mapping[str, Any], authority: str) -> dict[str, Any]:
+def _others(says: Mapping[str, Any], endpoint: str) -> dict[str, Any]:
     """Return all that a text says but for the entry of one registry."""
     configs = says.get("configs")
     kept = (
-        {key: value for key, value in configs.items() if key != authority}
-        if isinstance(configs, dict)
-        else {}
+        {key: value for key, value in configs.items() if key != endpoint} if isinstance(configs, dict) else {}
     )
     return {**says, "configs": kept}
 
 
-def _sound(text: str, authority: str, others: Mapping[str, Any], path: str) -> str:
+def _sound(text: str, endpoint: str, others: Mapping[str, Any], path: str) -> str:
     """Return a text that was changed; `Conflict` where it no longer says what it did of others."""
     refused = Conflict(f"{path} is written in a way that this project cannot add to", BY_HAND)
     try:
         found = YAML(typ="safe", pure=True).load(text)
     except UNREADABLE:
         raise refused from None
-    if _others(found or {}, authority) != others:
+    if _others(found or {}, endpoint) != others:
         raise refused
     return text
 

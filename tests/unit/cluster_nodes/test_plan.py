@@ -36,7 +36,7 @@ ENTRY = "write /etc/hosts: our entry is missing"
 def node(*runtimes: str, config: str | None = None, started: Mapping[str, float] | None = None) -> Node:
     """A host with these runtimes and nothing of ours."""
     told = [*cluster_nodes.paths(SETTINGS), CERTS]
-    told += [f"{CERTS}/{path}" for path in containerd.relative(SETTINGS.authorities)]
+    told += [f"{CERTS}/{path}" for path in containerd.relative(SETTINGS.endpoints)]
     texts = {} if config is None else {CONFIG: config}
     client = ClientHost(hosts="127.0.0.1 localhost\n")
     return Node(

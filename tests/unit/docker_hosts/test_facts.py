@@ -62,7 +62,7 @@ while [ "$1" != -- ]; do shift; done; shift; exec "$@"
         command = DockerHostFact().command(
             docker_hosts.paths(SETTINGS, ""),
             docker_hosts.texts(SETTINGS, ""),
-            list(SETTINGS.authorities),
+            list(SETTINGS.endpoints),
             [],
             None,
         )

@@ -489,7 +489,7 @@ def test_a_state_folder_of_ones_own_mends_an_odd_inventory_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("port", "authorities"),
+    ("port", "endpoints"),
     [
         (443, ("registry.homelab.local", "nas.local", "192.0.2.10", "[fd00::1]")),
         (
@@ -498,11 +498,11 @@ def test_a_state_folder_of_ones_own_mends_an_odd_inventory_name() -> None:
         ),
     ],
 )
-def test_authorities(port: int, authorities: tuple[str, ...]) -> None:
+def test_endpoints(port: int, endpoints: tuple[str, ...]) -> None:
     settings = Settings(registry_port=port, registry_extra_names=("nas.local", "192.0.2.10", "fd00::1"))
-    assert settings.names == ("registry.homelab.local", "nas.local", "192.0.2.10", "fd00::1")
-    assert settings.authorities == authorities
-    assert settings.authority == authorities[0]
+    assert settings.server_names == ("registry.homelab.local", "nas.local", "192.0.2.10", "fd00::1")
+    assert settings.endpoints == endpoints
+    assert settings.endpoint == endpoints[0]
 
 
 @pytest.mark.parametrize(
