@@ -1,109 +1,120 @@
 """Every setting, its default and its meaning.
 
-Change nothing here: put what is different for one inventory into the file of its name beside this one. A host's
-own data (`("nas", {...})` in the inventory) and `--data KEY=VALUE` are stronger still. Plain literals only.
+Change nothing here: put what is different for one inventory into the file of its name beside this one. A host's own
+data (`("nas", {...})` in the inventory) and `--data KEY=VALUE` override that. Plain Python literals only.
 """
 
 # The name clients use.
 registry_hostname = "registry.homelab.local"
 
-# The port clients use.
+# The port clients use. It is part of the image names unless it is 443.
 registry_port = 443
 
-# IP address of the registry host, also in its certificate; None: the one it has on its default route.
+# IP address of the registry host, also in its certificate. `None`: the source address of its default
+# route. A loopback address is refused: Docker checks no certificate there.
 registry_address = None
 
-# Keep an entry for the names in /etc/hosts of Docker hosts and cluster nodes.
+# Keep an entry for the registry's names in `/etc/hosts` of Docker hosts and cluster nodes.
 registry_manage_hosts_file = True
 
-# Further names or addresses clients use: in the certificate, and trusted like the first.
+# Further names or addresses that clients use. They are in the certificate, and clients trust the
+# registry under each.
 registry_extra_names = []
 
-# State on the controller, below the project unless absolute; None: state/<inventory's file name>.
+# Folder of keys and passwords on the controller, relative to the project unless absolute.
+# `None`: `state/<inventory's file name>`.
 registry_state_dir = None
 
-# "debian": images built on the registry host; "pull": the next two, resolved to a digest once and kept.
+# `"debian"`: build the images on the registry host from Debian's packages. `"pull"`: pull
+# `registry_image` and `registry_gateway_image`, resolve each to a digest once and keep it.
 registry_image_source = "debian"
 
-# The registry's image, for "pull".
+# The registry's image, for `"pull"`.
 registry_image = "docker.io/library/registry:3"
 
-# The gateway's image, for "pull".
+# The gateway's image, for `"pull"`.
 registry_gateway_image = "docker.io/library/nginx:stable"
 
-# Images live here, on the registry host; never deleted by any run.
+# Folder of the images on the registry host. No run ever deletes anything in it.
 registry_storage_path = "/var/lib/homelab-registry"
 
-# Accounts, name: role; "pull" reads, "push" writes as well, "admin" deletes as well.
+# Accounts as name: role. `pull` reads, `push` also writes, `admin` also deletes.
 registry_accounts = {"admin": "admin", "ci": "push", "cluster": "pull"}
 
 # Whether anything may be deleted from the registry.
 registry_delete_enabled = True
 
-# How many requests of one address are served at once; more are told to come again.
+# How many requests of one client address are served at once. Further requests get `429`.
 registry_max_requests = 512
 
-# How many wrong passwords of one address are answered in a second; more wait.
+# How many wrong passwords of one client address are answered per second. Further guesses wait.
 registry_max_guesses = 2
 
-# The life of the registry's certificate, in days; at most 825.
+# Lifetime of the registry's certificate in days, at most 825.
 registry_leaf_days = 397
 
-# The life of the certificate authority, in days.
+# Lifetime of the certificate authority in days.
 registry_ca_days = 3650
 
-# How many days before its end the certificate is renewed; None: at a third of its life.
+# How many days before its end the certificate is renewed. `None`: a third of its lifetime. It is renewed
+# only if the new one would last longer.
 registry_renew_before_days = None
 
-# Whose login the users and nodes that are logged in get.
+# The account that users and nodes are logged in with.
 registry_login_account = "cluster"
 
-# Whose login is in the pull secrets.
+# The account in the pull secrets. Use one that only pulls.
 registry_pull_secret_account = "cluster"
 
-# The name of the pull secrets.
+# Name of the pull secrets.
 registry_pull_secret_name = "registry-credentials"
 
-# Namespaces that get one, or ["*"] for all but kube-*.
+# Namespaces that get a pull secret. `["*"]`: all but `kube-*`, new ones at the next run. A namespace
+# that is taken out loses its secret.
 registry_pull_secret_namespaces = ["default"]
 
-# Service accounts there that get the secret added; [] for none.
+# Service accounts in these namespaces that the secret is added to. `[]`: none.
 registry_patch_service_accounts = ["default"]
 
-# Path of kubectl's configuration on the cluster_control host; None: found.
+# Path of kubectl's configuration on the `cluster_control` host. `None`: the first one found.
 registry_kubeconfig = None
 
-# The context in it; None: the current one.
+# Context in kubectl's configuration. `None`: the current one.
 registry_kube_context = None
 
-# How many days clients trust the old certificate authority beside the new one.
+# How many days clients trust the old certificate authority beside the new one after a CA rollover.
 registry_ca_overlap_days = 30
 
-# How many days an old password is good beside the new one.
+# How many days an old password stays valid beside the new one.
 registry_password_grace_days = 0
 
-# The account whose password deploys/rotate_credentials.py changes; None: every account's.
+# The account whose password `deploys/rotate_credentials.py` changes. `None`: all. For one run:
+# `--data registry_rotate_account=ci`.
 registry_rotate_account = None
 
-# Hosts that a rotation does not wait for, since they are gone for good.
+# Hosts that a rotation does not wait for because they are gone for good. For one run:
+# `--data registry_excused_hosts=nas,attic`.
 registry_excused_hosts = []
 
-# How often the timer of `make timer` runs deploy.py: "daily", "weekly" or "monthly".
+# How often the timer of `make timer` runs `deploy.py`: `"daily"`, `"weekly"` or `"monthly"`.
 registry_timer = "weekly"
 
-# Program on the controller that is told, on its standard input, of a run of the timer that failed; None: none.
+# Path of a program on the controller that gets, on standard input, what a failed run of the timer
+# printed under "Not finished". It keeps its own secrets. `None`: no program.
 registry_timer_program = None
 
-# Per host: a host's own data may say otherwise.
+# Per host: a host's own data may set these differently.
 
 # System users on Docker hosts who are logged in.
 registry_login_users = []
 
-# List of k3s, rke2, containerd, crio, podman on a cluster node; None: detected.
+# Container runtimes of a cluster node: a list of `k3s`, `rke2`, `containerd`, `crio`, `podman`.
+# `None`: detected.
 registry_runtime = None
 
-# Whether a node pulls with the login account, without pull secrets.
+# Whether a node pulls with the login account, without pull secrets. Every pod on the node can use images
+# pulled this way (KEP-2535).
 registry_node_login = False
 
-# Also put the certificate authority into the system's trust store.
+# Also add the certificate authority to the system's trust store.
 registry_system_trust = False

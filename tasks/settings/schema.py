@@ -1,6 +1,8 @@
-"""Every key of the settings, with its type and default, and which keys must fit together.
+"""Every key of the settings, with its type, default and meaning, and the relations between keys.
 
-The meaning of each key stands in `inventories/group_data/all.py`, what a value may be in `tasks/model/names.py`.
+What a value may be is in `types.py`. The meaning of a key is the text below it, in Markdown. It is the source of
+`inventories/group_data/all.py` and of the tables in `docs/settings.md`: after a change run
+`.venv/bin/python -m tests.settings_reference`.
 """
 
 from __future__ import annotations
@@ -57,44 +59,132 @@ class RunWideKeys(_Strict):
     """The keys that have one value for a whole run, each checked by itself."""
 
     registry_hostname: DnsName = "registry.homelab.local"
+    """The name clients use."""
+
     registry_port: Port = 443
+    """The port clients use. It is part of the image names unless it is 443."""
+
     registry_address: Address = None
+    """IP address of the registry host, also in its certificate. `None`: the source address of its default
+    route. A loopback address is refused: Docker checks no certificate there.
+    """
+
     registry_manage_hosts_file: Switch = True
+    """Keep an entry for the registry's names in `/etc/hosts` of Docker hosts and cluster nodes."""
+
     registry_extra_names: Names = ()
+    """Further names or addresses that clients use. They are in the certificate, and clients trust the
+    registry under each.
+    """
+
     registry_state_dir: StateFolder = default_state_dir("local")
+    """Folder of keys and passwords on the controller, relative to the project unless absolute.
+    `None`: `state/<inventory's file name>`.
+    """
+
     registry_image_source: ImageSource = "debian"
+    """`"debian"`: build the images on the registry host from Debian's packages. `"pull"`: pull
+    `registry_image` and `registry_gateway_image`, resolve each to a digest once and keep it.
+    """
+
     registry_image: Image = "docker.io/library/registry:3"
+    """The registry's image, for `"pull"`."""
+
     registry_gateway_image: Image = "docker.io/library/nginx:stable"
+    """The gateway's image, for `"pull"`."""
+
     registry_storage_path: StorageFolder = "/var/lib/homelab-registry"
+    """Folder of the images on the registry host. No run ever deletes anything in it."""
+
     registry_accounts: Accounts = {"admin": "admin", "ci": "push", "cluster": "pull"}
+    """Accounts as name: role. `pull` reads, `push` also writes, `admin` also deletes."""
+
     registry_delete_enabled: Switch = True
+    """Whether anything may be deleted from the registry."""
+
     registry_max_requests: MaxRequests = 512
+    """How many requests of one client address are served at once. Further requests get `429`."""
+
     registry_max_guesses: MaxGuesses = 2
+    """How many wrong passwords of one client address are answered per second. Further guesses wait."""
+
     registry_leaf_days: LeafDays = 397
+    """Lifetime of the registry's certificate in days, at most 825."""
+
     registry_ca_days: CaDays = 3650
+    """Lifetime of the certificate authority in days."""
+
     registry_renew_before_days: RenewBefore = None
+    """How many days before its end the certificate is renewed. `None`: a third of its lifetime. It is renewed
+    only if the new one would last longer.
+    """
+
     registry_login_account: Account = "cluster"
+    """The account that users and nodes are logged in with."""
+
     registry_pull_secret_account: Account = "cluster"  # noqa: S105
+    """The account in the pull secrets. Use one that only pulls."""
+
     registry_pull_secret_name: ObjectName = "registry-credentials"  # noqa: S105
+    """Name of the pull secrets."""
+
     registry_pull_secret_namespaces: Namespaces = ("default",)
+    """Namespaces that get a pull secret. `["*"]`: all but `kube-*`, new ones at the next run. A namespace
+    that is taken out loses its secret.
+    """
+
     registry_patch_service_accounts: ObjectNames = ("default",)
+    """Service accounts in these namespaces that the secret is added to. `[]`: none."""
+
     registry_kubeconfig: File = None
+    """Path of kubectl's configuration on the `cluster_control` host. `None`: the first one found."""
+
     registry_kube_context: KubeContext = None
+    """Context in kubectl's configuration. `None`: the current one."""
+
     registry_ca_overlap_days: OverlapDays = 30
+    """How many days clients trust the old certificate authority beside the new one after a CA rollover."""
+
     registry_password_grace_days: GraceDays = 0
+    """How many days an old password stays valid beside the new one."""
+
     registry_rotate_account: AccountOrNone = None
+    """The account whose password `deploys/rotate_credentials.py` changes. `None`: all. For one run:
+    `--data registry_rotate_account=ci`.
+    """
+
     registry_excused_hosts: HostNames = ()
+    """Hosts that a rotation does not wait for because they are gone for good. For one run:
+    `--data registry_excused_hosts=nas,attic`.
+    """
+
     registry_timer: TimerInterval = "weekly"
+    """How often the timer of `make timer` runs `deploy.py`: `"daily"`, `"weekly"` or `"monthly"`."""
+
     registry_timer_program: File = None
+    """Path of a program on the controller that gets, on standard input, what a failed run of the timer
+    printed under "Not finished". It keeps its own secrets. `None`: no program.
+    """
 
 
 class HostSettings(_Strict):
     """The keys that each host may have a value of its own for."""
 
     registry_login_users: Users = ()
+    """System users on Docker hosts who are logged in."""
+
     registry_runtime: Runtimes = None
+    """Container runtimes of a cluster node: a list of `k3s`, `rke2`, `containerd`, `crio`, `podman`.
+    `None`: detected.
+    """
+
     registry_node_login: Switch = False
+    """Whether a node pulls with the login account, without pull secrets. Every pod on the node can use images
+    pulled this way (KEP-2535).
+    """
+
     registry_system_trust: Switch = False
+    """Also add the certificate authority to the system's trust store."""
 
 
 _AGREEMENTS: tuple[tuple[str, str, Callable[[Any, Any], bool], str], ...] = (

@@ -1,4 +1,4 @@
-"""What the documentation says of the settings is what they are."""
+"""The documentation and the settings agree, and every link in it has a target."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from tasks.settings.schema import HostSettings, RunWideKeys
+from tests.settings_reference import ALL_PY, MEANINGS, TABLES, all_py, tables
 
 ROOT = Path(__file__).parents[2]
+WRITE_THEM = "run .venv/bin/python -m tests.settings_reference"
 DEFAULTS = {key: value for model in (RunWideKeys(), HostSettings()) for key, value in model}
 ROW = re.compile(r"\| (.*) \| `(.*)` \| (.*) \|")
 
@@ -22,11 +24,17 @@ def plain(value: Any) -> Any:
 
 def table() -> dict[str, tuple[str, str]]:
     """Return (default as text, the rest of the first column) by key."""
-    rows = map(ROW.fullmatch, (ROOT / "docs/settings.md").read_text().splitlines())
+    rows = map(ROW.fullmatch, TABLES.read_text().splitlines())
     found = [(row[1], row[2]) for row in rows if row]
     return {
         key: (default, first) for first, default in found for key in re.findall("`(registry_[a-z_]+)`", first)
     }
+
+
+def test_every_key_has_a_meaning_and_both_references_have_it() -> None:
+    assert list(MEANINGS) == list(DEFAULTS)
+    assert ALL_PY.read_text() == all_py(), WRITE_THEM
+    assert TABLES.read_text() == tables(TABLES.read_text()), WRITE_THEM
 
 
 def test_the_table_has_every_key_with_its_default() -> None:
@@ -41,7 +49,8 @@ def test_the_table_marks_what_may_differ_between_hosts() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["README.md", *(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/*.md"))]
+    "path",
+    [str(path.relative_to(ROOT)) for pattern in ("*.md", "docs/*.md") for path in sorted(ROOT.glob(pattern))],
 )
 def test_links_lead_somewhere(path: str) -> None:
     text = (ROOT / path).read_text()
