@@ -1,4 +1,4 @@
-"""The settings in force: gathered from all places where a user may set them, and every mistake found at once."""
+"""Gather the settings in force from all places where a user may set them, and report all mistakes at once."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.settings.redact import HIDDEN, name, shown
-from tasks.settings.schema import HostSettings, RunWideKeys, Settings, default_state_dir, disagreements
+from tasks.settings.redact import HIDDEN, redacted, safe_name
+from tasks.settings.schema import HostSettings, RunWideKeys, Settings, broken_relations, default_state_dir
 
 __all__ = [
     "Configuration",
@@ -25,12 +25,12 @@ __all__ = [
 
 PREFIX = "registry_"
 GROUPS = ("registry", "docker_hosts", "cluster_nodes", "cluster_control")
-FROM_FILE_NAME = "the default, from the inventory's file name"
+DEFAULT_FROM_FILE_NAME = "the default, from the inventory's file name"
 KEYS = (*RunWideKeys.model_fields, *HostSettings.model_fields)
 
 
 class SettingsError(Exception):
-    """The inventory cannot be used; `problems` has a line for each mistake: key, value, where, what is allowed."""
+    """An unusable inventory; `problems` has a line for each mistake: key, value, place, what is allowed."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = list(problems)
@@ -41,12 +41,13 @@ class SettingsError(Exception):
 class Sources:
     """All places of settings, as the user wrote them.
 
-    `inventory` is the inventory's path as messages show it, `top_level` the plain names bound in it, `groups` the
-    hosts of each group, `inline_group_data` the data of its `(hosts, data)` groups, `group_data` what stands in
-    each file of `group_data/` (by its name without `.py`), `host_data` each host's own data, and `override` what
-    `--data` gives. The files of `group_data/` that belong to `other_inventories` (file names without `.py`) are
-    none of this run's business; pyinfra reads them all the same. Where these are not known (None), a file that
-    names no group of hosts is taken for one of them.
+    `inventory` is the inventory's path as messages show it, and `top_level` its public names with their values.
+    `groups` has the hosts of each group, `inline_group_data` the data of groups written as `(hosts, data)`.
+    `group_data` has the content of each file in `group_data/`, by its name without `.py`, and `group_data_files`
+    the file that sets a (group, key). `host_data` is each host's own data, `override` the values of `--data`.
+
+    pyinfra also reads the files in `group_data/` that belong to `other_inventories` (file names without `.py`);
+    this run ignores them. If these are unknown (None), a file whose name is no group of hosts counts as one.
     """
 
     inventory: str
@@ -67,19 +68,19 @@ class Sources:
     @property
     def hosts(self) -> list[str]:
         """All hosts, each once."""
-        listed = [host for hosts in self.groups.values() for host in hosts]
-        return list(dict.fromkeys([*listed, *self.host_data]))
+        in_groups = [host for hosts in self.groups.values() for host in hosts]
+        return list(dict.fromkeys([*in_groups, *self.host_data]))
 
     def group_data_file(self, group: str, key: str = "") -> str:
-        """Return the file of a group's data, as messages show it: where `key` stands, or where it should."""
-        if found := self.group_data_files.get((group, key)):
-            return name(found)
-        return name(str(PurePosixPath(self.inventory).parent / "group_data" / f"{group}.py"))
+        """Return the file that sets `key` for a group, or else the one that should, as messages show it."""
+        if file := self.group_data_files.get((group, key)):
+            return safe_name(file)
+        return safe_name(str(PurePosixPath(self.inventory).parent / "group_data" / f"{group}.py"))
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What a run needs to know: the settings, those of each host, and the host in the group `registry`."""
+    """The settings of a run, those of each host by its name, and the name of the host in the group `registry`."""
 
     settings: Settings
     hosts: Mapping[str, HostSettings]
@@ -87,148 +88,155 @@ class Configuration:
 
 
 def configure(sources: Sources) -> Configuration:
-    """Return the settings in force, weakest place first: all.py, the inventory's file, host data, --data.
+    """Return the settings in force; later places override: all.py, the inventory's file, host data, --data.
 
-    Raises `SettingsError` with every mistake there is, wherever it stands; a bad value is one even where a
-    stronger place has a good one.
+    Raises `SettingsError` with all mistakes in all places, including bad values that a later place overrides.
     """
     reader = _Reader(sources)
     reader.check_groups()
     reader.check_misplaced()
     by_host = reader.read()
-    values = reader.run_wide(by_host)
+    run_wide = reader.run_wide(by_host)
     if reader.problems:
         raise SettingsError(reader.problems)
     return Configuration(
-        settings=Settings(**values),
+        settings=Settings(**run_wide),
         hosts={
-            host: HostSettings(**{key: found[key].value for key in HostSettings.model_fields})
-            for host, found in by_host.items()
+            host: HostSettings(**{key: values[key].value for key in HostSettings.model_fields})
+            for host, values in by_host.items()
         },
         registry_host=sources.groups["registry"][0],
     )
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A value as it was found, and where."""
+class _PlacedValue:
+    """A value, the place that sets it, and whether that is a host's own data."""
 
     value: Any
     place: str
-    of_host: bool = False
+    from_host_data: bool = False
 
 
 @dataclass
 class _Reader:
-    """Reads the sources and collects what is wrong; `bad` are the keys that have a bad value somewhere."""
+    """Reads the sources and collects problems; `bad` are the keys with a bad value in any place."""
 
     sources: Sources
     problems: list[str] = field(default_factory=list)
     bad: set[str] = field(default_factory=set)
 
     def check_groups(self) -> None:
-        groups, place = self.sources.groups, name(self.sources.inventory)
+        groups, place = self.sources.groups, safe_name(self.sources.inventory)
         for group, hosts in groups.items():
             if group.startswith(PREFIX) or group == self.sources.stem:
                 continue
             for known in difflib.get_close_matches(group, GROUPS, 1, 0.9):
-                # A user's own group is welcome, `docker_hosts2` as well if `docker_hosts` takes it in.
+                # Users may have groups of their own, even `docker_hosts2` if all its hosts are in `docker_hosts`.
                 if set(hosts) - set(groups.get(known, ())):
                     self.problems.append(
-                        f"{name(group)} ({place}): not a group of ours; did you mean {known}?"
+                        f"{safe_name(group)} ({place}): unknown group; did you mean {known}?"
                     )
         registry, control = (
             list(dict.fromkeys(groups.get(group, ()))) for group in ("registry", "cluster_control")
         )
         if len(registry) != 1:
             self.problems.append(
-                f"registry = {shown('', registry)} ({place}): allowed is a group of exactly one host"
+                f"registry = {redacted('', registry)} ({place}): must be a group of exactly one host"
             )
         if len(control) > 1:
             self.problems.append(
-                f"cluster_control = {shown('', control)} ({place}): allowed is at most one host"
+                f"cluster_control = {redacted('', control)} ({place}): must be a group of at most one host"
             )
 
     def check_misplaced(self) -> None:
-        sources, place = self.sources, name(self.sources.inventory)
-        why = "pyinfra reads no settings here, and no group of hosts may begin with registry_"
-        for key, value in _ours(sources.top_level).items():
-            self._misplaced(key, value, place, why)
-        for group, hosts in _ours(sources.groups).items():
-            # pyinfra makes groups of its own: of the inventory's name, and of each file of group data.
-            of_pyinfra = group == sources.stem or (group in sources.group_data and not hosts)
-            if group not in sources.top_level and not of_pyinfra:
-                self._misplaced(group, list(hosts), place, why)
+        sources, place = self.sources, safe_name(self.sources.inventory)
+        reason = "settings are not read here, and no group of hosts may begin with registry_"
+        for key, value in _registry_keys(sources.top_level).items():
+            self._record_misplaced(key, value, place, reason)
+        for group, hosts in _registry_keys(sources.groups).items():
+            # pyinfra adds groups: one with the inventory's name, and one for each file of group data.
+            added_by_pyinfra = group == sources.stem or (group in sources.group_data and not hosts)
+            if group not in sources.top_level and not added_by_pyinfra:
+                self._record_misplaced(group, list(hosts), place, reason)
         for group, data in sources.inline_group_data.items():
-            for key, value in _ours(data).items():
-                self._misplaced(key, value, f"{place}, group {name(group)}", "no place for settings")
+            for key, value in _registry_keys(data).items():
+                self._record_misplaced(
+                    key, value, f"{place}, group {safe_name(group)}", "settings are not read here"
+                )
         for group, data in sources.group_data.items():
-            if group in {"all", sources.stem} or self._of_another_inventory(group):
+            if group in {"all", sources.stem} or self._belongs_to_another_inventory(group):
                 continue
-            for key, value in _ours(data).items():
-                self._misplaced(key, value, sources.group_data_file(group, key), "no place for settings")
+            for key, value in _registry_keys(data).items():
+                self._record_misplaced(
+                    key, value, sources.group_data_file(group, key), "settings are not read here"
+                )
 
-    def read(self) -> dict[str, dict[str, _Found]]:
-        """Return what holds for each host: (value, place) by key."""
+    def read(self) -> dict[str, dict[str, _PlacedValue]]:
+        """Return the value of each key for each host, by the host's name and the key."""
         sources = self.sources
         common = {
-            key: _Found(value, "the default")
+            key: _PlacedValue(value, "the default")
             for model in (RunWideKeys(), HostSettings())
             for key, value in model
         }
-        common["registry_state_dir"] = _Found(default_state_dir(sources.stem), FROM_FILE_NAME)
+        common["registry_state_dir"] = _PlacedValue(default_state_dir(sources.stem), DEFAULT_FROM_FILE_NAME)
         for group in dict.fromkeys(["all", sources.stem]):
             data = sources.group_data.get(group, {})
             places = {key: sources.group_data_file(group, key) for key in data}
             for place in dict.fromkeys(places.values()):
                 common |= self._read({key: data[key] for key in data if places[key] == place}, place)
         own = {
-            host: self._read(data, f"{name(sources.inventory)}, host {name(host)}", of_host=True)
+            host: self._read(
+                data, f"{safe_name(sources.inventory)}, host {safe_name(host)}", from_host_data=True
+            )
             for host, data in sources.host_data.items()
         }
         override = self._read(sources.override, "--data")
-        # Without any host there is still something to check.
+        # An inventory without hosts is still checked.
         return {host: common | own.get(host, {}) | override for host in sources.hosts or [""]}
 
-    def run_wide(self, by_host: Mapping[str, Mapping[str, _Found]]) -> dict[str, Any]:
-        """Return the value of each run-wide key that has just one, and check that they fit together."""
-        found: dict[str, _Found] = {}
+    def run_wide(self, by_host: Mapping[str, Mapping[str, _PlacedValue]]) -> dict[str, Any]:
+        """Return the value of each run-wide key, and check that all hosts agree on it and the relations hold."""
+        values: dict[str, _PlacedValue] = {}
         for key in RunWideKeys.model_fields:
             if key in self.bad:
                 continue
-            one = next((host for host in by_host if by_host[host][key].of_host), next(iter(by_host)))
-            found[key] = by_host[one][key]
+            first = next((host for host in by_host if by_host[host][key].from_host_data), next(iter(by_host)))
+            values[key] = by_host[first][key]
             for other in by_host:
-                if by_host[other][key].value != found[key].value:
-                    self._two_values(key, found.pop(key), other, by_host[other][key])
+                if by_host[other][key].value != values[key].value:
+                    self._record_two_values(key, values.pop(key), other, by_host[other][key])
                     break
-        for key, relation, other in disagreements({key: each.value for key, each in found.items()}):
-            value, place = found[other].value, found[other].place
-            against = shown(other, list(value) if isinstance(value, dict) else value)
-            self._problem(key, found[key], f"allowed is {relation} {other} = {against} ({place})")
-        state_dir = found.get("registry_state_dir")
-        if state_dir and state_dir.place == FROM_FILE_NAME:
-            self._check(RunWideKeys, {"registry_state_dir": state_dir.value}, FROM_FILE_NAME)
-        return {key: each.value for key, each in found.items()}
+        for key, relation, other in broken_relations({key: each.value for key, each in values.items()}):
+            limit, place = values[other].value, values[other].place
+            shown = redacted(other, list(limit) if isinstance(limit, dict) else limit)
+            self._record_problem(key, values[key], f"must be {relation} {other} = {shown} ({place})")
+        state_dir = values.get("registry_state_dir")
+        if state_dir and state_dir.place == DEFAULT_FROM_FILE_NAME:
+            self._check(RunWideKeys, {"registry_state_dir": state_dir.value}, DEFAULT_FROM_FILE_NAME)
+        return {key: each.value for key, each in values.items()}
 
-    def _of_another_inventory(self, group: str) -> bool:
+    def _belongs_to_another_inventory(self, group: str) -> bool:
         if self.sources.other_inventories is not None:
             return group in self.sources.other_inventories
         return group not in GROUPS and not self.sources.groups.get(group)
 
-    def _read(self, data: Mapping[str, object], place: str, *, of_host: bool = False) -> dict[str, _Found]:
-        values = _ours(data)
-        if values.get("registry_state_dir", "") is None:  # as if it were not there
+    def _read(
+        self, data: Mapping[str, object], place: str, *, from_host_data: bool = False
+    ) -> dict[str, _PlacedValue]:
+        values = _registry_keys(data)
+        if values.get("registry_state_dir", "") is None:  # the same as leaving it out
             del values["registry_state_dir"]
         for key in values:
             if key not in KEYS:
-                self.problems.append(f"{name(key)} ({place}): unknown key; {self._nearest(key)}")
+                self.problems.append(f"{safe_name(key)} ({place}): unknown key; {self._suggestion(key)}")
         good: dict[str, Any] = {}
         for model in (RunWideKeys, HostSettings):
             good |= self._check(
                 model, {key: values[key] for key in values if key in model.model_fields}, place
             )
-        return {key: _Found(value, place, of_host) for key, value in good.items()}
+        return {key: _PlacedValue(value, place, from_host_data) for key, value in good.items()}
 
     def _check(self, model: type[BaseModel], values: Mapping[str, object], place: str) -> dict[str, Any]:
         try:
@@ -242,32 +250,32 @@ class _Reader:
             self.bad.add(key)
             self.problems.append(
                 f"{_subject(key, inner, mistake['input'])} ({place}): "
-                f"allowed is {model.model_fields[key].description}"
+                f"must be {model.model_fields[key].description}"
             )
         return self._check(model, {key: values[key] for key in values if key not in self.bad}, place)
 
-    def _misplaced(self, key: str, value: object, place: str, why: str) -> None:
+    def _record_misplaced(self, key: str, value: object, place: str, reason: str) -> None:
         if key not in KEYS:
-            self.problems.append(f"{name(key)} ({place}): {why}; {self._nearest(key)}")
+            self.problems.append(f"{safe_name(key)} ({place}): {reason}; {self._suggestion(key)}")
         else:
-            where = self.sources.group_data_file(self.sources.stem)
-            self._problem(key, _Found(value, place), f"{why}; put it into {where}")
+            file = self.sources.group_data_file(self.sources.stem)
+            self._record_problem(key, _PlacedValue(value, place), f"{reason}; put it into {file}")
 
-    def _two_values(self, key: str, one: _Found, host: str, other: _Found) -> None:
-        where = self.sources.group_data_file(self.sources.stem)
-        value = HIDDEN if isinstance(other.value, dict) else shown(key, other.value)
-        self._problem(
+    def _record_two_values(self, key: str, one: _PlacedValue, host: str, other: _PlacedValue) -> None:
+        file = self.sources.group_data_file(self.sources.stem)
+        value = HIDDEN if isinstance(other.value, dict) else redacted(key, other.value)
+        self._record_problem(
             key,
             one,
-            f"allowed is one value for all hosts, and host {name(host)} has {value} ({other.place}); "
-            f"put it into {where}",
+            f"must be the same for all hosts, and host {safe_name(host)} has {value} ({other.place}); "
+            f"put it into {file}",
         )
 
-    def _problem(self, key: str, found: _Found, allowed: str) -> None:
-        self.problems.append(f"{_subject(key, [], found.value)} ({found.place}): {allowed}")
+    def _record_problem(self, key: str, found: _PlacedValue, problem: str) -> None:
+        self.problems.append(f"{_subject(key, [], found.value)} ({found.place}): {problem}")
 
-    def _nearest(self, key: str) -> str:
-        # Without the prefix, which would make all keys alike.
+    def _suggestion(self, key: str) -> str:
+        # The common prefix would make all keys similar.
         known = [each.removeprefix(PREFIX) for each in KEYS]
         near = difflib.get_close_matches(key.removeprefix(PREFIX), known, 1)
         if near:
@@ -275,15 +283,15 @@ class _Reader:
         return f"{self.sources.group_data_file('all')} lists all keys"
 
 
-def _ours(data: Mapping[str, Any]) -> dict[str, Any]:
+def _registry_keys(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: data[key] for key in data if isinstance(key, str) and key.startswith(PREFIX)}
 
 
 def _subject(key: str, inner: Sequence[str], value: object) -> str:
     """Return `key = value`, or `key[item] = value` for an item in it."""
     if key != "registry_accounts":
-        return f"{key}{''.join(f'[{each}]' for each in inner)} = {shown(key, value)}"
+        return f"{key}{''.join(f'[{each}]' for each in inner)} = {redacted(key, value)}"
     if not inner:
         return f"{key} = {HIDDEN}"
-    account = f"{key}[{shown(key, inner[0])}]"
+    account = f"{key}[{redacted(key, inner[0])}]"
     return account if inner[1:] == ["[key]"] else f"{account} = {HIDDEN}"

@@ -1,37 +1,37 @@
-"""What messages may show: values in one short line without what looks like a secret, texts without control codes."""
+"""What messages may show: short values without anything that looks like a secret, texts without control codes."""
 
 from __future__ import annotations
 
 import re
 
-LONGEST = 60
+MAX_LENGTH = 60
 
 HIDDEN = "(not shown, it may be a password)"
 
 
-def shown(key: str, value: object) -> str:
+def redacted(key: str, value: object) -> str:
     """Return `value`, which was given for `key`, in at most 60 characters.
 
-    Only plain values and lists of them are shown; anything else could have any text in it and is named by its
-    type. What follows a colon in an account or a user is left out (`name:password`), as are the password of a
-    URL and passwords of our own making.
+    Only plain values and lists of them are shown. Anything else may contain any text and is named by its type.
+    What follows a colon in an account or a user is left out (`name:password`), and so are the password in a URL
+    and generated passwords.
     """
     if isinstance(value, (list, tuple)):
         text = "[" + ", ".join(_plain(key, item) for item in value) + "]"
     else:
         text = _plain(key, value)
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+    return text if len(text) <= MAX_LENGTH else text[: MAX_LENGTH - 3] + "..."
 
 
-def name(text: str) -> str:
-    """Return a key, a group's or a host's name as it is where it is an ordinary word, else quoted."""
-    return text if re.fullmatch(r"[\w@./-]{1,120}", text, re.ASCII) else ascii(text)[:LONGEST]
+def safe_name(text: str) -> str:
+    """Return the name of a key, a group, a host or a file; quoted and cut unless it is a plain word or path."""
+    return text if re.fullmatch(r"[\w@./-]{1,120}", text, re.ASCII) else ascii(text)[:MAX_LENGTH]
 
 
 def printable(text: str) -> str:
-    """Return a line with all that could move a terminal's cursor, or hide or turn round what it shows, escaped.
+    """Return a line in which everything is escaped that could move a cursor, or hide or reverse what is shown.
 
-    That goes for surrogates as well, which no terminal can be sent.
+    Surrogates are escaped too: a terminal cannot be sent any.
     """
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
@@ -41,7 +41,7 @@ def _plain(key: str, value: object) -> str:
         return "a huge number"
     if value is not None and not isinstance(value, (str, int, float)):
         return f"a {type(value).__name__}"
-    # The escapes of ascii() show line breaks, and letters that only look like others.
+    # ascii() escapes line breaks, and letters that look like others.
     text = ascii(value)
     if "account" in key or "user" in key:
         text = re.sub(":.*", ":...'", text)

@@ -29,7 +29,6 @@ from tasks.settings.types import (
     LeafDays,
     MaxGuesses,
     MaxRequests,
-    Names,
     Namespaces,
     ObjectName,
     ObjectNames,
@@ -37,6 +36,7 @@ from tasks.settings.types import (
     Port,
     RenewBefore,
     Runtimes,
+    ServerNames,
     StateFolder,
     StorageFolder,
     Switch,
@@ -46,17 +46,17 @@ from tasks.settings.types import (
 
 
 def default_state_dir(inventory_stem: str) -> str:
-    """Return the folder of an inventory's state, below the project; `inventory_stem` is its file name without `.py`."""
+    """Return the state folder of an inventory, relative to the project; `inventory_stem` is its name without `.py`."""
     return f"state/{inventory_stem}"
 
 
 class _Strict(BaseModel):
-    # No coercion: True is no port, "443" no number. An error never repeats its input, which may be a secret.
+    # Strict types: True is not a port, "443" not a number. Errors do not show their input: it may be a secret.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class RunWideKeys(_Strict):
-    """The keys that have one value for a whole run, each checked by itself."""
+    """The keys with one value for the whole run, each checked on its own."""
 
     registry_hostname: DnsName = "registry.homelab.local"
     """The name clients use."""
@@ -72,7 +72,7 @@ class RunWideKeys(_Strict):
     registry_manage_hosts_file: Switch = True
     """Keep an entry for the registry's names in `/etc/hosts` of Docker hosts and cluster nodes."""
 
-    registry_extra_names: Names = ()
+    registry_extra_names: ServerNames = ()
     """Further names or addresses that clients use. They are in the certificate, and clients trust the
     registry under each.
     """
@@ -168,7 +168,7 @@ class RunWideKeys(_Strict):
 
 
 class HostSettings(_Strict):
-    """The keys that each host may have a value of its own for."""
+    """The keys that each host may set for itself."""
 
     registry_login_users: Users = ()
     """System users on Docker hosts who are logged in."""
@@ -187,7 +187,7 @@ class HostSettings(_Strict):
     """Also add the certificate authority to the system's trust store."""
 
 
-_AGREEMENTS: tuple[tuple[str, str, Callable[[Any, Any], bool], str], ...] = (
+_RELATIONS: tuple[tuple[str, str, Callable[[Any, Any], bool], str], ...] = (
     ("registry_leaf_days", "registry_ca_days", operator.le, "at most"),
     ("registry_renew_before_days", "registry_leaf_days", lambda x, leaf: x is None or x < leaf, "less than"),
     ("registry_login_account", "registry_accounts", lambda x, accounts: x in accounts, "one of"),
@@ -200,23 +200,23 @@ _AGREEMENTS: tuple[tuple[str, str, Callable[[Any, Any], bool], str], ...] = (
     ),
     ("registry_extra_names", "registry_hostname", lambda extra, x: x not in extra, "names other than"),
 )
-"""Which two keys must fit together, when they do, and how the first is to be to the second."""
+"""Key, other key, whether their values agree, and what the first must be: `relation` the other key's value."""
 
 
-def disagreements(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield (key, relation, other key) of each two in `values` that do not fit: key is to be `relation` other key."""
-    for key, other, agree, relation in _AGREEMENTS:
+def broken_relations(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield (key, relation, other key) of each relation that `values` break; keys that are not there are skipped."""
+    for key, other, agree, relation in _RELATIONS:
         if key in values and other in values and not agree(values[key], values[other]):
             yield key, relation, other
 
 
 class Settings(RunWideKeys):
-    """The settings of a run, which fit together; `pydantic.ValidationError` (a `ValueError`) where they do not."""
+    """The settings of a run; `pydantic.ValidationError` (a `ValueError`) if a relation between keys is broken."""
 
     @model_validator(mode="after")
-    def _agree(self) -> Settings:
-        for key, relation, other in disagreements(vars(self)):
-            raise ValueError(f"{key}: allowed is {relation} {other}")
+    def _check_relations(self) -> Settings:
+        for key, relation, other in broken_relations(vars(self)):
+            raise ValueError(f"{key}: must be {relation} {other}")
         return self
 
     @property
@@ -237,7 +237,7 @@ class Settings(RunWideKeys):
 
     @property
     def renew_before_days(self) -> int:
-        """How many days before its end the leaf is renewed: as set, or a third of its life, at least 1."""
+        """How many days before its end the leaf is renewed: as set, or a third of its lifetime, at least 1."""
         if self.registry_renew_before_days is not None:
             return self.registry_renew_before_days
         return max(1, self.registry_leaf_days // 3)

@@ -108,8 +108,8 @@ class Refused:
 
 
 FILE, ALL, OWN = f"{{0}}/{STEM}.py", "{0}/group_data/all.py", f"{{0}}/group_data/{STEM}.py"
-PORT = "allowed is a port, 1 to 65535"
-NO_PLACE = "pyinfra reads no settings here, and no group of hosts may begin with registry_"
+PORT = "must be a port, 1 to 65535"
+NOT_READ_HERE = "settings are not read here, and no group of hosts may begin with registry_"
 PASSWORD = (
     "a sudo password cannot be used, since pyinfra would put it into the arguments of a process; "
     "log in as root or allow passwordless sudo"
@@ -138,16 +138,16 @@ REFUSED = [
     ),
     Refused(
         "the inventory's own group data",
-        [f"registry_hostname = 'registry' ({OWN}): allowed is a lower-case DNS name with a dot in it (RFC 1123), "
-         "no address, not below localhost",
-         f"registry_accounts['admin'] = (not shown, it may be a password) ({OWN}): allowed is "
+        [f"registry_hostname = 'registry' ({OWN}): must be a lower-case DNS name with a dot (RFC 1123), "
+         "not an address, not below localhost",
+         f"registry_accounts['admin'] = (not shown, it may be a password) ({OWN}): must be "
          f"{Settings.model_fields['registry_accounts'].description}"],
         files={f"group_data/{STEM}.py": f"registry_hostname = 'registry'\nregistry_accounts = {{'admin': {SECRET!r}}}\n"},
     ),
     Refused(
         "a host's own data",
-        [f"registry_login_users = 'me' ({FILE}, host @fake/nas): allowed is "
-         "a list of system users (useradd(8)), each once"],
+        [f"registry_login_users = 'me' ({FILE}, host @fake/nas): must be "
+         "a list of system users (useradd(8)), without duplicates"],
         'registry = [("@fake/nas", {"registry_login_users": "me"})]\n',
     ),
     Refused(
@@ -164,21 +164,21 @@ REFUSED = [
     ),
     Refused(
         "a plain line and a list in the inventory",
-        [f"registry_port = 5443 ({FILE}): {NO_PLACE}; put it into {OWN}",
-         f"registry_names ({FILE}): {NO_PLACE}; did you mean registry_extra_names?"],
+        [f"registry_port = 5443 ({FILE}): {NOT_READ_HERE}; put it into {OWN}",
+         f"registry_names ({FILE}): {NOT_READ_HERE}; did you mean registry_extra_names?"],
         GOOD + 'registry_port = 5443\nregistry_names = ["x"]\n',
     ),
     Refused(
         "data of a group, in the inventory and in a file",
-        [f"registry_port = 5443 ({FILE}, group registry): no place for settings; put it into {OWN}",
-         "registry_login_users = ['me'] ({0}/group_data/docker_hosts.py): no place for settings; "
+        [f"registry_port = 5443 ({FILE}, group registry): settings are not read here; put it into {OWN}",
+         "registry_login_users = ['me'] ({0}/group_data/docker_hosts.py): settings are not read here; "
          f"put it into {OWN}"],
         'registry = (["@fake/nas"], {"registry_port": 5443})\ndocker_hosts = ["@fake/nas"]\n',
         files={"group_data/docker_hosts.py": 'registry_login_users = ["me"]\n'},
     ),
     Refused(
         "no registry host",
-        [f"registry = [] ({FILE}): allowed is a group of exactly one host"],
+        [f"registry = [] ({FILE}): must be a group of exactly one host"],
         'docker_hosts = ["@fake/nas"]\n',
     ),
     Refused(
@@ -203,17 +203,17 @@ REFUSED = [
     ),
     Refused(
         "all at once",
-        [f"docker_host ({FILE}): not a group of ours; did you mean docker_hosts?",
-         f"registry = ['@fake/nas', '@fake/pi'] ({FILE}): allowed is a group of exactly one host",
-         f"cluster_control = ['@fake/nas', '@fake/pi'] ({FILE}): allowed is at most one host",
-         f"registry_port = 5443 ({FILE}): {NO_PLACE}; put it into {OWN}",
-         f"registry_names ({FILE}): {NO_PLACE}; did you mean registry_extra_names?",
-         f"registry_token ({FILE}, group cluster_control): no place for settings; {ALL} lists all keys",
-         f"registry_delete_enabled = False ({{0}}/group_data/docker_hosts.py): no place for settings; put it into {OWN}",
+        [f"docker_host ({FILE}): unknown group; did you mean docker_hosts?",
+         f"registry = ['@fake/nas', '@fake/pi'] ({FILE}): must be a group of exactly one host",
+         f"cluster_control = ['@fake/nas', '@fake/pi'] ({FILE}): must be a group of at most one host",
+         f"registry_port = 5443 ({FILE}): {NOT_READ_HERE}; put it into {OWN}",
+         f"registry_names ({FILE}): {NOT_READ_HERE}; did you mean registry_extra_names?",
+         f"registry_token ({FILE}, group cluster_control): settings are not read here; {ALL} lists all keys",
+         f"registry_delete_enabled = False ({{0}}/group_data/docker_hosts.py): settings are not read here; put it into {OWN}",
          f"registry_port = '443' ({ALL}): {PORT}",
          f"registry_prot ({OWN}): unknown key; did you mean registry_port?",
-         f"registry_system_trust = 1 ({FILE}, host @fake/nas): allowed is True or False",
-         "registry_ca_days = 0 (--data): allowed is whole days, 1 to 36500"],
+         f"registry_system_trust = 1 ({FILE}, host @fake/nas): must be True or False",
+         "registry_ca_days = 0 (--data): must be a whole number of days, 1 to 36500"],
         'registry = [("@fake/nas", {"registry_system_trust": 1}), "@fake/pi"]\n'
         'docker_host = ["@fake/pi"]\n'
         f'cluster_control = (["@fake/nas", "@fake/pi"], {{"registry_token": {SECRET!r}}})\n'

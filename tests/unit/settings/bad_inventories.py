@@ -1,4 +1,4 @@
-"""Inventories with one mistake each: what is wrong, and what the one line about it has to say."""
+"""Inventories with one mistake each, and what the one line about it has to contain."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FILE = "inventories/homelab.py"
 
 @dataclass(frozen=True)
 class Bad:
-    """A bad inventory: its one problem names `key`, `where` it stands and what is `allowed`."""
+    """A bad inventory: its one problem names `key`, the place (`where`) and what is `allowed`."""
 
     name: str
     key: str
@@ -39,13 +39,13 @@ class Bad:
 
 
 def set_to(value: Mapping[str, Any]) -> Sources:
-    """Return the good inventory with these values in the inventory's own file of group data."""
+    """Return the good inventory with these values in its own file of group data."""
     return replace(GOOD, group_data={"all": {}, "homelab": value})
 
 
-# name, key, value, a piece of what is allowed
+# name, key, value, a part of what is allowed
 VALUES: list[tuple[str, str, Any, str]] = [
-    # Wrong types: nothing is taken for something else.
+    # Wrong types: nothing is coerced.
     ("port as text", "registry_port", "443", "a port, 1 to 65535"),
     ("port True", "registry_port", True, "a port, 1 to 65535"),
     ("port with a fraction", "registry_port", 443.0, "a port, 1 to 65535"),
@@ -66,8 +66,8 @@ VALUES: list[tuple[str, str, Any, str]] = [
         ["images.homelab.local", 5],
         "a list of lower-case DNS names",
     ),
-    ("days as text", "registry_leaf_days", "397", "whole days, 1 to 825"),
-    ("accounts as a list", "registry_accounts", ["admin"], "at least one name: role"),
+    ("days as text", "registry_leaf_days", "397", "a whole number of days, 1 to 825"),
+    ("accounts as a list", "registry_accounts", ["admin"], "a dict with at least one name: role"),
     ("users as one text", "registry_login_users", "alice", "a list of system users"),
     ("a function", "registry_hostname", len, "a lower-case DNS name"),
     # Numbers out of bounds.
@@ -75,29 +75,34 @@ VALUES: list[tuple[str, str, Any, str]] = [
     ("port 65536", "registry_port", 65536, "1 to 65535"),
     ("port negative", "registry_port", -443, "1 to 65535"),
     ("port huge", "registry_port", 10**5000, "1 to 65535"),
-    ("no request at all", "registry_max_requests", 0, "a whole number, 1 to 4096"),
-    ("no guess at all", "registry_max_guesses", 0, "a whole number, 1 to 1000"),
-    ("leaf of no day", "registry_leaf_days", 0, "1 to 825"),
-    ("leaf longer than Apple takes", "registry_leaf_days", 826, "1 to 825"),
-    ("CA of no day", "registry_ca_days", 0, "1 to 36500"),
+    ("requests 0", "registry_max_requests", 0, "a whole number, 1 to 4096"),
+    ("guesses 0", "registry_max_guesses", 0, "a whole number, 1 to 1000"),
+    ("leaf of 0 days", "registry_leaf_days", 0, "1 to 825"),
+    ("leaf longer than Apple accepts", "registry_leaf_days", 826, "1 to 825"),
+    ("CA of 0 days", "registry_ca_days", 0, "1 to 36500"),
     ("CA beyond a century", "registry_ca_days", 36501, "1 to 36500"),
-    ("renewal at the end", "registry_renew_before_days", 0, "None or whole days, 1 to 824"),
-    ("renewal beyond every leaf", "registry_renew_before_days", 825, "None or whole days, 1 to 824"),
+    ("renewal at the end", "registry_renew_before_days", 0, "None or a whole number of days, 1 to 824"),
+    (
+        "renewal beyond every leaf",
+        "registry_renew_before_days",
+        825,
+        "None or a whole number of days, 1 to 824",
+    ),
     ("overlap beyond a year", "registry_ca_overlap_days", 366, "1 to 365"),
     ("grace beyond a year", "registry_password_grace_days", 366, "0 to 365"),
-    ("no overlap", "registry_ca_overlap_days", 0, "1 to 365"),
+    ("overlap 0", "registry_ca_overlap_days", 0, "1 to 365"),
     ("rotated account with a capital", "registry_rotate_account", "CI", "None or the name of an account"),
     (
         "excused host with a space",
         "registry_excused_hosts",
         "nas, attic",
-        "hosts as the inventory names them",
+        "names of hosts in the inventory",
     ),
-    ("excused host twice", "registry_excused_hosts", ["nas", "nas"], "each once"),
+    ("excused host twice", "registry_excused_hosts", ["nas", "nas"], "without duplicates"),
     ("grace negative", "registry_password_grace_days", -1, "0 to 365"),
-    # Names that are no DNS names.
+    # Names that are not DNS names.
     ("hostname empty", "registry_hostname", "", "a lower-case DNS name"),
-    ("hostname without a dot", "registry_hostname", "registry", "with a dot in it"),
+    ("hostname without a dot", "registry_hostname", "registry", "with a dot"),
     ("hostname with a capital", "registry_hostname", "Registry.homelab.local", "lower-case"),
     (
         "hostname with an underscore",
@@ -131,76 +136,81 @@ VALUES: list[tuple[str, str, Any, str]] = [
         "registry\u0661.local",
         "a lower-case DNS name",
     ),
-    ("hostname as an address", "registry_hostname", "192.0.2.10", "no address"),
-    ("hostname as a short address", "registry_hostname", "10.1", "no address"),
-    ("hostname that ends like an address", "registry_hostname", "registry.0x7f", "no address"),
-    ("hostname as an IPv6 address", "registry_hostname", "fd00::10", "no address"),
+    ("hostname as an address", "registry_hostname", "192.0.2.10", "not an address"),
+    ("hostname as a short address", "registry_hostname", "10.1", "not an address"),
+    ("hostname that ends like an address", "registry_hostname", "registry.0x7f", "not an address"),
+    ("hostname as an IPv6 address", "registry_hostname", "fd00::10", "not an address"),
     ("hostname localhost", "registry_hostname", "localhost", "not below localhost"),
     ("hostname below localhost", "registry_hostname", "registry.localhost", "not below localhost"),
     ("hostname localhost.localdomain", "registry_hostname", "localhost.localdomain", "not below localhost"),
     ("hostname with a label of 64", "registry_hostname", "a" * 64 + ".local", "RFC 1123"),
     ("hostname of 254", "registry_hostname", ".".join(["a" * 62] * 4) + ".ab", "RFC 1123"),
     ("extra name without a dot", "registry_extra_names", ["nas"], "DNS names with a dot"),
-    ("extra name twice", "registry_extra_names", ["a.local", "a.local"], "each once"),
-    ("extra address twice", "registry_extra_names", ["fd00::1", "FD00:0::1"], "each once"),
+    ("extra name twice", "registry_extra_names", ["a.local", "a.local"], "without duplicates"),
+    ("extra address twice", "registry_extra_names", ["fd00::1", "FD00:0::1"], "without duplicates"),
     # Addresses.
-    ("address that is none", "registry_address", "nas.homelab.local", "IPv4 or IPv6 address"),
+    ("address that is a name", "registry_address", "nas.homelab.local", "IPv4 or IPv6 address"),
     ("address empty", "registry_address", "", "IPv4 or IPv6 address"),
     ("address as a number", "registry_address", 3221225994, "IPv4 or IPv6 address"),
     ("address with a mask", "registry_address", "192.0.2.10/24", "IPv4 or IPv6 address"),
     ("address with a leading zero", "registry_address", "192.0.2.010", "IPv4 or IPv6 address"),
     ("address with a zone", "registry_address", "fd00::1%eth0", "IPv4 or IPv6 address"),
     ("address in brackets", "registry_address", "[fd00::1]", "IPv4 or IPv6 address"),
-    ("address of the loopback", "registry_address", "127.0.0.1", "no loopback"),
-    ("another one of the loopback", "registry_address", "127.9.9.9", "no loopback"),
-    ("address of the IPv6 loopback", "registry_address", "::1", "no loopback"),
-    ("address of the loopback as IPv6", "registry_address", "::ffff:127.0.0.1", "no loopback"),
-    ("address of any host", "registry_address", "0.0.0.0", "unspecified"),  # noqa: S104
-    ("address of any IPv6 host", "registry_address", "::", "unspecified"),
+    ("loopback address", "registry_address", "127.0.0.1", "not loopback"),
+    ("another loopback address", "registry_address", "127.9.9.9", "not loopback"),
+    ("IPv6 loopback address", "registry_address", "::1", "not loopback"),
+    ("loopback address mapped to IPv6", "registry_address", "::ffff:127.0.0.1", "not loopback"),
+    ("unspecified address", "registry_address", "0.0.0.0", "unspecified"),  # noqa: S104
+    ("unspecified IPv6 address", "registry_address", "::", "unspecified"),
     ("address of this network", "registry_address", "0.1.2.3", "reserved"),
-    ("address of many", "registry_address", "224.0.0.1", "multicast"),
-    ("address of many IPv6 hosts", "registry_address", "ff02::1", "multicast"),
-    ("address of all", "registry_address", "255.255.255.255", "reserved"),
-    ("address of the link", "registry_address", "169.254.1.1", "link-local"),
-    ("address of the IPv6 link", "registry_address", "fe80::1", "link-local"),
-    ("extra name of the loopback", "registry_extra_names", ["127.0.0.1"], "no loopback"),
+    ("multicast address", "registry_address", "224.0.0.1", "multicast"),
+    ("IPv6 multicast address", "registry_address", "ff02::1", "multicast"),
+    ("broadcast address", "registry_address", "255.255.255.255", "reserved"),
+    ("link-local address", "registry_address", "169.254.1.1", "link-local"),
+    ("IPv6 link-local address", "registry_address", "fe80::1", "link-local"),
+    ("loopback address as an extra name", "registry_extra_names", ["127.0.0.1"], "not loopback"),
     # Paths.
     ("storage relative", "registry_storage_path", "images", "an absolute path"),
     ("storage empty", "registry_storage_path", "", "an absolute path"),
     ("storage with ..", "registry_storage_path", "/srv/images/../../etc", "no .."),
     ("storage with .", "registry_storage_path", "/srv/./images", "an absolute path"),
     ("storage with //", "registry_storage_path", "//srv/images", "an absolute path"),
-    ("storage with / at its end", "registry_storage_path", "/srv/images/", "no / at its end"),
+    ("storage with / at its end", "registry_storage_path", "/srv/images/", "no / at the end"),
     ("storage with a space", "registry_storage_path", "/srv/my images", "letters, digits"),
     ("storage with a line break", "registry_storage_path", "/srv/images\n", "letters, digits"),
     ("storage with a colon", "registry_storage_path", "/srv/images:ro", "letters, digits"),
     ("storage with a comma", "registry_storage_path", "/srv/images,readonly", "letters, digits"),
     ("storage not ASCII", "registry_storage_path", "/srv/Bücher", "letters, digits"),
     ("storage with a long part", "registry_storage_path", "/srv/" + "a" * 256, "letters, digits"),
-    ("storage at the root", "registry_storage_path", "/", "no system folder"),
-    ("storage at /etc", "registry_storage_path", "/etc", "no system folder"),
-    ("storage below /etc", "registry_storage_path", "/etc/images", "no system folder"),
-    ("storage at /var", "registry_storage_path", "/var", "no system folder"),
-    ("storage at the engine's", "registry_storage_path", "/var/lib/docker", "no system folder"),
-    ("storage at a home", "registry_storage_path", "/home/alice", "no system folder"),
-    ("storage below /proc", "registry_storage_path", "/proc/1/cwd", "no system folder"),
-    ("state at the root", "registry_state_dir", "/", "no system folder"),
-    ("state at /root", "registry_state_dir", "/root", "no system folder"),
+    ("storage at the root", "registry_storage_path", "/", "not a system folder"),
+    ("storage at /etc", "registry_storage_path", "/etc", "not a system folder"),
+    ("storage below /etc", "registry_storage_path", "/etc/images", "not a system folder"),
+    ("storage at /var", "registry_storage_path", "/var", "not a system folder"),
+    ("storage at Docker Engine's", "registry_storage_path", "/var/lib/docker", "not a system folder"),
+    ("storage at a home folder", "registry_storage_path", "/home/alice", "not a system folder"),
+    ("storage below /proc", "registry_storage_path", "/proc/1/cwd", "not a system folder"),
+    ("state at the root", "registry_state_dir", "/", "not a system folder"),
+    ("state at /root", "registry_state_dir", "/root", "not a system folder"),
     ("state with ..", "registry_state_dir", "../state", "no .."),
-    ("state here", "registry_state_dir", ".", "a folder below the project"),
-    ("state of a home", "registry_state_dir", "~/state", "letters, digits"),
+    ("state in the project folder itself", "registry_state_dir", ".", "a folder below the project"),
+    ("state with a tilde", "registry_state_dir", "~/state", "letters, digits"),
     ("state like an option", "registry_state_dir", "-rf", "a folder below the project"),
     ("state with a space", "registry_state_dir", "my state", "letters, digits"),
     ("kubeconfig relative", "registry_kubeconfig", "kube/config", "None or an absolute path"),
-    ("kubeconfig of a home", "registry_kubeconfig", "~/.kube/config", "None or an absolute path"),
-    ("kubeconfig two of them", "registry_kubeconfig", "/root/a:/root/b", "None or an absolute path"),
+    ("kubeconfig with a tilde", "registry_kubeconfig", "~/.kube/config", "None or an absolute path"),
+    ("two kubeconfigs", "registry_kubeconfig", "/root/a:/root/b", "None or an absolute path"),
     # The timer.
-    ("timer that is no word", "registry_timer", 7, '"daily", "weekly" or "monthly"'),
-    ("timer in systemd's language", "registry_timer", "Mon *-*-* 03:00", '"daily", "weekly" or "monthly"'),
+    ("timer as a number", "registry_timer", 7, '"daily", "weekly" or "monthly"'),
+    (
+        "timer as a systemd calendar event",
+        "registry_timer",
+        "Mon *-*-* 03:00",
+        '"daily", "weekly" or "monthly"',
+    ),
     ("program with arguments", "registry_timer_program", "/usr/bin/curl -d @-", "None or an absolute path"),
-    ("program to be found", "registry_timer_program", "notify-me", "None or an absolute path"),
+    ("program without a path", "registry_timer_program", "notify-me", "None or an absolute path"),
     # Images.
-    ("source unknown", "registry_image_source", "docker", '"debian" or "pull"'),
+    ("unknown image source", "registry_image_source", "docker", '"debian" or "pull"'),
     ("image empty", "registry_image", "", "an image reference"),
     ("image with a capital", "registry_image", "docker.io/library/Registry:3", "an image reference"),
     ("image with a capital at the registry", "registry_image", "Library/registry", "an image reference"),
@@ -221,7 +231,7 @@ VALUES: list[tuple[str, str, Any, str]] = [
     ("account empty", "registry_accounts", {"": "push"}, "names are lower-case letters"),
     ("account with a dot first", "registry_accounts", {".ci": "push"}, "names are lower-case letters"),
     ("account of 65", "registry_accounts", {"a" * 65: "push"}, "at most 64"),
-    ("account that nginx knows", "registry_accounts", {"default": "push"}, "words of nginx"),
+    ("account that is an nginx keyword", "registry_accounts", {"default": "push"}, "nginx keywords"),
     ("account as a number", "registry_accounts", {7: "push"}, "names are lower-case letters"),
     ("role unknown", "registry_accounts", {"cluster": "reader"}, "roles are pull, push, admin"),
     ("role None", "registry_accounts", {"cluster": None}, "roles are pull, push, admin"),
@@ -232,7 +242,7 @@ VALUES: list[tuple[str, str, Any, str]] = [
     ("user with a space", "registry_login_users", ["alice smith"], "system users"),
     ("user as a path", "registry_login_users", ["../root"], "system users"),
     ("user as a number", "registry_login_users", [1000], "system users"),
-    ("user twice", "registry_login_users", ["alice", "alice"], "each once"),
+    ("user twice", "registry_login_users", ["alice", "alice"], "without duplicates"),
     # Kubernetes.
     ("secret name with a capital", "registry_pull_secret_name", "Credentials", "RFC 1123 subdomain"),
     (
@@ -247,7 +257,7 @@ VALUES: list[tuple[str, str, Any, str]] = [
     ("namespace with a capital", "registry_pull_secret_namespaces", ["Apps"], "RFC 1123 labels"),
     ("namespace of 64", "registry_pull_secret_namespaces", ["a" * 64], "RFC 1123 labels"),
     ("namespace as a pattern", "registry_pull_secret_namespaces", ["team-*"], "RFC 1123 labels"),
-    ("namespace twice", "registry_pull_secret_namespaces", ["apps", "apps"], "each once"),
+    ("namespace twice", "registry_pull_secret_namespaces", ["apps", "apps"], "without duplicates"),
     ("namespaces as text", "registry_pull_secret_namespaces", "*", "a list of namespaces"),
     ("namespaces all and one", "registry_pull_secret_namespaces", ["*", "apps"], '["*"]'),
     (
@@ -256,44 +266,49 @@ VALUES: list[tuple[str, str, Any, str]] = [
         ["apps/default"],
         "RFC 1123 subdomains",
     ),
-    ("service account twice", "registry_patch_service_accounts", ["a", "a"], "each once"),
+    ("service account twice", "registry_patch_service_accounts", ["a", "a"], "without duplicates"),
     ("context empty", "registry_kube_context", "", "None or the name of a context"),
     ("context like an option", "registry_kube_context", "--token=x", "None or the name of a context"),
     ("context with a bell", "registry_kube_context", "home\x07", "None or the name of a context"),
     ("runtime unknown", "registry_runtime", ["dockershim"], "k3s, rke2, containerd, crio, podman"),
     ("runtime as text", "registry_runtime", "k3s", "None or a list"),
-    ("runtime twice", "registry_runtime", ["k3s", "k3s"], "each once"),
-    ("runtime none at all", "registry_runtime", [], "None or a list"),
-    # What each key allows, but not both together.
-    ("hostname again", "registry_extra_names", ["registry.homelab.local"], "other than registry_hostname"),
+    ("runtime twice", "registry_runtime", ["k3s", "k3s"], "without duplicates"),
+    ("empty list of runtimes", "registry_runtime", [], "None or a list"),
+    # Values that are good on their own, but not together.
+    (
+        "hostname as an extra name",
+        "registry_extra_names",
+        ["registry.homelab.local"],
+        "other than registry_hostname",
+    ),
     (
         "leaf longer than the CA's default",
         "registry_ca_days",
         100,
-        "allowed is at most registry_ca_days = 100",
+        "must be at most registry_ca_days = 100",
     ),
     ("renewal as long as the leaf", "registry_renew_before_days", 397, "less than registry_leaf_days = 397"),
-    # Keys that there are not.
+    # Keys that do not exist.
     ("key misspelt", "registry_prot", 5443, "did you mean registry_port?"),
-    ("key like no other", "registry_zzz", 1, "inventories/group_data/all.py lists all keys"),
-    ("key of another kind", "registry_Port", 5443, "did you mean registry_port?"),
+    ("key unlike any other", "registry_zzz", 1, "inventories/group_data/all.py lists all keys"),
+    ("key with a capital", "registry_Port", 5443, "did you mean registry_port?"),
 ]
 
-BLAMED = {"leaf longer than the CA's default": ("registry_leaf_days", "the default")}
+REPORTED_FOR = {"leaf longer than the CA's default": ("registry_leaf_days", "the default")}
 
 GROUPS = GOOD.groups
 INVENTORIES: list[Bad] = [
     *(
         Bad(
             name,
-            *BLAMED.get(name, (key, HOMELAB))[:1],
+            *REPORTED_FOR.get(name, (key, HOMELAB))[:1],
             set_to({key: value}),
-            BLAMED.get(name, ("", HOMELAB))[1],
+            REPORTED_FOR.get(name, ("", HOMELAB))[1],
             allowed,
         )
         for name, key, value, allowed in VALUES
     ),
-    # Every place once.
+    # Each place once.
     Bad(
         "in all.py",
         "registry_port",
@@ -344,7 +359,7 @@ INVENTORIES: list[Bad] = [
         f"put it into {HOMELAB}",
     ),
     Bad(
-        "in the file of no inventory",
+        "in a file of group data that belongs to no inventory",
         "registry_port",
         replace(GOOD, group_data={"homlab": {"registry_port": 5443}}, other_inventories=["local"]),
         "(inventories/group_data/homlab.py)",
@@ -403,20 +418,20 @@ INVENTORIES: list[Bad] = [
         f"({FILE})",
         "no group of hosts may begin with registry_",
     ),
-    # Two values for what has only one.
+    # Two values of a run-wide key.
     Bad(
         "two values",
         "registry_port",
         replace(GOOD, host_data={"nas": {"registry_port": 5443}, "pi": {"registry_port": 5444}}),
         f"({FILE}, host nas)",
-        f"one value for all hosts, and host pi has 5444 ({FILE}, host pi); put it into {HOMELAB}",
+        f"the same for all hosts, and host pi has 5444 ({FILE}, host pi); put it into {HOMELAB}",
     ),
     Bad(
         "a value at the registry host alone",
         "registry_port",
         replace(GOOD, host_data={"nas": {"registry_port": 5443}}),
         f"({FILE}, host nas)",
-        f"one value for all hosts, and host pi has 443 (the default); put it into {HOMELAB}",
+        f"the same for all hosts, and host pi has 443 (the default); put it into {HOMELAB}",
     ),
     Bad(
         "a value at another host alone",
@@ -451,14 +466,14 @@ INVENTORIES: list[Bad] = [
         "exactly one",
     ),
     Bad(
-        "two controls",
+        "two control hosts",
         "cluster_control",
         replace(GOOD, groups={**GROUPS, "cluster_control": ["nas", "pi"]}),
         f"({FILE})",
         "at most one host",
     ),
     Bad(
-        "a group misspelt",
+        "a misspelt group",
         "docker_host",
         replace(GOOD, groups={"registry": ["nas"], "docker_host": ["pi"]}),
         f"({FILE})",
@@ -482,7 +497,7 @@ INVENTORIES: list[Bad] = [
         "less than registry_leaf_days = 20 (--data)",
     ),
     Bad(
-        "an inventory's name that is no path",
+        "an inventory's name that is not a valid path",
         "registry_state_dir",
         replace(GOOD, inventory="inventories/my lab.py"),
         "the default, from the inventory's file name",

@@ -1,4 +1,4 @@
-"""The settings: what is refused and how it is said, what is taken, and from where."""
+"""The settings: what is refused with which message, what is accepted, and which place overrides which."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def configured(value: Mapping[str, Any]) -> Configuration:
 
 
 @pytest.mark.parametrize("bad", INVENTORIES, ids=lambda bad: bad.name)
-def test_a_mistake_is_said_in_one_line(bad: Bad) -> None:
+def test_a_mistake_is_reported_in_one_line(bad: Bad) -> None:
     [line] = problems(bad.sources)
     assert re.match(rf"{bad.key}(\[[^]]*\])? (= .* )?\(", line, re.DOTALL), line
     assert bad.where in line
@@ -54,14 +54,14 @@ def test_a_mistake_is_said_in_one_line(bad: Bad) -> None:
     assert line.isascii()
 
 
-def test_the_table_is_a_table() -> None:
+def test_the_bad_inventories_cover_every_key() -> None:
     names = [bad.name for bad in INVENTORIES]
     assert len(set(names)) == len(names) >= 60
-    mistaken = {bad.key for bad in INVENTORIES}
-    assert {key for model in MODELS for key in model.model_fields} <= mistaken
+    covered = {bad.key for bad in INVENTORIES}
+    assert {key for model in MODELS for key in model.model_fields} <= covered
 
 
-def test_all_mistakes_are_said_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     found = problems(
         Sources(
             inventory="inventories/homelab.py",
@@ -92,13 +92,13 @@ def test_all_mistakes_are_said_at_once() -> None:
             "registry_zzz",
             "registry_accounts['admin']",
             "registry_accounts['C:...']",
-            "registry_port",  # at one host alone
-            "registry_leaf_days",  # does not fit the CA, though other keys are wrong
+            "registry_port",  # on one host only
+            "registry_leaf_days",  # longer than the CA, reported although other keys are wrong
         ]
     )
 
 
-def test_what_would_fit_a_wrong_value_is_not_said() -> None:
+def test_a_relation_to_a_bad_value_is_not_reported() -> None:
     accounts = {"registry_login_account": "me", "registry_pull_secret_account": "me"}
     [line] = problems(set_to({**accounts, "registry_accounts": {"me": "root"}}))
     assert line.startswith("registry_accounts['me'] = (not shown, it may be a password) ")
@@ -115,7 +115,7 @@ def test_what_would_fit_a_wrong_value_is_not_said() -> None:
         ("\udcff\ud800", r"\udcff\ud800"),
     ],
 )
-def test_what_moves_a_cursor_is_escaped(text: str, printed: str) -> None:
+def test_control_characters_are_escaped(text: str, printed: str) -> None:
     assert redact.printable(text) == printed
 
 
@@ -127,7 +127,7 @@ def test_values_are_shown() -> None:
     ]
 
 
-def test_the_error_reads_as_its_lines() -> None:
+def test_the_text_of_the_error_is_its_lines() -> None:
     with pytest.raises(SettingsError, match=r"^registry_port = 0 .*\nregistry_zzz \(--data\): unknown key"):
         configure(replace(GOOD, group_data={"all": {"registry_port": 0}}, override={"registry_zzz": 1}))
 
@@ -145,7 +145,7 @@ EXAMPLES: Mapping[str, Any] = {
     "registry_login_users": ("alice",),
     "registry_runtime": ("k3s",),
 }
-"""A value of each key's fullest type."""
+"""A value for each key, of a type other than None if there is one."""
 
 NOT_TEXT = (bool, int)
 
@@ -156,13 +156,13 @@ INJECTIONS = (
 )  # fmt: skip
 
 
-def test_examples_are_taken() -> None:
+def test_examples_are_accepted() -> None:
     assert set(EXAMPLES) == {key for model in MODELS for key in model.model_fields}
     configured({key: value for key, value in EXAMPLES.items() if value is not None})
 
 
 def injected(value: Any, injection: str) -> list[Any]:
-    """Return `value` with the injection alone, before, after and within each of its texts."""
+    """Return `value` with the injection in place of, before, after and within each of its strings."""
     if isinstance(value, str):
         middle = len(value) // 2
         return [injection, injection + value, value + injection, value[:middle] + injection + value[middle:]]
@@ -175,7 +175,7 @@ def injected(value: Any, injection: str) -> list[Any]:
 TEXTS = [key for key, value in EXAMPLES.items() if not isinstance(value, NOT_TEXT) and value is not None]
 
 
-def test_nothing_but_numbers_and_switches_is_left_out() -> None:
+def test_only_numbers_and_switches_get_no_injection() -> None:
     kinds = {*NOT_TEXT, type(None)}
     assert {type(EXAMPLES[key]) for key in EXAMPLES if key not in TEXTS} <= kinds
     assert [key for key in EXAMPLES if EXAMPLES[key] is None] == ["registry_renew_before_days"]
@@ -183,7 +183,7 @@ def test_nothing_but_numbers_and_switches_is_left_out() -> None:
 
 @pytest.mark.parametrize("injection", INJECTIONS, ids=ascii)
 @pytest.mark.parametrize("key", TEXTS)
-def test_no_text_takes_an_injection(key: str, injection: str) -> None:
+def test_no_string_accepts_an_injection(key: str, injection: str) -> None:
     for value in injected(EXAMPLES[key], injection):
         found = problems(set_to({key: value}))
         assert found, value
@@ -214,8 +214,8 @@ def test_no_text_takes_an_injection(key: str, injection: str) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_whatever_is_given_there_is_no_traceback(key: str, value: Any) -> None:
-    found = [f"{key} is good"]
+def test_no_value_causes_a_traceback(key: str, value: Any) -> None:
+    found = [f"{key} is accepted"]
     try:
         configured({key: value})
     except SettingsError as refused:
@@ -264,14 +264,14 @@ def test_no_secret_is_shown(data: dict[str, Any], place: str) -> None:
     assert refused.value.__cause__ is None
 
 
-def test_two_values_of_the_accounts_are_not_shown() -> None:
+def test_two_values_of_accounts_are_not_shown() -> None:
     accounts = {"admin": "admin", "cluster": "pull"}
     [line] = problems(replace(GOOD, host_data={"nas": {"registry_accounts": accounts}}))
     assert "(not shown, it may be a password)" in line
     assert "cluster" not in line
 
 
-def test_the_model_by_itself_shows_no_input() -> None:
+def test_errors_of_the_model_show_no_input() -> None:
     with pytest.raises(ValidationError) as refused:
         Settings.model_validate({"registry_accounts": {"admin": SECRET}})
     assert SECRET not in str(refused.value)
@@ -282,11 +282,11 @@ def test_a_long_value_is_cut() -> None:
     assert len(line) < 250
 
 
-# What is taken.
+# What is accepted.
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "taken"),
+    ("key", "value", "accepted"),
     [
         ("registry_hostname", "registry.example.com", None),
         ("registry_hostname", "xn--bcher-kva.example", None),
@@ -341,13 +341,13 @@ def test_a_long_value_is_cut() -> None:
         ("registry_kube_context", "arn:aws:eks:eu-1:1:cluster/home", None),
     ],
 )
-def test_a_good_value_is_taken(key: str, value: Any, taken: Any) -> None:
+def test_a_good_value_is_accepted(key: str, value: Any, accepted: Any) -> None:
     found = configured({key: value})
     where = found.settings if key in Settings.model_fields else found.hosts["pi"]
-    assert getattr(where, key) == (value if taken is None else taken)
+    assert getattr(where, key) == (value if accepted is None else accepted)
 
 
-def test_the_days_at_their_bounds_are_taken() -> None:
+def test_days_at_their_bounds_are_accepted() -> None:
     shortest = {"registry_leaf_days": 2, "registry_renew_before_days": 1, "registry_ca_days": 2}
     longest = {"registry_leaf_days": 825, "registry_renew_before_days": 824, "registry_ca_days": 825}
     assert configured(shortest).settings.renew_before_days == 1
@@ -362,16 +362,16 @@ def test_one_account_is_enough() -> None:
     }
 
 
-def test_read_only_mappings_and_foreign_keys_are_taken() -> None:
+def test_read_only_mappings_and_other_keys_are_accepted() -> None:
     data = MappingProxyType({"ssh_port": 22, "registry": 1, "my_registry_port": 0, "registry_port": 5443})
     sources = replace(GOOD, group_data={"all": data}, top_level={"helper": 1, "_registry_port": 1})
     assert configure(sources).settings.registry_port == 5443
 
 
-# Which place is stronger.
+# Which place overrides which.
 
 
-def test_the_strongest_place_wins() -> None:
+def test_a_later_place_overrides_an_earlier_one() -> None:
     hosts = ["nas", "pi", "k3s"]
     weakest = replace(GOOD, group_data={"all": {"registry_port": 1}}, host_data={})
     weak = replace(weakest, group_data={"homelab": {"registry_port": 2}, "all": {"registry_port": 1}})
@@ -381,17 +381,17 @@ def test_the_strongest_place_wins() -> None:
         assert configure(sources).settings.registry_port == port
 
 
-def test_two_values_are_one_where_a_stronger_place_settles_it() -> None:
+def test_two_values_are_fine_if_a_later_place_overrides_both() -> None:
     sources = replace(GOOD, host_data={"nas": {"registry_port": 1}}, override={"registry_port": 2})
     assert configure(sources).settings.registry_port == 2
 
 
-def test_one_host_may_have_run_wide_keys_of_its_own() -> None:
+def test_the_only_host_may_have_run_wide_keys_in_its_data() -> None:
     sources = replace(GOOD, groups={"registry": ["nas"]}, host_data={"nas": {"registry_port": 5443}})
     assert configure(sources).settings.registry_port == 5443
 
 
-def test_equal_values_are_no_two_values() -> None:
+def test_equal_values_are_not_two_values() -> None:
     data = {"registry_extra_names": ("FD00::1",)}
     sources = replace(
         GOOD, host_data={"nas": data}, group_data={"homelab": {"registry_extra_names": ["fd00::1"]}}
@@ -418,7 +418,7 @@ def test_hosts_have_settings_of_their_own() -> None:
     }
 
 
-def test_hosts_in_no_group_of_ours_count_too() -> None:
+def test_hosts_outside_the_known_groups_count_too() -> None:
     found = configure(replace(GOOD, groups={"all": ["nas", "box"], "registry": ["nas"]}, host_data={}))
     assert list(found.hosts) == ["nas", "box"]
 
@@ -437,21 +437,21 @@ def test_hosts_in_no_group_of_ours_count_too() -> None:
         "twice the same",
         "empty ones",
         "groups of the user's own",
-        "groups of pyinfra's own",
+        "groups that pyinfra adds",
     ],
 )
-def test_groups_that_are_taken(groups: dict[str, list[str]]) -> None:
+def test_groups_that_are_accepted(groups: dict[str, list[str]]) -> None:
     sources = replace(GOOD, groups=groups, group_data={"all": {}, "registry_x": {}}, host_data={})
     assert configure(sources).registry_host == "nas"
 
 
-def test_the_group_of_the_inventorys_own_name_is_pyinfras() -> None:
+def test_a_group_with_the_inventorys_name_is_from_pyinfra() -> None:
     for stem in ("registry_home", "docker_host"):
         sources = replace(GOOD, inventory=f"x/{stem}.py", groups={**GOOD.groups, stem: ["nas", "pi", "k3s"]})
         assert configure(sources).settings.registry_state_dir == f"state/{stem}"
 
 
-def test_group_data_of_other_inventories_is_let_alone() -> None:
+def test_group_data_of_other_inventories_is_ignored() -> None:
     sources = replace(GOOD, group_data={"local": {"registry_port": 0, "registry_state_dir": "x"}})
     assert len(problems(replace(sources, other_inventories=[]))) == 2
     for others in (["local"], None):
@@ -459,7 +459,7 @@ def test_group_data_of_other_inventories_is_let_alone() -> None:
         assert (found.settings.registry_port, found.settings.registry_state_dir) == (443, "state/homelab")
 
 
-def test_where_other_inventories_are_not_known_the_groups_tell() -> None:
+def test_if_other_inventories_are_unknown_the_groups_decide() -> None:
     groups = {**GOOD.groups, "workers": ["pi"], "local": []}
     data: Mapping[str, Any] = {"registry_node_login": True}
     for misplaced in ("workers", "cluster_control"):
@@ -475,17 +475,17 @@ def test_where_other_inventories_are_not_known_the_groups_tell() -> None:
         ({"registry_state_dir": "s"}, "s"),
     ],
 )
-def test_the_state_has_a_folder_for_each_inventory(data: dict[str, Any], folder: str) -> None:
+def test_each_inventory_has_a_state_folder_of_its_own(data: dict[str, Any], folder: str) -> None:
     assert default_state_dir("homelab") == "state/homelab"
     assert configured(data).settings.registry_state_dir == folder
 
 
-def test_a_state_folder_of_ones_own_mends_an_odd_inventory_name() -> None:
+def test_an_odd_inventory_name_is_fine_with_a_state_folder_set() -> None:
     sources = replace(GOOD, inventory="my lab.py", override={"registry_state_dir": "state/lab"})
     assert configure(sources).settings.registry_state_dir == "state/lab"
 
 
-# What the settings tell.
+# What is derived from the settings.
 
 
 @pytest.mark.parametrize(
@@ -512,22 +512,22 @@ def test_renewal(leaf: int, given: int | None, days: int) -> None:
     assert Settings(registry_leaf_days=leaf, registry_renew_before_days=given).renew_before_days == days
 
 
-def test_the_model_by_itself_refuses_what_does_not_fit_together() -> None:
-    with pytest.raises(ValueError, match="registry_leaf_days: allowed is at most registry_ca_days"):
+def test_the_model_checks_the_relations() -> None:
+    with pytest.raises(ValueError, match="registry_leaf_days: must be at most registry_ca_days"):
         Settings(registry_ca_days=100)
 
 
-def test_settings_do_not_change() -> None:
+def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().registry_port = 1
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_defaults_are_what_they_allow(model: type[BaseModel]) -> None:
+def test_defaults_are_valid(model: type[BaseModel]) -> None:
     assert model.model_validate(model().model_dump()) == model()
 
 
-# The inventories that come along.
+# The inventories in the repository.
 
 
 def test_all_py_lists_every_key_with_its_default_and_meaning() -> None:
@@ -545,7 +545,7 @@ def test_all_py_lists_every_key_with_its_default_and_meaning() -> None:
 
 
 @pytest.mark.parametrize("stem", ["local", "homelab"])
-def test_the_inventories_that_come_along_are_good(stem: str) -> None:
+def test_the_inventories_in_the_repository_are_valid(stem: str) -> None:
     def plain(file: Path) -> dict[str, Any]:
         return {key: value for key, value in runpy.run_path(str(file)).items() if not key.startswith("_")}
 
@@ -569,7 +569,7 @@ def test_the_inventories_that_come_along_are_good(stem: str) -> None:
     assert found.settings.registry_state_dir == f"state/{stem}"
 
 
-def test_a_mistake_in_the_file_of_group_data_names_it() -> None:
+def test_a_mistake_names_the_file_of_group_data() -> None:
     assert problems(set_to({"registry_port": 0})) == [
-        f"registry_port = 0 ({HOMELAB}): allowed is a port, 1 to 65535"
+        f"registry_port = 0 ({HOMELAB}): must be a port, 1 to 65535"
     ]
