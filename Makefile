@@ -70,6 +70,12 @@ bench-up: .venv/ready-dev
 bench-down: .venv/ready-dev
 	.venv/bin/python -m tests.bench down
 
+## make format                   fix style as far as ruff can
+.PHONY: format
+format: .venv/ready-dev
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
 ## make lint                     style and types
 lint: .venv/ready-dev
 	.venv/bin/ruff check .
