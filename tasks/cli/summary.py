@@ -43,11 +43,12 @@ def _note_unreached(run: Run) -> None:
 
 def _registry(run: Run) -> list[str]:
     context = run.part(RegistryContext)
-    if not context.served or context.leaf is None:
+    leaf = context.desired.leaf
+    if not context.served or leaf is None:
         return []
     settings, folder = run.configuration.settings, run.store.folder
-    end = context.leaf.certificate.not_valid_after_utc
-    renew = ca.renew_on(context.leaf.certificate, settings.renew_before_days)
+    end = leaf.certificate.not_valid_after_utc
+    renew = ca.renew_on(leaf.certificate, settings.renew_before_days)
     first = next(iter(settings.registry_accounts))
     passwords = ", ".join(f"{name} ({role})" for name, role in settings.registry_accounts.items())
     return [
@@ -78,7 +79,7 @@ def typed_passwords(run: Run) -> list[str]:
         )
         for name in pulling
         if settings.registry_accounts[name] == "pull"
-        if name in context.passwords and not passwords.is_generated(context.passwords[name])
+        if name in context.desired.passwords and not passwords.is_generated(context.desired.passwords[name])
     ]
 
 

@@ -33,7 +33,7 @@ def finished_registry(host: Host) -> FinishedRegistry:
     if not host.state.is_executing and registry_host in host.state.active_hosts:
         run.settled[registry_host.name].wait()  # a plan asks all hosts at once
     account = run.configuration.settings.registry_login_account
-    password = context.passwords.get(account)
+    password = context.desired.passwords.get(account)
     unserved = host.state.is_executing and not context.served
     if context.authorities is None or context.address is None or password is None or unserved:
         raise Conflict(

@@ -117,9 +117,7 @@ def plan(run: Run) -> Plan:
 
 
 def _login(run: Run) -> Login:
-    context = run.part(RegistryContext)
-    account = run.configuration.settings.registry_pull_secret_account
-    return Login(account, context.passwords[account])
+    return run.part(RegistryContext).login(run.configuration.settings.registry_pull_secret_account)
 
 
 def _steps(settings: Settings, changes: Sequence[Change], work: _Work) -> list[AnyStep]:

@@ -52,14 +52,14 @@ def _decide(served: list[str], run: Run) -> list[AnyStep]:
 def _tell_kubelet(run: Run, steps: Sequence[Step], account: str) -> list[AnyStep]:
     """Return the step that notes when a kubelet is given a login which has a former password."""
     context = run.part(RegistryContext)
-    former = context.former.get(account)
+    former = context.desired.former.get(account)
     if former is None or not any(step.path == logins.KUBELET for step in steps):
         return []
-    context.former = {**context.former, account: replace(former, told=dt.datetime.now(dt.UTC))}
+    context.decide(former={**context.desired.former, account: replace(former, told=dt.datetime.now(dt.UTC))})
     text = (
         f"write {run.store.folder}/former.json: the kubelet there remembers the former password of {account}"
     )
-    return [LocalStep(text, lambda: run.store.write_former(context.former))]
+    return [LocalStep(text, lambda: run.store.write_former(context.desired.former))]
 
 
 def read_facts(run: Run) -> Node:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from tasks.accounts.passwords import Former
-from tasks.certificates.ca import Pair
+from tasks.accounts.logins import Login
 from tasks.certificates.rollover import Authorities
 from tasks.registry.plan import RegistryHost
 from tasks.settings.load import Settings
@@ -17,20 +16,16 @@ from tasks.state.store import State
 class RegistryContext:
     """Filled in by the registry's operations, in their order; what is None was not reached.
 
-    In a plan these are what a run would make, and nothing of it is written. `state` is what the controller keeps,
-    `found` what the registry host has. `made_images` are the images that this run makes. `served` means that the
-    registry host is finished.
+    `present` is the controller's state as it was read, `desired` as this run leaves it; a plan decides the same and
+    writes nothing. `found` is what the registry host has. `images` names the image of each container by role,
+    `made_images` those that this run makes. `served` means that the registry host is finished.
     """
 
-    state: State = field(default_factory=State)
+    present: State = field(default_factory=State)
+    desired: State = field(default_factory=State)
     found: RegistryHost | None = None
     address: str | None = None
     authorities: Authorities | None = None
-    leaf: Pair | None = None
-    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
-    hashes: Mapping[str, str] = field(default_factory=dict, repr=False)
-    former: Mapping[str, Former] = field(default_factory=dict, repr=False)
-    http_secret: str | None = field(default=None, repr=False)
     images: dict[str, str] = field(default_factory=dict)
     made_images: set[str] = field(default_factory=set)
     served: bool = False
@@ -39,3 +34,11 @@ class RegistryContext:
         """Return all names and addresses that clients reach the registry by."""
         names = list(settings.server_names)
         return [*names, self.address] if self.address and self.address not in names else names
+
+    def decide(self, **values: Any) -> None:
+        """Note what this run leaves of the controller's state."""
+        self.desired = replace(self.desired, **values)
+
+    def login(self, account: str) -> Login:
+        """Return the login of an account; `KeyError` if it has no password yet."""
+        return Login(account, self.desired.passwords[account])

@@ -8,34 +8,32 @@ from base64 import b64decode
 
 from pyinfra.api.facts import FactBase
 
-from tasks.registry.plan import ONLY_CERTIFICATES, RegistryHost, handshake
+from tasks.registry import plan
+from tasks.registry.containers import CONFIG, GATEWAY, GATEWAY_CONFIG, REGISTRY, SOCKETS, STORAGE
+from tasks.registry.plan import RegistryHost
 from tasks.remote.fact_scripts import emit_paths, fail_host_on_bad_output, read_answer, script
+from tasks.settings.load import Settings
 
 
 @fail_host_on_bad_output
 class RegistryFact(FactBase[RegistryHost | None]):
     """One round trip. No secret is read: of a file with secrets only its digest, of the leaf its public part."""
 
-    def command(
-        self,
-        paths: list[str],
-        containers: list[str],
-        targets: list[str],
-        images: list[str],
-        certificate: str,
-        port: int,
-        server_name: str,
-    ) -> str:
-        """Return the script for the given files, containers, mount targets, images and port."""
+    def command(self, settings: Settings, images: list[str]) -> str:
+        """Return the script; `images` are the references of images whose ids are asked for."""
+        port = settings.registry_port
+        containers = [REGISTRY, GATEWAY]
+        targets = [CONFIG, GATEWAY_CONFIG, SOCKETS, STORAGE]
+        certificate = shlex.quote(f"{plan.FOLDER}/{plan.CERTIFICATE}")
         return script(
-            emit_paths(paths),
+            emit_paths(plan.paths(settings)),
             f"""
 address=$(ip -4 route get 192.0.2.1 2>/dev/null | sed -n 's/.* src \\([0-9.]*\\).*/\\1/p')
 # A host without iproute2 gets it with the engine; until then its first address has to do.
 command -v ip >/dev/null || address=$(hostname -I 2>/dev/null | cut -d ' ' -f 1)
 echo "address|${{address:-$(ip -6 route get 2001:db8::1 2>/dev/null | sed -n 's/.* src \\([0-9a-f:]*\\).*/\\1/p')}}"
-echo "installed|$({ONLY_CERTIFICATES} {shlex.quote(certificate)} 2>/dev/null | base64 -w 0)"
-echo "served|$({handshake(port, server_name)} | base64 -w 0)"
+echo "installed|$({plan.ONLY_CERTIFICATES} {certificate} 2>/dev/null | base64 -w 0)"
+echo "served|$({plan.handshake(port, settings.registry_hostname)} | base64 -w 0)"
 listener=$(ss -Hltnp 'sport = :{port}' | sed -n 's/.*users:(("\\([^"]*\\)",pid=\\([0-9]*\\).*/\\1 (pid \\2)/p')
 echo "listener|$(echo "$listener" | head -n 1)"
 if command -v openssl >/dev/null; then echo 'handshake|yes'; fi

@@ -48,7 +48,7 @@ def _decide(run: Run) -> list[AnyStep]:
         decided = LocalStep(text, partial(run.store.authorities.drop, found.present, found.latest))
         context.authorities = rollover.stage_at(found.latest, None, None, now)
     context.found = certificates.read_facts(run)
-    return [decided, *certificates.leaf(run, context.leaf, now), *registry.certificate(run)]
+    return [decided, *certificates.leaf(run, context.desired.leaf, now), *registry.certificate(run)]
 
 
 def _waits(found: Authorities, waiting: list[str]) -> str:

@@ -40,25 +40,27 @@ def revoke() -> Generator[PyinfraCommand, None, None]:
 
 def _noop_reason(run: Run) -> str:
     context = run.part(RegistryContext)
-    return f"still good: {', '.join(context.former)}" if context.former else ""
+    return f"still good: {', '.join(context.desired.former)}" if context.desired.former else ""
 
 
 def _decide(run: Run) -> list[AnyStep]:
     context = run.part(RegistryContext)
     now = dt.datetime.now(dt.UTC)
     # What is to end at once waits for no other's end.
-    ready = [name for name in context.former if _forced(run, name)] or _unused(
-        run, [name for name in context.former if _ready(run, name, now)]
+    ready = [name for name in context.desired.former if _forced(run, name)] or _unused(
+        run, [name for name in context.desired.former if _ready(run, name, now)]
     )
     if not ready:
         return []
     settings = run.configuration.settings
-    proofs = [former_passwords.prove(Login(name, context.passwords[name]), settings) for name in ready]
+    proofs = [
+        former_passwords.prove(Login(name, context.desired.passwords[name]), settings) for name in ready
+    ]
     marked = [item.path for item in registry_host.desire(run).files]
-    context.former = former_passwords.without(context.former, ready)
+    context.decide(former=former_passwords.without(context.desired.former, ready))
     forget = LocalStep(
         f"write {run.store.folder}/former.json: the former password of {', '.join(ready)} is no longer needed",
-        partial(run.store.write_former, context.former),
+        partial(run.store.write_former, context.desired.former),
     )
     return [
         *(RemoteStep(proof, partial(_check, run, name)) for proof, name in zip(proofs, ready, strict=True)),
@@ -81,7 +83,7 @@ def _ready(run: Run, name: str, now: dt.datetime) -> bool:
         run,
         host,
         lambda each, group: (
-            each in context.former[name].hosts
+            each in context.desired.former[name].hosts
             or former_passwords.keeps(name, settings, configuration.hosts[each], group)
         ),
     )
@@ -93,7 +95,7 @@ def _ready(run: Run, name: str, now: dt.datetime) -> bool:
             f"(--data registry_excused_hosts={missing[0]})",
         )
         return False
-    until, why = former_passwords.good_until(context.former[name], settings)
+    until, why = former_passwords.good_until(context.desired.former[name], settings)
     if until > now:
         _note(run, name, f"until {until:%Y-%m-%d %H:%M} UTC ({why}); a run after that ends it")
     return until <= now

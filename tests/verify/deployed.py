@@ -32,7 +32,7 @@ class Deployed:
         state, self._deployment = deployment.state, deployment
         self._run = Run(deployment.configuration, deployment.store, deployment.path, dry=True)
         registry = self._run.part(RegistryContext)
-        registry.state, registry.passwords = state, state.passwords
+        registry.present = registry.desired = state
         registry.address, registry.authorities = address, deployment.authorities
         registry.served = True
         self._run.settled[deployment.configuration.registry_host].set()

@@ -29,11 +29,12 @@ def apply() -> Generator[PyinfraCommand, None, None]:
 
 def _decide(run: Run) -> list[AnyStep]:
     context = run.part(RegistryContext)
-    generated, context.passwords = _passwords(run)
-    context.hashes = accounts.hashes(context.passwords, context.state.hashes)
-    context.former = _former(run, context.passwords, context.hashes)
+    generate, passwords = _passwords(run)
+    hashes = accounts.hashes(passwords, context.present.hashes)
+    former = _former(run, passwords, hashes)
+    context.decide(passwords=passwords, hashes=hashes, former=former)
     # A run that is killed leaves no password behind of which the hash is lost before every client has the new one.
-    return [*_keep_former(run), *generated, *_hash(run), *_share_http_secret(run)]
+    return [*_keep_former(run), *generate, *_hash(run), *_share_http_secret(run)]
 
 
 def _passwords(run: Run) -> tuple[list[AnyStep], dict[str, str]]:
@@ -42,12 +43,12 @@ def _passwords(run: Run) -> tuple[list[AnyStep], dict[str, str]]:
     settings = run.configuration.settings
     pending: Mapping[str, Former] = {}
     if "new passwords" in run.requests:
-        present = context.state.passwords
-        pending = _former(run, present, accounts.hashes(present, context.state.hashes))
+        present = context.present.passwords
+        pending = _former(run, present, accounts.hashes(present, context.present.hashes))
     steps: list[AnyStep] = []
     passwords = {}
     for name in settings.registry_accounts:
-        password, reason = context.state.passwords.get(name), "it has none yet"
+        password, reason = context.present.passwords.get(name), "it has none yet"
         asked = "new passwords" in run.requests and settings.registry_rotate_account in {None, name}
         if asked and password is not None and name in pending:
             run.report.note(
@@ -71,10 +72,10 @@ def _passwords(run: Run) -> tuple[list[AnyStep], dict[str, str]]:
 def _was_asked_for(run: Run, name: str, password: str) -> bool:
     """Tell whether a run ended between noting a password as a former one and writing the next."""
     context = run.part(RegistryContext)
-    known = context.state.former.get(name)
+    known = context.present.former.get(name)
     return (
         known is not None
-        and known.hashed == context.state.hashes.get(name)
+        and known.hashed == context.present.hashes.get(name)
         and accounts.is_generated(password)
         and accounts.fits(password, known.hashed)
     )
@@ -83,8 +84,8 @@ def _was_asked_for(run: Run, name: str, password: str) -> bool:
 def _former(run: Run, passwords: Mapping[str, str], hashed: Mapping[str, str]) -> dict[str, Former]:
     """Return the former password of each account that has one, with these passwords and their hashes."""
     context = run.part(RegistryContext)
-    now, known = dt.datetime.now(dt.UTC), context.state.former
-    found = accounts.replaced(passwords, hashed, context.state.hashes, known, now)
+    now, known = dt.datetime.now(dt.UTC), context.present.former
+    found = accounts.replaced(passwords, hashed, context.present.hashes, known, now)
     return {
         name: each if each == known.get(name) else replace(each, hosts=_keeping(run, name))
         for name, each in found.items()
@@ -103,38 +104,39 @@ def _keeping(run: Run, account: str) -> tuple[str, ...]:
 
 def _keep_former(run: Run) -> list[AnyStep]:
     context = run.part(RegistryContext)
-    if context.former == context.state.former:
+    present, desired = context.present.former, context.desired.former
+    if desired == present:
         return []
-    path = f"{run.store.folder}/former.json"
-    kept = [name for name in context.former if context.former[name] != context.state.former.get(name)]
+    kept = [name for name in desired if desired[name] != present.get(name)]
     reasons = [
         f"the password of {name} stays good until the new one is everywhere"
-        + (", the one before it is given up" if name in context.state.former else "")
+        + (", the one before it is given up" if name in present else "")
         for name in kept
     ]
-    reasons += [f"{name} has none any more" for name in context.state.former if name not in context.former]
-    write = partial(run.store.write_former, context.former)
-    return [LocalStep(f"write {path}: {', '.join(reasons)}", write)]
+    reasons += [f"{name} has none any more" for name in present if name not in desired]
+    text = f"write {run.store.folder}/former.json: {', '.join(reasons)}"
+    return [LocalStep(text, partial(run.store.write_former, desired))]
 
 
 def _hash(run: Run) -> list[AnyStep]:
     context = run.part(RegistryContext)
-    changed = sorted(
-        name for name in context.hashes if context.hashes[name] != context.state.hashes.get(name)
-    )
-    gone = sorted(set(context.state.hashes) - set(context.hashes))
+    present, desired = context.present.hashes, context.desired.hashes
+    changed = sorted(name for name in desired if desired[name] != present.get(name))
+    gone = sorted(set(present) - set(desired))
     reasons = [f"{name} is new or has a new password" for name in changed]
     reasons += [f"{name} is gone" for name in gone]
     if not reasons:
         return []
     text = f"write {run.store.folder}/htpasswd: {', '.join(reasons)}"
-    return [LocalStep(text, partial(run.store.write_hashes, context.hashes))]
+    return [LocalStep(text, partial(run.store.write_hashes, desired))]
 
 
 def _share_http_secret(run: Run) -> list[AnyStep]:
     context = run.part(RegistryContext)
-    context.http_secret = context.state.http_secret or secrets.token_hex(32)
-    if context.state.http_secret is not None:
+    if context.present.http_secret is not None:
+        context.decide(http_secret=context.present.http_secret)
         return []
+    secret = secrets.token_hex(32)
+    context.decide(http_secret=secret)
     text = f"write {run.store.folder}/http.secret: there is none yet"
-    return [LocalStep(text, partial(run.store.write_http_secret, context.http_secret))]
+    return [LocalStep(text, partial(run.store.write_http_secret, secret))]

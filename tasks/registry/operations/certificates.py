@@ -20,13 +20,14 @@ from tasks.certificates import ca as authority
 from tasks.certificates import rollover
 from tasks.certificates.ca import Pair
 from tasks.certificates.rollover import Successor
-from tasks.registry import containers, images, plan
+from tasks.registry import images, plan
 from tasks.registry.context import RegistryContext
 from tasks.registry.facts import RegistryFact
 from tasks.registry.plan import RegistryHost
 from tasks.remote.steps import Conflict
 from tasks.run.apply import AnyStep, LocalStep, apply_steps, read_fact
 from tasks.run.context import ROOT, Run
+from tasks.state.store import State
 
 
 @operation()
@@ -39,20 +40,11 @@ def read_facts(run: Run) -> RegistryHost:
     """Read the state, and what the registry host has; `StateError`, `Conflict` where either cannot be known."""
     context = run.part(RegistryContext)
     settings = run.configuration.settings
-    context.state = run.store.read()
+    context.present = run.store.read()
     script = (ROOT / "files/build_image.sh").read_text()
-    needed = images.wanted(settings, context.state.images, script)
-    found = read_fact(
-        host,
-        RegistryFact,
-        paths=plan.paths(settings),
-        containers=[containers.REGISTRY, containers.GATEWAY],
-        targets=[containers.CONFIG, containers.GATEWAY_CONFIG, containers.SOCKETS, containers.STORAGE],
-        images=[image.reference for image in needed.values() if image.reference],
-        certificate=f"{plan.FOLDER}/{plan.CERTIFICATE}",
-        port=settings.registry_port,
-        server_name=settings.registry_hostname,
-    )
+    needed = images.wanted(settings, context.present.images, script)
+    references = [image.reference for image in needed.values() if image.reference]
+    found = read_fact(host, RegistryFact, settings=settings, images=references)
     if found.engine == "silent":
         raise docker_engine.silent()
     return found
@@ -62,6 +54,7 @@ def _decide(run: Run) -> list[AnyStep]:
     context = run.part(RegistryContext)
     settings = run.configuration.settings
     context.found = read_facts(run)
+    context.desired = State(registry_host=host.name, images=context.present.images)
     _check_belongs(run)
     context.address = settings.registry_address or context.found.address
     if context.address is None:
@@ -70,14 +63,14 @@ def _decide(run: Run) -> list[AnyStep]:
         )
     now = dt.datetime.now(dt.UTC)
     steps = _authorities(run, now)
-    if context.state.registry_host != host.name:
+    if context.present.registry_host != host.name:
         steps.append(
             LocalStep(
                 f"note {host.name} as the registry host: it is new to {run.store.folder}",
-                lambda: run.store.write_record(host.name, context.state.images),
+                partial(run.store.write_record, host.name, context.present.images),
             )
         )
-    return steps + leaf(run, context.state.leaf, now, asked="new certificate" in run.requests)
+    return steps + leaf(run, context.present.leaf, now, asked="new certificate" in run.requests)
 
 
 def leaf(run: Run, present: Pair | None, now: dt.datetime, *, asked: bool = False) -> list[AnyStep]:
@@ -99,10 +92,11 @@ def leaf(run: Run, present: Pair | None, now: dt.datetime, *, asked: bool = Fals
         )
         reason = reason or ("it is asked for" if asked else None)
         if reason is None:
-            context.leaf = present
+            context.decide(leaf=present)
             return []
-    context.leaf = authority.make_leaf(issuer, served, settings.registry_leaf_days, now)
-    write = partial(run.store.write_leaf, context.leaf)
+    made = authority.make_leaf(issuer, served, settings.registry_leaf_days, now)
+    context.decide(leaf=made)
+    write = partial(run.store.write_leaf, made)
     return [LocalStep(f"make a certificate for {', '.join(served)}: {reason}", write)]
 
 
@@ -111,7 +105,7 @@ def _authorities(run: Run, now: dt.datetime) -> list[AnyStep]:
     context = run.part(RegistryContext)
     settings, folder = run.configuration.settings, run.store.folder
     steps: list[AnyStep] = []
-    present, successor = context.state.authority, context.state.successor
+    present, successor = context.present.authority, context.present.successor
     if present is None:
         present = authority.make_authority(context.server_names(settings), settings.registry_ca_days, now)
         make = partial(run.store.authorities.write, present)
@@ -178,17 +172,17 @@ def _check_belongs(run: Run) -> None:
     context = run.part(RegistryContext)
     if "adopt" in run.requests or context.found is None:
         return
-    folder, successor = run.store.folder, context.state.successor
+    folder, successor = run.store.folder, context.present.successor
     # A successor issues nothing before it is decided: what it issued then is of a time after this state's.
     issuing = successor.pair if successor and (successor.switched or successor.retiring) else None
-    known = [pair for pair in (context.state.authority, issuing) if pair]
+    known = [pair for pair in (context.present.authority, issuing) if pair]
     way_on = (
         f"put the right {folder} back from your backup; or, if it is lost, see docs/when-something-is-wrong.md, "
         '"The state is lost", for how to begin anew with deploys/adopt.py'
     )
-    if context.state.registry_host not in {None, host.name}:
+    if context.present.registry_host not in {None, host.name}:
         raise Conflict(
-            f"{folder} belongs to the registry on {context.state.registry_host}, not to this host", way_on
+            f"{folder} belongs to the registry on {context.present.registry_host}, not to this host", way_on
         )
     for where, pem in (("has", context.found.installed), ("serves", context.found.served)):
         for certificate in _leaf_of(pem):
@@ -209,8 +203,9 @@ def _leaf_of(pem: str) -> list[x509.Certificate]:
 
 def _still_good(run: Run) -> str:
     context = run.part(RegistryContext)
-    if context.leaf is None:
+    leaf = context.desired.leaf
+    if leaf is None:
         return "nothing was decided"
-    end = context.leaf.certificate.not_valid_after_utc
-    renewal = authority.renew_on(context.leaf.certificate, run.configuration.settings.renew_before_days)
+    end = leaf.certificate.not_valid_after_utc
+    renewal = authority.renew_on(leaf.certificate, run.configuration.settings.renew_before_days)
     return f"the certificate is good until {end:%Y-%m-%d} and is renewed from {renewal:%Y-%m-%d} on"

@@ -40,14 +40,15 @@ def _decide(run: Run) -> list[AnyStep]:
 def desire(run: Run) -> Desired:
     """Return what the registry host should have."""
     context = run.part(RegistryContext)
-    if context.authorities is None or context.leaf is None or context.http_secret is None:
+    state, authorities = context.desired, context.authorities
+    if authorities is None or state.leaf is None or state.http_secret is None:
         raise LookupError("the operations on certificates and accounts come first")
-    former = {name: each.hashed for name, each in context.former.items()}
+    former = {name: each.hashed for name, each in state.former.items()}
     secrets = Secrets(
-        htpasswd=passwords.htpasswd(passwords.entries(context.hashes, former)),
-        http_secret=context.http_secret,
-        certificate_pem=context.leaf.certificate_pem + context.authorities.chain,
-        key_pem=context.leaf.key_pem,
+        htpasswd=passwords.htpasswd(passwords.entries(state.hashes, former)),
+        http_secret=state.http_secret,
+        certificate_pem=state.leaf.certificate_pem + authorities.chain,
+        key_pem=state.leaf.key_pem,
     )
     return plan.desire(run.configuration.settings, secrets, context.images, str(ROOT / "templates"))
 

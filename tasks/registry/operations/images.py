@@ -25,7 +25,7 @@ def provide() -> Generator[PyinfraCommand, None, None]:
 def _decide(run: Run) -> list[AnyStep]:
     context = run.part(RegistryContext)
     script = (ROOT / "files/build_image.sh").read_text()
-    needed = images.wanted(run.configuration.settings, context.state.images, script)
+    needed = images.wanted(run.configuration.settings, context.present.images, script)
     # Until a digest is known, a plan shows the container by the image's name.
     context.images = {role: image.reference or image.name for role, image in needed.items()}
     present = context.found.images if context.found else {}
@@ -42,5 +42,5 @@ def _keep_digest(run: Run, role: str, image: Image, repo_digests: str) -> None:
     reference = images.digest_of(image.name, repo_digests)
     context.made_images.add(reference)
     context.images[role] = reference
-    context.state.images[image.name] = reference
-    run.store.write_record(host.name, context.state.images)
+    context.decide(images={**context.desired.images, image.name: reference})
+    run.store.write_record(host.name, context.desired.images)

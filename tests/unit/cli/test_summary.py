@@ -36,11 +36,11 @@ def test_those_that_machines_pull_with_are_named(
     settings = Settings.model_validate({f"registry_{key}": value for key, value in keys.items()})
     run = Run(Configuration(settings, {}, "nas"), Store(Path("/nowhere")), "lab", dry=False)
     registry = run.part(RegistryContext)
-    registry.passwords = {name: "typed by me" if name in typed else generate() for name in ACCOUNTS}
+    registry.decide(passwords={name: "typed by me" if name in typed else generate() for name in ACCOUNTS})
     lines = typed_passwords(run)
     assert [line.split()[2] for line in lines] == named
-    assert not any(password in line for line in lines for password in registry.passwords.values())
-    registry.passwords = {}  # where the run ended before it read them
+    assert not any(password in line for line in lines for password in registry.desired.passwords.values())
+    registry.decide(passwords={})  # where the run ended before it read them
     assert typed_passwords(run) == []
 
 

@@ -25,11 +25,13 @@ from tasks.cluster_nodes.runtimes.containerd import Containerd
 from tasks.docker_hosts.facts import DockerHostFact
 from tasks.docker_hosts.logins import Home
 from tasks.docker_hosts.plan import DockerHost
+from tasks.registry import plan
 from tasks.registry.facts import RegistryFact
 from tasks.registry.plan import RegistryHost
 from tasks.remote.fact_scripts import PREAMBLE, Answer, emit_paths, read_answer, script
 from tasks.remote.files import Observed
 from tasks.run.machines import MachineFact
+from tasks.settings.load import Settings
 
 EMPTY = hashlib.sha256(b"").hexdigest()
 KINDS: dict[Callable[[int], bool], str] = {
@@ -282,7 +284,7 @@ def test_the_registry_host_s_answer_that_is_cut_anywhere_is_none(kept: int) -> N
 
 
 def test_the_registry_fact_s_script_is_sound() -> None:
-    script = RegistryFact().command(["/a b"], ["c"], ["/t"], [], "/x y.pem", 443, "registry.homelab.local")
+    script = RegistryFact().command(Settings(), ["there"])
     done = subprocess.run(["sh", "-n", "-c", script], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 
@@ -298,7 +300,10 @@ case "$*" in
     'ps '*) echo c0ffee ;;
     'container inspect -f {{.Name}}|{{.State.Pid}}|{{json .}} '*)
         echo '/homelab-registry|0|{"Id": "c0|fee\\u003c"}'
-        case "$6" in ('') ;; (*) exit 1 ;; esac ;;
+        case "$6 $BOTH" in
+            (*' yes') echo '/homelab-registry-gateway|0|{"Id": "beef"}' ;;
+            (?*' ') exit 1 ;;
+        esac ;;
     'image inspect -f {{.Id}} there') echo sha256:ab ;;
     'image inspect -f {{.Id}} there there-too') echo sha256:ab; echo sha256:cd ;;
     'network ls --format network|{{.Name}}') echo 'network|bridge' ;;
@@ -310,25 +315,33 @@ esac""",
 PEM = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
 
 
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that stands for /etc/homelab-registry, with a certificate and its key."""
+    certificate = tmp_path / plan.CERTIFICATE
+    certificate.parent.mkdir(parents=True)
+    key = "-----BEGIN PRIVATE KEY-----\nK\n-----END PRIVATE KEY-----\n"
+    certificate.write_text(PEM.format("INSTALLED") + key)
+    monkeypatch.setattr(plan, "FOLDER", str(tmp_path))
+    return tmp_path
+
+
 def registry_host(
-    folder: Path, *more: str, failing: str = "", code: int = 1, second: str = "not-there"
+    folder: Path, *, both: bool = False, failing: str = "", code: int = 1, second: str = "not-there"
 ) -> RegistryHost:
-    """What the script tells where `failing` are the questions to docker that end with `code`; `more` containers
-    than the one that is there, and a `second` image, are asked for."""
-    (folder / "tls.pem").write_text(
-        PEM.format("INSTALLED") + "-----BEGIN PRIVATE KEY-----\nK\n-----END PRIVATE KEY-----\n"
-    )
-    (folder / "stubs").mkdir()
+    """Run the script. The stub of docker has one of the two containers, or `both`, and ends `failing` calls with `code`."""
+    stubs = folder / "stubs"
+    stubs.mkdir()
     for name, body in STUBS.items():
-        (folder / "stubs" / name).write_text(f"#!/bin/sh\n{body}\n")
-        (folder / "stubs" / name).chmod(0o755)
-    script = RegistryFact().command(
-        [str(folder / "tls.pem"), str(folder / "gone")], ["homelab-registry", *more], ["/config"],
-        ["there", second], str(folder / "tls.pem"), 443, "registry.homelab.local",
-    )  # fmt: skip
-    path = f"{folder / 'stubs'}:{os.environ['PATH']}"
+        (stubs / name).write_text(f"#!/bin/sh\n{body}\n")
+        (stubs / name).chmod(0o755)
+    settings = Settings(registry_storage_path=str(folder / "images"))
     done = subprocess.run(
-        ["sh", "-c", script], env={"PATH": path, "FAILING": failing, "CODE": str(code)},
+        ["sh", "-c", RegistryFact().command(settings, ["there", second])],
+        env={
+            "PATH": f"{stubs}:{os.environ['PATH']}",
+            "FAILING": failing, "CODE": str(code), "BOTH": "yes" if both else "",
+        },
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "-----BEGIN PRIVATE" not in done.stdout
@@ -336,13 +349,11 @@ def registry_host(
     return RegistryFact().process(done.stdout.splitlines())
 
 
-def test_the_registry_fact_s_script_with_an_engine_that_is_a_stub(tmp_path: Path) -> None:
-    assert registry_host(tmp_path) == RegistryHost(
+def test_the_registry_fact_s_script_with_an_engine_that_is_a_stub(folder: Path) -> None:
+    found = registry_host(folder)
+    assert found == RegistryHost(
         address="10.0.0.7",
-        paths={
-            str(tmp_path / "tls.pem"): seen(tmp_path / "tls.pem"),
-            str(tmp_path / "gone"): None,
-        },
+        paths={path: seen(Path(path)) if Path(path).exists() else None for path in found.paths},
         engine="running",
         containers={"homelab-registry": {"Id": "c0|fee<"}},
         images={"there": "sha256:ab"},
@@ -355,34 +366,45 @@ def test_the_registry_fact_s_script_with_an_engine_that_is_a_stub(tmp_path: Path
     )
 
 
-def test_images_that_are_all_there_are_each_told_with_their_own_id(tmp_path: Path) -> None:
-    assert registry_host(tmp_path, second="there-too").images == {
+def test_every_path_of_ours_is_asked_for(folder: Path) -> None:
+    found = registry_host(folder).paths
+    assert list(found) == plan.paths(Settings(registry_storage_path=str(folder / "images")))
+    assert {path for path, observed in found.items() if observed} == {
+        str(folder), str(folder / "gateway"), str(folder / "gateway/tls"), str(folder / "gateway/tls/tls.pem"),
+    }  # fmt: skip
+
+
+def test_images_that_are_all_there_are_each_told_with_their_own_id(folder: Path) -> None:
+    assert registry_host(folder, second="there-too").images == {
         "there": "sha256:ab",
         "there-too": "sha256:cd",
     }
 
 
-def test_a_container_that_is_gone_does_not_hide_the_other(tmp_path: Path) -> None:
-    assert registry_host(tmp_path, "gone").containers == {"homelab-registry": {"Id": "c0|fee<"}}
+def test_both_containers_are_told_by_one_call(folder: Path) -> None:
+    assert registry_host(folder, both=True, failing="ps").containers == {
+        "homelab-registry": {"Id": "c0|fee<"},
+        "homelab-registry-gateway": {"Id": "beef"},
+    }
 
 
 @pytest.mark.parametrize(
     ("failing", "code", "engine"), [("network version", 1, "absent"), ("network", 124, "silent")]
 )
 def test_where_the_engine_does_not_answer_nothing_is_said_of_containers(
-    tmp_path: Path, failing: str, code: int, engine: str
+    folder: Path, failing: str, code: int, engine: str
 ) -> None:
-    found = registry_host(tmp_path, failing=failing, code=code)
+    found = registry_host(folder, failing=failing, code=code)
     assert (found.engine, found.containers, found.networks) == (engine, {}, frozenset())
     assert found.served == PEM.format("SERVED")
 
 
-@pytest.mark.parametrize(("failing", "more"), [("ps", ["gone"]), ("container", []), ("network", [])])
+@pytest.mark.parametrize("failing", ["ps", "container", "network"])
 def test_a_question_to_the_engine_that_fails_ends_the_answer_before_its_end(
-    tmp_path: Path, failing: str, more: list[str]
+    folder: Path, failing: str
 ) -> None:
     with pytest.raises(FactProcessError, match=r"^the answer was cut short$"):
-        registry_host(tmp_path, *more, failing=failing)
+        registry_host(folder, failing=failing)
 
 
 def test_a_certificate_that_is_no_text_is_told_as_the_damaged_thing_it_is() -> None:
