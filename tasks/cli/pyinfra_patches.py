@@ -1,26 +1,63 @@
-"""SSH as pyinfra speaks it, made faster."""
+"""All changes to pyinfra and paramiko while they run, each with its reason.
+
+Needed with pyinfra 3.10 and paramiko 4.0. Where no upstream issue is named, none is known.
+"""
 
 from __future__ import annotations
 
+import signal
 import socket
-from typing import Any
+import sys
+from functools import partial
+from typing import Any, NoReturn
 
+import click
 import paramiko.client
+from pyinfra.api.state import State
+from pyinfra_cli import cli
+
+
+def never_prompt() -> None:
+    """Keep pyinfra from asking whether to go on when a host fails.
+
+    It asks whenever `-y` is missing: in a plan, where there is nothing to decide, and without a terminal, where the
+    question ends in an `EOFError`.
+    """
+    cli._set_fail_prompts = lambda *_: None
+
+
+def patch(state: State) -> None:
+    """Make this process's run print, order and send as this project needs it."""
+    state.get_op_order = partial(_written_order, state)  # type: ignore[method-assign]
+    state.print_noop_info = True  # why nothing is done is part of every run's output, not only with -v
+    state.print_fact_output = False  # facts hold users' files, and these may hold secrets: not even with -vvv
+    signal.signal(signal.SIGINT, _exit_on_interrupt)
+    paramiko.client.Transport = _Transport  # type: ignore[attr-defined]
+
+
+def _written_order(state: State) -> list[str]:
+    """Return the operations in the order in which deploy.py has them.
+
+    pyinfra keeps the order of two operations only if one host runs both, or a chain of hosts joins them
+    (pyinfra#824): a host that is only a client would be set up before the registry that it is to trust.
+    """
+    return sorted(state.op_meta, key=lambda operation: state.op_meta[operation].op_order)
+
+
+def _exit_on_interrupt(*_: object) -> NoReturn:
+    """Exit as a shell expects (128 + SIGINT); pyinfra exits with 0, as if all were done."""
+    click.echo("Interrupted: the next run finishes what was begun.", err=True)
+    sys.exit(130)
 
 
 class _Transport(paramiko.Transport):
-    """A transport that does not hold small packets back (Nagle's algorithm).
+    """A transport without Nagle's algorithm.
 
-    A command over SSH is several small packets in a row; held back, each waits for the far end's delayed
-    acknowledgement, which makes 55 ms of 9.
+    A command over SSH is several small packets in a row. With Nagle's algorithm each waits for the other end's delayed
+    acknowledgement: 55 ms for a command instead of 9 ms.
     """
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
-        if isinstance(sock, socket.socket):  # a ProxyCommand is none
+        if isinstance(sock, socket.socket):  # not so with a ProxyCommand
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().__init__(sock, *args, **kwargs)
-
-
-def send_at_once() -> None:
-    """Make all further connections of this process send small packets at once."""
-    paramiko.client.Transport = _Transport  # type: ignore[attr-defined]

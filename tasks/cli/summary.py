@@ -1,4 +1,4 @@
-"""The end of a run, as people read it."""
+"""What a run prints at its end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tasks.timer import control as timer
 
 
 def show(run: Run) -> None:
-    """Print what now holds, host by host, and what is left to do."""
+    """Print what each host has now, notes, and what is left to do."""
     _note_unreached(run)
     if run.dry:
         lines = [_planned(run)]
@@ -50,7 +50,7 @@ def _registry(run: Run) -> list[str]:
     end = leaf.certificate.not_valid_after_utc
     renew = ca.renew_on(leaf.certificate, settings.renew_before_days)
     first = next(iter(settings.registry_accounts))
-    passwords = ", ".join(f"{name} ({role})" for name, role in settings.registry_accounts.items())
+    accounts = ", ".join(f"{name} ({role})" for name, role in settings.registry_accounts.items())
     return [
         "",
         format_text(
@@ -58,7 +58,7 @@ def _registry(run: Run) -> list[str]:
         ),
         f"    log in    docker login -u {first} --password-stdin {settings.endpoint} "
         f"< {folder}/accounts/{first}.password",
-        f"    accounts  {passwords}; passwords in {folder}/accounts/NAME.password",
+        f"    accounts  {accounts}; passwords in {folder}/accounts/NAME.password",
         f"    CA        {run.store.authority_path} (for machines outside the inventory); its key stays in {folder}",
         f"    renew     by {end:%Y-%m-%d}: any run from {renew:%Y-%m-%d} on does it",
         "",
@@ -84,7 +84,7 @@ def typed_passwords(run: Run) -> list[str]:
 
 
 def authorities(run: Run, now: dt.datetime) -> list[str]:
-    """Return a line on a CA rollover that is under way, on names that wait for its end, and on the CA's own end."""
+    """Return lines on a CA rollover under way, on names that wait for its end, and on a CA that expires soon."""
     context = run.part(RegistryContext)
     if (found := context.authorities) is None:
         return []

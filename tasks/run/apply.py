@@ -37,14 +37,14 @@ class LocalStep:
 
 @dataclass(frozen=True)
 class RemoteStep:
-    """A step on the host whose standard output is wanted: `then` is given it and may raise `ValueError`."""
+    """A step on the host whose standard output is used: `then` gets it, and raises `ValueError` if it is wrong."""
 
     step: Step
     then: Callable[[str], None]
 
     @property
     def text(self) -> str:
-        """What is done and why."""
+        """What the step does, and why."""
         return self.step.text
 
 
@@ -90,7 +90,7 @@ def apply_steps(
     Whatever `decide` raises ends this host's run with one line, and no other host's.
     """
     if host in host.state.failed_hosts:
-        return  # a plan goes through a host's later operations all the same
+        return  # pyinfra prepares a failed host's later operations all the same
     run = current()
     try:
         steps = list(decide(run))
@@ -113,35 +113,34 @@ def apply_steps(
 def _unexpected(error: Exception) -> str:
     """Return the type of an error that nobody foresaw and our line that it came from. Its text may hold a secret."""
     lines = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    path, line = [each for each in lines if each[0].is_relative_to(ROOT / "tasks")][
-        -1
-    ]  # this module's, at least
+    # There is one at least: `decide` was called from here.
+    path, line = [each for each in lines if each[0].is_relative_to(ROOT / "tasks")][-1]
     return f"unexpected {type(error).__name__} at {path.relative_to(ROOT)}:{line}"
 
 
 def log_step(host: Host, text: str) -> None:
-    """Print a step before it is taken; the same lines in a plan and in a run."""
+    """Print a step before it is carried out; a plan prints the same lines as a run."""
     for line in text.split("\n"):
         current().report.steps += 1
         host.log(f"{format_text('step:', 'yellow')} {printable(line)}")
 
 
 def fail_host(host: Host, problem: str, remedy: str) -> Generator[PyinfraCommand, None, None]:
-    """End this host's run with one line and leave the other hosts to go on."""
+    """End this host's run with one line; other hosts go on."""
     record_problem(host, problem, remedy)
     yield from stop_host(host)
 
 
 def stop_host(host: Host) -> Generator[PyinfraCommand, None, None]:
-    """End this host's run, of which it has been said why."""
+    """End this host's run, after the reason was printed."""
     if host.state.is_executing:
-        yield _Refusal()
+        yield _Fail()
     else:
         host.state.fail_hosts({host})
 
 
 def record_problem(host: Host, problem: str, remedy: str) -> None:
-    """Print and note what keeps a host from being finished."""
+    """Print what keeps a host from being finished, and keep it for the end of the run."""
     run = current()
     problem, remedy = printable(problem), printable(remedy)
     run.report.problem(host.name, problem, remedy)
@@ -149,7 +148,9 @@ def record_problem(host: Host, problem: str, remedy: str) -> None:
     host.log_styled(f"{problem}; {remedy}", fg="red", log_func=logger.error)
 
 
-class _Refusal(PyinfraCommand):
+class _Fail(PyinfraCommand):
+    """A command that fails, which is how pyinfra ends one host's run."""
+
     def execute(self, state: PyinfraState, host: Host, connector_arguments: Any) -> bool:
         return False
 
@@ -168,9 +169,7 @@ class _LocalCommand(PyinfraCommand):
         except Problem as error:
             record_problem(host, error.problem, error.remedy)
         except OSError as error:
-            where = (
-                f"{error.filename}: " if error.filename else ""
-            )  # a write that fails does not name its file
+            where = f"{error.filename}: " if error.filename else ""  # a failed write(2) names no file
             problem = f"could not {_what(self.step)}: on this machine: {where}{error.strerror}"
             record_problem(host, problem, remedy_for(str(error)))
         else:
@@ -179,7 +178,7 @@ class _LocalCommand(PyinfraCommand):
 
 
 class _RemoteCommand(StringCommand):
-    """A step's script. Of what it prints when it fails one line is kept: the one that tells what to do."""
+    """A step's script. If it fails, one line of its output is kept: the one that has a known remedy, or the last."""
 
     def __init__(self, step: Step | RemoteStep) -> None:
         self.step = step.step if isinstance(step, RemoteStep) else step
@@ -193,12 +192,12 @@ class _RemoteCommand(StringCommand):
     ) -> tuple[bool, CommandOutput]:
         done, output = host.run_shell_command(
             self,
-            # Not even at -vvv: what was given a secret may print it, as an API server quotes what it refuses.
+            # A program may print the secret that it was given, as an API server quotes what it refuses.
             print_output=state.print_output and self.step.stdin is None,
             print_input=state.print_input,
             **{**connector_arguments, **self.connector_arguments},
         )
-        complaint = _telling_line(output)
+        complaint = _error_line(output)
         if done and self.then:
             try:
                 self.then(output.stdout)
@@ -210,11 +209,11 @@ class _RemoteCommand(StringCommand):
 
 
 def _what(step: AnyStep) -> str:
-    """What a step does, without the reason."""
+    """Return what a step does, without the reason."""
     return step.text.partition(": ")[0]
 
 
-def _telling_line(output: CommandOutput) -> str:
+def _error_line(output: CommandOutput) -> str:
     lines = [line.strip() for line in output.stderr_lines + output.stdout_lines if line.strip()]
     known = [line for line in lines if remedy_for(line) != remedy_for("")]
-    return (known or lines[-1:] or ["it ended without a word"])[0]
+    return (known or lines[-1:] or ["it printed no error"])[0]

@@ -1,4 +1,4 @@
-"""Rights, clock and engine of every host, read once and before anything else."""
+"""Inspect each host once, before anything else: rights, clock, Docker Engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasks.run.machines import Machine, MachineFact
 
 
 def inspect_host(host: Host) -> bool:
-    """Read what a host is, and return whether a run can work on it; if not, say why and end its run."""
+    """Inspect a host, and return whether this run can change it; if not, report why and end its run."""
     machine = get_fact(host.state, host, MachineFact, kwargs={"_sudo": False}, apply_failed_hosts=False)
     try:
         if machine is None:
@@ -27,7 +27,7 @@ def inspect_host(host: Host) -> bool:
 
 
 def note_machine(run: Run, host: Host, machine: Machine) -> None:
-    """Keep what a host is, and have all further commands on it run as root."""
+    """Keep a host's `Machine`, and run all further commands there as root."""
     run.machines[host.name] = machine
-    # pyinfra takes global arguments from host data (`pop_global_arguments`); this one goes before the inventory's.
+    # pyinfra reads global arguments from host data (`pop_global_arguments`). This value overrides the inventory's.
     host.data._sudo = machine.rights == "sudo"

@@ -1,4 +1,4 @@
-"""What a run has to know of every host first: may we change it, what time is it there, has it a Docker Engine."""
+"""What a run must know of every host first: whether it has root there, its clock, its Docker Engine."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Engine = Literal["running", "stopped", "silent", "absent"]
 
 @dataclass(frozen=True)
 class Machine:
-    """A host as it is reached: `ahead` is its clock against the controller's, in seconds.
+    """A host as it is reached.
 
-    `family` are the names of its distribution and of those that it is like (os-release). `engine` is `silent`
-    where something takes a request and gives no answer; `client` tells of a Docker client, which is no engine.
-    `names` are the host's own, and its addresses.
+    `ahead` is how many seconds its clock is ahead of the controller's. `family` holds the names of its distribution
+    and of those that it is like (`ID` and `ID_LIKE` of os-release(5)). `engine` is `silent` if it accepts a request and
+    never answers; `client` says whether the `docker` command is there. `names` are the host's name and addresses.
     """
 
     rights: Rights
@@ -34,13 +34,13 @@ class Machine:
 
 
 def check(machine: Machine) -> None:
-    """Raise `Conflict` where a host cannot be worked on at all."""
+    """Raise `Conflict` if nothing can be done on a host."""
     if machine.rights == "none":
         raise Conflict(
             "neither root nor passwordless sudo",
             "log in as root, or allow it in /etc/sudoers.d (USER ALL=(ALL) NOPASSWD: ALL), and run again",
         )
-    # A certificate is valid from an hour back; beyond that it would be refused as not yet valid.
+    # Certificates are valid from one hour before they are made: a clock further behind refuses them.
     if abs(machine.ahead) >= BACKDATE.total_seconds():
         minutes = round(abs(machine.ahead) / 60)
         raise Conflict(
@@ -52,9 +52,9 @@ def check(machine: Machine) -> None:
 
 @fail_host_on_bad_output
 class MachineFact(FactBase[Machine | None]):
-    """One round trip without sudo: the script itself finds out whether it may use it.
+    """One round trip without sudo: the script itself finds out whether sudo works.
 
-    sudo's own complaint is swallowed, since pyinfra would ask for a password when it reads it.
+    sudo's own error is discarded, because pyinfra asks for a password when it sees it.
     """
 
     def command(self) -> str:
@@ -72,7 +72,7 @@ addresses=$(ip -o address show scope global 2>/dev/null | sed -n 's/.* inet6\\{0
 echo "names|$(uname -n)" $addresses
 engine=absent
 if command -v docker >/dev/null; then echo 'client|yes'; fi
-# Its unit is active as soon as it answers (Type=notify). Asking the engine itself takes ten times as long.
+# The unit is active as soon as the engine answers (Type=notify), and systemctl takes a tenth of docker's time.
 if [ "$rights" != none ] && $as systemctl -q is-active docker.service 2>/dev/null; then
     engine=running
 elif [ "$rights" != none ]; then
@@ -88,7 +88,7 @@ echo "engine|$engine"
         )
 
     def process(self, output: list[str]) -> Machine:
-        """Read the answer; `FactProcessError` where it is not whole."""
+        """Read the answer; `FactProcessError` if it is incomplete."""
         answer = read_answer(output)
         return Machine(
             rights=answer.one("rights"),  # type: ignore[arg-type]  # the script prints nothing else

@@ -1,10 +1,10 @@
-"""What people read at the end of a run: what is trusted where, what is left to do, and when to come again."""
+"""What a run collects for its end: what each host has now, notes, and problems with their remedies."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-HINTS = {
+REMEDIES = {
     "free space there (df -h) and run again": ("No space left on device",),
     "the package mirror cannot be reached from there; check its network and run again": (
         "Failed to fetch", "Temporary failure resolving", "Could not connect to", "Unable to fetch some archives",
@@ -25,14 +25,15 @@ HINTS = {
     "see why (docker logs homelab-registry-gateway) and run again": ("still serves another one",),
     "that file system cannot be written to; check the disk and run again": ("Read-only file system",),
 }  # fmt: skip
-"""What helps, and what commands say that fail for want of it."""
+"""What to do, by the texts in a failed command's output that it helps against."""
 
 
 @dataclass
 class Report:
-    """Lines for the end, by host.
+    """Lines for the end of the run, by host.
 
-    `done` says what now holds there, `notes` what to keep in mind, `problems` what went wrong and what to do.
+    `done` says what the host has now, `notes` what to keep in mind, `problems` what went wrong and what to do.
+    `steps` counts the steps that were printed.
     """
 
     done: dict[str, list[str]] = field(default_factory=dict)
@@ -41,23 +42,23 @@ class Report:
     steps: int = 0
 
     def say(self, host: str, line: str) -> None:
-        """Note what holds on a host after this run."""
+        """Add what a host has after this run."""
         self.done.setdefault(host, []).append(line)
 
     def note(self, host: str, line: str) -> None:
-        """Note what is to be known of a host, and keeps nothing from being finished, once."""
+        """Add what people should know of a host, once; it keeps nothing from being finished."""
         noted = self.notes.setdefault(host, [])
         if line not in noted:
             noted.append(line)
 
     def problem(self, host: str, problem: str, remedy: str) -> None:
-        """Note what keeps a host from being finished, once."""
+        """Add what keeps a host from being finished, once."""
         noted = self.problems.setdefault(host, [])
         if (problem, remedy) not in noted:
             noted.append((problem, remedy))
 
 
 def remedy_for(output: str) -> str:
-    """Return what helps against a command's complaint."""
-    found = (remedy for remedy, signs in HINTS.items() if any(sign in output for sign in signs))
+    """Return what to do about a failed command's output."""
+    found = (remedy for remedy, signs in REMEDIES.items() if any(sign in output for sign in signs))
     return next(found, "fix that and run again")

@@ -167,7 +167,7 @@ def test_ctrl_c_ends_with_130_and_says_that_the_next_run_goes_on(fleet: Fleet, t
             break
     said += running.stdout.readlines()
     assert running.wait(60) == 130, "".join(said)
-    assert "Interrupted: what was begun is finished by the next run." in "".join(said)
+    assert "Interrupted: the next run finishes what was begun." in "".join(said)
     assert "Traceback" not in "".join(said)
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output

@@ -116,7 +116,7 @@ PASSWORD = (
 )
 
 OF_ALL_HOSTS = (
-    "{} is for all hosts, since every one has to trust what serves next; leave --limit away, and name hosts that are gone "
+    "{} is for all hosts, since each must trust the new CA; leave out --limit, and name hosts that are gone "
     "for good with --data registry_excused_hosts=NAME"
 )
 

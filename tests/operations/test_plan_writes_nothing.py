@@ -308,7 +308,7 @@ STOPPED = {
 FAILED = {
     "telling": "could not fail: cp: error writing 'x': No space left on device; free space there (df -h) and run again",
     "unheard": "could not fail: the last one; fix that and run again",
-    "wordless": "could not fail: it ended without a word; fix that and run again",
+    "wordless": "could not fail: it printed no error; fix that and run again",
     "on-stdout": "could not fail: bind: address already in use; "
     "stop the program that uses the port, or set registry_port, and run again",
     "then": "could not pull x: no digest of x; fix that and run again",
