@@ -18,8 +18,7 @@ from tasks.state.store import Store
 
 # deploy.py compares a digest in a label on each container, which no other tool writes.
 LEFT = [
-    f"start the container {name} anew: it does not exist"
-    for name in (containers.REGISTRY, containers.GATEWAY)
+    f"create the container {name}: it does not exist" for name in (containers.REGISTRY, containers.GATEWAY)
 ]
 
 

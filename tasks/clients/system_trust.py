@@ -159,7 +159,7 @@ def steps(family: Family, ca_pem: str, found: TrustStore) -> list[Step]:
                 f"registry_system_trust: {family.program} is not there to make the system's trust store",
                 f"install {family.package} there and run again",
             )
-        why = reason or "a certificate in it is written anew"
+        why = reason or "a certificate in it changes"
         placed.append(Step(f"refresh {family.store}: {why}", f"{{ {family.refresh}; }} >/dev/null"))
     return placed
 

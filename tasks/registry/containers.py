@@ -1,4 +1,4 @@
-"""The two containers: how each is to be started, and in what a running one differs from that."""
+"""The two containers: how each is started, and how a present one differs from that."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 UID = 60705
-"""User and group of both containers: a number that neither Debian nor systemd hands out (systemd's
-UIDS-GIDS, "unused"), and below 65536, so that it exists in an unprivileged LXC guest too."""
+"""User and group of both containers: a number that neither Debian nor systemd assigns (systemd's UIDS-GIDS,
+"unused"), and below 65536, so that it exists in an unprivileged LXC guest too."""
 
 OPEN_FILES = 16384
 """Docker 29 and containerd 2.1.5 start containers with 1,024 (moby#51485)."""
 
 STOP_SECONDS = 40
-"""How long requests under way may take before a container is ended; the registry's own draintimeout is 30."""
+"""Seconds that requests under way get before a container is killed; the registry's own draintimeout is 30."""
 
 LABEL = "homelab-registry.spec"
 NETWORK = "homelab-registry"
@@ -45,9 +45,9 @@ class Mount:
 
 @dataclass(frozen=True)
 class Container:
-    """How a container is to be started. `image` is what `docker create` is given: a local tag, or name@digest.
+    """How a container is started. `image` is a local tag, or name@digest.
 
-    `config` is the one file that it reads at its start and never again, `config_sha256` what that should hold.
+    `config` is the one file that it reads only at its start, `config_sha256` the digest that this file should have.
     """
 
     name: str
@@ -64,18 +64,18 @@ class Container:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that `create` is made of."""
+        """SHA-256 of all that makes the container; a label on it carries this value."""
         return hashlib.sha256(json.dumps([asdict(self), create(self, "")]).encode()).hexdigest()
 
     @property
     def health(self) -> str:
-        """The health check. Images differ in what they hold: Alpine and ours wget, Debian's nginx image curl."""
+        """The health check. Alpine's images and ours have wget, Debian's nginx image has curl."""
         url = f"http://{HEALTH_ADDRESS}{self.health_path}"
         return f"wget -q -O /dev/null {url} || curl -fs -o /dev/null {url}"
 
 
 def registry(image: str, folder: str, storage: str, config_sha256: str) -> Container:
-    """Return the registry's container: no network at all, it is reached through a socket in a shared folder."""
+    """Return the registry's container. It has no network: the gateway reaches it by a socket in a shared folder."""
     return Container(
         name=REGISTRY,
         image=image,
@@ -88,14 +88,14 @@ def registry(image: str, folder: str, storage: str, config_sha256: str) -> Conta
         ),
         config=f"{folder}/registry/config.yml",
         config_sha256=config_sha256,
-        # 3.x would send traces to localhost:4318 otherwise. Go collects garbage as soon as a heap of 4 MB is used up
-        # twice over, which is after every few requests here, and a quarter of each (go.dev/doc/gc-guide).
+        # 3.x sends traces to localhost:4318 otherwise. By default Go collects garbage whenever its heap of 4 MB has
+        # doubled: here every few requests, at a quarter of the cost of each (go.dev/doc/gc-guide).
         environment=("OTEL_TRACES_EXPORTER=none", "GOGC=1600", "GOMEMLIMIT=128MiB"),
     )
 
 
 def gateway(image: str, folder: str, storage: str, port: int, config_sha256: str) -> Container:
-    """Return the gateway's container: it alone is published, and cannot write to the images."""
+    """Return the gateway's container. Only its port is published, and it cannot write to the images."""
     return Container(
         name=GATEWAY,
         image=image,
@@ -110,7 +110,7 @@ def gateway(image: str, folder: str, storage: str, port: int, config_sha256: str
         config_sha256=config_sha256,
         network=NETWORK,
         publish=port,
-        stop_signal="SIGQUIT",  # nginx finishes what it serves; SIGTERM would cut it off
+        stop_signal="SIGQUIT",  # nginx finishes open requests; SIGTERM would cut them off
     )
 
 
@@ -146,7 +146,7 @@ def create(container: Container, digest: str) -> list[str]:
 
 
 def start_script(container: Container) -> str:
-    """Return the script that makes the container anew and waits, for a minute at most, until it is healthy."""
+    """Return the script that recreates the container and waits, for a minute at most, until it is healthy."""
     name = container.name
     arguments = shlex.join(create(container, container.digest))
     return (
@@ -161,11 +161,11 @@ def start_script(container: Container) -> str:
 
 
 def drift(container: Container, found: Mapping[str, Any] | None, image_id: str | None) -> str | None:
-    """Return why the container has to be made anew, or None.
+    """Return why the container must be recreated, or None.
 
-    `found` is what `docker inspect` says. The label finds what we changed since; what others did (`docker
-    update`, `network disconnect`) only the engine's own report shows. `image_id` is the id of the image that
-    the container should run; None: it is not there yet.
+    `found` is `docker inspect`'s report. The label shows what we changed since; only the report shows what others did
+    (`docker update`, `network disconnect`). `image_id` is the id of the image that the container should run, None if
+    that image is not there yet.
     """
     if found is None:
         return "it does not exist"
@@ -187,7 +187,7 @@ def drift(container: Container, found: Mapping[str, Any] | None, image_id: str |
 
 
 def _wanted_limits() -> dict[str, Any]:
-    """Return all that `docker update` can change, as the engine reports it for a container of ours."""
+    """Return what `docker update` can change, as the engine reports it of a container of ours."""
     untouched: dict[str, Any] = dict.fromkeys(
         (
             "BlkioWeight", "CpuShares", "CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime",

@@ -8,7 +8,7 @@ from base64 import b64decode
 
 from pyinfra.api.facts import FactBase
 
-from tasks.registry import plan
+from tasks.registry import desired, plan
 from tasks.registry.containers import CONFIG, GATEWAY, GATEWAY_CONFIG, REGISTRY, SOCKETS, STORAGE
 from tasks.registry.plan import RegistryHost
 from tasks.remote.fact_scripts import emit_paths, fail_host_on_bad_output, read_answer, script
@@ -24,9 +24,9 @@ class RegistryFact(FactBase[RegistryHost | None]):
         port = settings.registry_port
         containers = [REGISTRY, GATEWAY]
         targets = [CONFIG, GATEWAY_CONFIG, SOCKETS, STORAGE]
-        certificate = shlex.quote(f"{plan.FOLDER}/{plan.CERTIFICATE}")
+        certificate = shlex.quote(f"{desired.FOLDER}/{desired.CERTIFICATE}")
         return script(
-            emit_paths(plan.paths(settings)),
+            emit_paths(desired.paths(settings)),
             f"""
 address=$(ip -4 route get 192.0.2.1 2>/dev/null | sed -n 's/.* src \\([0-9.]*\\).*/\\1/p')
 # A host without iproute2 gets it with the engine; until then its first address has to do.

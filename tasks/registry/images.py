@@ -13,14 +13,14 @@ from tasks.settings.load import Settings
 
 @dataclass(frozen=True)
 class Build:
-    """An image from one of the distribution's packages: `program` is its path there, `target` its name in /bin."""
+    """An image made from a Debian package: `program` is its path there, `target` its name in the image's /bin."""
 
     package: str
     program: str
     target: str
 
     def tag(self, script: str) -> str:
-        """Return the local tag; it changes with the way in which the image is built."""
+        """Return the local tag; it changes with the package and with the `script` that builds the image."""
         recipe = hashlib.sha256(f"{self}{script}".encode()).hexdigest()[:12]
         return f"homelab-registry/{self.target}:{recipe}"
 
@@ -33,9 +33,9 @@ BUILDS = {
 
 @dataclass(frozen=True)
 class Image:
-    """An image that is needed: `reference` is what a container is started from, None while its digest is unknown.
+    """An image that is needed. `reference` is what a container is created from, None while its digest is unknown.
 
-    `name` is what is `built` or else pulled, and `step` how.
+    `name` is the image to pull, or the tag that is `built`; `step` does it.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Image:
 
 
 def wanted(settings: Settings, resolved: Mapping[str, str], script: str) -> dict[str, Image]:
-    """Return the image of each role. `resolved` are the digests kept since an earlier run, `script` builds one."""
+    """Return the image of each role. `resolved` holds the digests of earlier runs by name, `script` builds an image."""
     if settings.registry_image_source == "debian":
         return {role: _built(build, script) for role, build in BUILDS.items()}
     names = {"registry": settings.registry_image, "gateway": settings.registry_gateway_image}
@@ -53,14 +53,14 @@ def wanted(settings: Settings, resolved: Mapping[str, str], script: str) -> dict
 
 
 def missing(images: Mapping[str, Image], present: Mapping[str, str], family: str) -> dict[str, Image]:
-    """Return those that are not on the host; `Conflict` where they would have to be built and cannot be.
+    """Return the images that are not on the host; `Conflict` if one must be built and cannot be.
 
-    `present` gives the id of an image by reference, `family` the names of the host's distribution.
+    `present` gives the id of each image by reference, `family` the names of the host's distribution.
     """
     absent = {role: image for role, image in images.items() if image.reference not in present}
     if absent and "debian" not in family.split() and any(image.built for image in absent.values()):
         raise Conflict(
-            "images are built from Debian's packages, and this is not one of Debian's family",
+            "the images are built from Debian's packages, and this host is not of Debian's family",
             'set registry_image_source = "pull" and run again',
         )
     return absent
@@ -89,7 +89,7 @@ def _pulled(name: str, reference: str | None) -> Image:
 
 
 def digest_of(name: str, repo_digests: str) -> str:
-    """Return `repository@digest` from what the engine lists of a pulled image; `ValueError` if none fits."""
+    """Return `repository@digest` of a pulled image from its RepoDigests; `ValueError` if there is none."""
     if "@" in name and name in repo_digests.split():
         return name
     repository = name.partition("@")[0]

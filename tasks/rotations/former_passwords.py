@@ -19,6 +19,7 @@ from tasks.accounts.logins import Login
 from tasks.registry import containers
 from tasks.registry import plan as registry
 from tasks.registry.context import RegistryContext
+from tasks.registry.desired import FOLDER, TWO_PASSWORDS
 from tasks.registry.operations import containers as registry_host
 from tasks.remote.steps import Conflict
 from tasks.rotations.facts import FormerPasswordsFact
@@ -56,7 +57,7 @@ def _decide(run: Run) -> list[AnyStep]:
     proofs = [
         former_passwords.prove(Login(name, context.desired.passwords[name]), settings) for name in ready
     ]
-    marked = [item.path for item in registry_host.desire(run).files]
+    marked = [item.path for item in registry_host.desired_host(run).files]
     context.decide(former=former_passwords.without(context.desired.former, ready))
     forget = LocalStep(
         f"write {run.store.folder}/former.json: the former password of {', '.join(ready)} is no longer needed",
@@ -65,7 +66,7 @@ def _decide(run: Run) -> list[AnyStep]:
     return [
         *(RemoteStep(proof, partial(_check, run, name)) for proof, name in zip(proofs, ready, strict=True)),
         forget,
-        *registry.revoke(registry_host.desire(run), marked),
+        *registry.revoke(registry_host.desired_host(run), marked),
     ]
 
 
@@ -131,7 +132,7 @@ def _waits_for(log: former_passwords.Log, names: Sequence[str]) -> dict[str, str
 def _log(run: Run) -> former_passwords.Log:
     storage = run.configuration.settings.registry_storage_path
     arguments = {
-        "mark": f"{registry.FOLDER}/{registry.TWO_PASSWORDS}",
+        "mark": f"{FOLDER}/{TWO_PASSWORDS}",
         "container": containers.GATEWAY,
         "repositories": f"{storage}/docker/registry/v2/repositories",
     }

@@ -94,7 +94,8 @@ def test_without_openssl_there_it_is_said_that_nothing_is_proven(
         host.run("mv /usr/bin/openssl.away /usr/bin/openssl")
     assert ran.exit_code == 0, ran.output
     assert (
-        "which certificate is served was not proven: install openssl there to have it asked for" in ran.output
+        "the certificate that is served was not checked: install openssl there to have it checked"
+        in ran.output
     )
     assert served(host, deployment) == in_state(deployment)
 

@@ -14,7 +14,7 @@ NAME = "registry.homelab.local"
 ROLES_CHANGED = [
     "write /etc/homelab-registry/gateway/nginx.conf: its content is not as it should be",
     "write /etc/homelab-registry/registry/htpasswd: its content is not as it should be",
-    "start the container homelab-registry-gateway anew: it was started in another way",
+    "recreate the container homelab-registry-gateway: it was started in another way",
 ]
 """The gateway knows each account's role."""
 
@@ -93,7 +93,7 @@ def test_a_password_of_one_s_own_comes_and_goes_without_a_restart(
         f"write {conf}/registry/htpasswd: former passwords are refused from now on",
         f"remove {conf}/gateway/two-passwords: no account has a former password",
         "wait for 3 seconds: for requests that passed the gateway before it looked there",
-        f"write {conf}/registry/htpasswd: one entry for each account does again",
+        f"write {conf}/registry/htpasswd: each account needs only one entry again",
     ]
     deployment.store.password_path("ci").write_text("correct horse battery\n")
     assert run(deployment) == [*begun, f"write {typed}: it is missing", marked, *ended]
@@ -184,7 +184,7 @@ def test_another_port_is_served_and_trusted(host: BenchHost, deployment: Deploym
     settings(deployment, registry_port=5443)
     steps = run(deployment)
     assert steps == [
-        "start the container homelab-registry-gateway anew: it was started in another way",
+        "recreate the container homelab-registry-gateway: it was started in another way",
         f"make /etc/docker/certs.d/{NAME}:5443: it is missing",
         f"write /etc/docker/certs.d/{NAME}:5443/ca.crt: it is missing",
     ]
@@ -193,7 +193,7 @@ def test_another_port_is_served_and_trusted(host: BenchHost, deployment: Deploym
     assert "Login Succeeded" in login.stdout
     settings(deployment)
     assert run(deployment) == [
-        "start the container homelab-registry-gateway anew: it was started in another way"
+        "recreate the container homelab-registry-gateway: it was started in another way"
     ]
 
 

@@ -29,8 +29,9 @@ def test_a_plan_of_a_converged_host_has_no_steps(deployment: Deployment) -> None
     assert "Nothing is to be done." in ran.output
 
 
-def made_anew(container: str, reason: str) -> str:
-    return f"start the container {container} anew: {reason}"
+def recreated(container: str, reason: str) -> str:
+    verb = "create" if reason == "it does not exist" else "recreate"
+    return f"{verb} the container {container}: {reason}"
 
 
 DRIFT = {
@@ -43,11 +44,11 @@ DRIFT = {
         [f"set owner and mode of {CONF}/gateway/tls/tls.pem: it belongs to 0:0, not 60705:60705"]),
     "gateway configuration changed": (f"echo '#' >> {CONF}/gateway/nginx.conf",
         [f"write {CONF}/gateway/nginx.conf: its content is not as it should be",
-         made_anew(GATEWAY, "its configuration is written anew")]),
+         recreated(GATEWAY, "its configuration changes")]),
     "gateway configuration mode": (f"chmod 0640 {CONF}/gateway/nginx.conf",
         [f"set owner and mode of {CONF}/gateway/nginx.conf: its mode is 0640, not 0600"]),
     "registry configuration removed": (f"rm {CONF}/registry/config.yml",
-        [f"write {CONF}/registry/config.yml: it is missing", made_anew(REGISTRY, "its configuration is written anew")]),
+        [f"write {CONF}/registry/config.yml: it is missing", recreated(REGISTRY, "its configuration changes")]),
     "registry configuration owner": (f"chown 0:0 {CONF}/registry/config.yml",
         [f"set owner and mode of {CONF}/registry/config.yml: it belongs to 0:0, not 60705:60705"]),
     "htpasswd changed": (f"echo 'evil:x' >> {CONF}/registry/htpasswd",
@@ -60,24 +61,24 @@ DRIFT = {
     "storage mode": ("chmod 0777 /var/lib/homelab-registry",
         ["set owner and mode of /var/lib/homelab-registry: its mode is 0777, not 0700"]),
     "folder replaced": (f"cp -a {CONF}/registry {CONF}/r && rm -rf {CONF}/registry && mv {CONF}/r {CONF}/registry",
-        [made_anew(REGISTRY, f"it does not see the folder {CONF}/registry that is there now")]),
+        [recreated(REGISTRY, f"it does not see the folder {CONF}/registry that is there now")]),
     "half-written file": (f"echo half > {CONF}/registry/.htpasswd.homelab-new",
         [f"remove {CONF}/registry/.htpasswd.homelab-new: a run was killed while writing it"]),
-    "registry stopped": (f"docker stop {REGISTRY}", [made_anew(REGISTRY, "it is exited")]),
-    "registry killed and removed": (f"docker rm -f {REGISTRY}", [made_anew(REGISTRY, "it does not exist")]),
+    "registry stopped": (f"docker stop {REGISTRY}", [recreated(REGISTRY, "it is exited")]),
+    "registry killed and removed": (f"docker rm -f {REGISTRY}", [recreated(REGISTRY, "it does not exist")]),
     "registry updated": (f"docker update --memory 512m --memory-swap 1g {REGISTRY}",
-        [made_anew(REGISTRY, "its Memory was changed to 536870912")]),
-    "registry paused": (f"docker pause {REGISTRY}", [made_anew(REGISTRY, "it is paused")]),
+        [recreated(REGISTRY, "its Memory was changed to 536870912")]),
+    "registry paused": (f"docker pause {REGISTRY}", [recreated(REGISTRY, "it is paused")]),
     "registry connected elsewhere": (f"docker network disconnect none {REGISTRY} && docker network connect bridge {REGISTRY}",
-        [made_anew(REGISTRY, "it is not connected to the network none alone")]),
-    "gateway stopped": (f"docker stop {GATEWAY}", [made_anew(GATEWAY, "it is exited")]),
-    "gateway removed": (f"docker rm -f {GATEWAY}", [made_anew(GATEWAY, "it does not exist")]),
+        [recreated(REGISTRY, "it is not connected to the network none alone")]),
+    "gateway stopped": (f"docker stop {GATEWAY}", [recreated(GATEWAY, "it is exited")]),
+    "gateway removed": (f"docker rm -f {GATEWAY}", [recreated(GATEWAY, "it does not exist")]),
     "gateway restart policy": (f"docker update --restart no {GATEWAY}",
-        [made_anew(GATEWAY, 'its RestartPolicy was changed to {"Name": "no", "MaximumRetryCount": 0}')]),
+        [recreated(GATEWAY, 'its RestartPolicy was changed to {"Name": "no", "MaximumRetryCount": 0}')]),
     "gateway disconnected": (f"docker network disconnect homelab-registry {GATEWAY}",
-        [made_anew(GATEWAY, "it is not connected to the network homelab-registry alone")]),
+        [recreated(GATEWAY, "it is not connected to the network homelab-registry alone")]),
     "gateway connected to a second network": (f"docker network connect bridge {GATEWAY}",
-        [made_anew(GATEWAY, "it is not connected to the network homelab-registry alone")]),
+        [recreated(GATEWAY, "it is not connected to the network homelab-registry alone")]),
     "CA changed": (f"echo '# x' >> {CA}", [f"write {CA}: its content is not as it should be"]),
     "CA removed": (f"rm {CA}", [f"write {CA}: it is missing"]),
     "CA mode": (f"chmod 0600 {CA}", [f"set owner and mode of {CA}: its mode is 0600, not 0644"]),
@@ -93,7 +94,7 @@ def others(host: BenchHost, touched: list[str]) -> dict[str, str]:
     return {
         name: host.run(f"docker inspect -f '{{{{.State.StartedAt}}}}' {name}").stdout
         for name in (REGISTRY, GATEWAY)
-        if not any(f"container {name} anew" in step for step in touched)
+        if not any(f"create the container {name}" in step for step in touched)
     }
 
 

@@ -123,7 +123,7 @@ def test_a_host_that_is_off_keeps_its_login_and_is_finished_when_it_is_back(
     assert failed.returncode == 1
     assert "two-passwords is missing, and 1 accounts have a former password; run make deploy" in failed.stdout
     again = run(fleet, deployment, ROTATE, "off", "--data", "registry_rotate_account=cluster")
-    assert "no further one is made, and this run moves to that one" in again.output
+    assert "no further one is made, and this run moves clients to the present one" in again.output
     settings = {"registry_state_dir": str(deployment.store.folder), "registry_login_users": [USER]}
     # What a host that is off keeps is the old account's all the same.
     deployment.set(**settings, registry_login_account="ci")

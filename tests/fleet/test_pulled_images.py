@@ -51,7 +51,7 @@ def test_a_tag_is_resolved_once_and_kept(source: BenchHost, deployment: Deployme
     assert steps == [
         f"pull the image {REGISTRY}: its digest is not known yet",
         f"pull the image {GATEWAY}: its digest is not known yet",
-        *(f"start the container {name} anew: it was started in another way" for name in OURS),
+        *(f"recreate the container {name}: it was started in another way" for name in OURS),
     ]
     assert planned.steps == steps
     assert images(source) == digests
@@ -81,7 +81,7 @@ def test_an_image_that_is_gone_is_pulled_by_its_digest(source: BenchHost, deploy
     source.run(f"docker rm -f {OURS[0]} && docker rmi {kept[0]}")
     assert run(deployment) == [
         f"pull the image {kept[0]}: it is missing",
-        f"start the container {OURS[0]} anew: it does not exist",
+        f"create the container {OURS[0]}: it does not exist",
     ]
     assert images(source) == kept
     assert run(deployment) == []
@@ -91,7 +91,7 @@ def test_with_the_source_gone_nothing_is_needed_from_it(source: BenchHost, deplo
     source.run("docker stop source")
     assert run(deployment) == []
     source.run(f"docker rm -f {OURS[1]}")
-    assert run(deployment) == [f"start the container {OURS[1]} anew: it does not exist"]
+    assert run(deployment) == [f"create the container {OURS[1]}: it does not exist"]
     source.run("docker start source")
 
 

@@ -142,7 +142,7 @@ def test_another_rotation_moves_to_the_present_one_first(overlap: Overlap) -> No
     ran = run(overlap.gateway, "deploys/rotate_credentials.py", registry_password_grace_days=1)
     assert (ran.exit_code, ran.steps) == (0, [])
     assert logins(overlap.gateway) == overlap.present
-    assert "no further one is made, and this run moves to that one" in ran.output
+    assert "no further one is made, and this run moves clients to the present one" in ran.output
 
 
 def test_one_account_is_revoked_alone(overlap: Overlap) -> None:

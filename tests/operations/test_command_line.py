@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tasks.docker_hosts import plan as docker_hosts
-from tasks.registry import plan as registry
+from tasks.registry import desired as layout
 from tasks.settings.load import Settings
 from tasks.state.store import Store
 
@@ -64,7 +64,7 @@ def answering_hosts() -> str:
     """Return an inventory of hosts that answer every fact: Debian with Docker Engine, and nothing of ours."""
     settings = Settings()
     of_registry = [
-        *(f"path|{path}" for path in registry.paths(settings)),
+        *(f"path|{path}" for path in layout.paths(settings)),
         "address|192.0.2.10", "installed|", "served|", "listener|", "handshake|yes", "engine|running",
         "network|bridge", "end",
     ]  # fmt: skip

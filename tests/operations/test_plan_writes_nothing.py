@@ -79,8 +79,8 @@ def expected_on_registry_host(*marks: str) -> list[str]:
         *(f"make {path}: it is missing" for path in [*made, "/var/lib/homelab-registry"]),
         *(f"write {folder}/{name}: it is missing" for name in written),
         "make the network homelab-registry: it is missing",
-        "start the container homelab-registry anew: it does not exist",
-        "start the container homelab-registry-gateway anew: it does not exist",
+        "create the container homelab-registry: it does not exist",
+        "create the container homelab-registry-gateway: it does not exist",
         "ask the gateway for its certificate: it has a new one",
         *ON_DOCKER_HOST,
     ]

@@ -13,7 +13,7 @@ import pytest
 
 from tasks.accounts import passwords
 from tasks.registry import containers
-from tasks.registry import plan as model
+from tasks.registry import desired as layout
 from tasks.settings.load import Settings
 from tasks.state.store import State, Store
 from tests.verify.backend import Host
@@ -125,12 +125,12 @@ def test_the_registry_knows_the_passwords_of_the_state(registry: Host, state: St
     """By digest: no hash comes here. Of former ones it knows those alone that the state still has."""
     former = {name: each.hashed for name, each in state.former.items()}
     wanted = passwords.htpasswd(passwords.entries(state.hashes, former))
-    path = f"{model.FOLDER}/{model.HTPASSWD}"
+    path = f"{layout.FOLDER}/{layout.HTPASSWD}"
     found = registry.run("sha256sum < %s", path).stdout.partition(" ")[0]
     assert found == hashlib.sha256(wanted.encode()).hexdigest(), (
         f"{registry.name}: {path} does not hold the accounts and passwords of the state; run make deploy"
     )
-    mark = f"{model.FOLDER}/{model.TWO_PASSWORDS}"
+    mark = f"{layout.FOLDER}/{layout.TWO_PASSWORDS}"
     marked = registry.run("test -e %s", mark).rc == 0
     assert marked == bool(former), (
         f"{registry.name}: {mark} is {'there' if marked else 'missing'}, and "
@@ -195,9 +195,9 @@ def lines_with(host: Host, told: str, *texts: str) -> int:
 
 
 def test_files_with_secrets_are_closed(registry: Host, settings: Settings) -> None:
-    files = (model.CERTIFICATE, model.GATEWAY_CONFIG, model.REGISTRY_CONFIG, model.HTPASSWD)
-    wanted = {f"{model.FOLDER}/{name}": 0o600 for name in files}
-    wanted |= {f"{model.FOLDER}/{name}": 0o700 for name in model.FOLDERS}
+    files = (layout.CERTIFICATE, layout.GATEWAY_CONFIG, layout.REGISTRY_CONFIG, layout.HTPASSWD)
+    wanted = {f"{layout.FOLDER}/{name}": 0o600 for name in files}
+    wanted |= {f"{layout.FOLDER}/{name}": 0o700 for name in layout.FOLDERS}
     for path, mode in (wanted | {settings.registry_storage_path: 0o700}).items():
         file = registry.file(path)
         assert file.exists, f"{registry.name}: {path} is missing; run make deploy"

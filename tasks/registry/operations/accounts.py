@@ -1,4 +1,4 @@
-"""Passwords and their hashes, on the controller; an operation of the registry host, which is given the hashes."""
+"""Passwords and their hashes, on the controller. The registry host gets the hashes, so it is its operation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tasks.run.pending_hosts import client_hosts
 
 @operation()
 def apply() -> Generator[PyinfraCommand, None, None]:
-    """Generate what passwords are missing, and hash those whose hash does not fit."""
+    """Generate missing passwords, and hash those whose hash does not match."""
     yield from apply_steps(host, _decide, "every account has its password and hash")
 
 
@@ -33,12 +33,12 @@ def _decide(run: Run) -> list[AnyStep]:
     hashes = accounts.hashes(passwords, context.present.hashes)
     former = _former(run, passwords, hashes)
     context.decide(passwords=passwords, hashes=hashes, former=former)
-    # A run that is killed leaves no password behind of which the hash is lost before every client has the new one.
+    # This order keeps the former hash until every client has the new password, wherever a run is killed.
     return [*_keep_former(run), *generate, *_hash(run), *_share_http_secret(run)]
 
 
 def _passwords(run: Run) -> tuple[list[AnyStep], dict[str, str]]:
-    """Return the steps that generate what passwords are missing or asked for, and all passwords."""
+    """Return the steps that generate missing and requested passwords, and all passwords."""
     context = run.part(RegistryContext)
     settings = run.configuration.settings
     pending: Mapping[str, Former] = {}
@@ -53,9 +53,9 @@ def _passwords(run: Run) -> tuple[list[AnyStep], dict[str, str]]:
         if asked and password is not None and name in pending:
             run.report.note(
                 host.name,
-                f"{name} has a former password beside its present one, which is of "
-                f"{pending[name].since:%Y-%m-%d %H:%M} UTC: no further one is made, and this run moves to that one; "
-                "where it has leaked, run deploys/revoke_credentials.py, and then this again",
+                f"{name} still has a former password beside its present one of "
+                f"{pending[name].since:%Y-%m-%d %H:%M} UTC: no further one is made, and this run moves clients to the "
+                "present one; if that has leaked, run deploys/revoke_credentials.py, and then this again",
             )
         elif password is not None and _was_asked_for(run, name, password):
             password, reason = None, "a run that was killed was to make a new one"
@@ -70,7 +70,7 @@ def _passwords(run: Run) -> tuple[list[AnyStep], dict[str, str]]:
 
 
 def _was_asked_for(run: Run, name: str, password: str) -> bool:
-    """Tell whether a run ended between noting a password as a former one and writing the next."""
+    """Return whether a run was killed after it noted a password as former and before it wrote the next."""
     context = run.part(RegistryContext)
     known = context.present.former.get(name)
     return (
@@ -82,7 +82,7 @@ def _was_asked_for(run: Run, name: str, password: str) -> bool:
 
 
 def _former(run: Run, passwords: Mapping[str, str], hashed: Mapping[str, str]) -> dict[str, Former]:
-    """Return the former password of each account that has one, with these passwords and their hashes."""
+    """Return the former password of each account that has one, if these are its passwords and hashes."""
     context = run.part(RegistryContext)
     now, known = dt.datetime.now(dt.UTC), context.present.former
     found = accounts.replaced(passwords, hashed, context.present.hashes, known, now)

@@ -1,6 +1,6 @@
-"""The certificate authority and the leaf, on the controller; an operation of the registry host, whose facts decide.
+"""The certificate authority and the leaf, on the controller. The registry host's facts decide, so it is its operation.
 
-During a rollover the leaf follows from its stage, and so does what hosts are to trust.
+During a CA rollover its stage decides which CA issues the leaf, and which CAs hosts trust.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Generator
 from dataclasses import replace
 from functools import partial
 
-from cryptography import x509
 from pyinfra import host
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
@@ -20,7 +19,7 @@ from tasks.certificates import ca as authority
 from tasks.certificates import rollover
 from tasks.certificates.ca import Pair
 from tasks.certificates.rollover import Successor
-from tasks.registry import images, plan
+from tasks.registry import images, ownership
 from tasks.registry.context import RegistryContext
 from tasks.registry.facts import RegistryFact
 from tasks.registry.plan import RegistryHost
@@ -32,12 +31,12 @@ from tasks.state.store import State
 
 @operation()
 def renew() -> Generator[PyinfraCommand, None, None]:
-    """Make the CA where nothing was made yet, and a leaf where one is due."""
+    """Make the CA if there is none, and a leaf if one is due."""
     yield from apply_steps(host, _decide, _still_good)
 
 
 def read_facts(run: Run) -> RegistryHost:
-    """Read the state, and what the registry host has; `StateError`, `Conflict` where either cannot be known."""
+    """Read the state and the registry host; `StateError` or `Conflict` if either cannot be read."""
     context = run.part(RegistryContext)
     settings = run.configuration.settings
     context.present = run.store.read()
@@ -55,11 +54,12 @@ def _decide(run: Run) -> list[AnyStep]:
     settings = run.configuration.settings
     context.found = read_facts(run)
     context.desired = State(registry_host=host.name, images=context.present.images)
-    _check_belongs(run)
+    if "adopt" not in run.requests:
+        ownership.check(context.present, run.store.folder, host.name, context.found)
     context.address = settings.registry_address or context.found.address
     if context.address is None:
         raise Conflict(
-            "it has no default route to tell its address from", "set registry_address and run again"
+            "its address is unknown, since it has no default route", "set registry_address and run again"
         )
     now = dt.datetime.now(dt.UTC)
     steps = _authorities(run, now)
@@ -74,7 +74,7 @@ def _decide(run: Run) -> list[AnyStep]:
 
 
 def leaf(run: Run, present: Pair | None, now: dt.datetime, *, asked: bool = False) -> list[AnyStep]:
-    """Return the step to a new leaf where one is due, by the authority whose turn it is, and note it in the run."""
+    """Return the step to a new leaf if one is due, by the CA that issues now, and note the leaf in the run."""
     context = run.part(RegistryContext)
     if context.authorities is None:
         raise LookupError("the certificate authority comes first")
@@ -101,7 +101,7 @@ def leaf(run: Run, present: Pair | None, now: dt.datetime, *, asked: bool = Fals
 
 
 def _authorities(run: Run, now: dt.datetime) -> list[AnyStep]:
-    """Return the steps to the authorities that are wanted, and note these in the run."""
+    """Return the steps to the CAs that should be there, and note these in the run."""
     context = run.part(RegistryContext)
     settings, folder = run.configuration.settings, run.store.folder
     steps: list[AnyStep] = []
@@ -144,7 +144,7 @@ def _authorities(run: Run, now: dt.datetime) -> list[AnyStep]:
 def _carry_on(
     run: Run, present: Pair, successor: Successor, now: dt.datetime
 ) -> tuple[Successor, list[AnyStep]]:
-    """Return a rollover's successor with what this run decides on it, and the steps to that."""
+    """Return a rollover's successor as this run leaves it, and the steps to that."""
     steps: list[AnyStep] = []
     found = rollover.stage_at(present, successor, run.configuration.settings.registry_ca_overlap_days, now)
     asked = "retire CA" in run.requests
@@ -165,40 +165,6 @@ def _carry_on(
         write = partial(run.store.authorities.write_rollover, successor, present)
         steps.append(LocalStep(f"retire the old certificate authority: {reason}", write))
     return successor, steps
-
-
-def _check_belongs(run: Run) -> None:
-    """Raise `Conflict` where state and registry host do not belong together; adopting is the way past it."""
-    context = run.part(RegistryContext)
-    if "adopt" in run.requests or context.found is None:
-        return
-    folder, successor = run.store.folder, context.present.successor
-    # A successor issues nothing before it is decided: what it issued then is of a time after this state's.
-    issuing = successor.pair if successor and (successor.switched or successor.retiring) else None
-    known = [pair for pair in (context.present.authority, issuing) if pair]
-    way_on = (
-        f"put the right {folder} back from your backup; or, if it is lost, see docs/when-something-is-wrong.md, "
-        '"The state is lost", for how to begin anew with deploys/adopt.py'
-    )
-    if context.present.registry_host not in {None, host.name}:
-        raise Conflict(
-            f"{folder} belongs to the registry on {context.present.registry_host}, not to this host", way_on
-        )
-    for where, pem in (("has", context.found.installed), ("serves", context.found.served)):
-        for certificate in _leaf_of(pem):
-            made_here = any(authority.issued_by(certificate, ca.certificate) for ca in known)
-            if authority.ours(certificate) and not made_here:
-                relation = "did not make" if known else "knows nothing of"
-                raise Conflict(f"this host {where} a registry certificate that {folder} {relation}", way_on)
-    if not known and context.found.paths[f"{plan.FOLDER}/{plan.CERTIFICATE}"]:
-        raise Conflict(f"this host has a registry certificate, but {folder} is empty", way_on)
-
-
-def _leaf_of(pem: str) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(pem.encode())[:1]
-    except ValueError:
-        return []
 
 
 def _still_good(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""The registry and its gateway on the registry host."""
+"""Files and containers on the registry host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyinfra.api.operation import operation
 from tasks.accounts import passwords
 from tasks.registry import plan
 from tasks.registry.context import RegistryContext
-from tasks.registry.plan import Desired, Secrets
+from tasks.registry.desired import CERTIFICATE, FOLDER, Desired, Secrets, desire
 from tasks.remote.steps import Step
 from tasks.run.apply import AnyStep, RemoteStep, apply_steps
 from tasks.run.context import ROOT, Run, current
@@ -22,22 +22,22 @@ from tasks.run.context import ROOT, Run, current
 def serve() -> Generator[PyinfraCommand, None, None]:
     """Bring files and containers to what they should be."""
     yield from apply_steps(host, _decide, "its files and containers are as they should be")
-    if host.state.is_executing:  # and so after the last step has been taken well
+    if host.state.is_executing:  # reached only after the last step went well
         current().part(RegistryContext).served = True
 
 
 def certificate(run: Run) -> list[AnyStep]:
-    """Return the steps that bring a leaf or a chain to the host which is new since its files were last looked at."""
-    desired = desire(run)
+    """Return the steps that install a leaf or chain which is new since the host's files were read."""
+    desired = desired_host(run)
     return _with_proof(run, desired, [step for step in _steps(run, desired) if _writes_certificate(step)])
 
 
 def _decide(run: Run) -> list[AnyStep]:
-    desired = desire(run)
+    desired = desired_host(run)
     return _with_proof(run, desired, _steps(run, desired))
 
 
-def desire(run: Run) -> Desired:
+def desired_host(run: Run) -> Desired:
     """Return what the registry host should have."""
     context = run.part(RegistryContext)
     state, authorities = context.desired, context.authorities
@@ -50,7 +50,7 @@ def desire(run: Run) -> Desired:
         certificate_pem=state.leaf.certificate_pem + authorities.chain,
         key_pem=state.leaf.key_pem,
     )
-    return plan.desire(run.configuration.settings, secrets, context.images, str(ROOT / "templates"))
+    return desire(run.configuration.settings, secrets, context.images, str(ROOT / "templates"))
 
 
 def _steps(run: Run, desired: Desired) -> list[Step]:
@@ -68,12 +68,12 @@ def _with_proof(run: Run, desired: Desired, steps: Sequence[Step]) -> list[AnySt
 
 
 def _writes_certificate(step: Step) -> bool:
-    return step.writes and step.path == f"{plan.FOLDER}/{plan.CERTIFICATE}"
+    return step.writes and step.path == f"{FOLDER}/{CERTIFICATE}"
 
 
-def _prove(run: Run, desired: Desired, told: str) -> None:
-    if not plan.check_proof(desired, told):
+def _prove(run: Run, desired: Desired, output: str) -> None:
+    if not plan.check_proof(desired, output):
         run.report.note(
             host.name,
-            "which certificate is served was not proven: install openssl there to have it asked for",
+            "the certificate that is served was not checked: install openssl there to have it checked",
         )

@@ -186,7 +186,7 @@ def test_what_is_wrong_with_a_file(family: Family) -> None:
     changed = replace(right, paths={**right.paths, path: file(OLD)})
     assert texts(family, NEW.certificate_pem, changed) == [
         f"write {path}: its content is not as it should be",
-        f"refresh {family.store}: a certificate in it is written anew",
+        f"refresh {family.store}: a certificate in it changes",
     ]
 
 

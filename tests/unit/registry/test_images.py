@@ -131,7 +131,7 @@ def test_elsewhere_nothing_can_be_built(family: str) -> None:
         with pytest.raises(Conflict) as stop:
             images.missing(wanted(), present, family)
         assert (stop.value.problem, stop.value.remedy) == (
-            "images are built from Debian's packages, and this is not one of Debian's family",
+            "the images are built from Debian's packages, and this host is not of Debian's family",
             'set registry_image_source = "pull" and run again',
         )
     assert images.missing(wanted(), {TAGS["gateway"]: A, TAGS["registry"]: B}, family) == {}

@@ -14,8 +14,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from tasks.registry import containers
+from tasks.registry import desired as layout
 from tasks.registry import plan as registry
-from tasks.registry.plan import Desired, RegistryHost, Secrets
+from tasks.registry.desired import Desired, Secrets
+from tasks.registry.plan import RegistryHost
 from tasks.remote.files import File, Observed
 from tasks.remote.steps import Conflict
 from tasks.run.context import ROOT
@@ -30,7 +32,7 @@ Change = Callable[[dict[str, Any]], None]
 
 
 def desire(**settings: Any) -> Desired:
-    return registry.desire(Settings(**settings), SECRETS, IMAGES, TEMPLATES)
+    return layout.desire(Settings(**settings), SECRETS, IMAGES, TEMPLATES)
 
 
 def inspected(container: containers.Container) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def inspected(container: containers.Container) -> dict[str, Any]:
 
 def converged(desired: Desired, settings: Settings | None = None) -> RegistryHost:
     """A host on which everything is as desired, asked for what a run with the settings asks for."""
-    paths: dict[str, Observed | None] = dict.fromkeys(registry.paths(settings or Settings()))
+    paths: dict[str, Observed | None] = dict.fromkeys(layout.paths(settings or Settings()))
     for number, item in enumerate(desired.files):
         kind, digest = ("regular file", item.sha256) if isinstance(item, File) else ("directory", None)
         paths[item.path] = Observed(kind, item.mode, item.owner, item.group, STARTED - 60, number, digest)
@@ -83,17 +85,17 @@ def test_a_host_as_desired_needs_nothing() -> None:
 
 
 def test_a_bare_host_needs_everything_in_this_order() -> None:
-    found = RegistryHost(paths=dict.fromkeys(registry.paths(Settings())))
+    found = RegistryHost(paths=dict.fromkeys(layout.paths(Settings())))
     steps = texts(desire(), found)
     assert [text.partition(":")[0].split()[0] for text in steps] == ["make"] * 7 + ["write"] * 4 + [
         "make",
-        "start",
-        "start",
+        "create",
+        "create",
     ]
     assert steps[-3:] == [
         "make the network homelab-registry: it is missing",
-        "start the container homelab-registry anew: it does not exist",
-        "start the container homelab-registry-gateway anew: it does not exist",
+        "create the container homelab-registry: it does not exist",
+        "create the container homelab-registry-gateway: it does not exist",
     ]
 
 
@@ -130,7 +132,7 @@ def test_each_change_of_a_container_makes_that_one_anew(name: str, change: Chang
     report = copy.deepcopy(dict(found.containers[name]))
     change(report)
     changed = replace(found, containers={**found.containers, name: report})
-    assert texts(desired, changed) == [f"start the container {name} anew: {reason}"]
+    assert texts(desired, changed) == [f"recreate the container {name}: {reason}"]
 
 
 @pytest.mark.parametrize("name", [containers.REGISTRY, containers.GATEWAY])
@@ -141,9 +143,7 @@ def test_another_network_makes_a_container_anew(name: str, networks: dict[str, A
     report = copy.deepcopy(dict(found.containers[name]))
     report["NetworkSettings"]["Networks"] = networks
     (text,) = texts(desired, replace(found, containers={**found.containers, name: report}))
-    assert re.fullmatch(
-        rf"start the container {name} anew: it is not connected to the network \S+ alone", text
-    )
+    assert re.fullmatch(rf"recreate the container {name}: it is not connected to the network \S+ alone", text)
 
 
 def test_a_container_that_is_gone_is_made_anew_alone() -> None:
@@ -151,29 +151,29 @@ def test_a_container_that_is_gone_is_made_anew_alone() -> None:
     found = converged(desired)
     rest = {containers.GATEWAY: found.containers[containers.GATEWAY]}
     assert texts(desired, replace(found, containers=rest)) == [
-        "start the container homelab-registry anew: it does not exist"
+        "create the container homelab-registry: it does not exist"
     ]
 
 
 def test_an_image_made_in_this_run_makes_its_container_anew() -> None:
-    assert texts(desire(), converged(desire()), rebuilt=frozenset({IMAGES["gateway"]})) == [
-        "start the container homelab-registry-gateway anew: its image is made anew"
+    assert texts(desire(), converged(desire()), new_images=frozenset({IMAGES["gateway"]})) == [
+        "recreate the container homelab-registry-gateway: its image is new"
     ]
 
 
 @pytest.mark.parametrize(
     ("name", "restarted"),
     [
-        (registry.REGISTRY_CONFIG, "homelab-registry"),
-        (registry.GATEWAY_CONFIG, "homelab-registry-gateway"),
-        (registry.HTPASSWD, None),
-        (registry.CERTIFICATE, None),
+        (layout.REGISTRY_CONFIG, "homelab-registry"),
+        (layout.GATEWAY_CONFIG, "homelab-registry-gateway"),
+        (layout.HTPASSWD, None),
+        (layout.CERTIFICATE, None),
     ],
 )
 def test_a_changed_file_restarts_only_what_reads_it_at_its_start(name: str, restarted: str | None) -> None:
     desired = desire()
     found = converged(desired)
-    path = f"{registry.FOLDER}/{name}"
+    path = f"{layout.FOLDER}/{name}"
     present = found.paths[path]
     assert present
     for change, reason in (
@@ -182,7 +182,7 @@ def test_a_changed_file_restarts_only_what_reads_it_at_its_start(name: str, rest
     ):
         expected = [reason]
         if restarted:
-            expected.append(f"start the container {restarted} anew: its configuration is written anew")
+            expected.append(f"recreate the container {restarted}: its configuration changes")
         assert texts(desired, replace(found, paths={**found.paths, path: change})) == expected
     wider = replace(present, mode="644")
     assert texts(desired, replace(found, paths={**found.paths, path: wider})) == [
@@ -193,12 +193,12 @@ def test_a_changed_file_restarts_only_what_reads_it_at_its_start(name: str, rest
 def test_a_run_killed_between_file_and_restart_is_finished_by_the_next() -> None:
     desired = desire()
     found = converged(desired)
-    path = f"{registry.FOLDER}/{registry.GATEWAY_CONFIG}"
+    path = f"{layout.FOLDER}/{layout.GATEWAY_CONFIG}"
     present = found.paths[path]
     assert present
     newer = replace(present, modified=STARTED + 10)
     assert texts(desired, replace(found, paths={**found.paths, path: newer})) == [
-        "start the container homelab-registry-gateway anew: its configuration is newer than its start"
+        "recreate the container homelab-registry-gateway: its configuration is newer than its start"
     ]
 
 
@@ -207,21 +207,21 @@ def test_a_folder_that_was_replaced_behind_a_container_makes_it_anew() -> None:
     found = converged(desired)
     inside = {**found.inside, (containers.REGISTRY, containers.CONFIG): 4711}
     assert texts(desired, replace(found, inside=inside)) == [
-        "start the container homelab-registry anew: it does not see the folder /etc/homelab-registry/registry "
+        "recreate the container homelab-registry: it does not see the folder /etc/homelab-registry/registry "
         "that is there now"
     ]
 
 
 def test_a_certificate_in_service_that_is_not_the_one_in_the_file_makes_the_gateway_anew() -> None:
     assert texts(desire(), replace(converged(desire()), served="-----OTHER-----\n")) == [
-        "start the container homelab-registry-gateway anew: it serves another certificate than the one in its file"
+        "recreate the container homelab-registry-gateway: it serves another certificate than the one in its file"
     ]
 
 
 def test_a_gateway_that_nobody_reaches_is_made_anew_unless_nothing_could_look() -> None:
     found = replace(converged(desire()), served="")
     assert texts(desire(), found) == [
-        "start the container homelab-registry-gateway anew: nothing answers on port 443"
+        "recreate the container homelab-registry-gateway: nothing answers on port 443"
     ]
     assert texts(desire(), replace(found, handshake=False)) == []
 
@@ -231,24 +231,26 @@ def test_a_container_of_the_user_s_with_our_name_is_left_alone(labels: dict[str,
     found = converged(desire())
     report = copy.deepcopy(dict(found.containers[containers.REGISTRY]))
     report["Config"]["Labels"] = labels
-    with pytest.raises(Conflict, match="container homelab-registry is there that this project did not make"):
+    with pytest.raises(
+        Conflict, match="there is a container homelab-registry that this project did not make"
+    ):
         registry.steps(desire(), replace(found, containers={**found.containers, containers.REGISTRY: report}))
 
 
 def test_a_new_leaf_is_one_file_and_no_restart() -> None:
     found = converged(desire())
-    renewed = registry.desire(
+    renewed = layout.desire(
         Settings(), replace(SECRETS, certificate_pem="-----NEW-----\n"), IMAGES, TEMPLATES
     )
-    path = f"{registry.FOLDER}/{registry.CERTIFICATE}"
+    path = f"{layout.FOLDER}/{layout.CERTIFICATE}"
     assert texts(renewed, found) == [f"write {path}: its content is not as it should be"]
 
 
 def test_a_typed_password_is_marked_for_the_gateway_and_restarts_nothing() -> None:
     found = converged(desire())
-    htpasswd = f"{registry.FOLDER}/{registry.HTPASSWD}"
-    mark = f"{registry.FOLDER}/{registry.TYPED}/ci"
-    typed = registry.desire(
+    htpasswd = f"{layout.FOLDER}/{layout.HTPASSWD}"
+    mark = f"{layout.FOLDER}/{layout.CUSTOM_PASSWORDS}/ci"
+    typed = layout.desire(
         Settings(), replace(SECRETS, htpasswd="admin:$2b$04$x\nci:$2b$12$x\n"), IMAGES, TEMPLATES
     )
     rewritten = f"write {htpasswd}: its content is not as it should be"
@@ -260,18 +262,18 @@ def test_a_typed_password_is_marked_for_the_gateway_and_restarts_nothing() -> No
 
 
 TWO = "admin:$2b$04$x\n---admin:$2b$04$y\n"
-HTPASSWD = f"{registry.FOLDER}/{registry.HTPASSWD}"
-MARK = f"{registry.FOLDER}/{registry.TWO_PASSWORDS}"
+HTPASSWD = f"{layout.FOLDER}/{layout.HTPASSWD}"
+MARK = f"{layout.FOLDER}/{layout.TWO_PASSWORDS}"
 ENDED = [
     f"write {HTPASSWD}: former passwords are refused from now on",
     f"remove {MARK}: no account has a former password",
     "wait for 3 seconds: for requests that passed the gateway before it looked there",
-    f"write {HTPASSWD}: one entry for each account does again",
+    f"write {HTPASSWD}: each account needs only one entry again",
 ]
 
 
 def test_a_next_password_is_known_to_the_registry_before_the_gateway_asks_for_it() -> None:
-    two = registry.desire(Settings(), replace(SECRETS, htpasswd=TWO), IMAGES, TEMPLATES)
+    two = layout.desire(Settings(), replace(SECRETS, htpasswd=TWO), IMAGES, TEMPLATES)
     assert texts(two, converged(desire())) == [
         f"write {HTPASSWD}: its content is not as it should be",
         f"write {MARK}: it is missing",
@@ -280,7 +282,7 @@ def test_a_next_password_is_known_to_the_registry_before_the_gateway_asks_for_it
 
 
 def test_no_request_is_caught_between_two_passwords_and_one() -> None:
-    two = registry.desire(Settings(), replace(SECRETS, htpasswd=TWO), IMAGES, TEMPLATES)
+    two = layout.desire(Settings(), replace(SECRETS, htpasswd=TWO), IMAGES, TEMPLATES)
     assert [step.text for step in registry.revoke(desire())] == ENDED
     assert texts(desire(), converged(two)) == ENDED
     first, *_, last = registry.steps(desire(), converged(two))
@@ -322,7 +324,7 @@ def test_a_taken_port_is_told_with_the_program_that_has_it() -> None:
 
 
 def test_what_is_served_never_shows_in_a_command() -> None:
-    bare = RegistryHost(paths=dict.fromkeys(registry.paths(Settings())))
+    bare = RegistryHost(paths=dict.fromkeys(layout.paths(Settings())))
     for step in registry.steps(desire(), bare):
         for secret in (SECRETS.http_secret, SECRETS.key_pem.strip(), "$2b$04$x"):
             assert secret not in step.script
@@ -331,7 +333,7 @@ def test_what_is_served_never_shows_in_a_command() -> None:
 
 
 def test_the_registry_s_configuration_says_what_the_settings_say() -> None:
-    config = content(desire(registry_delete_enabled=False), registry.REGISTRY_CONFIG)
+    config = content(desire(registry_delete_enabled=False), layout.REGISTRY_CONFIG)
     told = YAML(typ="safe").load(config)
     assert told["storage"]["delete"] == {"enabled": False}
     assert told["http"]["secret"] == "ab" * 32
@@ -343,18 +345,18 @@ def test_the_registry_s_configuration_says_what_the_settings_say() -> None:
 def test_a_change_of_a_setting_reaches_the_container_that_it_concerns() -> None:
     found = converged(desire())
     port = texts(desire(registry_port=5443), found)
-    assert port == ["start the container homelab-registry-gateway anew: it was started in another way"]
+    assert port == ["recreate the container homelab-registry-gateway: it was started in another way"]
     delete = texts(desire(registry_delete_enabled=False), found)
     both = {"gateway/nginx.conf": "homelab-registry-gateway", "registry/config.yml": "homelab-registry"}
     assert sorted(delete) == sorted(
         [f"write /etc/homelab-registry/{file}: its content is not as it should be" for file in both]
-        + [f"start the container {name} anew: it was started in another way" for name in both.values()]
+        + [f"recreate the container {name}: it was started in another way" for name in both.values()]
     )
     accounts: dict[str, Role] = {"cluster": "pull", "ops.2": "push"}
     found = converged(desire(), Settings(registry_accounts=accounts))
     assert texts(desire(registry_accounts=accounts), found) == [
         "write /etc/homelab-registry/gateway/nginx.conf: its content is not as it should be",
-        "start the container homelab-registry-gateway anew: it was started in another way",
+        "recreate the container homelab-registry-gateway: it was started in another way",
     ]
 
 

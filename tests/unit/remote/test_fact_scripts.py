@@ -25,7 +25,7 @@ from tasks.cluster_nodes.runtimes.containerd import Containerd
 from tasks.docker_hosts.facts import DockerHostFact
 from tasks.docker_hosts.logins import Home
 from tasks.docker_hosts.plan import DockerHost
-from tasks.registry import plan
+from tasks.registry import desired as layout
 from tasks.registry.facts import RegistryFact
 from tasks.registry.plan import RegistryHost
 from tasks.remote.fact_scripts import PREAMBLE, Answer, emit_paths, read_answer, script
@@ -318,11 +318,11 @@ PEM = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that stands for /etc/homelab-registry, with a certificate and its key."""
-    certificate = tmp_path / plan.CERTIFICATE
+    certificate = tmp_path / layout.CERTIFICATE
     certificate.parent.mkdir(parents=True)
     key = "-----BEGIN PRIVATE KEY-----\nK\n-----END PRIVATE KEY-----\n"
     certificate.write_text(PEM.format("INSTALLED") + key)
-    monkeypatch.setattr(plan, "FOLDER", str(tmp_path))
+    monkeypatch.setattr(layout, "FOLDER", str(tmp_path))
     return tmp_path
 
 
@@ -368,7 +368,7 @@ def test_the_registry_fact_s_script_with_an_engine_that_is_a_stub(folder: Path) 
 
 def test_every_path_of_ours_is_asked_for(folder: Path) -> None:
     found = registry_host(folder).paths
-    assert list(found) == plan.paths(Settings(registry_storage_path=str(folder / "images")))
+    assert list(found) == layout.paths(Settings(registry_storage_path=str(folder / "images")))
     assert {path for path, observed in found.items() if observed} == {
         str(folder), str(folder / "gateway"), str(folder / "gateway/tls"), str(folder / "gateway/tls/tls.pem"),
     }  # fmt: skip

@@ -1,0 +1,138 @@
+"""What the registry host should have: files, flag files for the gateway, and two containers."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from posixpath import basename
+
+from tasks.accounts import passwords
+from tasks.registry import containers
+from tasks.registry.containers import UID, Container
+from tasks.remote import files
+from tasks.remote.files import File, Folder
+from tasks.remote.templates import environment
+from tasks.settings.load import Settings
+
+FOLDER = "/etc/homelab-registry"
+"""Our folder on the registry host. The paths below are relative to it."""
+
+CUSTOM_PASSWORDS = "gateway/typed"
+"""A folder with a flag file for each account whose password a person chose. The gateway looks there at each request."""
+
+TWO_PASSWORDS = "gateway/two-passwords"
+"""A flag file: an account has a former password beside its present one, and the gateway tries both."""
+
+FOLDERS = ("gateway", "gateway/tls", CUSTOM_PASSWORDS, "registry", "run")
+CERTIFICATE = "gateway/tls/tls.pem"
+GATEWAY_CONFIG = "gateway/nginx.conf"
+REGISTRY_CONFIG = "registry/config.yml"
+HTPASSWD = "registry/htpasswd"
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What only the two containers may read. `certificate_pem` is public, but shares a file with its key."""
+
+    htpasswd: str = field(repr=False)
+    http_secret: str = field(repr=False)
+    certificate_pem: str = field(repr=False)
+    key_pem: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Desired:
+    """All that the registry host should have.
+
+    `unwanted_flags` are the paths of flag files that should not be there, with the reason. `certificate` is what a
+    handshake should show: the leaf in PEM, then its chain.
+    """
+
+    files: tuple[Folder, ...]
+    unwanted_flags: Mapping[str, str]
+    containers: tuple[Container, ...]
+    certificate: str
+    port: int
+
+
+def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], templates: str) -> Desired:
+    """Return what the registry host should have.
+
+    `images` gives the image of each container by role (`registry`, `gateway`). `templates` is their folder.
+    """
+    storage, port = settings.registry_storage_path, settings.registry_port
+    contents = _contents(settings, secrets, templates)
+    flags = _wanted_flags(secrets.htpasswd)
+    return Desired(
+        files=(
+            Folder(FOLDER),
+            *(Folder(f"{FOLDER}/{name}", "0700", UID, UID) for name in FOLDERS),
+            Folder(storage, "0700", UID, UID),
+            *(
+                File(f"{FOLDER}/{name}", "0600", UID, UID, content)
+                for name, content in (contents | flags).items()
+            ),
+        ),
+        unwanted_flags={
+            f"{FOLDER}/{name}": why for name, why in _all_flags(settings).items() if name not in flags
+        },
+        containers=(
+            containers.registry(images["registry"], FOLDER, storage, _sha256(contents[REGISTRY_CONFIG])),
+            containers.gateway(images["gateway"], FOLDER, storage, port, _sha256(contents[GATEWAY_CONFIG])),
+        ),
+        certificate=secrets.certificate_pem,
+        port=port,
+    )
+
+
+def paths(settings: Settings) -> list[str]:
+    """Return all paths of ours on the registry host, and beside each file the name it has while it is written."""
+    names = (CERTIFICATE, GATEWAY_CONFIG, REGISTRY_CONFIG, HTPASSWD, *_all_flags(settings))
+    written = [f"{FOLDER}/{name}" for name in names]
+    folders = [FOLDER, *(f"{FOLDER}/{name}" for name in FOLDERS), settings.registry_storage_path]
+    return [*folders, *written, *map(files.temporary, written)]
+
+
+def _contents(settings: Settings, secrets: Secrets, templates: str) -> dict[str, str]:
+    """Return the content of each file but the flag files."""
+    # No setting holds a character that is special in YAML or in nginx's configuration (tasks/settings/types.py).
+    render = environment(templates).get_template
+    context = {
+        "settings": settings,
+        "container": containers,
+        "http_secret": secrets.http_secret,
+        "custom_accounts": f"{containers.GATEWAY_CONFIG}/{basename(CUSTOM_PASSWORDS)}",
+        "two_passwords": f"{containers.GATEWAY_CONFIG}/{basename(TWO_PASSWORDS)}",
+        "next_prefix": b64encode(passwords.NEXT.encode()).decode(),
+        "decoy": b64encode(f"{passwords.DECOY}:".encode()).decode(),
+    }
+    return {
+        CERTIFICATE: secrets.certificate_pem + secrets.key_pem,
+        GATEWAY_CONFIG: render("gateway.conf.j2").render(context),
+        REGISTRY_CONFIG: render("registry.yml.j2").render(context),
+        HTPASSWD: secrets.htpasswd,
+    }
+
+
+def _wanted_flags(htpasswd: str) -> dict[str, str]:
+    """Return the content of each flag file that should be there."""
+    custom = passwords.custom_accounts(htpasswd)
+    flags = {f"{CUSTOM_PASSWORDS}/{name}": f"{name} has a typed password\n" for name in custom}
+    if passwords.has_next_entries(htpasswd):
+        flags[TWO_PASSWORDS] = "an account has a former password beside its present one\n"
+    return flags
+
+
+def _all_flags(settings: Settings) -> dict[str, str]:
+    """Return every flag file that there may be, with the reason why it is not there."""
+    custom = {
+        f"{CUSTOM_PASSWORDS}/{name}": "its account's password is a generated one"
+        for name in settings.registry_accounts
+    }
+    return {TWO_PASSWORDS: "no account has a former password", **custom}
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
