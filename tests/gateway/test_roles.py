@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.gateway import access, odd
+from tests.gateway import access, malformed_requests
 from tests.gateway.access import METHODS, REGISTRYS, ROLES, Request, expected, places, strangers
 from tests.gateway.gateway import ACCOUNTS, NAME, Answer, Gateway, basic
 from tests.gateway.wire import all_stored, ask_all, ask_past, store
@@ -138,12 +138,12 @@ def test_push_mounts_and_cancels_what_it_began(gate: Gateway) -> None:
 
 def test_odd_targets(gate: Gateway) -> None:
     """Whoever may not do it leaves all that is stored as it was; what admin deletes goes last."""
-    stored = store(gate, odd.ODD)
+    stored = store(gate, malformed_requests.ODD)
     assert store(gate, "roles/twin") == stored
     before = all_stored(gate)
-    targets = odd.targets(stored)
+    targets = malformed_requests.targets(stored)
     cells = [
-        (Request(name, method, target), 400 if row == odd.MALFORMED else 401)
+        (Request(name, method, target), 400 if row == malformed_requests.MALFORMED else 401)
         for method, target, row in targets
         for name in strangers(gate)
     ]
@@ -154,17 +154,17 @@ def test_odd_targets(gate: Gateway) -> None:
     ]
     deletes = [cell for cell in asked if (cell[0].caller, cell[0].method) == ("admin", "DELETE")]
     cells += [cell for cell in asked if cell not in deletes]
-    assert check(gate, cells, odd.ODD, "roles/twin") == []
+    assert check(gate, cells, malformed_requests.ODD, "roles/twin") == []
     assert all_stored(gate) == before
-    assert check(gate, deletes, odd.ODD, "roles/twin", lines=1) == []
+    assert check(gate, deletes, malformed_requests.ODD, "roles/twin", lines=1) == []
 
 
 def test_random_targets(gate: Gateway, soak: bool) -> None:
     """A stranger is refused whatever it asks for; pull changes nothing with any method, push deletes nothing."""
-    stored = store(gate, odd.ODD)
+    stored = store(gate, malformed_requests.ODD)
     before = all_stored(gate)
     known = callers(gate)
-    targets = list(odd.random_targets(1, 20_000 if soak else 200, stored))
+    targets = list(malformed_requests.random_targets(1, 20_000 if soak else 200, stored))
     methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
     cells = [
         Request(f"wrong password of {name}", methods[number % 6], target)
@@ -190,7 +190,7 @@ def test_random_targets(gate: Gateway, soak: bool) -> None:
 def test_odd_credentials(gate: Gateway) -> None:
     """Each asks for a deletion, of a manifest that is not there: who is taken for an admin gets the registry's 404."""
     target = f"/v2/roles/none/manifests/sha256:{'0' * 64}"
-    lines = odd.credentials(gate)
+    lines = malformed_requests.credentials(gate)
     sent = [f"DELETE {target} HTTP/1.1\r\nHost: {NAME}\r\n{line}\r\n\r\n".encode() for line, _ in lines]
     asked = Request("pull", "DELETE", target)
     wrong = []

@@ -16,7 +16,7 @@ from tests.gateway.gateway import SOCKET, Answer, Gateway, exchange, written
 
 STORED = "/var/lib/homelab-registry/docker/registry/v2"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-BESIDE = Path(__file__).with_name("past_the_gateway.py")
+BESIDE = Path(__file__).with_name("direct_registry.py")
 
 
 class Line:
@@ -65,8 +65,8 @@ def ask_all(gateway: Gateway, requests: Sequence[bytes], lines: int = 6) -> list
 def ask_past(gateway: Gateway, requests: Sequence[bytes]) -> list[Answer]:
     """Return what the registry process answers by itself to these requests, asked through its socket on the host."""
     given = json.dumps([SOCKET, [b64encode(each).decode() for each in requests]])
-    gateway.host.write("/tmp/past_the_gateway.py", BESIDE.read_text())
-    came = json.loads(gateway.host.run("python3 /tmp/past_the_gateway.py", stdin=given).stdout)
+    gateway.host.write("/tmp/direct_registry.py", BESIDE.read_text())
+    came = json.loads(gateway.host.run("python3 /tmp/direct_registry.py", stdin=given).stdout)
     return [Answer(status, headers, b64decode(body)) for status, headers, body in came]
 
 

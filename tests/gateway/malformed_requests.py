@@ -1,4 +1,4 @@
-"""Requests as no client of a registry sends them: odd targets, odd credentials, and random ones."""
+"""Requests that no registry client sends: malformed targets and credentials, and random ones."""
 
 from __future__ import annotations
 
