@@ -22,6 +22,7 @@ from tasks.cluster_control.pull_secrets import (
 )
 from tasks.cluster_control.service_accounts import MARK, ServiceAccount
 from tasks.remote.fact_scripts import Answer, fail_host_on_bad_output, read_answer, script
+from tasks.settings.load import Settings
 
 KINDS = "namespaces,nodes,serviceaccounts,secrets,configmaps"
 
@@ -101,21 +102,18 @@ fi
 class ClusterFact(FactBase[Cluster | None]):
     """One round trip. No secret is told: of ours only a digest, which is printed nowhere either."""
 
-    def command(self, finding: str, secret: str, accounts: list[str]) -> str:
-        """Return the script.
-
-        `finding` finds kubectl, `secret` is the pull secret's name, `accounts` are the service accounts'.
-        """
-        named = " ".join(f'(eq $name "{account}")' for account in accounts)
+    def command(self, settings: Settings) -> str:
+        """Return the script."""
+        named = " ".join(f'(eq $name "{account}")' for account in settings.registry_patch_service_accounts)
         given = {
-            "MANAGED_BY": MANAGED_BY, "MANAGER": MANAGER, "MARK": MARK, "SECRET": secret, "CA_NAME": CA_NAME,
-            "HOSTING_NAMESPACE": HOSTING_NAMESPACE, "HOSTING": HOSTING, "ACCOUNTS": f"(or false {named})",
+            "MANAGED_BY": MANAGED_BY, "MANAGER": MANAGER, "MARK": MARK, "CA_NAME": CA_NAME,
+            "HOSTING_NAMESPACE": HOSTING_NAMESPACE, "HOSTING": HOSTING,
+            "SECRET": settings.registry_pull_secret_name, "ACCOUNTS": f"(or false {named})",
             "KEYS": "or " + " ".join(f'(eq $key "{key}")' for key in KEYS),
         }  # fmt: skip
         template = re.sub(r"\b[A-Z][A-Z_]+\b", lambda word: given.get(word[0], word[0]), TEMPLATE)
-        return script(
-            finding, f"template='{template}'", DIGESTS, READ.replace("KINDS", KINDS).replace("NONE", NONE)
-        )
+        read = READ.replace("KINDS", KINDS).replace("NONE", NONE)
+        return script(kubectl.finding(settings), f"template='{template}'", DIGESTS, read)
 
     def process(self, output: list[str]) -> Cluster:
         """Read the answer; `FactProcessError` where it is not whole."""

@@ -66,15 +66,7 @@ def serve() -> Generator[PyinfraCommand, None, None]:
 
 def read_facts(run: Run) -> Cluster:
     """Read what the cluster holds; `Conflict` where it could not be read."""
-    settings = run.configuration.settings
-    found = read_fact(
-        host,
-        ClusterFact,
-        holds=True,
-        finding=kubectl.finding(settings),
-        secret=settings.registry_pull_secret_name,
-        accounts=list(settings.registry_patch_service_accounts),
-    )
+    found = read_fact(host, ClusterFact, holds=True, settings=run.configuration.settings)
     kubectl.check_found(found.program, found.config)
     cluster_control.check_read(found, kubectl.unread(found.complaints, found.config))
     return found

@@ -8,7 +8,9 @@ import shlex
 from pyinfra.api.facts import FactBase
 
 from tasks.accounts.former_passwords import Log
+from tasks.registry import containers, desired
 from tasks.remote.fact_scripts import fail_host_on_bad_output, read_answer, script
+from tasks.settings.load import Settings
 
 LONGEST = 2 * 3600
 """Seconds for which a request is looked for that began before there were two passwords."""
@@ -16,14 +18,13 @@ LONGEST = 2 * 3600
 
 @fail_host_on_bad_output
 class FormerPasswordsFact(FactBase[Log | None]):
-    """One round trip, by the host's own clock. What began before the gateway was started has ended with that.
+    """One round trip, by the host's own clock. What began before the gateway was started has ended with that."""
 
-    `mark` was made when there began to be two passwords, `repositories` is the registry's folder of that name.
-    """
-
-    def command(self, mark: str, container: str, repositories: str) -> str:
+    def command(self, settings: Settings) -> str:
         """Return the script."""
-        mark, repositories = shlex.quote(mark), shlex.quote(repositories)
+        mark = f"{desired.FOLDER}/{desired.TWO_PASSWORDS}"
+        container = containers.GATEWAY
+        repositories = shlex.quote(f"{settings.registry_storage_path}/docker/registry/v2/repositories")
         return script(
             f"""
 made=$(stat -c %Y {mark}) || exit 1

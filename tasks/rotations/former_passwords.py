@@ -16,10 +16,8 @@ from pyinfra.api.operation import operation
 from tasks.accounts import former_passwords
 from tasks.accounts.former_passwords import QUIET
 from tasks.accounts.logins import Login
-from tasks.registry import containers
 from tasks.registry import plan as registry
 from tasks.registry.context import RegistryContext
-from tasks.registry.desired import FOLDER, TWO_PASSWORDS
 from tasks.registry.operations import containers as registry_host
 from tasks.remote.steps import Conflict
 from tasks.rotations.facts import FormerPasswordsFact
@@ -130,12 +128,7 @@ def _waits_for(log: former_passwords.Log, names: Sequence[str]) -> dict[str, str
 
 
 def _log(run: Run) -> former_passwords.Log:
-    storage = run.configuration.settings.registry_storage_path
-    arguments = {
-        "mark": f"{FOLDER}/{TWO_PASSWORDS}",
-        "container": containers.GATEWAY,
-        "repositories": f"{storage}/docker/registry/v2/repositories",
-    }
+    arguments = {"settings": run.configuration.settings}
     log: former_passwords.Log | None = get_fact(
         host.state, host, FormerPasswordsFact, kwargs=arguments, apply_failed_hosts=False
     )

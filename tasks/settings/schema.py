@@ -219,6 +219,10 @@ class Settings(RunWideKeys):
             raise ValueError(f"{key}: must be {relation} {other}")
         return self
 
+    def __str__(self) -> str:
+        """Stand for all keys in a message: pyinfra prints the arguments of a fact that it could not load."""
+        return "..."
+
     @property
     def server_names(self) -> tuple[str, ...]:
         """All names and addresses that clients use, the hostname first."""

@@ -64,8 +64,7 @@ class Host:
         path.chmod(0o755)
 
     def ask(self, environment: dict[str, str] | None = None, **settings: Any) -> Cluster:
-        finding = kubectl.finding(Settings.model_validate(settings))
-        command = ClusterFact().command(finding=finding, secret="registry-credentials", accounts=["default"])
+        command = ClusterFact().command(Settings.model_validate(settings))
         for folder in ("/usr/local/sbin", "/usr/sbin", "/sbin"):
             command = command.replace(f":{folder}", "")
         for folder in kubectl.FOLDERS:
