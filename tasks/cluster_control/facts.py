@@ -7,7 +7,7 @@ import re
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from tasks.cluster_control import kubectl
+from tasks.cluster_control import kubectl, kubectl_errors
 from tasks.cluster_control.kubectl import MANAGER, NONE
 from tasks.cluster_control.plan import Cluster
 from tasks.cluster_control.pull_secrets import (
@@ -121,10 +121,10 @@ class ClusterFact(FactBase[Cluster | None]):
         program, config = answer.all("kubectl")[0]
         if program and config != NONE and not (answer.one("whole") or answer.one("exit")):
             raise FactProcessError("the answer was cut short")
-        complaints = kubectl.complaints("|".join(line) for line in answer.all("complaint"))
+        complaints = kubectl_errors.complaints("|".join(line) for line in answer.all("complaint"))
         if answer.one("exit") and not complaints:
             complaints = ["it ended without a word"]
-        unread = {right[2] for line in complaints if (right := kubectl.forbidden(line))}
+        unread = {right[2] for line in complaints if (right := kubectl_errors.forbidden(line))}
         return Cluster(
             program,
             config,

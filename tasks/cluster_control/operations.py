@@ -13,10 +13,9 @@ from pyinfra.api.operation import operation
 
 from tasks.accounts.logins import Login
 from tasks.clients.endpoint import finished_registry
-from tasks.cluster_control import kubectl, pull_secrets
+from tasks.cluster_control import kubectl, kubectl_errors, pull_secrets
 from tasks.cluster_control import plan as cluster_control
 from tasks.cluster_control.facts import ClusterFact
-from tasks.cluster_control.joined_nodes import nodes_not_in_inventory
 from tasks.cluster_control.plan import Change, Cluster, ClusterTarget, Plan
 from tasks.cluster_control.pull_secrets import Ref
 from tasks.registry.context import RegistryContext
@@ -68,7 +67,7 @@ def read_facts(run: Run) -> Cluster:
     """Read what the cluster holds; `Conflict` where it could not be read."""
     found = read_fact(host, ClusterFact, holds=True, settings=run.configuration.settings)
     kubectl.check_found(found.program, found.config)
-    cluster_control.check_read(found, kubectl.unread(found.complaints, found.config))
+    cluster_control.check_read(found, kubectl_errors.unread(found.complaints, found.config))
     return found
 
 
@@ -78,7 +77,7 @@ def _decide(work: _Work, run: Run) -> list[AnyStep]:
     found = read_facts(run)
     work.refused = False
     if found.unread:
-        stop = kubectl.unread(found.complaints, found.config)
+        stop = kubectl_errors.unread(found.complaints, found.config)
         planned.problems.append((stop.problem, stop.remedy))
     for note in (*planned.notes, *_note_on_nodes(run, found)):
         run.report.note(host.name, note)
@@ -92,7 +91,7 @@ def _decide_again(work: _Work, run: Run) -> list[AnyStep]:
     del run.facts[host.name, ClusterFact]
     planned = plan(run)
     work.refused = False
-    problems, again = cluster_control.blamed(planned.changes, work.complaints)
+    problems, again = kubectl_errors.blamed(planned.changes, work.complaints)
     work.complaints = []
     settings, login = run.configuration.settings, _login(run)
     work.tell(
@@ -123,7 +122,7 @@ def _steps(settings: Settings, changes: Sequence[Change], work: _Work) -> list[A
     return [
         RemoteStep(
             Step(cluster_control.text(part), script, pull_secrets.document(items)),
-            lambda output: work.complaints.extend(kubectl.complaints(output.splitlines())),
+            lambda output: work.complaints.extend(kubectl_errors.complaints(output.splitlines())),
         )
         for part, script, items in calls
         if part
@@ -150,7 +149,7 @@ def strange_nodes(run: Run, found: Cluster) -> list[str]:
         each = host.inventory.get_host(name)
         known |= {name, name.rpartition("/")[2], str(each.data.get("ssh_hostname") or name)}
         known |= run.machines[name].names if name in run.machines else set()
-    return nodes_not_in_inventory(found.nodes, known)
+    return cluster_control.nodes_not_in_inventory(found.nodes, known)
 
 
 def _note_on_nodes(run: Run, found: Cluster) -> list[str]:

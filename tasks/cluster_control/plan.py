@@ -6,14 +6,13 @@ and not our label is somebody else's, and is never written.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from tasks.accounts.logins import Login
 from tasks.cluster_control import pull_secrets, service_accounts
-from tasks.cluster_control.kubectl import MANAGER, join_names, refused
+from tasks.cluster_control.kubectl import MANAGER, join_names
 from tasks.cluster_control.pull_secrets import (
     CA_NAME,
     HOSTING,
@@ -88,7 +87,9 @@ def plan(settings: Settings, wanted: ClusterTarget, found: Cluster) -> Plan:
     chosen = _chosen(settings, found, made)
     secret = pull_secrets.pull_secret(settings, wanted.login)
     foreign = _place(secret, f"the pull secret {secret.name}", chosen, found, made)
-    for (namespace, whose), others in _grouped((namespace, whose) for namespace, whose in foreign.items()):
+    for (namespace, whose), others in group_namespaces(
+        (namespace, whose) for namespace, whose in foreign.items()
+    ):
         made.problems.append(
             (
                 f"the secret {secret.name} in {join_names(others)} is not ours ({whose}), and stays as it is",
@@ -186,7 +187,7 @@ def _place_entries(
                 made.changes.append(
                     Change(ref, f"add {secret} to the service account {name} in", why, manifest)
                 )
-    for (_, name), namespaces in _grouped(absent):
+    for (_, name), namespaces in group_namespaces(absent):
         made.notes.append(
             f"there is no service account {name} in {join_names(namespaces)}: the next run after it is made gives it "
             "the pull secret"
@@ -222,41 +223,8 @@ def _remove(settings: Settings, chosen: Collection[str], found: Cluster, made: P
 
 def text(changes: Iterable[Change]) -> str:
     """Return what is done and why: a line for each kind of change, with its namespaces."""
-    lines = _grouped((change.ref.namespace, (change.what, change.why)) for change in changes)
+    lines = group_namespaces((change.ref.namespace, (change.what, change.why)) for change in changes)
     return "\n".join(f"{what} {join_names(namespaces)}: {why}" for (_, (what, why)), namespaces in lines)
-
-
-def blamed(changes: Iterable[Change], complaints: Iterable[str]) -> tuple[list[tuple[str, str]], set[Ref]]:
-    """Pair what still is to be changed, after a call, with what kubectl complained of in that call.
-
-    Returns a problem with its remedy for each kind of refusal, and the objects that are worth another try: those of
-    which the version had changed, and those of which nothing was said, as they changed since.
-
-    kubectl names no namespace where an object's version or a webhook stands against it, but keeps the order.
-    """
-    left = list(changes)
-    refusals: list[tuple[str, tuple[str, str, str]]] = []
-    again: set[Ref] = set()
-    for complaint in complaints:
-        change = next((each for each in left if _fits(each.ref, complaint)), None)
-        if change is None:
-            continue  # mended since
-        left.remove(change)
-        if "the object has been modified" in complaint:
-            again.add(change.ref)
-        else:
-            why, remedy = refused(complaint)
-            anywhere = re.sub(rf"(?<![\w-]){change.ref.namespace}(?![\w-])", _THERE, why)
-            refusals.append((change.ref.namespace, (change.what, anywhere, remedy)))
-    again |= {change.ref for change in left}
-    problems = [
-        (
-            f"could not {what} {join_names(namespaces)}: {why.replace(_THERE, first)}",
-            f"{remedy} and run again",
-        )
-        for (first, (what, why, remedy)), namespaces in _grouped(refusals)
-    ]
-    return problems, again
 
 
 def check_read(found: Cluster, conflict: Conflict) -> None:
@@ -265,28 +233,28 @@ def check_read(found: Cluster, conflict: Conflict) -> None:
         raise conflict
 
 
-_THERE = "\0"
-"""Stands for the namespace in what is said of it, so that the same is said of many in one line."""
-
-_RESOURCES = {"secrets": "Secret", "configmaps": "ConfigMap", "serviceaccounts": "ServiceAccount"}
-
-
-def _fits(ref: Ref, complaint: str) -> bool:
-    """Tell whether a complaint may be about an object: it says nothing that speaks against it."""
-    for resource, kind in _RESOURCES.items():
-        if f'{resource} "' in complaint:
-            return kind == ref.kind and f'{resource} "{ref.name}"' in complaint and _there(ref, complaint)
-    return _there(ref, complaint)
-
-
-def _there(ref: Ref, complaint: str) -> bool:
-    named = [word for word in ("in the namespace", "in namespace", "namespaces") if f'{word} "' in complaint]
-    return not named or any(f'{word} "{ref.namespace}"' in complaint for word in named)
-
-
-def _grouped(pairs: Iterable[tuple[str, K]]) -> list[tuple[tuple[str, K], list[str]]]:
+def group_namespaces(pairs: Iterable[tuple[str, K]]) -> list[tuple[tuple[str, K], list[str]]]:
     """Return namespaces by what is said of them, in the order of the first of each, with the first one's name."""
     found: dict[K, list[str]] = {}
     for namespace, said in pairs:
         found.setdefault(said, []).append(namespace)
     return [((namespaces[0], said), namespaces) for said, namespaces in found.items()]
+
+
+def nodes_not_in_inventory(nodes: Mapping[str, frozenset[str]], known: Iterable[str]) -> list[str]:
+    """Return the nodes of which neither name nor address is `known`; `nodes` has all names of each, its own included.
+
+    A short name and the same one with a domain are one.
+    """
+    names = {each.lower() for each in known}
+    names |= {_short(each) for each in names}
+    return [
+        node
+        for node, own in nodes.items()
+        if not names & {each.lower() for each in own} | (names & {_short(each.lower()) for each in own})
+    ]
+
+
+def _short(name: str) -> str:
+    """Return a name without its domain; an address as it is."""
+    return name if name.replace(".", "").isdigit() or ":" in name else name.partition(".")[0]

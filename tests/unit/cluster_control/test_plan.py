@@ -13,8 +13,7 @@ import pytest
 from tasks.accounts.logins import Login
 from tasks.cluster_control import plan as cluster_control
 from tasks.cluster_control import pull_secrets
-from tasks.cluster_control.joined_nodes import nodes_not_in_inventory
-from tasks.cluster_control.plan import Change, Cluster, ClusterTarget, Plan
+from tasks.cluster_control.plan import Cluster, ClusterTarget, Plan
 from tasks.cluster_control.pull_secrets import Content, ExistingObject, Ref
 from tasks.cluster_control.service_accounts import ServiceAccount
 from tasks.settings.load import Settings
@@ -260,63 +259,11 @@ def test_what_could_not_be_read_is_left_alone() -> None:
     assert lines(found) == [f"write the pull secret {NAME} in default: it is missing"]
 
 
-# After a call that kubectl complained of.
-
-
-def changes(*refs: Ref) -> list[Change]:
-    return [Change(ref, f"write {ref.kind} in", "it is missing", {}) for ref in refs]
-
-
-def test_refusals_are_told_once_for_all_namespaces_and_conflicts_are_tried_again() -> None:
-    a, b = of("Secret", "a", NAME), of("Secret", "b", NAME)
-    account = of("ServiceAccount", "b", "default")
-    denied = 'secrets "registry-credentials" is forbidden: User "x" cannot patch resource "secrets" in API group "" in'
-    problems, again = cluster_control.blamed(
-        changes(a, b, account),
-        [
-            f'Error from server (Forbidden): {denied} the namespace "b"',
-            f'Error from server (Forbidden): {denied} the namespace "a"',
-            'Operation cannot be fulfilled on serviceaccounts "default": the object has been modified; please apply',
-        ],
-    )
-    assert problems == [
-        (
-            'could not write Secret in b, a: the user "x" may not patch secrets there',
-            "give it the rights that docs/how-it-works.md lists and run again",
-        )
-    ]
-    assert again == {account}
-
-
-def test_what_names_its_namespace_is_told_once_for_all_of_them() -> None:
-    said = 'Error from server: admission webhook "w" denied the request: Secret/{0}/x was blocked in {0}'
-    problems, again = cluster_control.blamed(
-        changes(of("Secret", "apps", "x"), of("Secret", "blocks", "x")),
-        [said.format("apps"), said.format("blocks")],
-    )
-    assert [problem for problem, _ in problems] == [
-        'could not write Secret in apps, blocks: the admission webhook "w" refuses it: Secret/apps/x was blocked in apps'
-    ]
-    assert again == set()
-
-
 def test_a_policy_that_quotes_what_it_refuses_is_told_without_it() -> None:
     data = SECRET.data[".dockerconfigjson"]
     for quoted in (data, b64decode(data).decode(), WANTED.login.auth, "hunter2"):
         told = pull_secrets.without_secrets(f"not here: {quoted}", SETTINGS, WANTED.login)
         assert told == "not here: (not shown)"
-
-
-def test_what_was_not_complained_of_and_differs_all_the_same_is_tried_again() -> None:
-    a = of("Secret", "a", NAME)
-    assert cluster_control.blamed(changes(a), []) == ([], {a})
-
-
-def test_a_complaint_about_what_is_mended_since_is_none() -> None:
-    assert cluster_control.blamed([], ['Error from server (NotFound): namespaces "a" not found']) == (
-        [],
-        set(),
-    )
 
 
 # Nodes.
@@ -334,4 +281,4 @@ def test_a_complaint_about_what_is_mended_since_is_none() -> None:
 )
 def test_nodes_that_no_inventory_has(known: set[str], expected: list[str]) -> None:
     nodes = {"k3s-1": frozenset({"k3s-1", "192.0.2.21"}), "late": frozenset({"late", "192.0.2.9"})}
-    assert nodes_not_in_inventory(nodes, known) == expected
+    assert cluster_control.nodes_not_in_inventory(nodes, known) == expected
