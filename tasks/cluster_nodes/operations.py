@@ -19,8 +19,9 @@ from tasks.cluster_nodes.facts import ClusterNodeFact
 from tasks.cluster_nodes.plan import Node, NodeTarget
 from tasks.cluster_nodes.runtimes import containerd, containerd_config, crio_podman, k3s_rke2
 from tasks.registry.context import RegistryContext
+from tasks.registry.operations.accounts import write_former
 from tasks.remote.steps import Step
-from tasks.run.apply import AnyStep, LocalStep, apply_steps, read_fact
+from tasks.run.apply import AnyStep, apply_steps, read_fact
 from tasks.run.context import Run, current
 from tasks.run.pending_hosts import mark_finished
 
@@ -56,10 +57,7 @@ def _tell_kubelet(run: Run, steps: Sequence[Step], account: str) -> list[AnyStep
     if former is None or not any(step.path == logins.KUBELET for step in steps):
         return []
     context.decide(former={**context.desired.former, account: replace(former, told=dt.datetime.now(dt.UTC))})
-    text = (
-        f"write {run.store.folder}/former.json: the kubelet there remembers the former password of {account}"
-    )
-    return [LocalStep(text, lambda: run.store.write_former(context.desired.former))]
+    return [write_former(run, f"the kubelet there remembers the former password of {account}")]
 
 
 def read_facts(run: Run) -> Node:

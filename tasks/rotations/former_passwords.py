@@ -19,9 +19,10 @@ from tasks.accounts.logins import Login
 from tasks.registry import plan as registry
 from tasks.registry.context import RegistryContext
 from tasks.registry.operations import containers as registry_host
+from tasks.registry.operations.accounts import write_former
 from tasks.remote.steps import Conflict
 from tasks.rotations.facts import FormerPasswordsFact
-from tasks.run.apply import AnyStep, LocalStep, RemoteStep, apply_steps
+from tasks.run.apply import AnyStep, RemoteStep, apply_steps
 from tasks.run.context import Run
 from tasks.run.pending_hosts import pending_hosts
 
@@ -57,13 +58,9 @@ def _decide(run: Run) -> list[AnyStep]:
     ]
     marked = [item.path for item in registry_host.desired_host(run).files]
     context.decide(former=former_passwords.without(context.desired.former, ready))
-    forget = LocalStep(
-        f"write {run.store.folder}/former.json: the former password of {', '.join(ready)} is no longer needed",
-        partial(run.store.write_former, context.desired.former),
-    )
     return [
         *(RemoteStep(proof, partial(_check, run, name)) for proof, name in zip(proofs, ready, strict=True)),
-        forget,
+        write_former(run, f"the former password of {', '.join(ready)} is no longer needed"),
         *registry.revoke(registry_host.desired_host(run), marked),
     ]
 

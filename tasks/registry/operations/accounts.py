@@ -114,8 +114,16 @@ def _keep_former(run: Run) -> list[AnyStep]:
         for name in kept
     ]
     reasons += [f"{name} has none any more" for name in present if name not in desired]
-    text = f"write {run.store.folder}/former.json: {', '.join(reasons)}"
-    return [LocalStep(text, partial(run.store.write_former, desired))]
+    return [write_former(run, ", ".join(reasons))]
+
+
+def write_former(run: Run, reason: str) -> LocalStep:
+    """Return the step that writes the former passwords, as they are when it is carried out, to `former.json`."""
+    context = run.part(RegistryContext)
+    return LocalStep(
+        f"write {run.store.folder}/former.json: {reason}",
+        lambda: run.store.write_former(context.desired.former),
+    )
 
 
 def _hash(run: Run) -> list[AnyStep]:
