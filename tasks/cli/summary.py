@@ -12,7 +12,7 @@ from tasks.accounts import passwords
 from tasks.certificates import ca, rollover
 from tasks.registry.context import RegistryContext
 from tasks.run.context import Run
-from tasks.timer import control as timer
+from tasks.timer import status as timer
 
 
 def show(run: Run) -> None:
@@ -103,8 +103,8 @@ def _notes(run: Run) -> list[str]:
 
 
 def _timer(run: Run) -> list[str]:
-    complaint = timer.complaint(run.inventory)
-    return [format_text(f"    {complaint}", "yellow")] if complaint else []
+    problem = timer.find_problem(run.inventory)
+    return [format_text(f"    {problem}", "yellow")] if problem else []
 
 
 def _left_to_do(run: Run) -> list[str]:

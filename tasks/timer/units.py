@@ -1,7 +1,8 @@
-"""The timer on the controller: which units and files it is made of, and what stands in them."""
+"""The timer on the controller: its units and files, their names and their content."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -18,10 +19,10 @@ MOTD = Path("/etc/motd.d")
 
 @dataclass(frozen=True)
 class Timer:
-    """One inventory's timer: units of the system for root, or of the user's own manager.
+    """One inventory's timer: system units for root, units of the user's own manager for anyone else.
 
-    A user needs no rights for the latter, and what a run needs (keys, `state/`) is that user's. `name` is the units'
-    instance name, `units` the folder that systemd reads, `folder` ours, with the script and what the runs came to.
+    The latter need no rights, and all that a run needs (keys, `state/`) is that user's. `name` is the units' instance
+    name, `units` the folder that systemd reads, `folder` the one with the script and the results of its runs.
     """
 
     name: str
@@ -41,43 +42,48 @@ class Timer:
 
     @property
     def notice(self) -> str:
-        """The unit that tells of a failure."""
+        """The unit that reports a failure."""
         return f"homelab-registry-failed@{self.name}.service"
 
     @property
+    def all_units(self) -> list[str]:
+        """The three units."""
+        return [self.timer, self.service, self.notice]
+
+    @property
     def script(self) -> Path:
-        """What both services run. Not in the project: that the project is gone is to be told as well."""
+        """What both services run. Not in the project's folder: it also has to report that the project is gone."""
         return self.folder / "timer.sh"
 
     @property
     def failed(self) -> Path:
-        """What was told of the last run; there only if it failed."""
+        """The report of the last run; exists only if that failed."""
         return self.folder / "failed"
 
     @property
     def succeeded(self) -> Path:
-        """As old as the last run that went well."""
+        """Written when a run went well; its modification time is that of the last one."""
         return self.folder / "succeeded"
 
     @property
     def motd(self) -> Path | None:
-        """What is shown at login after a failure; only root may have that."""
+        """What is shown at login after a failure; only root can write there."""
         return MOTD / f"homelab-registry-{self.name}" if self.system else None
 
     @property
     def stamp(self) -> Path:
-        """As old as the last run; systemd's own, for `Persistent=` (systemd.timer(5))."""
+        """Written by systemd at each run, for `Persistent=` (systemd.timer(5))."""
         return self.folder.parent.parent / "systemd/timers" / f"stamp-{self.timer}"
 
     @property
     def systemctl(self) -> str:
-        """systemctl as a user types it."""
+        """The systemctl command, as a user types it."""
         return "systemctl" if self.system else "systemctl --user"
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """What the timer runs, and how often; `program` is told of a failure. `inventory` is as pyinfra is given it."""
+    """What the timer runs and how often; `program` gets the report of a failure. `inventory` is pyinfra's argument."""
 
     project: Path
     inventory: str
@@ -85,10 +91,15 @@ class Deployment:
     program: str | None
 
 
-def timer(inventory: str, user: int, home: Path) -> Timer:
-    """Return the timer of an inventory for the user with that number and home."""
+def timer_for(inventory: str) -> Timer:
+    """Return the timer that this user has, or would have, for an inventory."""
+    return timer_of(inventory, os.getuid(), Path.home())
+
+
+def timer_of(inventory: str, uid: int, home: Path) -> Timer:
+    """Return the timer of an inventory for the user with that id and home."""
     name = escape(Path(inventory).stem)
-    if user == 0:
+    if uid == 0:
         return Timer(name, True, UNITS, FOLDERS / name)
     return Timer(
         name, False, home / ".config/systemd/user", home / ".local/share/homelab-registry-timer" / name
@@ -96,9 +107,9 @@ def timer(inventory: str, user: int, home: Path) -> Timer:
 
 
 def escape(text: str) -> str:
-    """Return a text as it may stand in a unit's name, a different one for each (systemd.unit(5), "String Escaping").
+    """Escape a text for a unit's name, each to a different one (systemd.unit(5), "String Escaping").
 
-    A hyphen stays: it would only matter to who takes the name for a path.
+    A hyphen stays: it only matters if the name is read as a path.
     """
     return re.sub(
         r"[^\w:.-]|^\.",
@@ -110,7 +121,7 @@ def escape(text: str) -> str:
 
 def render(timer: Timer, deployment: Deployment, templates: str) -> dict[Path, str]:
     """Return the text of each file by its path."""
-    # Each value goes through the filter of its place.
+    # Each place in a template names the filter that its value needs.
     jinja = environment(templates)
     jinja.filters |= {
         "quoted": lambda value: shlex.quote(str(value or "")),
@@ -133,13 +144,13 @@ def render(timer: Timer, deployment: Deployment, templates: str) -> dict[Path, s
 
 
 def project_of(script: str) -> Path | None:
-    """Return the project's folder that a script was written for; None where it is none of ours."""
+    """Return the project's folder that a script was written for, or None if `make timer` did not write it."""
     found = re.search(r"^project=(.*)\ninventory=", script, re.MULTILINE)
     return Path(*shlex.split(found[1])) if found else None
 
 
 def steps(wanted: Mapping[Path, str], found: Mapping[Path, str | None]) -> dict[Path, str]:
-    """Return why each file is to be written, for those that are."""
+    """Return the files to write, each with the reason."""
     return {
         path: "it is missing" if found[path] is None else "its content is not as it should be"
         for path, text in wanted.items()
@@ -148,6 +159,6 @@ def steps(wanted: Mapping[Path, str], found: Mapping[Path, str | None]) -> dict[
 
 
 def _word(path: Path) -> str:
-    """Return a path as one word of a command (systemd.service(5), "Command Lines")."""
+    """Quote a path as one word of a command (systemd.service(5), "Command Lines")."""
     text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{text}"'

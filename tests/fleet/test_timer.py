@@ -143,10 +143,10 @@ def test_it_is_made_once_changed_where_it_is_off_and_leaves_no_trace(controller:
 
     again = make(controller, "timer")
     assert steps(again) == []
-    assert "Nothing is to be done: its last run, " in again
+    assert "Nothing to do: its last run, " in again
 
     controller.run(f"systemctl disable --now {TIMER} && sed -i s/weekly/daily/ /etc/systemd/system/{TIMER}")
-    assert "there, and is not on" in run_make(controller, "plan").stdout
+    assert "exists but is not active" in run_make(controller, "plan").stdout
     mended = steps(make(controller, "timer"))
     assert mended[:2] == [
         f"write /etc/systemd/system/{TIMER}: its content is not as it should be",
@@ -157,7 +157,7 @@ def test_it_is_made_once_changed_where_it_is_off_and_leaves_no_trace(controller:
     make(controller, "timer-off")
     assert controller.run(FILES).stdout == before
     assert "homelab-registry@" not in controller.run("systemctl list-units --all --no-pager").stdout
-    assert "Nothing is to be done" in make(controller, "timer-off")
+    assert "Nothing to do" in make(controller, "timer-off")
 
 
 def test_a_failure_is_noticed_until_a_run_of_the_timer_goes_well(with_timer: BenchHost) -> None:
@@ -255,7 +255,7 @@ def test_another_project_with_an_inventory_of_that_name(with_timer: BenchHost) -
         "cd /opt/second && .venv/bin/python -m tasks.timer on inventories/local.py", check=False
     )
     assert refused.exit_code == 1
-    assert f"{TIMER} is there for {PROJECT}; " in refused.stdout
+    assert f"{TIMER} exists already, for the project in {PROJECT}; " in refused.stdout
     host.run("rm -r /opt/second")
 
 
@@ -299,7 +299,10 @@ def test_a_user_has_a_timer_of_his_own_without_rights(controller: BenchHost) -> 
         return ran.stdout
 
     timer = f"cd {PROJECT} && make timer INVENTORY={home}/lab.py"
-    assert "ops may not linger; as root: loginctl enable-linger ops; then run again" in as_ops(timer, False)
+    assert (
+        "lingering cannot be enabled for ops; run loginctl enable-linger ops as root, then run again"
+        in as_ops(timer, False)
+    )
     host.run("loginctl enable-linger ops")
     as_ops("mkdir -p -m 0700 .ssh && ssh-keygen -q -t ed25519 -N secret-word -f .ssh/id_ed25519")
     host.run(f"cat {home}/.ssh/id_ed25519.pub >> /root/.ssh/authorized_keys")
@@ -309,7 +312,7 @@ def test_a_user_has_a_timer_of_his_own_without_rights(controller: BenchHost) -> 
     as_ops("ssh-keygen -q -p -P secret-word -N '' -f .ssh/id_ed25519")
     host.run("docker rm -f homelab-registry homelab-registry-gateway; rm -r /etc/homelab-registry")
     assert "The timer is on: its last run, " in as_ops(timer)
-    assert "Nothing is to be done: " in as_ops(timer)
+    assert "Nothing to do: " in as_ops(timer)
     user = "XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user"
     assert "homelab-registry@lab.timer" in as_ops(f"{user} list-timers --no-pager")
     as_ops(f"cd {PROJECT} && make timer-off INVENTORY={home}/lab.py")

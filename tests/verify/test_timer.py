@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tasks.timer import control as timer
+from tasks.timer import status as timer
 from tests.verify.deployment import Deployment
 
 
 def test_the_timers_last_run_went_well(deployment: Deployment) -> None:
-    complaint = timer.complaint(deployment.path)
-    assert complaint is None, complaint
+    problem = timer.find_problem(deployment.path)
+    assert problem is None, problem
