@@ -1,4 +1,4 @@
-"""The cluster, through the host that has kubectl and an administrator's rights."""
+"""Work on the cluster, through the host that has kubectl and an administrator's rights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasks.run.apply import prefetch
 
 @deploy("Cluster")
 def serve() -> None:
-    """Let the chosen namespaces pull."""
+    """Let the chosen namespaces pull from the registry."""
     if "cluster_control" in host.groups:
         prefetch(operations.read_facts)
         operations.serve(name="pull secrets")

@@ -1,7 +1,6 @@
-"""How kubectl is found and called on a host, and what its complaints mean.
+"""How kubectl is found and called on a host.
 
-Every call is one request for many objects: it costs a twentieth of a second to start, and more to find out what the
-API server offers.
+Every call is one request for many objects: kubectl takes 50 ms to start, and more to ask the API server what it offers.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings
 
 MANAGER = "homelab-registry"
-"""The field manager of all we write (server-side apply), and the value of `app.kubernetes.io/managed-by` on it."""
+"""The field manager of all that we write (server-side apply), and its `app.kubernetes.io/managed-by`."""
 
 PROGRAMS = ("kubectl", "k3s kubectl", "microk8s kubectl")
-"""In the order in which they are looked for; RKE2's is a `kubectl` in a folder of its own."""
+"""Tried in this order; RKE2's is a `kubectl` in a folder of its own."""
 
 FOLDERS = ("/usr/local/bin", "/var/lib/rancher/rke2/bin", "/snap/bin")
-"""Where they stand, and a `PATH` of sudo's does not lead."""
+"""Where distributions install them, and where the `PATH` that sudo sets does not look."""
 
 CONFIGURATIONS = (
     "/etc/kubernetes/admin.conf",
@@ -27,21 +26,24 @@ CONFIGURATIONS = (
     "/etc/rancher/k3s/k3s.yaml",
     "/var/snap/microk8s/current/credentials/client.config",
 )
-"""After `$KUBECONFIG` and root's and the sudoing user's own, in this order. MicroK8s's own program knows the last."""
+"""Tried in this order, after `$KUBECONFIG`, root's own and that of the user who calls sudo.
 
-NONE = "none"
-"""What is told for a configuration where none of these is there."""
+MicroK8s's program finds the last one by itself.
+"""
 
-LONGEST = 3
-"""How many of many names a line has room for."""
+NO_CONFIG = "none"
+"""Reported as the configuration if none of these exists."""
+
+SHOWN = 3
+"""How many of many names one line shows."""
 
 
-def finding(settings: Settings) -> str:
-    """Return the shell lines that find a kubectl, and make of it the function `kubectl`.
+def find_script(settings: Settings) -> str:
+    """Return the shell lines that find kubectl and define the function `kubectl`, which calls it.
 
-    `$found` is then the program and `$config` its configuration's path, both empty where there is none; `$config` is
-    too where the program finds it by itself. The user's kuberc is not read, as it may have `delete` ask; nothing is
-    cached, so that a plan leaves no file.
+    They set `$found` to the program, empty if there is none, and `$config` to the path of its configuration, empty if
+    the program finds it by itself. The user's kuberc is not read, as it may make `delete` ask for confirmation;
+    nothing is cached, so that a plan leaves no file.
     """
     return f"""
 PATH="$PATH:{":".join(FOLDERS)}"
@@ -57,7 +59,7 @@ if [ -z "$config${{KUBECONFIG:-}}" ] && [ "$found" != '{PROGRAMS[-1]}' ]; then
     for each in "${{HOME:-/root}}/.kube/config" ${{home:+"$home/.kube/config"}} {shlex.join(CONFIGURATIONS)}; do
         if [ -f "$each" ]; then config=$each; break; fi
     done
-    [ -n "$config" ] || config={NONE}
+    [ -n "$config" ] || config={NO_CONFIG}
 fi
 kubectl() {{
     KUBECTL_KUBERC=false timeout 300 $found ${{config:+--kubeconfig "$config"}} ${{context:+--context "$context"}} \\
@@ -66,38 +68,39 @@ kubectl() {{
 """
 
 
-def applying(settings: Settings) -> str:
-    """Return the script that applies a list of objects from standard input, and prints what kubectl complains of.
+def apply_script(settings: Settings) -> str:
+    """Return the script that applies the objects on its standard input and prints kubectl's errors.
 
-    It never fails: of many objects some may be refused. The objects are of our own making and need no validation here.
+    Its exit code is always 0: some of many objects may be refused. Our own objects need no validation.
     """
     options = f"--server-side --field-manager={MANAGER} --force-conflicts --validate=false"
-    return f"{finding(settings)}kubectl apply {options} -f - 2>&1 >/dev/null || echo 'exit|'$?"
+    return f"{find_script(settings)}kubectl apply {options} -f - 2>&1 >/dev/null || echo 'exit|'$?"
 
 
-def deleting(settings: Settings) -> str:
-    """Return the script that deletes the objects of a list from standard input, in the same way."""
-    return f"{finding(settings)}kubectl delete --ignore-not-found --wait=false -f - 2>&1 >/dev/null || echo 'exit|'$?"
+def delete_script(settings: Settings) -> str:
+    """Return the script that deletes the objects on its standard input and prints kubectl's errors."""
+    options = "--ignore-not-found --wait=false"
+    return f"{find_script(settings)}kubectl delete {options} -f - 2>&1 >/dev/null || echo 'exit|'$?"
 
 
 def check_found(program: str, config: str) -> None:
-    """Raise `Conflict` where there is no program or no configuration to call it with."""
+    """Raise `Conflict` if there is no program, or no configuration to call it with."""
     if not program:
         raise Conflict(
-            f"there is no kubectl here (looked for kubectl, k3s, microk8s and in {', '.join(FOLDERS)})",
+            f"there is no kubectl here (looked for kubectl, k3s and microk8s, also in {', '.join(FOLDERS)})",
             "install it, or put a host that has it into cluster_control, and run again",
         )
-    if config == NONE:
-        places = ", ".join(("~/.kube/config of root and of the user who logs in", *CONFIGURATIONS))
+    if config == NO_CONFIG:
+        places = ", ".join(("~/.kube/config of root and of the login user", *CONFIGURATIONS))
         raise Conflict(
             f"{program} has no configuration here (looked for {places})",
-            "set registry_kubeconfig to that of the cluster's administrator, and run again",
+            "set registry_kubeconfig to the cluster administrator's configuration, and run again",
         )
 
 
 def join_names(found: Iterable[str], what: str = "namespaces") -> str:
-    """Return names as a line has room for them: a few as they are, many by their number and the first ones."""
+    """Return names for one line: a few as they are, many as their number and the first ones."""
     names = list(found)
-    if len(names) <= 2 * LONGEST:
+    if len(names) <= 2 * SHOWN:
         return ", ".join(names)
-    return f"{len(names)} {what} ({', '.join(names[:LONGEST])}, …)"
+    return f"{len(names)} {what} ({', '.join(names[:SHOWN])}, …)"

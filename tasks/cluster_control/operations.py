@@ -1,4 +1,4 @@
-"""Pull secrets, service accounts and what else of ours is in the cluster."""
+"""Write pull secrets, service accounts' entries and ConfigMaps in the cluster."""
 
 from __future__ import annotations
 
@@ -26,18 +26,21 @@ from tasks.run.pending_hosts import mark_finished
 from tasks.settings.load import Settings
 
 TRIES = 5
-"""How often service accounts are written that somebody else changes at the same time."""
+"""How often to try again to write service accounts that somebody else changes at the same time."""
 
 
 @dataclass
-class _Work:
-    """What has come of the operation so far: its problems, and kubectl's complaints in the last try."""
+class _Progress:
+    """The problems of the operation so far, and kubectl's errors in the last try.
+
+    `undecided` until the changes are known; if they never are, the host has failed with a problem already.
+    """
 
     problems: list[tuple[str, str]] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-    refused: bool = True
+    errors: list[str] = field(default_factory=list)
+    undecided: bool = True
 
-    def tell(self, problems: Sequence[tuple[str, str]]) -> None:
+    def record(self, problems: Sequence[tuple[str, str]]) -> None:
         self.problems += problems
         for problem, remedy in problems:
             record_problem(host, problem, remedy)
@@ -45,63 +48,65 @@ class _Work:
 
 @operation()
 def serve() -> Generator[PyinfraCommand, None, None]:
-    """Bring what is ours in the cluster to what it should be; what stands against a part of it is told at the end."""
-    work = _Work()
-    yield from apply_steps(host, partial(_decide, work), partial(_noop_reason, work))
+    """Bring our objects in the cluster to what they should be, and fail at the end if a part of them could not be."""
+    progress = _Progress()
+    yield from apply_steps(host, partial(_decide, progress), partial(_noop_reason, progress))
     for _ in range(TRIES):
-        if not work.complaints:
+        if not progress.errors:
             break
-        yield from apply_steps(host, partial(_decide_again, work))
-    if work.refused:
+        yield from apply_steps(host, partial(_decide_again, progress))
+    if progress.undecided:
         return
-    if work.complaints:
+    if progress.errors:
         names = ", ".join(current().configuration.settings.registry_patch_service_accounts)
-        work.tell([(f"could not write service accounts ({names}): others keep changing them", "run again")])
-    if not work.problems:
-        mark_finished(current(), host, "cluster_control", _holds(current()))
+        progress.record(
+            [(f"could not write service accounts ({names}): others keep changing them", "run again")]
+        )
+    if not progress.problems:
+        mark_finished(current(), host, "cluster_control", _summary(current()))
     elif host.state.is_executing or current().dry:
         yield from stop_host(host)
 
 
 def read_facts(run: Run) -> Cluster:
-    """Read what the cluster holds; `Conflict` where it could not be read."""
+    """Read what the cluster has; `Conflict` if it could not be read."""
     found = read_fact(host, ClusterFact, holds=True, settings=run.configuration.settings)
     kubectl.check_found(found.program, found.config)
-    cluster_control.check_read(found, kubectl_errors.unread(found.complaints, found.config))
+    cluster_control.check_read(found, kubectl_errors.read_conflict(found.errors, found.config))
     return found
 
 
-def _decide(work: _Work, run: Run) -> list[AnyStep]:
-    """Return the steps, and tell what stands against the rest."""
+def _decide(progress: _Progress, run: Run) -> list[AnyStep]:
+    """Return the steps, and record the problems that keep others from being taken."""
     planned = plan(run)
     found = read_facts(run)
-    work.refused = False
-    if found.unread:
-        stop = kubectl_errors.unread(found.complaints, found.config)
+    progress.undecided = False
+    if found.unreadable:
+        stop = kubectl_errors.read_conflict(found.errors, found.config)
         planned.problems.append((stop.problem, stop.remedy))
     for note in (*planned.notes, *_note_on_nodes(run, found)):
         run.report.note(host.name, note)
-    work.tell(planned.problems)
-    return _steps(run.configuration.settings, planned.changes, work)
+    progress.record(planned.problems)
+    return _steps(run.configuration.settings, planned.changes, progress)
 
 
-def _decide_again(work: _Work, run: Run) -> list[AnyStep]:
-    """Return the steps for what is worth another try after kubectl complained, and tell of what is not."""
-    work.refused = True
+def _decide_again(progress: _Progress, run: Run) -> list[AnyStep]:
+    """Return the steps to try again after errors of kubectl, and record the errors that are final."""
+    progress.undecided = True
     del run.facts[host.name, ClusterFact]
     planned = plan(run)
-    work.refused = False
-    problems, again = kubectl_errors.blamed(planned.changes, work.complaints)
-    work.complaints = []
+    progress.undecided = False
+    problems, again = kubectl_errors.match_errors(planned.changes, progress.errors)
+    progress.errors = []
     settings, login = run.configuration.settings, _login(run)
-    work.tell(
+    progress.record(
         [(pull_secrets.without_secrets(problem, settings, login), remedy) for problem, remedy in problems]
     )
-    return _steps(settings, [change for change in planned.changes if change.ref in again], work)
+    return _steps(settings, [change for change in planned.changes if change.ref in again], progress)
 
 
 def plan(run: Run) -> Plan:
-    """Return what a run would do; `Conflict` where the registry is not finished or the cluster could not be read."""
+    """Return what a run would do; `Conflict` if the registry is not finished or the cluster could not be read."""
     settings = run.configuration.settings
     registry = finished_registry(host)
     return cluster_control.plan(settings, ClusterTarget(_login(run), registry.ca_pem), read_facts(run))
@@ -111,25 +116,25 @@ def _login(run: Run) -> Login:
     return run.part(RegistryContext).login(run.configuration.settings.registry_pull_secret_account)
 
 
-def _steps(settings: Settings, changes: Sequence[Change], work: _Work) -> list[AnyStep]:
-    """Return a step for all that is to be written, and one for all that is to be deleted."""
+def _steps(settings: Settings, changes: Sequence[Change], progress: _Progress) -> list[AnyStep]:
+    """Return one step for all objects to write, and one for all to delete."""
     written = [change for change in changes if change.manifest]
     deleted = [change for change in changes if not change.manifest]
     calls: list[tuple[list[Change], str, list[Any]]] = [
-        (written, kubectl.applying(settings), [change.manifest for change in changes if change.manifest]),
-        (deleted, kubectl.deleting(settings), [_named(change.ref) for change in deleted]),
+        (written, kubectl.apply_script(settings), [change.manifest for change in changes if change.manifest]),
+        (deleted, kubectl.delete_script(settings), [_reference(change.ref) for change in deleted]),
     ]
     return [
         RemoteStep(
             Step(cluster_control.text(part), script, pull_secrets.document(items)),
-            lambda output: work.complaints.extend(kubectl_errors.complaints(output.splitlines())),
+            lambda output: progress.errors.extend(kubectl_errors.read_errors(output.splitlines())),
         )
         for part, script, items in calls
         if part
     ]
 
 
-def _named(ref: Ref) -> dict[str, Any]:
+def _reference(ref: Ref) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": ref.kind,
@@ -142,7 +147,7 @@ def listed_nodes() -> list[str]:
     return [each.name for each in host.inventory.groups.get("cluster_nodes", ())]
 
 
-def strange_nodes(run: Run, found: Cluster) -> list[str]:
+def unlisted_nodes(run: Run, found: Cluster) -> list[str]:
     """Return the cluster's nodes that are not in the inventory."""
     known: set[str] = set()
     for name in listed_nodes():
@@ -153,24 +158,24 @@ def strange_nodes(run: Run, found: Cluster) -> list[str]:
 
 
 def _note_on_nodes(run: Run, found: Cluster) -> list[str]:
-    if not (strange := strange_nodes(run, found)):
+    if not (unlisted := unlisted_nodes(run, found)):
         return []
-    unseen = [name for name in listed_nodes() if name not in run.machines]
-    but = f", unless one of {', '.join(unseen)} is meant, which this run did not look at" if unseen else ""
+    unreached = [name for name in listed_nodes() if name not in run.machines]
+    but = f" (or they are among {', '.join(unreached)}, which this run did not reach)" if unreached else ""
     return [
-        f"nodes of the cluster that are not in cluster_nodes: {kubectl.join_names(strange, 'nodes')}{but}; "
+        f"nodes of the cluster that are not in cluster_nodes: {kubectl.join_names(unlisted, 'nodes')}{but}; "
         "pods there cannot pull: add them to the inventory and run again"
     ]
 
 
-def _noop_reason(work: _Work, run: Run) -> str:
-    if work.problems:
+def _noop_reason(progress: _Progress, run: Run) -> str:
+    if progress.problems:
         return "the rest is as it should be"
     named = run.configuration.settings.registry_pull_secret_namespaces
     return "every chosen namespace has its pull secret" if named else "no namespace is chosen"
 
 
-def _holds(run: Run) -> str:
+def _summary(run: Run) -> str:
     settings = run.configuration.settings
     names = settings.registry_pull_secret_namespaces
     where = "every namespace but kube-*" if names == ("*",) else ", ".join(names) or "no namespace"

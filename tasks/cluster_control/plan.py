@@ -1,7 +1,7 @@
-"""What a cluster ought to hold of ours, what it holds, and the changes between the two.
+"""The changes that bring our objects in a cluster to what they should be.
 
-Everything of ours is found by its label, so that what a setting no longer names is found as well. What has our name
-and not our label is somebody else's, and is never written.
+Our objects are found by their label, so that those which no setting names any more are found as well. An object with
+one of our names but without our label belongs to somebody else and is never written.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from tasks.settings.load import Settings
 
 K = TypeVar("K")
 
-LISTED = "registry_pull_secret_namespaces"
+NAMESPACES_KEY = "registry_pull_secret_namespaces"
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """What a cluster holds: `namespaces` with whether each is going, `nodes` with their names and addresses.
+    """What a cluster has: `namespaces`, and whether each is terminating; `nodes` with all names and addresses of each.
 
-    Of `held` and `accounts` only those are told that have to do with us. `unread` are the kinds that could not be
-    read, as kubectl writes them, with its `complaints`; `program` and `config` are how it was called.
+    `objects` and `accounts` have only what concerns us. `unreadable` are the kinds that could not be read, as kubectl
+    calls them, `errors` its messages; `program` and `config` are what it was called with.
     """
 
     program: str
     config: str
     namespaces: Mapping[str, bool] = field(default_factory=dict)
     nodes: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    held: Mapping[Ref, ExistingObject] = field(default_factory=dict)
+    objects: Mapping[Ref, ExistingObject] = field(default_factory=dict)
     accounts: Mapping[Ref, ServiceAccount] = field(default_factory=dict)
-    unread: frozenset[str] = frozenset()
-    complaints: tuple[str, ...] = ()
+    unreadable: frozenset[str] = frozenset()
+    errors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ClusterTarget:
-    """The login that pulls, and the CA's certificate as PEM text."""
+    """What a cluster should be given: the login that pulls, and the CA's certificate as PEM text."""
 
     login: Login
     ca_pem: str
@@ -58,119 +58,115 @@ class ClusterTarget:
 
 @dataclass(frozen=True)
 class Change:
-    """One object to be written or, without a manifest, to be deleted.
-
-    `what` is done and `why` are the same in each namespace.
-    """
+    """One object to write or, without a manifest, to delete. `action` and `reason` do not name the namespace."""
 
     ref: Ref
-    what: str
-    why: str
+    action: str
+    reason: str
     manifest: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass
 class Plan:
-    """The changes, and what is to be told.
-
-    `problems` with their remedies keep the run from being finished, `notes` do not.
-    """
+    """The changes, and what to report: `problems` with remedies, which leave the run unfinished, and `notes`."""
 
     changes: list[Change] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def plan(settings: Settings, wanted: ClusterTarget, found: Cluster) -> Plan:
-    """Return what is to be changed in the cluster; what stands against a part of it does not keep it from the rest."""
-    made = Plan()
-    chosen = _chosen(settings, found, made)
-    secret = pull_secrets.pull_secret(settings, wanted.login)
-    foreign = _place(secret, f"the pull secret {secret.name}", chosen, found, made)
-    for (namespace, whose), others in group_namespaces(
-        (namespace, whose) for namespace, whose in foreign.items()
+def plan(settings: Settings, target: ClusterTarget, found: Cluster) -> Plan:
+    """Return what to change in the cluster. A problem with one part does not keep the rest from being changed."""
+    result = Plan()
+    chosen = _servable(settings, found, result)
+    secret = pull_secrets.pull_secret(settings, target.login)
+    foreign = _write(secret, f"the pull secret {secret.name}", chosen, found, result)
+    for (namespace, origin), others in group_namespaces(
+        (namespace, origin) for namespace, origin in foreign.items()
     ):
-        made.problems.append(
+        result.problems.append(
             (
-                f"the secret {secret.name} in {join_names(others)} is not ours ({whose}), and stays as it is",
+                f"the secret {secret.name} in {join_names(others)} is not ours ({origin}) and stays as it is",
                 f"delete it (kubectl -n {namespace} delete secret {secret.name}) or set another "
                 "registry_pull_secret_name, and run again",
             )
         )
-    if "configmaps" not in found.unread:
-        _place_maps(settings, wanted, chosen, found, made)
-    if "serviceaccounts" not in found.unread:
-        _place_entries(settings, chosen, foreign, found, made)
-    _remove(settings, chosen, found, made)
-    return made
+    if "configmaps" not in found.unreadable:
+        _write_config_maps(settings, target, chosen, found, result)
+    if "serviceaccounts" not in found.unreadable:
+        _add_entries(settings, chosen, foreign, found, result)
+    _remove_unwanted(settings, chosen, found, result)
+    return result
 
 
-def _chosen(settings: Settings, found: Cluster, made: Plan) -> list[str]:
-    """Return the namespaces that are to be served and can be."""
+def _servable(settings: Settings, found: Cluster, result: Plan) -> list[str]:
+    """Return the namespaces that the setting names and that can get our objects."""
     named = settings.registry_pull_secret_namespaces
     if named == ("*",):
         return [
-            name for name, going in found.namespaces.items() if not going and not name.startswith("kube-")
+            name
+            for name, terminating in found.namespaces.items()
+            if not terminating and not name.startswith("kube-")
         ]
     if missing := [name for name in named if name not in found.namespaces]:
-        made.problems.append(
+        result.problems.append(
             (
-                f"{LISTED}: there is no namespace {join_names(missing)}",
-                f"make it (kubectl create namespace {missing[0]}) or take it out of the setting, and run again",
+                f"{NAMESPACES_KEY}: there is no namespace {join_names(missing)}",
+                f"create it (kubectl create namespace {missing[0]}) or remove it from the setting, and run again",
             )
         )
-    if going := [name for name in named if found.namespaces.get(name)]:
-        made.problems.append(
+    if terminating := [name for name in named if found.namespaces.get(name)]:
+        result.problems.append(
             (
-                f"{LISTED}: {join_names(going)} is being deleted, and takes nothing new",
-                "take it out of the setting, or make it anew when it is gone, and run again",
+                f"{NAMESPACES_KEY}: {join_names(terminating)} is being deleted and accepts no new objects",
+                "remove it from the setting, or recreate it once it is gone, and run again",
             )
         )
     return [name for name in named if found.namespaces.get(name) is False]
 
 
-def _place(
-    content: Content, what: str, namespaces: Iterable[str], found: Cluster, made: Plan
+def _write(
+    content: Content, what: str, namespaces: Iterable[str], found: Cluster, result: Plan
 ) -> dict[str, str]:
-    """Add the changes that bring a content to namespaces; return those where it is somebody else's, with whose."""
+    """Add the changes that write an object to namespaces; return where it is somebody else's, with its origin."""
     foreign = {}
     for namespace in namespaces:
         ref = Ref(content.kind, namespace, content.name)
-        held = found.held.get(ref)
+        held = found.objects.get(ref)
         if held and not held.ours:
-            foreign[namespace] = held.whose
+            foreign[namespace] = held.origin
         elif held is None or content.differs(held):
             why = "its content is not as it should be" if held else "it is missing"
-            made.changes.append(Change(ref, f"write {what} in", why, content.manifest(namespace)))
+            result.changes.append(Change(ref, f"write {what} in", why, content.manifest(namespace)))
     return foreign
 
 
-def _place_maps(
-    settings: Settings, wanted: ClusterTarget, chosen: Iterable[str], found: Cluster, made: Plan
+def _write_config_maps(
+    settings: Settings, target: ClusterTarget, chosen: Iterable[str], found: Cluster, result: Plan
 ) -> None:
-    foreign = _place(pull_secrets.ca(wanted.ca_pem), f"the CA as ConfigMap {CA_NAME}", chosen, found, made)
+    foreign = _write(pull_secrets.ca(target.ca_pem), f"the CA as ConfigMap {CA_NAME}", chosen, found, result)
     if foreign:
-        first, whose = next(iter(foreign.items()))
-        made.problems.append(
+        first, origin = next(iter(foreign.items()))
+        result.problems.append(
             (
-                f"the ConfigMap {CA_NAME} in {join_names(foreign)} is not ours ({whose}), and stays as it is",
+                f"the ConfigMap {CA_NAME} in {join_names(foreign)} is not ours ({origin}) and stays as it is",
                 f"delete it (kubectl -n {first} delete configmap {CA_NAME}) and run again",
             )
         )
     if found.namespaces.get(HOSTING_NAMESPACE) is not False:
         return
-    other = _place(
-        pull_secrets.hosting(settings), f"the ConfigMap {HOSTING}", [HOSTING_NAMESPACE], found, made
+    other = _write(
+        pull_secrets.hosting(settings), f"the ConfigMap {HOSTING}", [HOSTING_NAMESPACE], found, result
     )
-    for whose in other.values():
-        made.notes.append(
-            f"the ConfigMap {HOSTING} in {HOSTING_NAMESPACE} is not ours ({whose}): it tells tools of "
-            "another registry"
+    for origin in other.values():
+        result.notes.append(
+            f"the ConfigMap {HOSTING} in {HOSTING_NAMESPACE} is not ours ({origin}): tools in the "
+            "cluster use another registry"
         )
 
 
-def _place_entries(
-    settings: Settings, chosen: Collection[str], foreign: Collection[str], found: Cluster, made: Plan
+def _add_entries(
+    settings: Settings, chosen: Collection[str], foreign: Collection[str], found: Cluster, result: Plan
 ) -> None:
     secret, absent = settings.registry_pull_secret_name, []
     for name in settings.registry_patch_service_accounts:
@@ -183,58 +179,58 @@ def _place_entries(
                 absent.append((namespace, name))
             elif new := service_accounts.with_entry(account, secret):
                 manifest = service_accounts.manifest(new, namespace, name)
-                why = "its pods would pull without it"
-                made.changes.append(
+                why = "its pods need it to pull"
+                result.changes.append(
                     Change(ref, f"add {secret} to the service account {name} in", why, manifest)
                 )
     for (_, name), namespaces in group_namespaces(absent):
-        made.notes.append(
-            f"there is no service account {name} in {join_names(namespaces)}: the next run after it is made gives it "
-            "the pull secret"
+        result.notes.append(
+            f"there is no service account {name} in {join_names(namespaces)} yet: the next run after it is "
+            "created adds the pull secret to it"
         )
 
 
-def _remove(settings: Settings, chosen: Collection[str], found: Cluster, made: Plan) -> None:
-    """Add the changes that take out what is ours and no longer asked for.
+def _remove_unwanted(settings: Settings, chosen: Collection[str], found: Cluster, result: Plan) -> None:
+    """Add the changes that remove objects and entries of ours that no setting asks for any more.
 
-    What is in a namespace that is being deleted goes with it.
+    Nothing is removed from a namespace that is being deleted: all in it goes anyway.
     """
     names = {pull_secrets.CA_NAME, settings.registry_pull_secret_name}
-    why = f"{LISTED} leaves that namespace out"
+    why = f"{NAMESPACES_KEY} does not name that namespace"
     for ref, account in found.accounts.items():
         kept = ref.namespace in chosen and ref.name in settings.registry_patch_service_accounts
         new = None if kept or found.namespaces.get(ref.namespace) else service_accounts.without_entry(account)
         if new:
-            reason = "registry_patch_service_accounts leaves it out" if ref.namespace in chosen else why
-            what = f"take {account.ours} from the service account {ref.name} in"
+            reason = "registry_patch_service_accounts does not name it" if ref.namespace in chosen else why
+            action = f"remove {account.own} from the service account {ref.name} in"
             manifest = service_accounts.manifest(new, ref.namespace, ref.name)
-            made.changes.append(Change(ref, what, reason, manifest))
-    for ref, held in found.held.items():
-        # A copy that somebody made of ours has the label too, and was written by others alone.
+            result.changes.append(Change(ref, action, reason, manifest))
+    for ref, held in found.objects.items():
+        # A copy that somebody made of our object has our label too, but others alone have written it.
         if not held.ours or MANAGER not in held.managers or found.namespaces.get(ref.namespace):
             continue
         if ref.name == HOSTING and ref.namespace == HOSTING_NAMESPACE:
             continue
         if ref.namespace not in chosen or ref.name not in names:
             what = "the pull secret" if ref.kind == "Secret" else "the ConfigMap"
-            reason = why if ref.namespace not in chosen else "it has another name now"
-            made.changes.append(Change(ref, f"delete {what} {ref.name} from", reason))
+            reason = why if ref.namespace not in chosen else "registry_pull_secret_name names another"
+            result.changes.append(Change(ref, f"delete {what} {ref.name} from", reason))
 
 
 def text(changes: Iterable[Change]) -> str:
-    """Return what is done and why: a line for each kind of change, with its namespaces."""
-    lines = group_namespaces((change.ref.namespace, (change.what, change.why)) for change in changes)
+    """Return a line for each kind of change, with its namespaces and the reason."""
+    lines = group_namespaces((change.ref.namespace, (change.action, change.reason)) for change in changes)
     return "\n".join(f"{what} {join_names(namespaces)}: {why}" for (_, (what, why)), namespaces in lines)
 
 
 def check_read(found: Cluster, conflict: Conflict) -> None:
-    """Raise `conflict` where what could not be read leaves nothing to be decided."""
-    if found.complaints and (not found.unread or found.unread & {"namespaces", "secrets"}):
+    """Raise `conflict` if so little could be read that nothing can be decided."""
+    if found.errors and (not found.unreadable or found.unreadable & {"namespaces", "secrets"}):
         raise conflict
 
 
 def group_namespaces(pairs: Iterable[tuple[str, K]]) -> list[tuple[tuple[str, K], list[str]]]:
-    """Return namespaces by what is said of them, in the order of the first of each, with the first one's name."""
+    """Group namespaces by a second value; return the first namespace, the value and all namespaces of each group."""
     found: dict[K, list[str]] = {}
     for namespace, said in pairs:
         found.setdefault(said, []).append(namespace)
@@ -242,19 +238,19 @@ def group_namespaces(pairs: Iterable[tuple[str, K]]) -> list[tuple[tuple[str, K]
 
 
 def nodes_not_in_inventory(nodes: Mapping[str, frozenset[str]], known: Iterable[str]) -> list[str]:
-    """Return the nodes of which neither name nor address is `known`; `nodes` has all names of each, its own included.
+    """Return the nodes that have no name or address in `known`; `nodes` maps each to all of its names and addresses.
 
-    A short name and the same one with a domain are one.
+    A short name matches the same name with a domain.
     """
     names = {each.lower() for each in known}
-    names |= {_short(each) for each in names}
+    names |= {_short_name(each) for each in names}
     return [
         node
         for node, own in nodes.items()
-        if not names & {each.lower() for each in own} | (names & {_short(each.lower()) for each in own})
+        if not names & {each.lower() for each in own} | (names & {_short_name(each.lower()) for each in own})
     ]
 
 
-def _short(name: str) -> str:
-    """Return a name without its domain; an address as it is."""
+def _short_name(name: str) -> str:
+    """Return a name without its domain, or an address unchanged."""
     return name if name.replace(".", "").isdigit() or ":" in name else name.partition(".")[0]

@@ -1,4 +1,4 @@
-"""What is put into a cluster: pull secrets, the CA beside each of them, and word of where the registry is."""
+"""The objects that we write: pull secrets, a ConfigMap with the CA beside each, and one that announces the registry."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOSTING_NAMESPACE = "kube-public"
 """KEP-1755, "Communicating a local registry"."""
 
 KEYS = (KEY, CA_KEY, HOSTING_KEY)
-"""What we write in the data of an object. Other keys in it are others' own (server-side apply), and stay."""
+"""The keys that we write in an object's data. Other keys belong to others (server-side apply) and stay."""
 
 Kind = Literal["Secret", "ConfigMap", "ServiceAccount"]
 
@@ -40,33 +40,33 @@ class Ref:
 
 @dataclass(frozen=True)
 class ExistingObject:
-    """A secret or a ConfigMap that is there; of its data only a digest of our `KEYS`, and that only where it is ours.
+    """A secret or ConfigMap in the cluster. `digest` is that of our `KEYS` in it, empty if the object is not ours.
 
-    `managed_by` is its label, `managers` are those that wrote its fields, `made` is when.
+    `managed_by` is its label, `managers` are the field managers that wrote it, `created` is an RFC 3339 time.
     """
 
     type: str
     managed_by: str
-    made: str
+    created: str
     managers: tuple[str, ...]
     digest: str
 
     @property
     def ours(self) -> bool:
-        """Whether we made it; our label tells."""
+        """Whether it has our label."""
         return self.managed_by == MANAGER
 
     @property
-    def whose(self) -> str:
-        """Whose it looks like, in a few words."""
+    def origin(self) -> str:
+        """When and by whom it was created, in a few words."""
         by = f" by {', '.join(self.managers)}" if self.managers else ""
         label = f", {MANAGED_BY}={self.managed_by}" if self.managed_by else ""
-        return f"made {self.made[:10]}{by}{label}"
+        return f"created {self.created[:10]}{by}{label}"
 
 
 @dataclass(frozen=True)
 class Content:
-    """A secret's or a ConfigMap's content: `data` as the API has it, base64 in a secret."""
+    """The content of a secret or ConfigMap; `data` is as in the API, so base64 in a secret."""
 
     kind: Kind
     name: str
@@ -75,7 +75,7 @@ class Content:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 that the fact tells of the same data, in hexadecimal."""
+        """The SHA-256 of the data in hexadecimal, computed as the fact computes it."""
         values = self.data.items()
         if self.kind == "ConfigMap":
             values = {key: value.encode().hex() for key, value in values}.items()
@@ -83,11 +83,11 @@ class Content:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def differs(self, found: ExistingObject) -> bool:
-        """Tell whether what is there is not this."""
+        """Return whether the object in the cluster has another content or type."""
         return (found.type, found.digest) != (self.type, self.digest)
 
     def manifest(self, namespace: str) -> dict[str, Any]:
-        """Return the object as it is applied."""
+        """Return the object to apply."""
         kind = {"type": self.type} if self.type else {}
         return {
             "apiVersion": "v1",
@@ -99,7 +99,7 @@ class Content:
 
 
 def pull_secret(settings: Settings, login: Login) -> Content:
-    """Return the pull secret: the login for each name of the registry."""
+    """Return the pull secret, with the login for each name of the registry."""
     auths = {name: {"auth": login.auth} for name in settings.endpoints}
     text = json.dumps({"auths": auths})
     return Content(
@@ -108,7 +108,7 @@ def pull_secret(settings: Settings, login: Login) -> Content:
 
 
 def without_secrets(text: str, settings: Settings, login: Login) -> str:
-    """Return a cluster's words without what is secret in a pull secret: a policy may quote what it refuses."""
+    """Return a message of the cluster without the pull secret's secrets: a policy may quote what it refuses."""
     whole = pull_secret(settings, login).data[KEY]
     for secret in (whole, b64decode(whole).decode(), login.auth, login.password):
         text = text.replace(secret, "(not shown)")
@@ -116,12 +116,12 @@ def without_secrets(text: str, settings: Settings, login: Login) -> str:
 
 
 def ca(pem: str) -> Content:
-    """Return the CA as builders in the cluster can mount it."""
+    """Return the ConfigMap with the CA, which builders in the cluster can mount."""
     return Content("ConfigMap", CA_NAME, {CA_KEY: pem})
 
 
 def hosting(settings: Settings) -> Content:
-    """Return word of where the registry is, for tools that look for one (KEP-1755)."""
+    """Return the ConfigMap that tells tools in the cluster where the registry is (KEP-1755)."""
     host = json.dumps(settings.endpoint)  # a JSON string is a YAML one
     link = json.dumps(f"https://{settings.endpoint}")
     text = f"host: {host}\nhostFromContainerRuntime: {host}\nhelp: {link}\n"
@@ -129,5 +129,5 @@ def hosting(settings: Settings) -> Content:
 
 
 def document(items: Iterable[Mapping[str, Any]]) -> str:
-    """Return objects as one document for kubectl's standard input."""
+    """Return objects as one JSON document for kubectl's standard input."""
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(items)})

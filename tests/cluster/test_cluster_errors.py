@@ -173,7 +173,7 @@ def test_a_webhook_that_is_down(refused: Seen) -> None:
     problem = refused.problem("down.example.com")
     assert f"could not write the pull secret {NAME} in team-033: " in problem
     assert 'failed calling webhook "down.example.com"' in problem
-    assert "mend that webhook" in problem
+    assert "fix that webhook" in problem
 
 
 def test_a_policy_that_quotes_what_it_refuses_shows_no_secret(served: Served, refused: Seen) -> None:
@@ -187,7 +187,7 @@ def test_a_policy_that_quotes_what_it_refuses_shows_no_secret(served: Served, re
 def test_somebody_elses_secret_is_told_and_no_other_is_written_for_it(changed: Seen) -> None:
     assert (changed.ran.exit_code, changed.calls, changed.ran.steps) == (1, ["get"], [])
     (problem,) = changed.ran.problems
-    assert f"the secret {NAME} in team-040 is not ours (made 20" in problem
+    assert f"the secret {NAME} in team-040 is not ours (created 20" in problem
     assert "by kubectl-create" in problem
     assert changed.ran.reasons[-1] == "the rest is as it should be"
     assert changed.secrets["team-040"]["data"] == {"a": "Yg=="}

@@ -55,13 +55,13 @@ def test_who_writes_all_the_time_is_told_and_the_next_run_mends(without_entry: S
     ran = served.run(**ALL)
     assert (ran.exit_code, ran.steps) == (
         0,
-        [f"add {NAME} to the service account default in team-020: its pods would pull without it"],
+        [f"add {NAME} to the service account default in team-020: its pods need it to pull"],
     )
 
 
 def test_entries_that_are_no_names_stay_as_they_are(without_entry: Served) -> None:
     served = without_entry
-    odd = [{"name": "a,b"}, {"name": "line\nwhole|yes"}, {}, {"name": "held|Secret"}]
+    odd = [{"name": "a,b"}, {"name": "line\ncomplete|yes"}, {}, {"name": "object|Secret"}]
     patch = json.dumps({"imagePullSecrets": odd})
     served.cluster.kubectl("patch", "sa", "default", "-n", "team-020", "--type=merge", "-p", patch)
     assert served.run(**ALL).exit_code == 0
@@ -82,8 +82,6 @@ def test_an_account_that_is_made_later_gets_it_at_the_next_run(served: Served) -
     assert "there is no service account builder in team-022" in ran.output
     served.cluster.kubectl("create", "serviceaccount", "builder", "-n", "team-022")
     ran = served.run(**both)
-    assert ran.steps == [
-        f"add {NAME} to the service account builder in team-022: its pods would pull without it"
-    ]
+    assert ran.steps == [f"add {NAME} to the service account builder in team-022: its pods need it to pull"]
     assert served.entries("team-022", "builder") == [NAME]
     served.cluster.kubectl("delete", "serviceaccount", "builder", "-n", "team-022")

@@ -12,7 +12,7 @@ from tests.operations.test_command_line import STEM, answering_hosts, pyinfra
 
 CLUSTER = [
     "kubectl|kubectl|/etc/kubernetes/admin.conf", "namespace|default|", "namespace|kube-public|",
-    f"node|node|{b'192.0.2.21'.hex()}", f"node|late|{b'192.0.2.22'.hex()}", "whole|yes", "end",
+    f"node|node|{b'192.0.2.21'.hex()}", f"node|late|{b'192.0.2.22'.hex()}", "complete|yes", "end",
 ]  # fmt: skip
 
 

@@ -67,10 +67,12 @@ class Deployed:
 
         def decide() -> tuple[list[str], list[str]]:
             planned = cluster_control.plan(self._run)
-            changes = [f"{change.what} {change.ref.namespace}: {change.why}" for change in planned.changes]
+            changes = [
+                f"{change.action} {change.ref.namespace}: {change.reason}" for change in planned.changes
+            ]
             problems = [f"{problem}; {remedy}" for problem, remedy in planned.problems]
-            strangers = cluster_control.strange_nodes(self._run, cluster_control.read_facts(self._run))
-            return problems + changes, strangers
+            unlisted = cluster_control.unlisted_nodes(self._run, cluster_control.read_facts(self._run))
+            return problems + changes, unlisted
 
         return self._on(host, decide)
 

@@ -69,7 +69,7 @@ class Kubectl:
 
     def __init__(self, host: Host, settings: Settings) -> None:
         self.host = host
-        self._command = kubectl.finding(settings).replace("%", "%%") + "kubectl"
+        self._command = kubectl.find_script(settings).replace("%", "%%") + "kubectl"
 
     def read(self, *arguments: str) -> Any:
         """Return what it prints as JSON; one line where it fails."""

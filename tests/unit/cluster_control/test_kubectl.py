@@ -1,7 +1,7 @@
-"""kubectl: how it is found, what its complaints mean, and what the cluster's fact tells of its answer.
+"""How kubectl is found, and what the cluster's fact reads from its output.
 
-The fact's script runs in a real sh; kubectl is a stub that prints what the template makes of a cluster, and notes
-its arguments.
+The fact's script runs in a real sh. kubectl is a stub that prints what the template would print, and records its
+arguments.
 """
 
 from __future__ import annotations
@@ -23,43 +23,43 @@ from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings
 
 
-def plain(text: str) -> str:
-    """Text as the template tells what others may put anything into."""
+def hexadecimal(text: str) -> str:
+    """Return a text as the template prints fields that others may fill with anything."""
     return text.encode().hex()
 
 
 MADE = "2026-11-27T07:00:00Z"
-OURS = f"{plain('kubernetes.io/dockerconfigjson')}|homelab-registry|{MADE}"
-ENTRIES = ("mine", "a,b|c\nwhole|yes", "registry-credentials")
-TOLD = f"""\
+OURS = f"{hexadecimal('kubernetes.io/dockerconfigjson')}|homelab-registry|{MADE}"
+ENTRIES = ("mine", "a,b|c\ncomplete|yes", "registry-credentials")
+PRINTED = f"""\
 namespace|default|
-namespace|old|going
-node|k3s-1|{plain("192.0.2.21")}|{plain("k3s-1")}
-account|default|default|12|{plain("registry-credentials")}|{",".join(map(plain, ENTRIES))},
-held|Secret|a|registry-credentials|{OURS}|6869,6869,|k=c2VjcmV0;
-held|Secret|b|registry-credentials|{plain("Opaque")}||{MADE}||
-held|Secret|c|registry-credentials|{OURS}|6869,|=
+namespace|old|terminating
+node|k3s-1|{hexadecimal("192.0.2.21")}|{hexadecimal("k3s-1")}
+account|default|default|12|{hexadecimal("registry-credentials")}|{",".join(map(hexadecimal, ENTRIES))},
+object|Secret|a|registry-credentials|{OURS}|6869,6869,|k=c2VjcmV0;
+object|Secret|b|registry-credentials|{hexadecimal("Opaque")}||{MADE}||
+object|Secret|c|registry-credentials|{OURS}|6869,|=
 """
-DUMPED = "Error executing template: printing more\n\traw data was:\n\t\t{c2VjcmV0}\n"
-"""What kubectl prints of all that it was given where a template fails (cli-runtime, pkg/printers/template.go)."""
+INPUT_DUMP = "Error executing template: printing more\n\traw data was:\n\t\t{c2VjcmV0}\n"
+"""How kubectl prints all of its input if a template fails (cli-runtime, pkg/printers/template.go)."""
 
 
 class Host:
-    """A folder with a stub of kubectl, which the script finds alone."""
+    """A folder with a stub of kubectl, the only one that the script can find."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.home = folder / "home"
         self.home.mkdir()
 
-    def program(self, name: str, said: str = TOLD, complaint: str = "", code: int = 0) -> None:
-        (self.folder / "said").write_text(said)
-        (self.folder / "complaint").write_text(complaint)
+    def program(self, name: str, output: str = PRINTED, error: str = "", code: int = 0) -> None:
+        (self.folder / "output").write_text(output)
+        (self.folder / "error").write_text(error)
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(
             f'#!/bin/sh\nprintf "%s\\n" "$@" > {self.folder}/arguments\nenv > {self.folder}/environment\n'
-            f"cat {self.folder}/said\ncat {self.folder}/complaint >&2\nexit {code}\n"
+            f"cat {self.folder}/output\ncat {self.folder}/error >&2\nexit {code}\n"
         )
         path.chmod(0o755)
 
@@ -80,7 +80,7 @@ class Host:
         done = subprocess.run(
             ["/bin/sh", "-c", command], env=given, capture_output=True, text=True, check=True
         )
-        self.told = done.stdout
+        self.printed = done.stdout
         return ClusterFact().process(done.stdout.splitlines())
 
     @property
@@ -93,7 +93,7 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
-def test_what_the_fact_tells(host: Host) -> None:
+def test_what_the_fact_returns(host: Host) -> None:
     host.program("kubectl")
     (host.home / ".kube").mkdir()
     (host.home / ".kube/config").write_text("")
@@ -103,28 +103,28 @@ def test_what_the_fact_tells(host: Host) -> None:
     assert found.accounts == {
         Ref("ServiceAccount", "default", "default"): ServiceAccount("12", ENTRIES, "registry-credentials")
     }
-    assert (found.complaints, found.unread) == ((), frozenset())
+    assert (found.errors, found.unreadable) == ((), frozenset())
 
 
-def test_of_a_secret_a_digest_alone_is_told_and_nothing_is_exported(host: Host) -> None:
+def test_only_a_digest_of_a_secret_is_returned_and_nothing_is_exported(host: Host) -> None:
     host.program("kubectl")
     found = host.ask({"KUBECONFIG": "/x", "line": "was exported", "data": "was too"})
-    digests = {ref.namespace: each.digest for ref, each in found.held.items()}
+    digests = {ref.namespace: each.digest for ref, each in found.objects.items()}
     assert digests["a"] == digests["c"] == hashlib.sha256(b"k=c2VjcmV0;").hexdigest()
     assert digests["b"] == ""
-    assert "c2VjcmV0" not in host.told
+    assert "c2VjcmV0" not in host.printed
     assert not {"line", "data"} & {
         line.partition("=")[0] for line in (host.folder / "environment").read_text().splitlines()
     }
-    held = found.held[Ref("Secret", "a", "registry-credentials")]
-    assert (held.managers, held.ours) == (("hi",), True)
+    ours = found.objects[Ref("Secret", "a", "registry-credentials")]
+    assert (ours.managers, ours.ours) == (("hi",), True)
 
 
-def test_what_kubectl_prints_of_a_template_that_fails_is_not_told(host: Host) -> None:
-    host.program("kubectl", TOLD + DUMPED, "error: error executing template", 1)
+def test_the_input_that_kubectl_prints_when_a_template_fails_is_dropped(host: Host) -> None:
+    host.program("kubectl", PRINTED + INPUT_DUMP, "error: error executing template", 1)
     found = host.ask({"KUBECONFIG": "/x"})
-    assert found.complaints == ("error: error executing template",)
-    assert "c2VjcmV0" not in host.told
+    assert found.errors == ("error: error executing template",)
+    assert "c2VjcmV0" not in host.printed
 
 
 @pytest.mark.parametrize(
@@ -165,13 +165,13 @@ def test_program_and_configuration_are_found(
     assert ("--kubeconfig" in host.arguments) == bool(found.config)
 
 
-def test_a_context_is_handed_on(host: Host) -> None:
+def test_the_context_is_passed_on(host: Host) -> None:
     host.program("kubectl")
     host.ask({"KUBECONFIG": "/x"}, registry_kube_context="home")
     assert host.arguments[:2] == ["--context", "home"]
 
 
-def test_where_there_is_none_a_line_says_where_it_was_looked_for(host: Host) -> None:
+def test_without_kubectl_or_configuration_the_error_says_where_it_looked(host: Host) -> None:
     found = host.ask()
     with pytest.raises(Conflict, match="there is no kubectl here"):
         kubectl.check_found(found.program, found.config)
@@ -181,22 +181,22 @@ def test_where_there_is_none_a_line_says_where_it_was_looked_for(host: Host) -> 
         kubectl.check_found(found.program, found.config)
 
 
-def test_an_answer_that_was_cut_short_is_none(host: Host) -> None:
+def test_an_answer_that_was_cut_short_is_an_error(host: Host) -> None:
     host.program("kubectl")
     host.ask({"KUBECONFIG": "/x"})
-    kept = [line for line in host.told.splitlines() if line != "whole|yes"]
+    kept = [line for line in host.printed.splitlines() if line != "complete|yes"]
     with pytest.raises(FactProcessError, match="cut short"):
         ClusterFact().process(kept)
 
 
-def test_kinds_that_may_not_be_read_are_told_and_the_others_are_read(host: Host) -> None:
-    complaint = (
+def test_kinds_without_the_right_to_list_are_reported_and_the_others_read(host: Host) -> None:
+    error = (
         'Error from server (Forbidden): nodes is forbidden: User "u" cannot list resource "nodes" in API group "" '
         "at the cluster scope\n"
     )
-    host.program("kubectl", complaint=complaint, code=1)
+    host.program("kubectl", error=error, code=1)
     found = host.ask({"KUBECONFIG": "/x"})
-    assert found.unread == {"nodes"}
+    assert found.unreadable == {"nodes"}
     assert found.namespaces
 
 
@@ -208,6 +208,6 @@ def test_kinds_that_may_not_be_read_are_told_and_the_others_are_read(host: Host)
         ([f"n{number}" for number in range(200)], "200 namespaces (n0, n1, n2, …)"),
     ],
 )
-def test_namespaces_fit_on_a_line(names: list[str], expected: str) -> None:
+def test_names_fit_on_one_line(names: list[str], expected: str) -> None:
     assert kubectl.join_names(names) == expected
     assert kubectl.join_names(names, "nodes") == expected.replace("namespaces", "nodes")

@@ -7,13 +7,13 @@ import pytest
 from tasks.cluster_control import kubectl_errors
 from tasks.cluster_control.plan import Change
 from tasks.cluster_control.pull_secrets import Ref
-from tests.unit.cluster_control.test_plan import NAME, of
+from tests.unit.cluster_control.test_plan import NAME, ref_of
 
 FORBIDDEN = 'Error from server (Forbidden): {0} is forbidden: User "u" cannot list resource "{0}" in API group "" at the cluster scope'
 
 
 @pytest.mark.parametrize(
-    ("said", "problem"),
+    ("errors", "problem"),
     [
         (
             [FORBIDDEN.format("secrets"), FORBIDDEN.format("nodes")],
@@ -35,17 +35,17 @@ FORBIDDEN = 'Error from server (Forbidden): {0} is forbidden: User "u" cannot li
         ),
         (
             ["error: You must be logged in to the server (Unauthorized)"],
-            "the API server does not know the user of kubectl's configuration",
+            "the API server rejects the credentials in kubectl's configuration",
         ),
-        ([], "kubectl could not read the cluster: it ended without a word"),
+        ([], "kubectl could not read the cluster: it ended without a message"),
     ],
 )
-def test_why_nothing_could_be_read(said: list[str], problem: str) -> None:
-    assert kubectl_errors.unread(said, "").problem == problem
-    assert kubectl_errors.unread(said, "/c").problem == f"{problem} (kubectl's configuration is /c)"
+def test_why_the_cluster_could_not_be_read(errors: list[str], problem: str) -> None:
+    assert kubectl_errors.read_conflict(errors, "").problem == problem
+    assert kubectl_errors.read_conflict(errors, "/c").problem == f"{problem} (kubectl's configuration is /c)"
 
 
-def test_complaints_are_one_line_each_without_kubectls_advice() -> None:
+def test_errors_are_one_line_each_without_kubectls_advice() -> None:
     text = (
         'Operation cannot be fulfilled on serviceaccounts "default": the object has been modified\n'
         "Please review the fields above--they currently have other managers. Here\n"
@@ -56,22 +56,22 @@ def test_complaints_are_one_line_each_without_kubectls_advice() -> None:
         'Error from server (NotFound): namespaces "a" not found\n'
         "exit|1\n"
     )
-    assert kubectl_errors.complaints(text.splitlines()) == [
+    assert kubectl_errors.read_errors(text.splitlines()) == [
         'Operation cannot be fulfilled on serviceaccounts "default": the object has been modified',
         'Error from server (NotFound): namespaces "a" not found',
     ]
 
 
-def test_what_a_webhook_says_is_one_complaint_however_many_lines_it_has() -> None:
+def test_a_webhooks_message_is_one_error_however_many_lines_it_has() -> None:
     text = (
         'Error from server: admission webhook "validate.kyverno.svc-fail" denied the request: \n\n'
         "resource Secret/a/x was blocked due to the following policies \n\nrequire-labels:\n"
         "  check-team: 'validation error: rule check-team failed at path\n    /metadata/labels/team/'\n\n"
         'Error from server (NotFound): namespaces "b" not found\nexit|1\n'
     )
-    first, second = kubectl_errors.complaints(text.splitlines())
+    first, second = kubectl_errors.read_errors(text.splitlines())
     assert second == 'Error from server (NotFound): namespaces "b" not found'
-    assert kubectl_errors.refused(first)[0] == (
+    assert kubectl_errors.explain_refusal(first)[0] == (
         'the admission webhook "validate.kyverno.svc-fail" refuses it: resource Secret/a/x was blocked due to the '
         "following policies require-labels: check-team: 'validation error: rule check-team failed at path "
         "/metadata/labels/team/'"
@@ -82,24 +82,24 @@ def test_what_a_webhook_says_is_one_complaint_however_many_lines_it_has() -> Non
     ("printed", "expected"),
     [
         ([], []),
-        (["exit|137"], ["it ended without a word (137)"]),
-        (["exit|124"], ["it took too long"]),
+        (["exit|137"], ["kubectl ended without a message (exit code 137)"]),
+        (["exit|124"], ["kubectl took too long"]),
         (["error: x", "exit|1"], ["error: x"]),
     ],
 )
-def test_a_call_that_ends_without_a_word_has_not_gone_well(printed: list[str], expected: list[str]) -> None:
-    assert kubectl_errors.complaints(printed) == expected
+def test_a_call_that_fails_without_a_message_is_an_error(printed: list[str], expected: list[str]) -> None:
+    assert kubectl_errors.read_errors(printed) == expected
 
 
 def changes(*refs: Ref) -> list[Change]:
     return [Change(ref, f"write {ref.kind} in", "it is missing", {}) for ref in refs]
 
 
-def test_refusals_are_told_once_for_all_namespaces_and_conflicts_are_tried_again() -> None:
-    a, b = of("Secret", "a", NAME), of("Secret", "b", NAME)
-    account = of("ServiceAccount", "b", "default")
+def test_a_refusal_is_one_line_for_all_namespaces_and_a_conflict_is_tried_again() -> None:
+    a, b = ref_of("Secret", "a", NAME), ref_of("Secret", "b", NAME)
+    account = ref_of("ServiceAccount", "b", "default")
     denied = 'secrets "registry-credentials" is forbidden: User "x" cannot patch resource "secrets" in API group "" in'
-    problems, again = kubectl_errors.blamed(
+    problems, again = kubectl_errors.match_errors(
         changes(a, b, account),
         [
             f'Error from server (Forbidden): {denied} the namespace "b"',
@@ -116,10 +116,10 @@ def test_refusals_are_told_once_for_all_namespaces_and_conflicts_are_tried_again
     assert again == {account}
 
 
-def test_what_names_its_namespace_is_told_once_for_all_of_them() -> None:
+def test_a_refusal_that_names_its_namespace_is_one_line_for_all_of_them() -> None:
     said = 'Error from server: admission webhook "w" denied the request: Secret/{0}/x was blocked in {0}'
-    problems, again = kubectl_errors.blamed(
-        changes(of("Secret", "apps", "x"), of("Secret", "blocks", "x")),
+    problems, again = kubectl_errors.match_errors(
+        changes(ref_of("Secret", "apps", "x"), ref_of("Secret", "blocks", "x")),
         [said.format("apps"), said.format("blocks")],
     )
     assert [problem for problem, _ in problems] == [
@@ -128,13 +128,13 @@ def test_what_names_its_namespace_is_told_once_for_all_of_them() -> None:
     assert again == set()
 
 
-def test_what_was_not_complained_of_and_differs_all_the_same_is_tried_again() -> None:
-    a = of("Secret", "a", NAME)
-    assert kubectl_errors.blamed(changes(a), []) == ([], {a})
+def test_a_change_that_is_due_again_without_an_error_is_tried_again() -> None:
+    a = ref_of("Secret", "a", NAME)
+    assert kubectl_errors.match_errors(changes(a), []) == ([], {a})
 
 
-def test_a_complaint_about_what_is_mended_since_is_none() -> None:
-    assert kubectl_errors.blamed([], ['Error from server (NotFound): namespaces "a" not found']) == (
+def test_an_error_about_a_change_that_is_no_longer_due_is_ignored() -> None:
+    assert kubectl_errors.match_errors([], ['Error from server (NotFound): namespaces "a" not found']) == (
         [],
         set(),
     )
