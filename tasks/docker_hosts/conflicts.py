@@ -12,11 +12,13 @@ from collections.abc import Iterable, Iterator
 
 from tasks.certificates import ca
 from tasks.remote import json_edit
+from tasks.remote.source_lines import line_at, line_of
 from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings
 
 KEY = "insecure-registries"
 FLAG = "--insecure-registry"
+SKIP_VERIFY = re.compile(r"^\s*(skip_verify\s*=\s*true\b.*)", re.MULTILINE)
 
 
 def check_configuration(path: str, text: str, settings: Settings, address: str) -> None:
@@ -24,8 +26,7 @@ def check_configuration(path: str, text: str, settings: Settings, address: str) 
     entries = json_edit.read(text, path).get(KEY)
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(entry, str) and (what := _takes(entry, settings, address)):
-            from_key = json_edit.line_of(text, [KEY])
-            line = _line_with(text, f'"{entry}"', from_key)
+            line = line_of(text, f'"{KEY}"', f'"{entry}"')
             raise Conflict(
                 f'{path} line {line} has "{entry}" in {KEY}, so Docker checks no certificate of {what}',
                 "take it out, restart Docker there, and run again",
@@ -53,12 +54,12 @@ def values_of(flag: str, arguments: list[str]) -> Iterator[str]:
 
 def check_hosts_toml(path: str, text: str) -> None:
     """Raise `Conflict` for a `hosts.toml` beside our CA, which the containerd image store would read alone."""
-    for number, line in enumerate(text.split("\n"), 1):
-        if re.match(r"\s*skip_verify\s*=\s*true\b", line):
-            raise Conflict(
-                f"{path} line {number} says {line.strip()!r}, so no certificate is checked there",
-                f"move it away (mv {path} {path}.old) and run again",
-            )
+    if found := SKIP_VERIFY.search(text):
+        raise Conflict(
+            f"{path} line {line_at(text, found.start(1))} says {found[1].rstrip()!r}, "
+            "so no certificate is checked there",
+            f"move it away (mv {path} {path}.old) and run again",
+        )
     if text.strip():
         raise Conflict(
             f"{path} is there, with which Docker's containerd image store ignores the ca.crt beside it",
@@ -85,9 +86,3 @@ def _takes(entry: str, settings: Settings, address: str) -> str | None:
 def _spellings(name: str, port: int) -> Iterable[str]:
     hosts = [name, f"[{name}]"] if ":" in name else [name]
     return [host + end for host in hosts for end in ("", f":{port}")]
-
-
-def _line_with(text: str, what: str, first: int) -> int:
-    """Return the number of the first line from `first` on that holds `what`, or `first`."""
-    lines = text.split("\n")
-    return next((number for number in range(first, len(lines) + 1) if what in lines[number - 1]), first)
