@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.remote import json_edit
+from tasks.remote.source_lines import line_of
 from tasks.remote.steps import Conflict
 
 NOT_FOUND = "credentials not found in native keychain"
@@ -61,21 +62,20 @@ class HelperResponse:
 
 
 def merge(text: str, names: Iterable[str], login: Login, path: str) -> str:
-    """Return the text of a `config.json` with the login for each of `names`; every other byte as it was.
+    """Return the text of a `config.json` with the login for each of `names`, in its own layout.
 
-    Where all is there already the text is returned as it is. `path` is the file that messages speak of; raises
-    `Conflict` with its line where the text is broken.
+    If all are there already, the text is returned as it is. `path` is the file that messages name; raises `Conflict`
+    with its line if the text is broken.
     """
-    for name in names:
-        auths = _auths(text, path)
-        if _holds(auths.get(name), login):
-            continue
+    auths = _auths(text, path)
+    outdated = [name for name in names if not _holds(auths.get(name), login)]
+    if not outdated:
+        return text
+    for name in outdated:
         entry = auths.get(name)
-        if isinstance(entry, dict) and entry and not any(key in entry for key in _STRONGER):
-            text = json_edit.put(text, ["auths", name, "auth"], login.auth)
-        else:
-            text = json_edit.put(text, ["auths", name], {"auth": login.auth})
-    return text
+        kept = entry if isinstance(entry, dict) and not any(key in entry for key in _STRONGER) else {}
+        auths[name] = {**kept, "auth": login.auth}
+    return json_edit.render({**json_edit.read(text, path), "auths": auths}, like=text)
 
 
 def missing(text: str, names: Iterable[str], path: str) -> list[str]:
@@ -97,7 +97,7 @@ def helper(text: str, name: str, path: str) -> Helper | None:
         chosen = helpers[name]
     if not isinstance(chosen, str) or not chosen:
         return None
-    return Helper(chosen, f"{path} line {json_edit.line_of(text, keys)}")
+    return Helper(chosen, f"{path} line {line_of(text, *(json.dumps(key) for key in keys))}")
 
 
 def kept(told: HelperResponse | None, by: Helper, name: str, login: Login, user: str) -> bool:
@@ -134,9 +134,9 @@ def _auths(text: str, path: str) -> dict[str, Any]:
     if auths is None:
         return {}
     if not isinstance(auths, dict):
-        line = json_edit.line_of(text, ["auths"])
+        line = line_of(text, '"auths"')
         raise Conflict(
-            f"{path} line {line}: auths is no object", "correct it (docker's own is {}) and run again"
+            f"{path} line {line}: auths is not an object", "correct it (Docker's own is {}) and run again"
         )
     return auths
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 
 import pytest
@@ -84,9 +85,10 @@ def auth(deployment: Deployment) -> str:
 
 
 def with_login(deployment: Deployment) -> str:
-    """What the user's text is to become: one entry more, to the byte."""
-    entry = f',\n        "{NAME}": {{\n            "auth": "{auth(deployment)}"\n        }}'
-    return THEIRS.replace('example.org"}', f'example.org"}}{entry}')
+    """Return what the user's text is to become: one entry more, with its keys, their order and its indentation."""
+    wanted = json.loads(THEIRS)
+    wanted["auths"][NAME] = {"auth": auth(deployment)}
+    return json.dumps(wanted, indent=4)
 
 
 def test_users_pull_without_logging_in_and_others_do_not(host: BenchHost, deployment: Deployment) -> None:

@@ -35,7 +35,7 @@ K3S = "printf '#!/bin/sh\\n' > /usr/local/bin/k3s && chmod 0755 /usr/local/bin/k
 
 USER_S_OWN = [
     ("deb12", "/home/worker/.docker/config.json",
-     '{\n  "psFormat": "x",\n  "auths": {\n    "ghcr.io": {"auth": "dTpw"}\n  }\n}'),
+     '{\n  "psFormat": "x",\n  "auths": {\n    "ghcr.io": {\n      "auth": "dTpw"\n    }\n  }\n}'),
     ("deb12", "/etc/containerd/config.toml", "\n# The user's own.\n[debug]\n  level = 'info'   # and a remark\n"),
     ("deb13", "/etc/containerd/config.toml", "\n# The user's own.\n[debug]\n  level = 'info'   # and a remark\n"),
     ("newest", "/etc/rancher/k3s/registries.yaml",

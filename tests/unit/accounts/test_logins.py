@@ -1,4 +1,4 @@
-"""Logins in a `config.json`, to the byte, and what a helper's answer tells."""
+"""Logins in a `config.json`, and what a credential helper's answer means."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ A, B = "registry.homelab.local:5443", "[fd00::1]:5443"
 LOGIN = Login("cluster", 'pass:"wörd"')
 AUTH = b64encode('cluster:pass:"wörd"'.encode()).decode()
 OTHER = b64encode(b"cluster:old").decode()
+BOTH = f'{{"auths": {{"{A}": {{"auth": "{AUTH}"}}, "{B}": {{"auth": "{AUTH}"}}}}}}'
 PATH = "/home/ci/.docker/config.json"
 
 
@@ -29,13 +30,12 @@ def merge(text: str, *names: str) -> str:
         ('{"credsStore": "x"}', f'{{"credsStore": "x", "auths": {{"{A}": {{"auth": "{AUTH}"}}, "{B}": {{"auth": "{AUTH}"}}}}}}'),
         # One that is wrong, with a key of the user's; one that is right, in a manner of its own.
         (f'{{"auths": {{"{A}": {{"auth": "{OTHER}", "email": "e"}}, "{B}":{{ "auth":"{AUTH}" }}}}}}',
-         f'{{"auths": {{"{A}": {{"auth": "{AUTH}", "email": "e"}}, "{B}":{{ "auth":"{AUTH}" }}}}}}'),
+         f'{{"auths": {{"{A}": {{"auth": "{AUTH}", "email": "e"}}, "{B}": {{"auth": "{AUTH}"}}}}}}'),
         # What would be taken instead of `auth` goes.
-        (f'{{"auths":{{"{A}":{{"auth":"{AUTH}","identitytoken":"t"}},"{B}":{{"username":"u","password":"p"}}}}}}',
-         f'{{"auths":{{"{A}":{{"auth":"{AUTH}"}},"{B}":{{"auth":"{AUTH}"}}}}}}'),
-        (f'{{"auths":{{"{A}":{{"auth":"%%%"}},"{B}":{{"auth":7}}}}}}', f'{{"auths":{{"{A}":{{"auth":"{AUTH}"}},"{B}":{{"auth":"{AUTH}"}}}}}}'),
-        (f'{{"auths":{{"{A}":null,"{B}":{{}}}}}}', f'{{"auths":{{"{A}":{{"auth":"{AUTH}"}},"{B}":{{"auth":"{AUTH}"}}}}}}'),
-        # Other registries' names that hold ours.
+        (f'{{"auths":{{"{A}":{{"auth":"{AUTH}","identitytoken":"t"}},"{B}":{{"username":"u","password":"p"}}}}}}', BOTH),
+        (f'{{"auths":{{"{A}":{{"auth":"%%%"}},"{B}":{{"auth":7}}}}}}', BOTH),
+        (f'{{"auths":{{"{A}":null,"{B}":{{}}}}}}', BOTH),
+        # Both right, and other registries' names that hold ours: nothing is written, whatever the layout.
         (f'{{"auths":{{"https://{A}/v2/":{{"auth":"q"}},"x{A}":{{}},"{A}":{{"auth":"{AUTH}"}},"{B}":{{"auth":"{AUTH}"}}}}}}', None),
     ],
 )  # fmt: skip
@@ -54,8 +54,8 @@ def test_without_a_name_nothing_is_touched() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('{\n "auths": []\n}', f"{PATH} line 2: auths is no object"),
-        ('{"auths": {\n}', f"{PATH} line 2 is no JSON (Expecting ',' delimiter)"),
+        ('{\n "auths": []\n}', f"{PATH} line 2: auths is not an object"),
+        ('{"auths": {\n}', f"{PATH} line 2 is not JSON (Expecting ',' delimiter)"),
     ],
 )
 def test_a_text_that_is_broken_is_refused(text: str, problem: str) -> None:

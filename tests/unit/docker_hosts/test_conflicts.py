@@ -76,7 +76,7 @@ def test_an_insecure_registry_of_ours_is_quoted(way: str, entry: str, what: str 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('{\n"debug": true,\n}', f"{DAEMON} line 3 is no JSON ("),
+        ('{\n"debug": true,\n}', f"{DAEMON} line 3 is not JSON ("),
         ("[]", f"{DAEMON} line 1 is JSON, but not an object"),
     ],
 )

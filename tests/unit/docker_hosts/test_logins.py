@@ -101,13 +101,17 @@ def test_a_user_who_has_nothing(machine: Machine) -> None:
     assert machine.run() == []
 
 
-def test_a_text_of_the_user_s_is_kept_to_the_byte(machine: Machine) -> None:
+def test_what_the_user_wrote_is_kept(machine: Machine) -> None:
     """As Docker writes it, without a newline at its end, and with one."""
     for end in ("", "\n", "\n\n"):
-        machine.write(f'{{"é": 1.50,\n\t"auths": {{"x": {{"auth": "a"}}}}}}{end}')
+        machine.write(
+            f'{{\n\t"é": 1.5,\n\t"auths": {{\n\t\t"x": {{\n\t\t\t"auth": "a"\n\t\t}}\n\t}}\n}}{end}'
+        )
         assert machine.run() == [f"{WRITE}ci has no login for {A}, {B}"]
-        ours = f', "{A}": {{"auth": "{AUTH}"}}, "{B}": {{"auth": "{AUTH}"}}'
-        assert machine.config.read_text() == f'{{"é": 1.50,\n\t"auths": {{"x": {{"auth": "a"}}{ours}}}}}{end}'
+        ours = "".join(f',\n\t\t"{name}": {{\n\t\t\t"auth": "{AUTH}"\n\t\t}}' for name in NAMES)
+        assert machine.config.read_text() == (
+            f'{{\n\t"é": 1.5,\n\t"auths": {{\n\t\t"x": {{\n\t\t\t"auth": "a"\n\t\t}}{ours}\n\t}}\n}}{end}'
+        )
         assert machine.run() == []
 
 
@@ -276,7 +280,7 @@ def a_fifo(machine: Machine) -> None:
         (linked, "~/.docker/config.json is a symbolic link, where a regular file of ci is needed"),
         (folder_linked, "~/.docker is a symbolic link, where a directory of ci is needed"),
         (a_fifo, "~/.docker/config.json is a fifo, where a regular file of ci is needed"),
-        (lambda machine: machine.write('{\n"auths": {\n'), "~/.docker/config.json line 3 is no JSON ("),
+        (lambda machine: machine.write('{\n"auths": {\n'), "~/.docker/config.json line 3 is not JSON ("),
         (lambda machine: machine.write("[]"), "~/.docker/config.json line 1 is JSON, but not an object"),
     ],
     ids=["a link", "a folder's link", "a fifo", "broken", "a list"],
