@@ -14,10 +14,12 @@ from pyinfra.api.facts import FactBase
 from tasks.accounts.logins import HelperResponse
 from tasks.clients import facts as client_hosts
 from tasks.clients.system_trust import Family
+from tasks.docker_hosts import plan
 from tasks.docker_hosts.logins import Home
 from tasks.docker_hosts.plan import ROOTLESS, SNAP, SYSTEM, DockerHost, Engine
 from tasks.remote.fact_scripts import Answer, decoded, fail_host_on_bad_output, read_answer, script
 from tasks.remote.users import RUN_AS, User
+from tasks.settings.load import Settings
 
 OF_ENGINE = """
 for path in @PATHS@; do emit_path "$1$path"; done
@@ -131,20 +133,14 @@ done
 class DockerHostFact(FactBase[DockerHost | None]):
     """One round trip."""
 
-    def command(
-        self,
-        paths: Sequence[str],
-        texts: Sequence[str],
-        names: Sequence[str],
-        users: Sequence[str],
-        trusting: Family | None,
-    ) -> str:
-        """Return the script.
-
-        `paths` and `texts` are those to be told of in each engine's folder, from there on; `names` are the
-        registry's, with the port; `users` those whose logins are asked for.
-        """
-        of_engine = _fill(OF_ENGINE, PATHS=shlex.join(paths), TEXTS=shlex.join(texts))
+    def command(self, settings: Settings, users: Sequence[str], trusting: Family | None) -> str:
+        """Return the script; it asks for the logins of `users`, and for the store of `trusting`, None for neither."""
+        names = settings.endpoints
+        of_engine = _fill(
+            OF_ENGINE,
+            PATHS=shlex.join(plan.paths(settings, folder="")),
+            TEXTS=shlex.join(plan.texts(settings, folder="")),
+        )
         engines = _fill(
             ENGINES,
             OF_ENGINE=of_engine.strip(),

@@ -43,14 +43,11 @@ def decide(run: Run) -> list[Step]:
 
 def read_facts(run: Run) -> DockerHost:
     """Read what the host has; `Conflict` where it could not be read."""
-    settings = run.configuration.settings
     return read_fact(
         host,
         DockerHostFact,
-        paths=plan.paths(settings, ""),
-        texts=plan.texts(settings, ""),
-        names=list(settings.endpoints),
-        users=list(run.configuration.hosts[host.name].registry_login_users),
+        settings=run.configuration.settings,
+        users=run.configuration.hosts[host.name].registry_login_users,
         trusting=_trusting(run),
     )
 

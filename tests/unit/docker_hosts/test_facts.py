@@ -59,13 +59,7 @@ while [ "$1" != -- ]; do shift; done; shift; exec "$@"
         by_id = "".join(f"('passwd {line.split(':')[2]}') echo '{line}' ;;\n" for line in passwd)
         everyone = "; ".join(f"echo '{line}'" for line in passwd)
         getent = f"getent() {{ case \"$*\" in\n{by_id}('-s files passwd') {everyone} ;;\n(*) return 2 ;;\nesac; }}\n"
-        command = DockerHostFact().command(
-            docker_hosts.paths(SETTINGS, ""),
-            docker_hosts.texts(SETTINGS, ""),
-            list(SETTINGS.endpoints),
-            [],
-            None,
-        )
+        command = DockerHostFact().command(SETTINGS, [], None)
         command = re.sub(r"(?<![\w/])(/etc/|/var/snap|/run/user)", rf"{self.folder}\1", command)
         path = f"{self.folder}/fakes:{os.environ['PATH']}"
         done = subprocess.run(

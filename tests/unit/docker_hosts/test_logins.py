@@ -21,10 +21,12 @@ from tasks.docker_hosts import logins as docker_logins
 from tasks.docker_hosts.facts import DockerHostFact
 from tasks.docker_hosts.logins import Home
 from tasks.remote.steps import Conflict, Step
+from tasks.settings.load import Settings
 from tests.credential_helper import HELPER
 
 A, B = "registry.homelab.local", "[fd00::1]"
 NAMES = [A, B]
+SETTINGS = Settings(registry_extra_names=("fd00::1",))
 LOGIN = Login("cluster", 'se|cret"ö')
 AUTH = b64encode('cluster:se|cret"ö'.encode()).decode()
 
@@ -56,7 +58,7 @@ class Machine:
         program.chmod(0o755)
 
     def ask(self, *users: str) -> dict[str, Home | None]:
-        command = self.getent + DockerHostFact().command([], [], NAMES, users, None)
+        command = self.getent + DockerHostFact().command(SETTINGS, users, None)
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         return dict(DockerHostFact().process(done.stdout.split("\n")).homes)
@@ -253,7 +255,7 @@ def test_a_user_or_a_home_that_is_not_there(machine: Machine) -> None:
 
 
 def test_where_users_cannot_be_looked_up_nothing_is_known(machine: Machine) -> None:
-    command = machine.getent + DockerHostFact().command([], [], NAMES, ["broken"], None)
+    command = machine.getent + DockerHostFact().command(SETTINGS, ["broken"], None)
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
 
