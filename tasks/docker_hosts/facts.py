@@ -17,7 +17,7 @@ from tasks.clients.system_trust import Family
 from tasks.docker_hosts import plan
 from tasks.docker_hosts.logins import Home
 from tasks.docker_hosts.plan import ROOTLESS, SNAP, SYSTEM, DockerHost, Engine
-from tasks.remote.fact_scripts import Answer, decoded, fail_host_on_bad_output, read_answer, script
+from tasks.remote.fact_scripts import Answer, decode, fail_host_on_bad_output, read_answer, script
 from tasks.remote.users import RUN_AS, User
 from tasks.settings.load import Settings
 
@@ -164,7 +164,7 @@ class DockerHostFact(FactBase[DockerHost | None]):
         paths, texts = dict(answer.paths), dict(answer.texts)
         for path, text in answer.all("given"):
             name = _bytes(path)
-            texts[name] = decoded(name, text)
+            texts[name] = decode(name, text)
         for engine, told in rootless:  # nothing that is not of that engine: no user speaks for another
             below = f"{engine.folder}/"
             paths |= {path: found for path, found in told.paths.items() if path.startswith(below)}

@@ -1,6 +1,6 @@
-"""What all facts share: paths and texts told in one form, and an answer that is whole or none at all.
+"""What all facts share: shell functions that report paths and texts, and a reader that rejects incomplete output.
 
-A fact's answer ends with `end`; one without it was cut short, and what it lacks is unknown, not absent.
+A fact's output ends with the line `end`. Without it, the output was cut short: what is missing is unknown, not absent.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ F = TypeVar("F", bound=FactBase[Any])
 
 
 def fail_host_on_bad_output(fact: type[F]) -> type[F]:
-    """Make a fact whose answer cannot be read fail for its host alone (`FactProcessError`).
+    """Make a fact fail for its host alone (`FactProcessError`) if its output cannot be parsed.
 
-    What is wrong with the answer is not said: it may hold secrets.
+    The message does not quote the output, which may hold secrets.
     """
     read = fact.process
 
@@ -61,7 +61,7 @@ def fail_host_on_bad_output(fact: type[F]) -> type[F]:
         try:
             return read(self, output)
         except (ValueError, LookupError, TypeError):
-            raise FactProcessError("the answer makes no sense") from None
+            raise FactProcessError("the answer is malformed") from None
 
     fact.process = process  # type: ignore[method-assign]
     return fact
@@ -69,12 +69,12 @@ def fail_host_on_bad_output(fact: type[F]) -> type[F]:
 
 @dataclass(frozen=True)
 class Answer:
-    """A script's lines `key|field|field…`, by key."""
+    """The lines `key|field|field…` that a script printed, by key."""
 
     lines: dict[str, list[list[str]]] = field(default_factory=dict)
 
     def one(self, key: str) -> str | None:
-        """Return what follows a key that comes at most once, or None."""
+        """Return what follows a key that occurs at most once, or None."""
         return "|".join(self.lines[key][0]) if key in self.lines else None
 
     def all(self, key: str) -> list[list[str]]:
@@ -83,18 +83,18 @@ class Answer:
 
     @property
     def paths(self) -> dict[str, Observed | None]:
-        """What stands at each path that was asked for."""
+        """What is at each requested path, None if there is nothing."""
         return {path: _observed(fields) for path, *fields in self.all("path")}
 
     @property
     def texts(self) -> dict[str, str]:
-        """The text of each file that was asked for and is there; `FactProcessError` where one is no text."""
-        told = (("|".join(path), text) for *path, text in self.all("text"))
-        return {path: decoded(path, text) for path, text in told}
+        """The text of each requested file that exists; `FactProcessError` if one is not UTF-8."""
+        encoded = (("|".join(path), text) for *path, text in self.all("text"))
+        return {path: decode(path, text) for path, text in encoded}
 
 
 def read_answer(output: Iterable[str]) -> Answer:
-    """Read a fact's output; `FactProcessError` where it does not end as it should."""
+    """Parse a fact's output; `FactProcessError` if its last line is not `end`."""
     *lines, last = [line for line in output if line] or [""]
     if last != "end":
         raise FactProcessError("the answer was cut short")
@@ -106,26 +106,26 @@ def read_answer(output: Iterable[str]) -> Answer:
 
 
 def script(*parts: str) -> str:
-    """Return a fact's script, which tells all or, where a command in it fails, nothing but that command's complaint.
+    """Return a fact's script. If a command in it fails, it prints only that command's error message.
 
-    pyinfra prints what a failed fact has told so far, and the user's files may hold secrets.
+    pyinfra prints the output of a failed fact, and users' files may hold secrets.
     """
     body = "\n".join(parts)
     return f"{PREAMBLE}answer=$(\n{body}\n:) || exit 1\nprintf '%s\\n' \"$answer\"\necho end\n"
 
 
 def emit_paths(paths: Iterable[str]) -> str:
-    """Return the shell lines that tell of each path."""
+    """Return the shell lines that report what is at each path."""
     return "\n".join(f"emit_path {shlex.quote(path)}" for path in paths)
 
 
 def emit_texts(paths: Iterable[str]) -> str:
-    """Return the shell lines that tell each file's text."""
+    """Return the shell lines that report the text of each file that exists."""
     return "\n".join(f"emit_text {shlex.quote(path)}" for path in paths)
 
 
-def decoded(path: str, text: str) -> str:
-    """Decode a file's text; `FactProcessError` where it is none."""
+def decode(path: str, text: str) -> str:
+    """Decode a file's text from Base64; `FactProcessError` if it is not UTF-8."""
     try:
         return b64decode(text).decode()
     except UnicodeDecodeError:

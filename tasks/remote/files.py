@@ -1,4 +1,4 @@
-"""Files and folders that are wholly ours: what they should be, what they are, and the steps between."""
+"""Files and folders on a host: what they should be, what they are, and the steps that make up the difference."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from posixpath import basename, dirname, join
 from tasks.remote.steps import Conflict, Step
 
 NEW_SUFFIX = ".homelab-new"
-"""Ends the name of a file that is being written; one that is found later belongs to a run that was killed."""
+"""Ends the name of a file that is being written. A file that still has it was left by a run that was killed."""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder; `mode` is octal as text ("0755"), `owner` and `group` are numbers."""
+    """A folder that is to exist; `mode` is octal as text ("0755"), `owner` and `group` are numeric ids."""
 
     path: str
     mode: str = "0755"
@@ -26,7 +26,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class File(Folder):
-    """A text file. `content` is kept out of the `repr`, since it may be secret."""
+    """A text file that is to exist. `content` is kept out of the `repr`, since it may be secret."""
 
     content: str = field(default="", repr=False)
 
@@ -38,7 +38,10 @@ class File(Folder):
 
 @dataclass(frozen=True)
 class Observed:
-    """What stands at a path of a host: `kind` as `stat -c %F` names it, `modified` in seconds since 1970."""
+    """What is at a path of a host: `kind` as `stat -c %F` names it, `modified` in seconds since 1970.
+
+    `sha256` is None for anything but a file.
+    """
 
     kind: str
     mode: str
@@ -50,7 +53,7 @@ class Observed:
 
 
 def write(file: File, reason: str) -> Step:
-    """Return the step that puts a file into place by one rename, or leaves everything as it was."""
+    """Return the step that writes a file of ours by one rename; if it fails, nothing has changed."""
     new = temporary(file.path)
     script = (
         f"umask 077; new={shlex.quote(new)}; trap 'rm -f \"$new\"' EXIT\n"
@@ -62,10 +65,10 @@ def write(file: File, reason: str) -> Step:
 
 
 def rewrite(path: str, content: str, reason: str, *, mode: str | None = None, first: str = "true") -> Step:
-    """Return the step that gives a file of the user's a new content by one rename, its owner and mode kept.
+    """Return the step that replaces the content of a user's file by one rename; its owner and mode stay.
 
-    A link stays one, a missing file is made (0644). `mode` is set where it is given; `first` is a command that runs
-    when the new file is whole and not yet in place.
+    A symbolic link is followed, and a missing file is created (0644). `mode` is set if given; the command `first` runs
+    once the new file is complete and not yet in place.
     """
     script = (
         f'umask 077; file=$(readlink -f {shlex.quote(path)}) && mkdir -p "${{file%/*}}" || exit 1\n'
@@ -80,7 +83,7 @@ def rewrite(path: str, content: str, reason: str, *, mode: str | None = None, fi
 
 
 def write_private(path: str, text: str, reason: str) -> Step:
-    """Return the step that gives a file a new text by one rename; it is then the writing user's alone (0600)."""
+    """Return the step that writes a file by one rename, so that only the user who runs the step can read it (0600)."""
     script = (
         f"umask 077; new={shlex.quote(temporary(path))}; trap 'rm -f \"$new\"' EXIT\n"
         f'{receive(text)} && sync "$new" && mv -fT "$new" {shlex.quote(path)}'
@@ -89,35 +92,35 @@ def write_private(path: str, text: str, reason: str) -> Step:
 
 
 def receive(text: str) -> str:
-    """Return the command that takes a text from standard input into the file `$new`, whole or with an error.
+    """Return the command that copies a text from standard input to the file `$new`, and fails if it is incomplete.
 
-    The length is compared, since an input ends without an error when the sender dies half-way. pyinfra ends what it
-    sends with a newline, which is not taken where the text has none.
+    Its length is checked, since input ends without an error if the sender dies half-way. pyinfra adds a newline to
+    what it sends, which is dropped.
     """
     size = len(text.encode())
     return f'head -c {size} > "$new" && cat > /dev/null && [ "$(wc -c < "$new")" -eq {size} ]'
 
 
 def temporary(path: str) -> str:
-    """Return the name beside `path` under which a new version of it is written."""
+    """Return the path of the temporary file, in the same folder, that becomes `path`."""
     return join(dirname(path), f".{basename(path)}{NEW_SUFFIX}")
 
 
 def parent(path: str) -> str:
-    """Return the folder that a path stands in."""
+    """Return the folder that contains a path."""
     return dirname(path)
 
 
 def place(wanted: Iterable[Folder], observed: Mapping[str, Observed | None]) -> list[Step]:
-    """Return the steps that bring files and folders from what was observed to what is wanted, folders first.
+    """Return the steps that make files and folders what they should be, in the given order.
 
-    A path that is missing in `observed` was not asked for, which is a mistake: `KeyError`.
+    Raises `KeyError` for a path that is not in `observed`: the fact did not ask for it.
     """
     return [step for item in wanted if (step := _place(item, observed[item.path]))]
 
 
 def leftovers(observed: Mapping[str, Observed | None]) -> list[Step]:
-    """Return the steps that remove files which a killed run left half-written."""
+    """Return the steps that remove unfinished files of a run that was killed."""
     return [
         Step(f"remove {path}: a run was killed while writing it", f"rm -f {shlex.quote(path)}")
         for path, found in observed.items()
@@ -126,7 +129,7 @@ def leftovers(observed: Mapping[str, Observed | None]) -> list[Step]:
 
 
 def remove(unwanted: Iterable[str], observed: Mapping[str, Observed | None], reason: str) -> list[Step]:
-    """Return the steps that remove files which are there and should not be."""
+    """Return the steps that remove files which exist and should not."""
     return [
         Step(f"remove {path}: {reason}", f"rm -f {shlex.quote(path)}", path=path)
         for path in unwanted
@@ -139,7 +142,7 @@ def _place(item: Folder, found: Observed | None) -> Step | None:
     kind = "file" if isinstance(item, File) else "folder"
     if found and kind not in found.kind.replace("directory", "folder"):
         raise Conflict(
-            f"{item.path} is a {found.kind}, where this project keeps a {kind}",
+            f"{item.path} is a {found.kind}, but this project keeps a {kind} there",
             f"move it away (mv {item.path} {item.path}.old) and run again",
         )
     if isinstance(item, File):

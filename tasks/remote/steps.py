@@ -1,4 +1,4 @@
-"""What a run does to a host, as values: a text for people, a script for the host, a text for its standard input."""
+"""Steps: the changes that a run makes on a host, decided before any is made."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from tasks.problem import Problem
 class Step:
     """One change on a host.
 
-    `text` says what is done and, after a colon, why; a line for each where one script does several things. `script`
-    is POSIX shell and runs as root; it never holds a secret. `stdin` may: it is the one way for a secret to travel,
-    as nothing prints or logs it. `path` is the file or folder that is changed, and `writes` tells that its content
-    is.
+    `text` says what is done and, after a colon, why; one line for each thing that the script does. `script` is POSIX
+    shell and runs as root. It never holds a secret; `stdin` may, since nothing prints or logs it. `path` is the file
+    or folder that changes, and `writes` is true if its content does.
     """
 
     text: str
@@ -25,10 +24,10 @@ class Step:
 
 
 def restart(unit: str, minutes: int) -> str:
-    """Return the script that restarts a unit of systemd, and fails where it does not come up within some minutes."""
+    """Return the script that restarts a systemd unit, and fails if it is not up again within some minutes."""
     complaint = f"{unit} does not come up within {minutes} minutes; see journalctl -u {unit}"
     return f'timeout {minutes * 60} systemctl restart {unit} || {{ echo "{complaint}" >&2; exit 1; }}'
 
 
 class Conflict(Problem):
-    """Something on a host that contradicts what was asked for; nothing is changed before it is settled."""
+    """Something on a host contradicts the settings. It is found before anything on that host is changed."""

@@ -1,4 +1,4 @@
-"""How templates are rendered: all in the same way, whatever language they are in."""
+"""The one Jinja environment for templates of all kinds."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 
 def environment(folder: str) -> Environment:
-    """Return what renders the templates in a folder; a name that is not given a value is an error.
+    """Return the environment that renders the templates in a folder; an undefined variable is an error.
 
-    They are YAML, shell, nginx's language and systemd's, not HTML, so that nothing is escaped by itself.
+    The templates are YAML, shell, and configuration of nginx and systemd, not HTML: nothing is escaped automatically.
     """
     return Environment(
         loader=FileSystemLoader(folder),

@@ -1,7 +1,7 @@
 """A host's users, and scripts that run as one of them.
 
-What root does in a user's folders that user could lead elsewhere by a symbolic link, so everything below a home is
-read and written with its owner's rights.
+A user could redirect what root does in the user's folders by a symbolic link. So everything below a home is read and
+written with its owner's rights.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import shlex
 from dataclasses import dataclass
 
 RUN_AS = """
-# run_as UID GID NAME HOME SCRIPT [ARGUMENT...]: runs a script with a user's rights and nothing of root's environment.
+# run_as UID GID NAME HOME SCRIPT [ARGUMENT...]: run a script with a user's rights and without root's environment.
 run_as() {
     as_uid=$1 as_gid=$2 as_name=$3 as_home=$4 as_script=$5; shift 5
     as_path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin:$as_home/.local/bin:$as_home/bin
@@ -18,7 +18,7 @@ run_as() {
     set -- env -i LC_ALL=C HOME="$as_home" USER="$as_name" LOGNAME="$as_name" XDG_RUNTIME_DIR="/run/user/$as_uid" \\
         DBUS_SESSION_BUS_ADDRESS="unix:path=/run/user/$as_uid/bus" \\
         PATH="$as_path" sh -c "$as_script" sh "$@"
-    # In a session of its own: whoever has root's terminal could type there for root (TIOCSTI, ioctl_tty(2)).
+    # In its own session: a process that has root's terminal could insert input there (TIOCSTI, ioctl_tty(2)).
     [ "$(id -u)" -eq "$as_uid" ] ||
         set -- setsid -w setpriv --reuid="$as_uid" --regid="$as_gid" --init-groups -- "$@"
     exec "$@" )
@@ -28,7 +28,7 @@ run_as() {
 
 @dataclass(frozen=True)
 class User:
-    """A user of a host, as passwd(5) tells of it."""
+    """A user of a host, as in passwd(5)."""
 
     name: str
     uid: int

@@ -221,7 +221,7 @@ def test_one_difference_is_one_step(path: str, observed: Observed | None, text: 
 )  # fmt: skip
 def test_something_else_at_a_path_of_ours_is_the_user_s_business(path: str, kind: str, ours: str) -> None:
     assert stop(on(path, replace(DIRECTORY, kind=kind))) == (
-        f"{path} is a {kind}, where this project keeps a {ours}",
+        f"{path} is a {kind}, but this project keeps a {ours} there",
         f"move it away (mv {path} {path}.old) and run again",
     )
 

@@ -1,5 +1,5 @@
-"""The facts' answers: whole, or none at all. The shell functions run in a real sh on real files, and what they tell is
-compared with what Python sees."""
+"""The facts' output: complete, or rejected. The shell functions run in a real sh on real files, and what they report
+is compared with what Python sees."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ KINDS: dict[Callable[[int], bool], str] = {
 
 
 def sh(script: str, shell: str = "sh") -> list[str]:
-    """Run a script as a fact's is run, and return its lines; whatever it complains of fails the test."""
+    """Run a fact's script, and return its lines; any output on standard error fails the test."""
     done = subprocess.run([shell, "-c", script], capture_output=True, text=True, check=False)
     assert done.stderr == ""
     return done.stdout.splitlines()
 
 
-def told(paths: Iterable[str], shell: str = "sh") -> dict[str, Observed | None]:
+def reported(paths: Iterable[str], shell: str = "sh") -> dict[str, Observed | None]:
     return read_answer(sh(f"{PREAMBLE}{emit_paths(paths)}\necho end", shell)).paths
 
 
@@ -87,7 +87,7 @@ def seen(path: Path) -> Observed | None:
         (["end", "end"], {"end": [[]]}),
     ],
 )
-def test_a_whole_answer_is_its_fields_by_key(output: list[str], lines: dict[str, list[list[str]]]) -> None:
+def test_a_complete_answer_is_read_by_key(output: list[str], lines: dict[str, list[list[str]]]) -> None:
     assert read_answer(output) == Answer(lines)
 
 
@@ -96,12 +96,12 @@ def test_a_whole_answer_is_its_fields_by_key(output: list[str], lines: dict[str,
     [[], [""], ["a|1"], ["a|1", "en"], ["a|1", "END"], ["end", "a|1"], ["end "], [" end"], ["end|"], ["a|end"]],
     ids=str,
 )  # fmt: skip
-def test_an_answer_without_its_end_is_none(output: list[str]) -> None:
+def test_an_answer_without_its_end_is_rejected(output: list[str]) -> None:
     with pytest.raises(FactProcessError, match=r"^the answer was cut short$"):
         read_answer(output)
 
 
-def test_what_comes_once_and_what_comes_often() -> None:
+def test_keys_that_occur_once_and_often() -> None:
     answer = read_answer(["once|a|b|", "empty|", "bare", "often|1", "often|2|3", "end"])
     assert [answer.one(key) for key in ("once", "empty", "bare", "often", "none")] == [
         "a|b|",
@@ -117,7 +117,7 @@ def test_what_comes_once_and_what_comes_often() -> None:
     ]
 
 
-def test_what_is_missing_and_what_was_not_asked_for_are_two_things() -> None:
+def test_a_path_that_is_missing_differs_from_one_that_was_not_requested() -> None:
     file = "path|/a b|regular file|4755|1|2|1700000000.123456789|42|"
     answer = read_answer(["path|/gone", file + "ab", "path|/dir|directory|700|0|0|1.000000000|7|", "end"])
     assert answer.paths == {
@@ -128,7 +128,7 @@ def test_what_is_missing_and_what_was_not_asked_for_are_two_things() -> None:
     assert "/other" not in answer.paths
 
 
-# The paths, told by a real shell.
+# The paths, reported by a real shell.
 
 NAMES = [
     "plain", "with space", " leading and trailing ", "it's", 'a"b', "$HOME", "`id`", "$(id)", "*", "?", "[a]", "~",
@@ -137,18 +137,18 @@ NAMES = [
 ]  # fmt: skip
 
 
-def test_names_of_all_kinds_are_told_as_they_are(tmp_path: Path) -> None:
+def test_names_of_all_kinds_are_reported_as_they_are(tmp_path: Path) -> None:
     files = [tmp_path / name for name in NAMES]
     for file in files:
         file.write_text(file.name)
     gone = [tmp_path / f"{name} gone" for name in NAMES]
-    found = told(map(str, [*files, *gone]))
+    found = reported(map(str, [*files, *gone]))
     assert found == {str(path): seen(path) for path in [*files, *gone]}
     assert len([each for each in found.values() if each]) == len(NAMES)
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])
-def test_things_of_all_kinds_are_told_as_python_sees_them(tmp_path: Path, shell: str) -> None:
+def test_files_of_all_kinds_are_reported_as_python_sees_them(tmp_path: Path, shell: str) -> None:
     def make(name: str) -> Path:
         return tmp_path / name
 
@@ -178,10 +178,10 @@ def test_things_of_all_kinds_are_told_as_python_sees_them(tmp_path: Path, shell:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(make("socket")))
         paths = sorted(tmp_path.iterdir())
-        found = told(map(str, paths), shell)
+        found = reported(map(str, paths), shell)
     assert found == {str(path): seen(path) for path in paths}
     assert len(found) == 17
-    # And to the letter, where Python and stat(1) could err alike.
+    # And literally, in case Python and stat(1) err alike.
     empty, link, dangling = (found[str(make(name))] for name in ("empty", "link", "dangling"))
     assert empty
     assert (empty.kind, empty.mode, empty.sha256) == ("regular empty file", "600", EMPTY)
@@ -194,39 +194,36 @@ def test_things_of_all_kinds_are_told_as_python_sees_them(tmp_path: Path, shell:
     assert old.modified == 1_234_567_890.987_654_321
 
 
-def test_nothing_asked_nothing_told() -> None:
-    assert told([]) == {}
+def test_no_paths_no_answer() -> None:
+    assert reported([]) == {}
 
 
 def test_the_language_of_the_host_changes_no_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This machine may know one language only, so what is asked is which one a command is told to speak."""
+    """This machine may have one locale only, so the test checks which one a command is given."""
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     language = "stat() { sh -c 'echo \"$LC_ALL|755|0|0|1.0|1\"'; }"
-    assert told([str(tmp_path)])[str(tmp_path)] == seen(tmp_path)
+    assert reported([str(tmp_path)])[str(tmp_path)] == seen(tmp_path)
     assert sh(f"{PREAMBLE}{language}\n{emit_paths(['/'])}") == ["path|/|C|755|0|0|1.0|1|"]
 
 
-@pytest.mark.parametrize(("failing", "told_of"), [("stat", 0), ("sha256sum", 1)])
+@pytest.mark.parametrize(("failing", "reported_lines"), [("stat", 0), ("sha256sum", 1)])
 def test_a_command_that_fails_ends_the_answer_before_its_end(
-    tmp_path: Path, failing: str, told_of: int
+    tmp_path: Path, failing: str, reported_lines: int
 ) -> None:
     (tmp_path / "file").write_text("x")
     failed = f"{PREAMBLE}{failing}() {{ return 1; }}\n"
     output = sh(f"{failed}{emit_paths([str(tmp_path), str(tmp_path / 'file')])}\necho end")
-    assert len(output) == told_of  # a folder has no digest
+    assert len(output) == reported_lines  # a folder has no digest
     with pytest.raises(FactProcessError, match=r"^the answer was cut short$"):
         read_answer(output)
 
 
-def test_a_script_that_fails_half_way_tells_nothing_but_the_complaint() -> None:
-    """pyinfra would print what it had told until then."""
+def test_a_script_that_fails_half_way_prints_only_the_error() -> None:
+    """pyinfra would print the output until then."""
     failing = script("echo 'text|/a|c2VjcmV0'", "echo complaint >&2; exit 1", "echo 'path|/b'")
     done = subprocess.run(["sh", "-c", failing], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "complaint\n")
     assert sh(script("echo 'path|/b'", "false")) == ["path|/b", "end"]
-
-
-# The fact of a Docker host, run here on files of ours.
 
 
 # The registry host's answer.
@@ -443,7 +440,7 @@ def test_an_answer_that_makes_no_sense_is_none_and_is_not_quoted(
     fact: type[FactBase[Any]], lines: list[str]
 ) -> None:
     """It ends that host's run: an error of another kind would end all hosts'."""
-    with pytest.raises(FactProcessError, match=r"^the answer makes no sense$") as stop:
+    with pytest.raises(FactProcessError, match=r"^the answer is malformed$") as stop:
         fact().process([*lines, "end"])
     assert stop.value.__suppress_context__
 

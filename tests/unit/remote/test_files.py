@@ -35,7 +35,7 @@ def look(*paths: str) -> dict[str, Observed | None]:
 
 
 def take(step: Step, text: str | None = None) -> int:
-    """Carry a step out as a host does, with another standard input where given."""
+    """Carry a step out as a host does, with another standard input if given."""
     given = step.stdin if text is None else text
     return subprocess.run(
         ["sh", "-c", step.script], input=given, text=True, check=False, capture_output=True
@@ -59,7 +59,7 @@ def converge(wanted: list[Folder]) -> list[str]:
     return [step.text for step in taken]
 
 
-def test_what_is_missing_is_made_and_then_nothing_is_due(wanted: list[Folder]) -> None:
+def test_what_is_missing_is_made_and_then_nothing_is_left_to_do(wanted: list[Folder]) -> None:
     folder, file = (item.path for item in wanted)
     assert converge(wanted) == [f"make {folder}: it is missing", f"write {file}: it is missing"]
     assert Path(file).read_text() == "content\n"
@@ -67,7 +67,7 @@ def test_what_is_missing_is_made_and_then_nothing_is_due(wanted: list[Folder]) -
     assert os.listdir(folder) == ["a.conf"]
 
 
-def test_each_difference_is_mended_alone_and_named(wanted: list[Folder]) -> None:
+def test_each_difference_is_fixed_alone_and_named(wanted: list[Folder]) -> None:
     converge(wanted)
     folder, file = (item.path for item in wanted)
     Path(file).write_text("changed\n")
@@ -109,7 +109,7 @@ def test_what_a_killed_shell_left_half_written_is_removed(wanted: list[Folder]) 
     assert os.listdir(wanted[0].path) == ["a.conf"]
 
 
-def test_a_file_is_never_wider_than_asked_while_it_is_written(wanted: list[Folder]) -> None:
+def test_a_file_never_has_a_wider_mode_while_it_is_written(wanted: list[Folder]) -> None:
     converge(wanted)
     os.unlink(wanted[1].path)
     (step,) = steps(wanted)
@@ -122,22 +122,22 @@ def test_a_file_is_never_wider_than_asked_while_it_is_written(wanted: list[Folde
     assert child.returncode == 0
 
 
-def test_a_folder_where_a_file_should_be_is_the_user_s_business(wanted: list[Folder]) -> None:
+def test_a_folder_in_place_of_a_file_is_a_conflict(wanted: list[Folder]) -> None:
     os.makedirs(wanted[1].path)
-    with pytest.raises(Conflict, match=r"a\.conf is a directory, where this project keeps a file") as stop:
+    with pytest.raises(
+        Conflict, match=r"a\.conf is a directory, but this project keeps a file there"
+    ) as stop:
         steps(wanted)
     assert stop.value.remedy == f"move it away (mv {wanted[1].path} {wanted[1].path}.old) and run again"
 
 
-def test_a_path_that_was_not_asked_for_is_a_mistake_of_ours(wanted: list[Folder]) -> None:
+def test_a_path_that_was_not_requested_is_an_error_in_the_code(wanted: list[Folder]) -> None:
     with pytest.raises(KeyError):
         files.place(wanted, {})
 
 
 @pytest.mark.parametrize("text", ["", "x", "x\n", "é\n\n", "two\nlines"])
-def test_a_text_arrives_to_the_byte_though_what_is_sent_ends_with_a_newline(
-    tmp_path: Path, text: str
-) -> None:
+def test_a_text_arrives_to_the_byte_without_the_added_newline(tmp_path: Path, text: str) -> None:
     """pyinfra adds one; a file of the user's may end without."""
     path = tmp_path / "file"
     path.write_text("old")

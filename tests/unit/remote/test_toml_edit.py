@@ -1,4 +1,4 @@
-"""One value set in a TOML text of the user's: what is added, and that all else is as it was."""
+"""One value set in a user's TOML file: what is added, and that everything else stays."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ADDED = '[plugins."io.x.y".registry]\nconfig_path = "/certs"\n'
          '[a]\nconfig_path = "/a"\n[plugins."io.x.y".registry]\nconfig_path = "/certs"\n'),
     ],
 )  # fmt: skip
-def test_a_value_is_put_and_all_else_stays(before: str, after: str) -> None:
+def test_a_value_is_set_and_everything_else_stays(before: str, after: str) -> None:
     assert toml_edit.put(before, KEYS, "/certs", "/f") == after
     assert toml_edit.put(after, KEYS, "/certs", "/f") == after
     assert tomllib.loads(after)["plugins"]["io.x.y"]["registry"]["config_path"] == "/certs"
@@ -50,17 +50,17 @@ def test_a_value_is_put_and_all_else_stays(before: str, after: str) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("plugins = 3\n", "/f line 1 holds no table"),
-        ("a = 1\nplugins = [1]\n", "/f line 2 holds no table"),
+        ("plugins = 3\n", "/f line 1 is not a table"),
+        ("a = 1\nplugins = [1]\n", "/f line 2 is not a table"),
         ('plugins = {"io.x.y" = {x = 1}} # c\n',
          "/f line 1 is written in a way that this project cannot add to"),
-        ("a = 1\nb = \n", "/f line 2 is no TOML"),
-        ("[a\n", "/f line 1 is no TOML"),
-        ("a = 1\n\na = 'password'\n", "/f line 3 is no TOML"),
-        ('a = "', "/f line 1 is no TOML"),
+        ("a = 1\nb = \n", "/f line 2 is not TOML"),
+        ("[a\n", "/f line 1 is not TOML"),
+        ("a = 1\n\na = 'password'\n", "/f line 3 is not TOML"),
+        ('a = "', "/f line 1 is not TOML"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_done_is_said_with_its_line(text: str, problem: str) -> None:
+def test_a_conflict_names_the_line(text: str, problem: str) -> None:
     with pytest.raises(Conflict) as raised:
         toml_edit.put(text, KEYS, "/certs", "/f")
     assert raised.value.problem == problem
@@ -78,4 +78,4 @@ def test_a_line_is_found_by_its_keys(keys: list[str], line: int) -> None:
 def test_what_python_cannot_read_is_a_conflict_too(value: str) -> None:
     with pytest.raises(Conflict) as raised:
         toml_edit.read(f"a = {value}\n", "/f")
-    assert raised.value.problem == "/f has a number or a nesting that no program can read"
+    assert raised.value.problem == "/f has a number that is too long, or is nested too deeply"

@@ -42,8 +42,8 @@ OTHER = User("ci", os.geteuid() + 7, 4343, "/home/c i")
 TERMINAL = "if ( : < /dev/tty ) 2>/dev/null; then echo terminal; else echo none; fi"
 
 
-def test_a_user_does_not_get_at_the_terminal_of_root(tmp_path: Path) -> None:
-    """With it, one could type there for root."""
+def test_a_user_has_no_access_to_the_terminal_of_root(tmp_path: Path) -> None:
+    """With it, a user could insert input there for root."""
     assert run(tmp_path, TERMINAL) == (0, "terminal\n")
     assert run(tmp_path, OTHER.run(TERMINAL)) == (
         0,
@@ -58,6 +58,6 @@ def test_the_exit_code_and_the_standard_input_are_the_script_s(tmp_path: Path, c
     assert (ended, output.splitlines()[-1]) == (code, "a b|/home/c i|ci")
 
 
-def test_whoever_runs_it_stays_who_that_is(tmp_path: Path) -> None:
+def test_the_user_who_runs_it_already_is_not_switched(tmp_path: Path) -> None:
     own = User("me", os.geteuid(), os.getegid(), "/home/me")
     assert run(tmp_path, own.run("echo $HOME; exit 3")) == (3, "/home/me\n")

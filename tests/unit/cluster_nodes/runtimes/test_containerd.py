@@ -368,8 +368,8 @@ INLINE = "beside which containerd's CRI does not start with a config_path"
         (f"version = 2\n{two('certs.d')}", f"{CONFIG} line 3 sets config_path to 'certs.d', which is not one absolute path"),
         (f"version = 2\n{two('/elsewhere')}",
          f"{CONFIG} line 3 sets config_path in a way that could not be read from the host"),
-        ("version = 2\n[plugins\n", f"{CONFIG} line 2 is no TOML"),
-        ("imports = 1\ndisabled_plugins = 2\nplugins = 3\n", f"{CONFIG} line 3 holds no table"),
+        ("version = 2\n[plugins\n", f"{CONFIG} line 2 is not TOML"),
+        ("imports = 1\ndisabled_plugins = 2\nplugins = 3\n", f"{CONFIG} line 3 is not a table"),
         ("version = 9\n", f"{CONFIG} line 1 has configuration version 9, and the newest this project knows is 4"),
         ('version = 2\nimports = ["passed-over.toml"]\n',
          f"{CONFIG} line 2 imports /etc/containerd/passed-over.toml in a way that could not be read from the host"),
@@ -413,7 +413,7 @@ def test_an_unknown_version_is_said() -> None:
         (f'server = "x"\nca = "y"\n\n[host."https://{NAME}"]\nskip_verify = true\n',
          "line 5 has skip_verify, and is not ours"),
         ('[host."https://mirror"]\n', "is not ours"),
-        ("[host\n", "line 1 is no TOML"),
+        ("[host\n", "line 1 is not TOML"),
     ],
 )  # fmt: skip
 def test_a_hosts_toml_that_is_not_ours(text: str, problem: str) -> None:

@@ -135,5 +135,5 @@ def test_crio_s_own_switch(name: str, path: str) -> None:
 
 
 def test_what_is_broken() -> None:
-    with pytest.raises(Conflict, match=f"^{DROP_IN} line 2 is no TOML"):
+    with pytest.raises(Conflict, match=f"^{DROP_IN} line 2 is not TOML"):
         texts(CONVERGED, drop="a = 1\nb =\n")
