@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
 from tasks.clients import facts as client_hosts
 from tasks.clients.system_trust import Family
-from tasks.cluster_nodes.plan import OF_UNIT, Node
+from tasks.cluster_nodes import plan
+from tasks.cluster_nodes.plan import DISTRIBUTIONS, OF_UNIT, UNITS, Node
+from tasks.cluster_nodes.runtimes import containerd, containerd_config, crio_podman, k3s_rke2
 from tasks.remote.fact_scripts import emit_paths, emit_texts, fail_host_on_bad_output, read_answer, script
 from tasks.remote.files import NEW_SUFFIX
 
@@ -172,46 +175,26 @@ done
 class ClusterNodeFact(FactBase[Node | None]):
     """One round trip. What it tells may hold passwords, of the user's and ours."""
 
-    def command(
-        self,
-        paths: list[str],
-        texts: list[str],
-        patterns: list[str],
-        config: str,
-        certs: str,
-        below: list[str],
-        rancher: str,
-        kinds: list[str],
-        generated: list[str],
-        drop_ins: list[str],
-        units: list[str],
-        trusting: Family | None,
-    ) -> str:
-        """Return the script.
-
-        `paths` and `texts` are told as they are, and the texts that `patterns` match. `config` is containerd's usual
-        main file, `certs` a folder of which all paths `below` are told, as of any that a `config_path` names.
-        `rancher` is the folder of the configuration of `kinds`, `generated` are files that these make from it,
-        `drop_ins` the folders beside them for what is added.
-        `trusting` is whose trust store is asked for.
-        """
+    def command(self, endpoints: Sequence[str], trusting: Family | None) -> str:
+        """Return the script. `endpoints` are the registry's; `trusting` is whose trust store is read, None for none."""
         given = {
-            "config": config,
-            "certs": certs,
-            "below": "\n".join(below),
-            "rancher": rancher,
-            "kinds": " ".join(kinds),
-            "generated": "\n".join(generated),
-            "drop_ins": " ".join(drop_ins),
-            "units": " ".join(units),
+            "config": containerd.CONFIG,
+            "certs": containerd_config.CERTS,
+            "below": "\n".join(containerd.relative(endpoints)),
+            "rancher": k3s_rke2.FOLDER,
+            "kinds": " ".join(DISTRIBUTIONS),
+            "generated": "\n".join(k3s_rke2.relative(endpoints)),
+            "drop_ins": " ".join(k3s_rke2.DROP_INS),
+            "units": " ".join(UNITS),
             "suffix": NEW_SUFFIX,
         }
+        patterns = f"{crio_podman.DROP_INS} {crio_podman.CRIO_DROP_INS}"
         return script(
             "\n".join(f"{name}={shlex.quote(value)}" for name, value in given.items()),
-            emit_paths(paths),
-            emit_texts(texts),
+            emit_paths(plan.paths(endpoints)),
+            emit_texts(plan.texts(endpoints)),
             REJECT_PIPE,
-            f'for file in {" ".join(patterns)}; do ! reject_pipe "$file" || emit_text "$file"; done',
+            f'for file in {patterns}; do ! reject_pipe "$file" || emit_text "$file"; done',
             SERVICES,
             PROGRAMS,
             CONTAINERD,

@@ -17,7 +17,6 @@ from tasks.clients.system_trust import Family
 from tasks.cluster_nodes import logins, plan
 from tasks.cluster_nodes.facts import ClusterNodeFact
 from tasks.cluster_nodes.plan import Node, NodeTarget
-from tasks.cluster_nodes.runtimes import containerd, containerd_config, crio_podman, k3s_rke2
 from tasks.registry.context import RegistryContext
 from tasks.registry.operations.accounts import write_former
 from tasks.remote.steps import Step
@@ -62,22 +61,8 @@ def _tell_kubelet(run: Run, steps: Sequence[Step], account: str) -> list[AnyStep
 
 def read_facts(run: Run) -> Node:
     """Read what the host has; `Conflict` where it could not be read."""
-    settings = run.configuration.settings
     return read_fact(
-        host,
-        ClusterNodeFact,
-        paths=plan.paths(settings),
-        texts=plan.texts(settings),
-        patterns=[crio_podman.DROP_INS, crio_podman.CRIO_DROP_INS],
-        config=containerd.CONFIG,
-        certs=containerd_config.CERTS,
-        below=containerd.relative(settings.endpoints),
-        rancher=k3s_rke2.FOLDER,
-        kinds=list(plan.DISTRIBUTIONS),
-        generated=k3s_rke2.relative(settings.endpoints),
-        drop_ins=list(k3s_rke2.DROP_INS),
-        units=list(plan.UNITS),
-        trusting=_trusting(run),
+        host, ClusterNodeFact, endpoints=run.configuration.settings.endpoints, trusting=_trusting(run)
     )
 
 

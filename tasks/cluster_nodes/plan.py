@@ -56,17 +56,17 @@ class Node:
     requiring_containerd: Collection[str] = frozenset()
 
 
-def paths(settings: Settings) -> list[str]:
+def paths(endpoints: Sequence[str]) -> list[str]:
     """Return all paths to be told of that are known before the host is asked."""
     ours = [path for kind in DISTRIBUTIONS.values() for path in k3s_rke2.paths(kind)]
-    trusted = crio_podman.paths(settings.endpoints)
+    trusted = crio_podman.paths(endpoints)
     return [containerd.HOME, containerd.RESTART_DUE, *trusted, *logins.paths(), *ours]
 
 
-def texts(settings: Settings) -> list[str]:
+def texts(endpoints: Sequence[str]) -> list[str]:
     """Return the files whose texts are to be told, as far as they are known before."""
     ours = [path for kind in DISTRIBUTIONS.values() for path in (kind.registries, kind.ca_file)]
-    trusted = crio_podman.certificates(settings.endpoints)
+    trusted = crio_podman.certificates(endpoints)
     return [
         *ours,
         *trusted,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,8 +17,9 @@ from tasks.clients.plan import ClientHost
 from tasks.cluster_nodes import facts
 from tasks.cluster_nodes import plan as cluster_nodes
 from tasks.cluster_nodes.facts import ClusterNodeFact
+from tasks.cluster_nodes.logins import PODMAN
 from tasks.cluster_nodes.plan import Node, NodeTarget
-from tasks.cluster_nodes.runtimes import containerd, containerd_config, k3s_rke2
+from tasks.cluster_nodes.runtimes import containerd, containerd_config
 from tasks.remote.fact_scripts import script
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
@@ -35,7 +37,7 @@ ENTRY = "write /etc/hosts: our entry is missing"
 
 def node(*runtimes: str, config: str | None = None, started: Mapping[str, float] | None = None) -> Node:
     """A host with these runtimes and nothing of ours."""
-    told = [*cluster_nodes.paths(SETTINGS), CERTS]
+    told = [*cluster_nodes.paths([NAME]), CERTS]
     told += [f"{CERTS}/{path}" for path in containerd.relative(SETTINGS.endpoints)]
     texts = {} if config is None else {CONFIG: config}
     client = ClientHost(hosts="127.0.0.1 localhost\n")
@@ -135,7 +137,7 @@ def test_docker_is_stopped_only_where_it_runs_and_requires_containerd() -> None:
 
 def test_crio_s_configuration_is_looked_at_where_crio_is_served() -> None:
     path = "/etc/crio/crio.conf"
-    assert path in cluster_nodes.texts(SETTINGS)
+    assert path in cluster_nodes.texts([NAME])
     found = replace(node(), texts={path: f"[crio.image]\ninsecure_registries = ['{NAME}']\n"})
     assert steps(found, "podman")
     with pytest.raises(Conflict, match=f'^{path} line 2 has "{NAME}" in insecure_registries'):
@@ -173,26 +175,13 @@ def test_a_loopback_address_of_our_name_stops_it() -> None:
 # The fact, run here in a real sh on files of ours.
 
 
-def arguments(root: Path, **given: Any) -> dict[str, Any]:
-    return {
-        "paths": [],
-        "texts": [],
-        "patterns": [f"{root}/containers/*.conf"],
-        "config": f"{root}/containerd/config.toml",
-        "certs": f"{root}/containerd/certs.d",
-        "below": containerd.relative([NAME]),
-        "rancher": f"{root}/rancher",
-        "kinds": ["k3s", "rke2"],
-        "generated": k3s_rke2.relative([NAME]),
-        "drop_ins": list(k3s_rke2.DROP_INS),
-        "units": list(cluster_nodes.UNITS),
-        "trusting": None,
-        **given,
-    }
+FOLDERS = r"(?<!agent)(/etc/(?:containerd|containers|crio|rancher)|/root/\.config|/var/lib/kubelet)\b"
+"""The folders that the fact reads, but for those of data."""
 
 
-def answer(root: Path, path: str = "/usr/bin:/bin", **given: Any) -> list[str]:
-    command = ClusterNodeFact().command(**arguments(root, **given))
+def answer(root: Path, path: str = "/usr/bin:/bin") -> list[str]:
+    """What the fact's script prints if all that it reads is below `root`."""
+    command = re.sub(FOLDERS, rf"{root}\1", ClusterNodeFact().command([NAME], None))
     done = subprocess.run(
         ["sh", "-c", command], capture_output=True, text=True, check=False, env={"PATH": path}
     )
@@ -200,9 +189,9 @@ def answer(root: Path, path: str = "/usr/bin:/bin", **given: Any) -> list[str]:
     return done.stdout.splitlines()
 
 
-def told(root: Path, **given: Any) -> Node:
-    """What the fact tells, but for this machine's own /etc/hosts."""
-    found = ClusterNodeFact().process(answer(root, **given))
+def told(root: Path) -> Node:
+    """What the fact reads, but for this machine's own /etc/hosts."""
+    found = ClusterNodeFact().process(answer(root))
     assert found.client.hosts == Path("/etc/hosts").read_text()
     texts = {path: text for path, text in found.texts.items() if path != "/etc/hosts"}
     return replace(found, texts=texts, client=ClientHost())
@@ -216,22 +205,22 @@ def write(root: Path, path: str, text: str = "") -> str:
 
 
 def test_imports_are_followed_in_the_host_s_shell(tmp_path: Path) -> None:
-    main = write(tmp_path, "containerd/config.toml", """version = 2
+    main = write(tmp_path, "etc/containerd/config.toml", """version = 2
 imports = [ "conf.d/*.toml", # all
   'a b.toml', "ROOT/far/*/x.toml",
 # "commented.toml",
   "gone.toml" ]
 """)  # fmt: skip
     files = [
-        write(tmp_path, "containerd/conf.d/1.toml", 'imports = ["../config.toml", "deeper.toml"]\n'),
-        write(tmp_path, "containerd/conf.d/2.toml"),
-        write(tmp_path, "containerd/conf.d/deeper.toml", "x = 1\n"),
-        write(tmp_path, "containerd/a b.toml"),
+        write(tmp_path, "etc/containerd/conf.d/1.toml", 'imports = ["../config.toml", "deeper.toml"]\n'),
+        write(tmp_path, "etc/containerd/conf.d/2.toml"),
+        write(tmp_path, "etc/containerd/conf.d/deeper.toml", "x = 1\n"),
+        write(tmp_path, "etc/containerd/a b.toml"),
         write(tmp_path, "far/1/x.toml"),
         write(tmp_path, "far/2/x.toml"),
     ]
-    write(tmp_path, "containerd/commented.toml", "[[[")
-    write(tmp_path, "containerd/conf.d/no.txt", "[[[")
+    write(tmp_path, "etc/containerd/commented.toml", "[[[")
+    write(tmp_path, "etc/containerd/conf.d/no.txt", "[[[")
     found = told(tmp_path)
     assert found.containerd_config == main
     containerd_config.check_told(main, found.texts, found.imports)
@@ -253,35 +242,36 @@ imports = [ "conf.d/*.toml", # all
     ],
 )
 def test_an_import_that_the_shell_passes_over_is_a_conflict(imports: str, tmp_path: Path) -> None:
-    main = write(tmp_path, "containerd/config.toml", f"version = 3\nimports = {imports}\n")
-    write(tmp_path, "containerd/a.toml")
-    write(tmp_path, "containerd/conf.d/1.toml")
+    main = write(tmp_path, "etc/containerd/config.toml", f"version = 3\nimports = {imports}\n")
+    write(tmp_path, "etc/containerd/a.toml")
+    write(tmp_path, "etc/containerd/conf.d/1.toml")
     found = told(tmp_path)
     with pytest.raises(Conflict) as raised:
         containerd_config.check_told(main, found.texts, found.imports)
-    assert raised.value.problem.startswith(f"{main} line 2 imports {tmp_path}/containerd/")
+    assert raised.value.problem.startswith(f"{main} line 2 imports {tmp_path}/etc/containerd/")
     assert raised.value.problem.endswith(" in a way that could not be read from the host")
 
 
 def test_the_folders_of_every_config_path_are_told(tmp_path: Path) -> None:
-    write(tmp_path, "containerd/config.toml", 'imports = ["d.toml"]\nconfig_path = "ROOT/own/"\n')
-    write(tmp_path, "containerd/d.toml", "config_path = '/x:/y'\n  config_path='ROOT/other folder'\n")
+    write(tmp_path, "etc/containerd/config.toml", 'imports = ["d.toml"]\nconfig_path = "ROOT/own/"\n')
+    write(tmp_path, "etc/containerd/d.toml", "config_path = '/x:/y'\n  config_path='ROOT/other folder'\n")
     hosts = write(tmp_path, f"other folder/{NAME}/hosts.toml", "x\n")
     found = told(tmp_path)
-    folders = [f"{tmp_path}/containerd/certs.d", f"{tmp_path}/own", f"{tmp_path}/other folder"]
+    folders = [f"{tmp_path}/etc/containerd/certs.d", f"{tmp_path}/own", f"{tmp_path}/other folder"]
     below = [
         path
         for folder in folders
         for path in [folder, *(f"{folder}/{x}" for x in containerd.relative([NAME]))]
     ]
-    new = [f"{tmp_path}/containerd/.{name}.homelab-new" for name in ("config.toml", "d.toml")]
-    assert found.paths == {path: seen(Path(path)) for path in [*below, *new]}
+    new = [f"{tmp_path}/etc/containerd/.{name}.homelab-new" for name in ("config.toml", "d.toml")]
+    always = [re.sub(FOLDERS, rf"{tmp_path}\1", path) for path in cluster_nodes.paths([NAME])]
+    assert found.paths == {path: seen(Path(path)) for path in [*always, *below, *new]}
     assert found.texts[hosts] == "x\n"
 
 
 def test_k3s_is_found_where_its_configuration_says(tmp_path: Path) -> None:
-    write(tmp_path, "rancher/k3s/config.yaml", 'token: x\ndata-dir: "ROOT/first"\n')
-    write(tmp_path, "rancher/k3s/config.yaml.d/10.yaml", "data-dir: ROOT/my data # here\n")
+    write(tmp_path, "etc/rancher/k3s/config.yaml", 'token: x\ndata-dir: "ROOT/first"\n')
+    write(tmp_path, "etc/rancher/k3s/config.yaml.d/10.yaml", "data-dir: ROOT/my data # here\n")
     hosts = write(tmp_path, f"my data/agent/etc/containerd/certs.d/{NAME}/hosts.toml", "ca\n")
     template = write(tmp_path, "my data/agent/etc/containerd/config-v3.toml.tmpl", "{{ }}\n")
     added = write(tmp_path, "my data/agent/etc/containerd/config-v3.toml.d/a b.toml", "x = 1\n")
@@ -293,7 +283,7 @@ def test_k3s_is_found_where_its_configuration_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ['"data-dir"', "'data-dir'", "data-dir "])
 def test_a_data_folder_s_key_may_be_quoted(key: str, tmp_path: Path) -> None:
-    write(tmp_path, "rancher/k3s/config.yaml", f"token: x\n{key}: /mnt/a\n")
+    write(tmp_path, "etc/rancher/k3s/config.yaml", f"token: x\n{key}: /mnt/a\n")
     assert told(tmp_path).data["k3s"] == "/mnt/a"
 
 
@@ -318,16 +308,14 @@ def test_a_data_folder_may_be_given_to_the_service(
 ) -> None:
     """Run in a real sh, with a fake of systemctl that answers for one unit as systemd 252 does."""
     write(tmp_path, "env", "K3S_TOKEN='x'\nK3S_DATA_DIR='/mnt/c'\n")
-    write(tmp_path, "rancher/k3s/config.yaml", config)
+    write(tmp_path, "etc/rancher/k3s/config.yaml", config)
     of_k3s = f"MainPID=0\n{shown}\nId=k3s.service\nLoadState=loaded\nActiveState=inactive"
     agent = "MainPID=0\nEnvironment=\nId=k3s-agent.service\nLoadState=not-found\nActiveState=inactive"
     other = "MainPID=0\nEnvironment=K3S_DATA_DIR=/x\nId=crio.service\nLoadState=loaded\nActiveState=inactive"
     text = write(tmp_path, "shown", "\n\n".join([agent, of_k3s, other]) + "\n")
     (tmp_path / "run").mkdir()
     program(tmp_path / "bin", "systemctl", f"cat {text}")
-    given = (
-        f"nl='\n'\nrancher={tmp_path}/rancher\nkinds='k3s rke2'\nunits='{' '.join(cluster_nodes.UNITS)}'\n"
-    )
+    given = f"nl='\n'\nrancher={tmp_path}/etc/rancher\nkinds='k3s rke2'\nunits='{' '.join(cluster_nodes.UNITS)}'\n"
     services = facts.SERVICES.replace("/run/systemd/system", f"{tmp_path}/run")
     command = script(given, "generated=\ndrop_ins=", facts.REJECT_PIPE, services, facts.RANCHER)
     done = subprocess.run(
@@ -349,29 +337,28 @@ def test_a_data_folder_may_be_given_to_the_service(
 @pytest.mark.parametrize(
     ("path", "text", "barred"),
     [
-        ("rancher/k3s/config.yaml", "data-dir: ROOT/a|b\n", "a|b"),
-        ("containerd/config.toml", 'imports = ["conf|d/x.toml"]\n', "containerd/conf|d/x.toml"),
-        ("containerd/config.toml", "config_path = 'ROOT/c|d'\n", "c|d"),
-        ("containers/a|b.conf", "", "containers/a|b.conf"),
+        ("etc/rancher/k3s/config.yaml", "data-dir: ROOT/a|b\n", "a|b"),
+        ("etc/containerd/config.toml", 'imports = ["conf|d/x.toml"]\n', "etc/containerd/conf|d/x.toml"),
+        ("etc/containerd/config.toml", "config_path = 'ROOT/c|d'\n", "c|d"),
+        ("etc/containers/registries.conf.d/a|b.conf", "", "etc/containers/registries.conf.d/a|b.conf"),
     ],
 )
 def test_a_path_that_cannot_be_told_is_said(path: str, text: str, barred: str, tmp_path: Path) -> None:
     write(tmp_path, path, text)
-    write(tmp_path, "containerd/conf|d/x.toml")
+    write(tmp_path, "etc/containerd/conf|d/x.toml")
     with pytest.raises(FactProcessError) as raised:
         told(tmp_path)
     assert str(raised.value) == f"{tmp_path}/{barred} has a | in its name, which is not supported: rename it"
 
 
 def test_paths_texts_and_patterns(tmp_path: Path) -> None:
-    conf = write(tmp_path, "containers/1 2.conf", "|\n")
-    given = write(tmp_path, "given", "é")
-    found = told(tmp_path, paths=[given, f"{tmp_path}/no"], texts=[given, f"{tmp_path}/no"])
-    assert {path: found.paths[path] for path in (given, f"{tmp_path}/no")} == {
-        given: seen(Path(given)),
-        f"{tmp_path}/no": None,
-    }
-    assert found.texts == {conf: "|\n", given: "é"}
+    conf = write(tmp_path, "etc/containers/registries.conf.d/1 2.conf", "|\n")
+    crio = write(tmp_path, "etc/crio/crio.conf.d/1.conf", "x\n")
+    login = write(tmp_path, "var/lib/kubelet/config.json", "é")
+    found = told(tmp_path)
+    podman = f"{tmp_path}{PODMAN}"
+    assert {path: found.paths[path] for path in (login, podman)} == {login: seen(Path(login)), podman: None}
+    assert found.texts == {conf: "|\n", crio: "x\n", login: "é"}
 
 
 def program(folder: Path, name: str, text: str = "") -> None:
@@ -422,9 +409,9 @@ def test_programs_are_told(tmp_path: Path) -> None:
 
 
 def test_a_containerd_that_a_distribution_brings_is_none_of_its_own(tmp_path: Path) -> None:
-    program(tmp_path / "rancher" / "rke2" / "bin", "containerd", VERSION)
+    program(tmp_path / "var" / "rancher" / "rke2" / "bin", "containerd", VERSION)
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "containerd").symlink_to(tmp_path / "rancher/rke2/bin/containerd")
+    (tmp_path / "bin" / "containerd").symlink_to(tmp_path / "etc/rancher/rke2/bin/containerd")
     (tmp_path / "bin" / "ctr").symlink_to(tmp_path / "bin/k3s")
     lines = answer(tmp_path, path_with(tmp_path / "bin"))
     assert not [line for line in lines if line.startswith("containerd|")]
