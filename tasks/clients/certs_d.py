@@ -19,8 +19,7 @@ def certificates(certs: str, names: Iterable[str]) -> list[str]:
 
 def paths(certs: str, names: Iterable[str]) -> list[str]:
     """Return all paths there to be told of."""
-    written = certificates(certs, names)
-    return [certs, *map(files.parent, written), *written, *map(files.temporary, written)]
+    return [certs, *files.observed_paths(certificates(certs, names))]
 
 
 def wanted(certs: str, names: Iterable[str], ca_pem: str, owner: int = 0, group: int = 0) -> list[Folder]:

@@ -99,12 +99,8 @@ def family_of(words: str) -> Family:
 
 
 def paths(family: Family) -> list[str]:
-    """Return all paths to be told of.
-
-    The folder and the store, a file for each certificate, and the name beside it that it is written under.
-    """
-    written = _written(family)
-    return [family.folder, family.store, *written, *map(files.temporary, written)]
+    """Return the paths to look at."""
+    return [family.store, *files.observed_paths(_written(family))]
 
 
 def emit(family: Family) -> str:

@@ -5,7 +5,7 @@ An entry stays where it was made when `registry_node_login` is switched off agai
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tasks.accounts import logins
 from tasks.accounts.logins import Login
@@ -19,27 +19,20 @@ KUBELET = "/var/lib/kubelet/config.json"
 PODMAN = "/root/.config/containers/auth.json"
 """Where root's Podman looks after the one in XDG_RUNTIME_DIR, which a reboot takes away (containers-auth.json(5))."""
 
-FILES = {"containerd": KUBELET, "crio": KUBELET, "podman": PODMAN}
-
-
-def paths() -> list[str]:
-    """Return all paths to be told of."""
-    written = [KUBELET, PODMAN]
-    return [*map(files.parent, written), *written, *map(files.temporary, written)]
-
 
 def steps(
-    runtimes: Collection[str],
+    paths: Iterable[str],
     names: Sequence[str],
     login: Login,
     observed: Mapping[str, Observed | None],
     texts: Mapping[str, str],
 ) -> list[Step]:
-    """Return the steps that give each runtime the login for `names`; `Conflict` where the user's file is in the way."""
-    taken: list[Step] = []
-    for path in dict.fromkeys(FILES[runtime] for runtime in runtimes if runtime in FILES):
-        taken += _steps(path, names, login, observed, texts.get(path, ""))
-    return taken
+    """Return the steps that put the login for `names` into files; `Conflict` if the user's own are in the way."""
+    return [
+        step
+        for path in dict.fromkeys(paths)
+        for step in _steps(path, names, login, observed, texts.get(path, ""))
+    ]
 
 
 def _steps(

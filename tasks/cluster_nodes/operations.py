@@ -16,7 +16,7 @@ from tasks.clients.endpoint import FinishedRegistry, finished_registry
 from tasks.clients.system_trust import Family
 from tasks.cluster_nodes import logins, plan
 from tasks.cluster_nodes.facts import ClusterNodeFact
-from tasks.cluster_nodes.plan import Node, NodeTarget
+from tasks.cluster_nodes.node import Node, NodeTarget
 from tasks.registry.context import RegistryContext
 from tasks.registry.operations.accounts import write_former
 from tasks.remote.steps import Step

@@ -111,6 +111,12 @@ def parent(path: str) -> str:
     return dirname(path)
 
 
+def observed_paths(written: Iterable[str]) -> list[str]:
+    """Return what to look at before files are written: their folders, the files, and what a killed run left of them."""
+    written = list(written)
+    return [*dict.fromkeys(map(parent, written)), *written, *map(temporary, written)]
+
+
 def place(wanted: Iterable[Folder], observed: Mapping[str, Observed | None]) -> list[Step]:
     """Return the steps that make files and folders what they should be, in the given order.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -263,15 +263,16 @@ HostNames = Annotated[
     Field(description="names of hosts in the inventory, a list or separated by commas, without duplicates"),
 ]
 AccountOrNone = Annotated[Account | None, Field(description=f"None or the name of an account: {_ACCOUNT}")]
+RuntimeName = Literal["k3s", "rke2", "containerd", "crio", "podman"]
 Runtimes = Annotated[
     Annotated[
-        tuple[Literal["k3s", "rke2", "containerd", "crio", "podman"], ...],
+        tuple[RuntimeName, ...],
         BeforeValidator(_tuple_from_list),
         AfterValidator(_no_duplicates),
         Field(min_length=1),
     ]
     | None,
-    Field(description="None or a list of k3s, rke2, containerd, crio, podman, without duplicates"),
+    Field(description=f"None or a list of {', '.join(get_args(RuntimeName))}, without duplicates"),
 ]
 
 MaxRequests = Annotated[int, Field(ge=1, le=4096, description="a whole number, 1 to 4096")]

@@ -12,7 +12,7 @@ from tasks.clients.endpoint import finished_registry
 from tasks.cluster_control import operations as cluster_control
 from tasks.cluster_nodes import operations as cluster_nodes
 from tasks.cluster_nodes import plan as model
-from tasks.cluster_nodes.plan import Node, NodeTarget
+from tasks.cluster_nodes.node import Node, NodeTarget
 from tasks.docker_hosts import operations as docker_hosts
 from tasks.problem import Problem
 from tasks.registry.context import RegistryContext

@@ -6,7 +6,8 @@ import functools
 from abc import ABC, abstractmethod
 from typing import Any
 
-from tasks.cluster_nodes.plan import DISTRIBUTIONS, TITLES, Node
+from tasks.cluster_nodes.node import Node
+from tasks.cluster_nodes.runtimes.table import RUNTIMES
 from tests.verify.backend import Host, last_line
 from tests.verify.deployment import Login
 
@@ -25,7 +26,7 @@ class Runtime(ABC):
     """A runtime of a node; `close` removes what was pulled."""
 
     def __init__(self, host: Host, name: str, found: Node) -> None:
-        self.host, self.name, self.title, self.found = host, name, TITLES[name], found
+        self.host, self.name, self.title, self.found = host, name, RUNTIMES[name].title, found
         self._pulled: set[str] = set()
 
     def pull(self, reference: str, login: Login) -> Any:
@@ -79,7 +80,7 @@ class Cri(Runtime):
 
     @property
     def images(self) -> str:
-        if self.name in DISTRIBUTIONS:
+        if self.name in self.found.data:
             return f"{self.found.data[self.name]}/agent/containerd"
         if self.name == "crio":
             return "/var/lib/containers"

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tasks.cluster_nodes.plan import DISTRIBUTIONS
+from tasks.cluster_nodes.runtimes.table import RUNTIMES
 from tasks.settings.load import Settings
 from tests.verify import images, runtimes
 from tests.verify.backend import Host, last_line
@@ -48,7 +48,7 @@ def test_each_runtime_pulls(
     for runtime in served:
         done = runtime.pull(reference, login)
         # K3s and RKE2 have a login of their own then, and need none from their client.
-        own = runtime.name in DISTRIBUTIONS and deployment.of(node.name).registry_node_login
+        own = RUNTIMES[runtime.name].login_file is None and deployment.of(node.name).registry_node_login
         assert done.rc == 0 or (not own and not runtime.takes_login and wants_login(done)), (
             f"{node.name}: {runtime.title} cannot pull from {settings.endpoint} ({last_line(done)}); run make deploy"
         )

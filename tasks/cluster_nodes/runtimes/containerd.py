@@ -8,45 +8,143 @@ from __future__ import annotations
 
 import posixpath
 import shlex
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 
 from tasks.clients import certs_d
+from tasks.cluster_nodes import logins
+from tasks.cluster_nodes.node import Node, NodeTarget
 from tasks.cluster_nodes.runtimes import containerd_config
 from tasks.cluster_nodes.runtimes.containerd_config import CERTS, InForce, Loaded
+from tasks.cluster_nodes.runtimes.runtime import Runtime
 from tasks.remote import files, toml_edit
-from tasks.remote.files import File, Folder, Observed
+from tasks.remote.files import File, Folder
 from tasks.remote.steps import Conflict, Step, restart
+from tasks.settings.load import Settings
 
 CONFIG = "/etc/containerd/config.toml"
 HOME = "/etc/containerd"
 UNIT = "containerd.service"
+DOCKER_UNIT = "docker.service"
 RESTART_DUE = "/run/homelab-registry-restart-containerd"
 MARK = "# Written by homelab-registry; a change here is undone by its next run."
 
 
-@dataclass(frozen=True)
-class Containerd:
-    """containerd as it is on a host.
+# RKE2's containerd may be on the search path, and links to K3s beside it: neither is one of its own.
+SCRIPT = r"""
+program=$(readlink -f "$(command -v containerd || echo /nowhere)")
+case $program in
+    (/nowhere|*/rancher/*|*/k3s|*/rke2) ;;
+    (*) if [ -x "$program" ]; then
+        version=$("$program" --version) || exit 1
+        printf 'runtime|containerd\ncontainerd|%s\n' "$(echo "$version" | cut -d ' ' -f 3)"
+    fi ;;
+esac
+if [ -n "$pid" ] && [ "$pid" != 0 ]; then
+    flag='--\{0,1\}c\(onfig\)\{0,1\}'
+    given=$(tr '\0' '\n' < "/proc/$pid/cmdline" | sed -n "/^$flag\$/{n;p;};s/^$flag=//p")
+    [ -z "$given" ] || config=$(realpath -ms -- "$given") || exit 1
+fi
+echo "config|$config"
+imports() {
+    uncommented=$(sed 's/^[[:space:]]*#.*//' < "$1" | tr '\n' ' ')
+    echo "$uncommented" | grep -o 'imports[[:space:]]*=[[:space:]]*\[[^]]*\]' |
+        grep -o "\"[^\"]*\"\|'[^']*'" | sed "s/^.//;s/.\$//;s|^[^/]|${1%/*}/&|"
+}
+pending=$config; seen=; roots=$certs
+while [ -n "$pending" ]; do
+    file=${pending%%"$nl"*}
+    case $pending in (*"$nl"*) pending=${pending#*"$nl"} ;; (*) pending= ;; esac
+    case "$nl$seen$nl" in (*"$nl$file$nl"*) continue ;; esac
+    seen="$seen$nl$file"
+    [ -f "$file" ] && reject_pipe "$file" || continue
+    emit_text "$file"
+    emit_path "${file%/*}/.${file##*/}$suffix"
+    named=$(imports "$file")
+    roots="$roots$nl$(grep -o "config_path[[:space:]]*=[[:space:]]*[\"'][^\"']*" < "$file" | sed "s/^[^\"']*.//")"
+    IFS=$nl
+    set -f
+    for each in $named; do
+        each=$(realpath -ms -- "$each") || exit 1
+        echo "import|$each"
+    done
+    set +f
+    for each in $named; do
+        each=$(realpath -ms -- "$each") || exit 1
+        pending="$pending${pending:+$nl}$each"
+    done
+    unset IFS
+done
+IFS=$nl
+for root in $(echo "$roots" | sed 's|\(.\)/*$|\1|' | sort -u); do
+    case $root in
+        (*:*) ;;
+        (*'|'*) reject_pipe "$root" ;;
+        (/*)
+            emit_path "$root"
+            for each in $below; do emit_path "$root/$each"; done
+            for each in $below; do case $each in (*/ca.crt|*/hosts.toml) emit_text "$root/$each" ;; esac; done ;;
+    esac
+done
+unset IFS
+"""
 
-    `config` is the main file that it reads, `started` when its service was started (seconds since 1970), None
-    where no service runs. `texts` has the configuration's files and those that `relative` names in each folder
-    that is a `config_path`. `shared` tells that Docker Engine runs on it too, `stops_docker` that systemd would
-    restart that one as well. `imports` are all imports that the host's shell found and followed.
-    """
 
-    version: str
-    config: str
-    started: float | None
-    shared: bool
-    stops_docker: bool
-    paths: Mapping[str, Observed | None]
-    texts: Mapping[str, str] = field(repr=False)
-    imports: Collection[str] = frozenset()
+class Containerd(Runtime):
+    """containerd with its CRI, as a service of its own."""
+
+    name = "containerd"
+    title = "containerd"
+    other_units = (UNIT, DOCKER_UNIT)
+    login_file = logins.KUBELET
+
+    def paths(self, endpoints: Sequence[str]) -> list[str]:
+        """Return the paths of files and folders to look at; `script` adds those below the folder in force."""
+        return [HOME, RESTART_DUE]
+
+    def texts(self, endpoints: Sequence[str]) -> list[str]:
+        """Return the paths of files to read: none before the main file is known."""
+        return []
+
+    def script(self, endpoints: Sequence[str]) -> str:
+        """Return the shell lines that find it, its configuration, and our files in each folder that this names."""
+        given = {
+            "config": CONFIG,
+            "certs": CERTS,
+            "below": "\n".join(relative(endpoints)),
+            "suffix": files.NEW_SUFFIX,
+        }
+        return "\n".join(f"{name}={shlex.quote(value)}" for name, value in given.items()) + SCRIPT
+
+    def switched_off(self, found: Node) -> str | None:
+        """Return where the CRI is switched off, as in the configuration that comes with Docker; None if it is on."""
+        return containerd_config.disabled(_load(found))
+
+    def steps(self, settings: Settings, target: NodeTarget, found: Node) -> list[Step]:
+        """Return the steps, in their order; `Conflict` if something of the user's contradicts them."""
+        configured, current = _in_force(found)
+        root = configured.folder
+        if root not in found.paths:
+            raise Conflict(
+                f"{configured.place} sets config_path in a way that could not be read from the host",
+                f'write it in one line, config_path = "{root}", and run again',
+            )
+        # Not ours, but a folder on the way that is made with ours is for root alone.
+        wanted = [] if found.paths[HOME] else [Folder(HOME)]
+        if root == CERTS or found.paths[root] is None:
+            wanted.append(Folder(root))
+        for endpoint in settings.endpoints:
+            folder = f"{root}/{endpoint}"
+            _check(folder, endpoint, found)
+            wanted += [
+                Folder(folder),
+                File(f"{folder}/ca.crt", "0644", content=target.ca_pem),
+                File(f"{folder}/hosts.toml", "0644", content=hosts_toml(folder, endpoint)),
+            ]
+        return files.place(wanted, found.paths) + _configure(configured, current, found)
 
 
 def relative(endpoints: Iterable[str]) -> list[str]:
-    """Return all paths to be told of below a folder that `config_path` may name."""
+    """Return all paths to look at below a folder that `config_path` may name."""
     found = []
     for endpoint in endpoints:
         found += [endpoint, f"{endpoint}/ca.crt", f"{endpoint}/hosts.toml"]
@@ -54,35 +152,6 @@ def relative(endpoints: Iterable[str]) -> list[str]:
         if stronger := certs_d.stronger_folder(endpoint):
             found.append(stronger)
     return found
-
-
-def switched_off(found: Containerd) -> str | None:
-    """Return where the CRI is switched off, as in the configuration that comes with Docker; None where it is on."""
-    return containerd_config.disabled(_load(found))
-
-
-def steps(endpoints: Iterable[str], ca_pem: str, found: Containerd) -> list[Step]:
-    """Return the steps, in their order; `Conflict` where something of the user's says otherwise."""
-    configured, current = _in_force(found)
-    root = configured.folder
-    if root not in found.paths:
-        raise Conflict(
-            f"{configured.place} sets config_path in a way that could not be read from the host",
-            f'write it in one line, config_path = "{root}", and run again',
-        )
-    # Not ours, but a folder on the way that is made with ours is for root alone.
-    wanted = [] if found.paths[HOME] else [Folder(HOME)]
-    if root == CERTS or found.paths[root] is None:
-        wanted.append(Folder(root))
-    for endpoint in endpoints:
-        folder = f"{root}/{endpoint}"
-        _check(folder, endpoint, found)
-        wanted += [
-            Folder(folder),
-            File(f"{folder}/ca.crt", "0644", content=ca_pem),
-            File(f"{folder}/hosts.toml", "0644", content=hosts_toml(folder, endpoint)),
-        ]
-    return files.place(wanted, found.paths) + _configure(configured, current, found)
 
 
 def hosts_toml(folder: str, endpoint: str) -> str:
@@ -98,16 +167,16 @@ def hosts_toml(folder: str, endpoint: str) -> str:
     )
 
 
-def _load(found: Containerd) -> list[Loaded]:
+def _load(found: Node) -> list[Loaded]:
     """Return the files of its configuration, of which the host has told all that they import."""
-    version = containerd_config.version_of(found.version)
-    containerd_config.check_told(found.config, found.texts, found.imports)
-    return containerd_config.load(found.config, found.texts, version)
+    version = containerd_config.version_of(found.containerd_version)
+    containerd_config.check_told(found.containerd_config, found.texts, found.imports)
+    return containerd_config.load(found.containerd_config, found.texts, version)
 
 
-def _in_force(found: Containerd) -> tuple[InForce, str]:
+def _in_force(found: Node) -> tuple[InForce, str]:
     """Return the `config_path` in force, and the text of the file to write it to, "" where there is none yet."""
-    version, loaded = containerd_config.version_of(found.version), _load(found)
+    version, loaded = containerd_config.version_of(found.containerd_version), _load(found)
     if where := containerd_config.disabled(loaded):
         raise Conflict(
             f"containerd's CRI is switched off ({where}), so no node pulls with it",
@@ -117,12 +186,15 @@ def _in_force(found: Containerd) -> tuple[InForce, str]:
     if loaded:
         configured = containerd_config.in_force(loaded, version)
         return configured, configured.file.text
-    new = {found.config: containerd_config.fresh(version)}
-    return containerd_config.in_force(containerd_config.load(found.config, new, version), version), ""
+    new = {found.containerd_config: containerd_config.fresh(version)}
+    return containerd_config.in_force(
+        containerd_config.load(found.containerd_config, new, version), version
+    ), ""
 
 
-def _configure(configured: InForce, current: str, found: Containerd) -> list[Step]:
+def _configure(configured: InForce, current: str, found: Node) -> list[Step]:
     written: list[Step] = []
+    started = found.started.get(UNIT)
     if configured.value != configured.folder and configured.ours_to_set:
         text = toml_edit.put(configured.file.text, configured.keys, configured.folder, configured.file.path)
         reason = (
@@ -130,18 +202,16 @@ def _configure(configured: InForce, current: str, found: Containerd) -> list[Ste
         )
         if not current:
             reason = "it is missing, and config_path with it"
-        first = f"touch {RESTART_DUE}" if found.started is not None else "true"
+        first = f"touch {RESTART_DUE}" if started is not None else "true"
         written = [files.rewrite(configured.file.path, text, reason, first=first)]
     marker = found.paths[RESTART_DUE]
-    if written:
-        due = found.started is not None
-    else:
-        # A service that is not running did not come up with the new configuration, or was stopped before it.
-        due = marker is not None and (found.started is None or marker.modified >= found.started)
-    if due and found.stops_docker:
+    # A service that is not running did not come up with the new configuration, or was stopped before it.
+    overdue = marker is not None and (started is None or marker.modified >= started)
+    due = started is not None if written else overdue
+    if due and DOCKER_UNIT in found.started and DOCKER_UNIT in found.requiring_containerd:
         raise _not_now(configured, current, written)
     if due:
-        also = "; Docker Engine here uses it too" if found.shared else ""
+        also = "; Docker Engine here uses it too" if DOCKER_UNIT in found.started else ""
         text = f"restart containerd: its config_path is newer than it is (pods and containers stay up{also})"
         return [*written, Step(text, f"{restart(UNIT, minutes=2)}\nrm -f {RESTART_DUE}")]
     if marker and not written:
@@ -163,7 +233,7 @@ def _not_now(configured: InForce, current: str, written: list[Step]) -> Conflict
     )
 
 
-def _check(folder: str, endpoint: str, found: Containerd) -> None:
+def _check(folder: str, endpoint: str, found: Node) -> None:
     other = certs_d.stronger_folder(endpoint)
     stronger = posixpath.join(posixpath.dirname(folder), other or "")
     if other and found.paths[stronger]:

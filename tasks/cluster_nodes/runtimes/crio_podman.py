@@ -6,13 +6,17 @@ The folder is the one of containers/image (containers-certs.d(5)).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 
 from tasks.clients import certs_d
+from tasks.cluster_nodes import logins
+from tasks.cluster_nodes.node import Node, NodeTarget
+from tasks.cluster_nodes.runtimes.runtime import Runtime
 from tasks.remote import files, toml_edit
-from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
+from tasks.settings.load import Settings
+from tasks.settings.types import RuntimeName
 
 CERTS = "/etc/containers/certs.d"
 OF_ROOT = "/root/.config/containers/certs.d"
@@ -21,50 +25,65 @@ OF_ROOT = "/root/.config/containers/certs.d"
 CONFIG = "/etc/containers/registries.conf"
 DROP_INS = "/etc/containers/registries.conf.d/*.conf"
 
-
 CRIO = "/etc/crio/crio.conf"
 CRIO_DROP_INS = "/etc/crio/crio.conf.d/*.conf"
 
 
-def certificates(endpoints: Iterable[str]) -> list[str]:
-    """Return where the CA is looked for, a file for each name."""
-    return certs_d.certificates(CERTS, endpoints)
+class Podman(Runtime):
+    """Podman, as root runs it."""
+
+    name: RuntimeName = "podman"
+    title = "Podman"
+    login_file = logins.PODMAN
+
+    def paths(self, endpoints: Sequence[str]) -> list[str]:
+        """Return the paths of files and folders to look at."""
+        return [*certs_d.paths(CERTS, endpoints), *(f"{OF_ROOT}/{endpoint}" for endpoint in endpoints)]
+
+    def texts(self, endpoints: Sequence[str]) -> list[str]:
+        """Return the paths of files to read."""
+        return [*certs_d.certificates(CERTS, endpoints), CONFIG, DROP_INS]
+
+    def steps(self, settings: Settings, target: NodeTarget, found: Node) -> list[Step]:
+        """Return the steps, in their order; `Conflict` if something of the user's contradicts them."""
+        endpoints = settings.endpoints
+        certs_d.check(certs_d.certificates(CERTS, endpoints), found.texts)
+        for endpoint in endpoints:
+            if found.paths[path := f"{OF_ROOT}/{endpoint}"]:
+                raise Conflict(
+                    f"{path} is looked up before {CERTS}/{endpoint} when root pulls, and is not ours",
+                    f"move it away (mv {path} {OF_ROOT}/old-{endpoint}) and run again",
+                )
+        for path, text in found.texts.items():
+            if path.startswith(CONFIG):
+                _check_secure(path, text, endpoints)
+                _check_led_here(path, text, endpoints)
+        return files.place(certs_d.wanted(CERTS, endpoints, target.ca_pem), found.paths)
 
 
-def paths(endpoints: Iterable[str]) -> list[str]:
-    """Return all paths to be told of."""
-    endpoints = list(endpoints)
-    return [*certs_d.paths(CERTS, endpoints), *(f"{OF_ROOT}/{endpoint}" for endpoint in endpoints)]
+class Crio(Podman):
+    """CRI-O, which needs what Podman needs, and has a configuration of its own beside that."""
+
+    name = "crio"
+    title = "CRI-O"
+    units = ("crio.service",)
+    login_file = logins.KUBELET
+
+    def texts(self, endpoints: Sequence[str]) -> list[str]:
+        """Return the paths of files to read."""
+        return [*super().texts(endpoints), CRIO, CRIO_DROP_INS]
+
+    def steps(self, settings: Settings, target: NodeTarget, found: Node) -> list[Step]:
+        """Return the steps, in their order; `Conflict` if something of the user's contradicts them."""
+        _check_crio(settings.endpoints, target.address, found.texts)
+        return super().steps(settings, target, found)
 
 
-def steps(
-    endpoints: Iterable[str], ca_pem: str, observed: Mapping[str, Observed | None], texts: Mapping[str, str]
-) -> list[Step]:
-    """Return the steps, in their order; `Conflict` where something of the user's says otherwise.
-
-    `texts` has those of the certificates and of `registries.conf` and its drop-ins that are there.
-    """
-    endpoints = list(endpoints)
-    certs_d.check(certificates(endpoints), texts)
-    for endpoint in endpoints:
-        if observed[path := f"{OF_ROOT}/{endpoint}"]:
-            raise Conflict(
-                f"{path} is looked up before {CERTS}/{endpoint} when root pulls, and is not ours",
-                f"move it away (mv {path} {OF_ROOT}/old-{endpoint}) and run again",
-            )
-    for path, text in texts.items():
-        if path.startswith(CONFIG):
-            _check_secure(path, text, endpoints)
-            _check_led_here(path, text, endpoints)
-    return files.place(certs_d.wanted(CERTS, endpoints, ca_pem), observed)
-
-
-def check_crio(endpoints: Iterable[str], address: str, texts: Mapping[str, str]) -> None:
-    """Raise `Conflict` where CRI-O's own configuration switches the check of our certificate off (crio.conf(5)).
+def _check_crio(endpoints: Sequence[str], address: str, texts: Mapping[str, str]) -> None:
+    """Raise `Conflict` if CRI-O's own configuration switches the check of our certificate off (crio.conf(5)).
 
     `address` is the registry's: CRI-O takes networks as well as names.
     """
-    endpoints = list(endpoints)
     for path, text in texts.items():
         if not path.startswith(CRIO):
             continue
@@ -85,7 +104,7 @@ def _holds(network: str, address: str) -> bool:
         return False
 
 
-def _check_secure(path: str, text: str, endpoints: Iterable[str]) -> None:
+def _check_secure(path: str, text: str, endpoints: Sequence[str]) -> None:
     for name, line in _insecure(path, text):
         if ours := next((each for each in endpoints if _covers(name, each)), None):
             raise Conflict(
@@ -109,12 +128,11 @@ def _insecure(path: str, text: str) -> Iterator[tuple[str, int]]:
         yield str(name), _line(text, f'"{name}"')
 
 
-def _check_led_here(path: str, text: str, endpoints: Iterable[str]) -> None:
+def _check_led_here(path: str, text: str, endpoints: Sequence[str]) -> None:
     """Raise `Conflict` where pulls from our registry are refused, or go elsewhere (containers-registries.conf(5)).
 
     An entry is for what begins with its prefix; where it has none, with its location.
     """
-    endpoints = list(endpoints)
     for index, entry in enumerate(toml_edit.values_at(toml_edit.read(text, path), "registry")):
         prefix, location = (str(toml_edit.value_at(entry, key) or "") for key in ("prefix", "location"))
         ours = next((each for each in endpoints if _covers(prefix or location, each)), None)

@@ -7,17 +7,22 @@ Both bring a containerd of their own and write its configuration at their start,
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tasks.accounts.logins import Login
 from tasks.clients import certs_d
+from tasks.cluster_nodes.node import Node, NodeTarget
 from tasks.cluster_nodes.runtimes import registries_yaml
+from tasks.cluster_nodes.runtimes.runtime import Runtime
 from tasks.remote import files, toml_edit
-from tasks.remote.files import File, Folder, Observed
+from tasks.remote.files import File, Folder
 from tasks.remote.steps import Conflict, Step, restart
+from tasks.settings.load import Settings
+from tasks.settings.types import RuntimeName
 
 FOLDER = "/etc/rancher"
 TEMPLATES = ("config-v3.toml.tmpl", "config.toml.tmpl")
@@ -26,11 +31,54 @@ DROP_INS = ("config-v3.toml.d", "config.toml.d")
 """The folders beside the templates whose `*.toml` the generated configuration imports."""
 
 
-@dataclass(frozen=True)
-class Distribution:
-    """K3s or RKE2: its `name` on disk, its name for people, and the units it runs as, of which a host has one."""
+# The data folder as the command line has it, or else the configuration, of which a later file wins
+# (docs.k3s.io/installation/configuration), or else the environment. systemd tells a command line with blanks between
+# its words, whatever these hold. K3s's own, in /proc, holds none any more.
+SCRIPT = r"""
+argued() {
+    flag='\(-d\|--\{0,1\}data-dir\)'
+    sed -n 's/^ExecStart=.* argv\[\]=\(.*\) ; ignore_errors=.*/\1/p' | tr ' ' '\n' |
+        sed -n "/^$flag\$/{n;p;};s/^$flag=//p" | tail -n 1
+}
+configured() {
+    cat "$rancher/$1/config.yaml" "$rancher/$1/config.yaml.d"/*.yaml 2>/dev/null |
+        sed -n "s/^\([\"']\{0,1\}\)data-dir\1[[:space:]]*:[[:space:]]*[\"']\{0,1\}\([^\"'#]*[^\"'#[:space:]]\).*/\2/p" |
+        tail -n 1
+}
+surrounding() {
+    while read -r line; do
+        case $line in
+            (Environment=*) printf '%s\n' "${line#*=}" | tr ' ' '\n' ;;
+            (EnvironmentFile*=*) line=${line#*=}; cat -- "${line% (ignore_errors=*}" 2>/dev/null ;;
+        esac
+    done | sed -n "s/^[\"']\{0,1\}$1=[\"']\{0,1\}\([^\"']*\).*/\1/p" | tail -n 1
+}
+shown=; data=
+case $loaded in (*" $name."*|*" $name-"*)
+    shown=$(printf '%s\n' "$told" | awk -v RS= -v id="\nId=$name(-[a-z]+)?[.]service\n" '("\n" $0 "\n") ~ id') || exit 1
+    data=$(printf '%s\n' "$shown" | argued) ;;
+esac
+[ -n "$data" ] || [ ! -d "$rancher/$name" ] || data=$(configured "$name")
+[ -n "$data" ] || [ -z "$shown" ] ||
+    data=$(printf '%s\n' "$shown" | surrounding "$(echo "${name}_DATA_DIR" | tr a-z A-Z)")
+data=${data:-/var/lib/rancher/$name}
+echo "data|$name|$data"
+if reject_pipe "$data"; then
+    IFS=$nl
+    for each in $generated; do emit_text "$data/agent/etc/containerd/$each"; done
+    unset IFS
+    for file in $drop_ins; do
+        for each in "$data/agent/etc/containerd/$file"/*.toml; do ! reject_pipe "$each" || emit_text "$each"; done
+    done
+fi
+"""
 
-    name: str
+
+@dataclass(frozen=True)
+class Distribution(Runtime):
+    """K3s or RKE2: its `name` on disk, its `title` for people, and the `units` it runs as, of which a host has one."""
+
+    name: RuntimeName
     title: str
     units: tuple[str, ...]
 
@@ -49,24 +97,51 @@ class Distribution:
         """Where our CA is kept for it."""
         return f"{self.folder}/homelab-registry-ca.crt"
 
+    def paths(self, endpoints: Sequence[str]) -> list[str]:
+        """Return the paths of files and folders to look at."""
+        return files.observed_paths([self.ca_file, self.registries])
+
+    def texts(self, endpoints: Sequence[str]) -> list[str]:
+        """Return the paths of files to read; `script` adds those in its data folder."""
+        return [self.ca_file, self.registries]
+
+    def script(self, endpoints: Sequence[str]) -> str:
+        """Return the shell lines that find it, its data folder, and what it generated there."""
+        given = {
+            "name": self.name,
+            "rancher": FOLDER,
+            "generated": "\n".join(relative(endpoints)),
+            "drop_ins": " ".join(DROP_INS),
+        }
+        lines = [f"{name}={shlex.quote(value)}" for name, value in given.items()]
+        return "\n".join([super().script(endpoints), *lines, SCRIPT])
+
+    def steps(self, settings: Settings, target: NodeTarget, found: Node) -> list[Step]:
+        """Return the steps, in their order; `Conflict` if something of the user's contradicts them."""
+        certs_d.check([self.ca_file], found.texts)
+        _check_templates(generated(found.data[self.name]), found.texts)
+        text, login = found.texts.get(self.registries, ""), target.login
+        wanted = registries_yaml.merge(text, settings.endpoints, self.ca_file, login, self.registries)
+        folders = [] if found.paths[self.folder] else [Folder(self.folder)]
+        placed = files.place([*folders, File(self.ca_file, "0644", content=target.ca_pem)], found.paths)
+        written = _write(self, wanted, login, found)
+        unit = next((unit for unit in self.units if unit in found.started), None)
+        lacking = next(_lacking(self, settings, wanted, login, found), None)
+        if unit is None or lacking is None:
+            return placed + written
+        there = found.paths[self.registries]
+        if wanted != text or there is None or there.modified >= found.started[unit]:
+            why = f"{lacking} (running pods stay up)"
+            return [*placed, *written, Step(f"restart {unit}: {why}", restart(unit, minutes=10))]
+        raise Conflict(
+            f"{unit} was started after {self.registries} was written, and still {lacking}",
+            f"update {self.title} if it is older than 1.29.4, which takes tls for mirrors only (k3s#9839); else see "
+            f"journalctl -u {unit} and {found.data[self.name]}/agent/containerd/containerd.log",
+        )
+
 
 K3S = Distribution("k3s", "K3s", ("k3s.service", "k3s-agent.service"))
 RKE2 = Distribution("rke2", "RKE2", ("rke2-server.service", "rke2-agent.service"))
-
-
-@dataclass(frozen=True)
-class K3sNode:
-    """One of them as it is on a host.
-
-    `data` is its data folder, `unit` the unit that runs and `started` when it was (seconds since 1970), both None
-    where none runs. `texts` has `registries.yaml`, and below `generated(data)` what was made from it.
-    """
-
-    data: str
-    unit: str | None
-    started: float | None
-    paths: Mapping[str, Observed | None]
-    texts: Mapping[str, str] = field(repr=False)
 
 
 def generated(data: str) -> str:
@@ -75,51 +150,11 @@ def generated(data: str) -> str:
 
 
 def relative(endpoints: Iterable[str]) -> list[str]:
-    """Return the files whose texts are to be told, below the folder of what is generated."""
+    """Return the files to read below the folder of what is generated."""
     return [*TEMPLATES, "config.toml", *(path for name in endpoints for path in _hosts_tomls(name))]
 
 
-def paths(kind: Distribution) -> list[str]:
-    """Return all paths to be told of."""
-    written = [kind.ca_file, kind.registries]
-    return [kind.folder, *written, *map(files.temporary, written)]
-
-
-def steps(
-    kind: Distribution,
-    endpoints: Iterable[str],
-    ca_pem: str,
-    login: Login | None,
-    accounts: Collection[str],
-    found: K3sNode,
-) -> list[Step]:
-    """Return the steps, in their order; `Conflict` where something of the user's says otherwise.
-
-    `login` is the account that nodes pull with, None where they do not; `accounts` are all of the registry's.
-    """
-    endpoints = list(endpoints)
-    certs_d.check([kind.ca_file], found.texts)
-    _check_templates(found)
-    text = found.texts.get(kind.registries, "")
-    wanted = registries_yaml.merge(text, endpoints, kind.ca_file, login, kind.registries)
-    folders = [] if found.paths[kind.folder] else [Folder(kind.folder)]
-    placed = files.place([*folders, File(kind.ca_file, "0644", content=ca_pem)], found.paths)
-    written = _write(kind, wanted, login, found)
-    lacking = next(_lacking(kind, endpoints, wanted, login, accounts, found), None)
-    if found.unit is None or found.started is None or lacking is None:
-        return placed + written
-    there = found.paths[kind.registries]
-    if wanted != text or there is None or there.modified >= found.started:
-        why = f"{lacking} (running pods stay up)"
-        return [*placed, *written, Step(f"restart {found.unit}: {why}", restart(found.unit, minutes=10))]
-    raise Conflict(
-        f"{found.unit} was started after {kind.registries} was written, and still {lacking}",
-        f"update {kind.title} if it is older than 1.29.4, which takes tls for mirrors only (k3s#9839); else see "
-        f"journalctl -u {found.unit} and {found.data}/agent/containerd/containerd.log",
-    )
-
-
-def _write(kind: Distribution, wanted: str, login: Login | None, found: K3sNode) -> list[Step]:
+def _write(kind: Distribution, wanted: str, login: Login | None, found: Node) -> list[Step]:
     there, path = found.paths[kind.registries], kind.registries
     secret = None if login is None else "0600"
     if wanted != found.texts.get(path, ""):
@@ -132,17 +167,12 @@ def _write(kind: Distribution, wanted: str, login: Login | None, found: K3sNode)
 
 
 def _lacking(
-    kind: Distribution,
-    endpoints: Iterable[str],
-    wanted: str,
-    login: Login | None,
-    accounts: Collection[str],
-    found: K3sNode,
+    kind: Distribution, settings: Settings, wanted: str, login: Login | None, found: Node
 ) -> Iterator[str]:
     """Yield what the generated configuration lacks of what `registries.yaml` asks for on our behalf."""
-    folder = generated(found.data)
+    folder, accounts = generated(found.data[kind.name]), settings.registry_accounts
     config = found.texts.get(f"{folder}/config.toml", "")
-    for endpoint in endpoints:
+    for endpoint in settings.endpoints:
         told = [
             found.texts[f"{folder}/{path}"]
             for path in _hosts_tomls(endpoint)
@@ -192,14 +222,13 @@ def _hosts_tomls(endpoint: str) -> list[str]:
     return [f"certs.d/{name}/hosts.toml" for name in dict.fromkeys(names)]
 
 
-def _check_templates(found: K3sNode) -> None:
+def _check_templates(folder: str, texts: Mapping[str, str]) -> None:
     """Raise `Conflict` where a template of the user's leaves out where containerd is to look for `hosts.toml`, or a
     file that is imported names another place."""
-    folder = generated(found.data)
     templates = [f"{folder}/{name}" for name in TEMPLATES]
-    added = [path for path in found.texts if path.startswith(tuple(f"{folder}/{name}/" for name in DROP_INS))]
+    added = [path for path in texts if path.startswith(tuple(f"{folder}/{name}/" for name in DROP_INS))]
     for path in [*templates, *added]:
-        text = found.texts.get(path)
+        text = texts.get(path)
         if text is None or (path in templates and re.search(r"\{\{-?\s*template\s+\"base\"", text)):
             continue
         given = re.search(r"^[^#\n]*\bconfig_path[\"']?\s*=\s*(.*)$", text, re.MULTILINE)

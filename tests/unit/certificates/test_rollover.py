@@ -14,7 +14,7 @@ from tasks.certificates.ca import AuthorityError, Pair
 from tasks.certificates.rollover import Authorities, Successor
 from tasks.clients import certs_d
 from tasks.cluster_control import pull_secrets
-from tasks.cluster_nodes.runtimes import containerd, k3s_rke2
+from tasks.cluster_nodes.runtimes import k3s_rke2
 from tasks.cluster_nodes.runtimes.k3s_rke2 import Distribution
 from tests.unit.certificates.test_ca import section, shown
 from tests.unit.cluster_nodes.runtimes import test_containerd, test_k3s_rke2
@@ -213,18 +213,16 @@ def test_k3s_and_rke2_get_both_without_a_restart(old: Pair, begun: Successor, ki
     """Their containerd reads the file at every pull."""
     both = old.certificate_pem + begun.pair.certificate_pem
     found = test_k3s_rke2.converged(kind)
-    (step,) = k3s_rke2.steps(kind, [test_k3s_rke2.NAME], both, None, test_k3s_rke2.ACCOUNTS, found)
+    (step,) = test_k3s_rke2.steps(found, kind=kind, ca_pem=both)
     assert (step.text, step.stdin) == (f"write {kind.ca_file}: its content is not as it should be", both)
     found = test_k3s_rke2.with_file(found, kind.ca_file, both)
-    (step,) = k3s_rke2.steps(
-        kind, [test_k3s_rke2.NAME], begun.pair.certificate_pem, None, test_k3s_rke2.ACCOUNTS, found
-    )
+    (step,) = test_k3s_rke2.steps(found, kind=kind, ca_pem=begun.pair.certificate_pem)
     assert step.stdin == begun.pair.certificate_pem
 
 
 def test_containerd_gets_both_without_a_restart(old: Pair, begun: Successor) -> None:
     both = old.certificate_pem + begun.pair.certificate_pem
-    (step,) = containerd.steps([test_containerd.NAME], both, test_containerd.converged())
+    (step,) = test_containerd.steps(test_containerd.converged(), ca_pem=both)
     path = f"{test_containerd.FOLDER}/ca.crt"
     assert (step.text, step.stdin) == (f"write {path}: its content is not as it should be", both)
 

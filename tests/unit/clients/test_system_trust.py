@@ -98,8 +98,8 @@ def test_where_the_certificates_stand() -> None:
         "/etc/ca-certificates/trust-source/anchors/homelab-registry.crt",
     ]
     assert system_trust.paths(ARCH) == [
-        "/etc/ca-certificates/trust-source/anchors",
         "/etc/ca-certificates/extracted/tls-ca-bundle.pem",
+        "/etc/ca-certificates/trust-source/anchors",
         first(ARCH),
         second(ARCH),
         "/etc/ca-certificates/trust-source/anchors/.homelab-registry.crt.homelab-new",

@@ -11,6 +11,8 @@ import pytest
 from tasks.accounts.logins import Login
 from tasks.cluster_nodes import logins as node_logins
 from tasks.cluster_nodes.logins import KUBELET, PODMAN
+from tasks.cluster_nodes.runtimes.table import RUNTIMES
+from tasks.remote import files
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
 
@@ -25,10 +27,11 @@ FOLDER, FILE = (
 
 def steps(*runtimes: str, texts: dict[str, str] | None = None, **observed: Observed) -> list[Step]:
     """Return the steps for a host with these texts; `observed` gives what else stands at `kubelet` or `podman`."""
-    paths: dict[str, Observed | None] = dict.fromkeys(node_logins.paths())
+    paths: dict[str, Observed | None] = dict.fromkeys(files.observed_paths([KUBELET, PODMAN]))
     paths |= dict.fromkeys(texts or {}, FILE) | {path.rpartition("/")[0]: FOLDER for path in texts or {}}
     paths |= {{"kubelet": KUBELET, "podman": PODMAN}[name]: found for name, found in observed.items()}
-    return node_logins.steps(runtimes, NAMES, LOGIN, paths, texts or {})
+    login_files = [path for name in runtimes if (path := RUNTIMES[name].login_file)]
+    return node_logins.steps(login_files, NAMES, LOGIN, paths, texts or {})
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pyinfra.api.exceptions import FactProcessError
@@ -18,12 +18,15 @@ from tasks.cluster_nodes import facts
 from tasks.cluster_nodes import plan as cluster_nodes
 from tasks.cluster_nodes.facts import ClusterNodeFact
 from tasks.cluster_nodes.logins import PODMAN
-from tasks.cluster_nodes.plan import Node, NodeTarget
+from tasks.cluster_nodes.node import Node, NodeTarget
 from tasks.cluster_nodes.runtimes import containerd, containerd_config
+from tasks.cluster_nodes.runtimes.k3s_rke2 import K3S, RKE2
+from tasks.cluster_nodes.runtimes.table import RUNTIMES
 from tasks.remote.fact_scripts import script
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
 from tasks.settings.load import HostSettings, Settings
+from tasks.settings.types import RuntimeName
 from tests.unit.cluster_nodes.runtimes.test_containerd import CA, NAME
 from tests.unit.remote.test_fact_scripts import seen
 
@@ -37,7 +40,7 @@ ENTRY = "write /etc/hosts: our entry is missing"
 
 def node(*runtimes: str, config: str | None = None, started: Mapping[str, float] | None = None) -> Node:
     """A host with these runtimes and nothing of ours."""
-    told = [*cluster_nodes.paths([NAME]), CERTS]
+    told = [*facts.paths([NAME]), CERTS]
     told += [f"{CERTS}/{path}" for path in containerd.relative(SETTINGS.endpoints)]
     texts = {} if config is None else {CONFIG: config}
     client = ClientHost(hosts="127.0.0.1 localhost\n")
@@ -56,6 +59,10 @@ def steps(found: Node, *runtimes: str, login: Login | None = None, docker_host: 
 
 
 # Which runtimes.
+
+
+def test_the_setting_takes_the_runtimes_of_the_table() -> None:
+    assert list(RUNTIMES) == list(get_args(RuntimeName))
 
 
 @pytest.mark.parametrize(
@@ -137,7 +144,7 @@ def test_docker_is_stopped_only_where_it_runs_and_requires_containerd() -> None:
 
 def test_crio_s_configuration_is_looked_at_where_crio_is_served() -> None:
     path = "/etc/crio/crio.conf"
-    assert path in cluster_nodes.texts([NAME])
+    assert path in facts.texts([NAME])
     found = replace(node(), texts={path: f"[crio.image]\ninsecure_registries = ['{NAME}']\n"})
     assert steps(found, "podman")
     with pytest.raises(Conflict, match=f'^{path} line 2 has "{NAME}" in insecure_registries'):
@@ -264,7 +271,7 @@ def test_the_folders_of_every_config_path_are_told(tmp_path: Path) -> None:
         for path in [folder, *(f"{folder}/{x}" for x in containerd.relative([NAME]))]
     ]
     new = [f"{tmp_path}/etc/containerd/.{name}.homelab-new" for name in ("config.toml", "d.toml")]
-    always = [re.sub(FOLDERS, rf"{tmp_path}\1", path) for path in cluster_nodes.paths([NAME])]
+    always = [re.sub(FOLDERS, rf"{tmp_path}\1", path) for path in facts.paths([NAME])]
     assert found.paths == {path: seen(Path(path)) for path in [*always, *below, *new]}
     assert found.texts[hosts] == "x\n"
 
@@ -315,9 +322,9 @@ def test_a_data_folder_may_be_given_to_the_service(
     text = write(tmp_path, "shown", "\n\n".join([agent, of_k3s, other]) + "\n")
     (tmp_path / "run").mkdir()
     program(tmp_path / "bin", "systemctl", f"cat {text}")
-    given = f"nl='\n'\nrancher={tmp_path}/etc/rancher\nkinds='k3s rke2'\nunits='{' '.join(cluster_nodes.UNITS)}'\n"
     services = facts.SERVICES.replace("/run/systemd/system", f"{tmp_path}/run")
-    command = script(given, "generated=\ndrop_ins=", facts.REJECT_PIPE, services, facts.RANCHER)
+    runtimes = [distribution.script([]) for distribution in (K3S, RKE2)]
+    command = re.sub(FOLDERS, rf"{tmp_path}\1", script(facts.FUNCTIONS, "units=x", services, *runtimes))
     done = subprocess.run(
         ["sh", "-c", command],
         capture_output=True,
@@ -401,9 +408,10 @@ def test_programs_are_told(tmp_path: Path) -> None:
         program(folder, name)
     program(folder, "containerd", VERSION)
     lines = answer(tmp_path, path_with(folder))
-    assert {line for line in lines if line.startswith(("program", "containerd"))} >= {
-        "program|crio",
-        "program|podman",
+    assert {line for line in lines if line.startswith(("runtime", "containerd"))} >= {
+        "runtime|crio",
+        "runtime|podman",
+        "runtime|containerd",
         "containerd|v2.1.5",
     }
 
@@ -414,7 +422,9 @@ def test_a_containerd_that_a_distribution_brings_is_none_of_its_own(tmp_path: Pa
     (tmp_path / "bin" / "containerd").symlink_to(tmp_path / "etc/rancher/rke2/bin/containerd")
     (tmp_path / "bin" / "ctr").symlink_to(tmp_path / "bin/k3s")
     lines = answer(tmp_path, path_with(tmp_path / "bin"))
-    assert not [line for line in lines if line.startswith("containerd|")]
+    assert not [
+        line for line in lines if "containerd" in line and line.startswith(("runtime|", "containerd|"))
+    ]
 
 
 ANSWER = [
@@ -425,7 +435,8 @@ ANSWER = [
     "unit|containerd.service",
     "unit|crio.service",
     "requiring|docker.service",
-    "program|podman",
+    "runtime|podman",
+    "runtime|containerd",
     "containerd|1.6.20~ds1",
     "config|/etc/containerd/config.toml",
     "import|/etc/a|b.toml",

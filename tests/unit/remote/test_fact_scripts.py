@@ -18,10 +18,8 @@ import pytest
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from tasks.cluster_nodes import plan as cluster_nodes
 from tasks.cluster_nodes.facts import ClusterNodeFact
-from tasks.cluster_nodes.runtimes import k3s_rke2
-from tasks.cluster_nodes.runtimes.containerd import Containerd
+from tasks.cluster_nodes.node import Node
 from tasks.docker_hosts.facts import DockerHostFact
 from tasks.docker_hosts.logins import Home
 from tasks.docker_hosts.plan import DockerHost
@@ -450,7 +448,7 @@ def test_a_bar_in_the_name_of_a_text_is_its_own(name: str) -> None:
     assert read_answer([f"text|{name}|eHg=", "end"]).texts == {name: "xx"}
 
 
-@pytest.mark.parametrize("kind", [cluster_nodes.Node, k3s_rke2.K3sNode, Containerd, DockerHost, Home])
+@pytest.mark.parametrize("kind", [Node, DockerHost, Home])
 def test_what_files_of_a_host_say_shows_in_no_repr(kind: Any) -> None:
     """They may hold passwords, and a test that fails shows the values it has."""
     assert {each.name: each.repr for each in fields(kind)}["texts"] is False

@@ -17,12 +17,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tasks.certificates import ca
+from tasks.cluster_nodes.node import Node, NodeTarget
 from tasks.cluster_nodes.runtimes import containerd, containerd_config
-from tasks.cluster_nodes.runtimes.containerd import CONFIG, RESTART_DUE, Containerd
+from tasks.cluster_nodes.runtimes.containerd import CONFIG, DOCKER_UNIT, RESTART_DUE, UNIT, Containerd
 from tasks.cluster_nodes.runtimes.containerd_config import CERTS, CRI_1, CRI_2, IMAGES, TWO_PATHS
 from tasks.remote import toml_edit
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
+from tasks.settings.load import Settings
 from tests.unit.cluster_nodes.runtimes.containerd_shapes import SHAPES, Shape, three, two
 
 NAME = "registry.homelab.local"
@@ -48,23 +50,21 @@ def host(
     paths: Mapping[str, Observed | None] | None = None,
     version: str = "1.6.20~ds1",
     started: float | None = STARTED,
-) -> Containerd:
+) -> Node:
     """A host with nothing of ours but, if it is given, the configuration."""
     told = [RESTART_DUE, CERTS, root]
     told += [f"{folder}/{path}" for folder in (CERTS, root) for path in containerd.relative(names)]
-    return Containerd(
-        version=version,
-        config=CONFIG,
-        started=started,
-        shared=False,
-        stops_docker=False,
+    return Node(
+        containerd_version=version,
+        containerd_config=CONFIG,
+        started={} if started is None else {UNIT: started},
         paths={**dict.fromkeys(told), "/etc/containerd": FOLDERS, **(paths or {})},
         imports={"/etc/containerd/conf.d/*.toml", "/etc/containerd/gone.toml"},
         texts={**({} if config is None else {CONFIG: config}), **(texts or {})},
     )
 
 
-def converged(config: str | None = SET, root: str = CERTS) -> Containerd:
+def converged(config: str | None = SET, root: str = CERTS) -> Node:
     found = host(config, root=root)
     hosts = containerd.hosts_toml(f"{root}/{NAME}", NAME)
     ours = {f"{root}/{NAME}/ca.crt": CA, f"{root}/{NAME}/hosts.toml": hosts}
@@ -72,17 +72,19 @@ def converged(config: str | None = SET, root: str = CERTS) -> Containerd:
     return replace(found, paths={**found.paths, **paths}, texts={**found.texts, **ours})
 
 
-def steps(found: Containerd, *names: str) -> list[Step]:
-    return containerd.steps(names or (NAME,), CA, found)
+def steps(found: Node, endpoint: str = NAME, *, ca_pem: str = CA) -> list[Step]:
+    name, _, port = endpoint.partition(":")
+    settings = Settings(registry_hostname=name, registry_port=int(port or 443))
+    return Containerd().steps(settings, NodeTarget(ca_pem, "192.168.1.10", ["containerd"]), found)
 
 
-def texts(found: Containerd, *names: str) -> list[str]:
-    return [step.text for step in steps(found, *names)]
+def texts(found: Node) -> list[str]:
+    return [step.text for step in steps(found)]
 
 
-def stop(found: Containerd, *names: str) -> str:
+def stop(found: Node, endpoint: str = NAME) -> str:
     with pytest.raises(Conflict) as raised:
-        steps(found, *names)
+        steps(found, endpoint)
     assert raised.value.remedy.endswith("and run again")
     return raised.value.problem
 
@@ -128,7 +130,7 @@ def test_the_value_in_force_is_found(
     ],
 )
 def test_a_missing_main_file_is_made(version: str, text: str) -> None:
-    written = steps(replace(converged(None), version=version))
+    written = steps(replace(converged(None), containerd_version=version))
     assert [step.text for step in written] == [
         f"write {CONFIG}: it is missing, and config_path with it",
         "restart containerd: its config_path is newer than it is (pods and containers stay up)",
@@ -244,7 +246,7 @@ def test_each_name_has_a_folder_and_all_paths_are_asked_for() -> None:
 @pytest.mark.parametrize("config", [SET, f"version = 3\n{three(CERTS)}"])
 def test_a_host_that_has_all_needs_nothing(config: str) -> None:
     version = "1.6.20" if config == SET else "2.3.7"
-    assert steps(replace(converged(config), version=version)) == []
+    assert steps(replace(converged(config), containerd_version=version)) == []
 
 
 def test_the_user_s_own_folder_is_followed_and_its_mode_left_alone() -> None:
@@ -305,17 +307,24 @@ def test_a_change_in_a_file_that_bears_our_mark_is_undone() -> None:
 def test_a_restart_is_due_until_it_has_been(
     config: str, started: float | None, marker: float | None, texts_expected: list[str]
 ) -> None:
-    found = replace(converged(config), started=started)
+    found = replace(converged(config), started={} if started is None else {UNIT: started})
     found = replace(found, paths={**found.paths, RESTART_DUE: None if marker is None else file("", marker)})
     assert [text.split(" containerd: ")[0] for text in texts(found)] == texts_expected
 
 
 def test_a_service_that_does_not_run_gets_no_marker_and_docker_s_share_is_told() -> None:
-    assert RESTART_DUE not in steps(replace(converged("version = 2\n"), started=None))[0].script
-    assert steps(replace(converged("version = 2\n"), shared=True))[1].text == (
+    assert RESTART_DUE not in steps(replace(converged("version = 2\n"), started={}))[0].script
+    assert steps(replace(converged("version = 2\n"), started={UNIT: STARTED, DOCKER_UNIT: STARTED}))[
+        1
+    ].text == (
         "restart containerd: its config_path is newer than it is "
         "(pods and containers stay up; Docker Engine here uses it too)"
     )
+
+
+def with_docker(found: Node) -> Node:
+    """A host on which Docker Engine runs, and is restarted with containerd."""
+    return replace(found, started={**found.started, DOCKER_UNIT: STARTED}, requiring_containerd={DOCKER_UNIT})
 
 
 REQUIRED = "docker.service requires containerd.service, so the restart that config_path needs would stop Docker's containers"
@@ -333,7 +342,7 @@ BY_HAND = "run systemctl restart containerd.service yourself at a good moment; o
     ],
 )  # fmt: skip
 def test_no_restart_that_takes_docker_along(config: str | None, marker: float | None, remedy: str) -> None:
-    found = replace(converged(config), shared=True, stops_docker=True)
+    found = with_docker(converged(config))
     found = replace(found, paths={**found.paths, RESTART_DUE: None if marker is None else file("", marker)})
     assert stop(found) == REQUIRED
     with pytest.raises(Conflict) as raised:
@@ -342,10 +351,9 @@ def test_no_restart_that_takes_docker_along(config: str | None, marker: float | 
 
 
 def test_docker_is_no_matter_where_no_restart_is_due() -> None:
-    assert steps(replace(converged(), shared=True, stops_docker=True)) == []
-    assert texts(replace(converged("version = 2\n"), started=None, stops_docker=True)) == [
-        f"write {CONFIG}: config_path is not set"
-    ]
+    assert steps(with_docker(converged())) == []
+    stopped = replace(with_docker(converged("version = 2\n")), started={DOCKER_UNIT: STARTED})
+    assert texts(stopped) == [f"write {CONFIG}: config_path is not set"]
 
 
 # What is in the way.
@@ -402,7 +410,7 @@ def test_what_is_in_nobody_s_way(config: str) -> None:
 
 
 def test_an_unknown_version_is_said() -> None:
-    assert stop(replace(converged(), version="dev")) == "containerd tells no version ('dev')"
+    assert stop(replace(converged(), containerd_version="dev")) == "containerd tells no version ('dev')"
 
 
 @pytest.mark.parametrize(
@@ -441,9 +449,9 @@ def test_another_authority_s_certificate() -> None:
 
 
 def test_docker_s_own_configuration_switches_the_cri_off() -> None:
-    assert containerd.switched_off(host('disabled_plugins = ["cri"]\n')) == (
+    assert Containerd().switched_off(host('disabled_plugins = ["cri"]\n')) == (
         f'{CONFIG} line 1: disabled_plugins has "cri"'
     )
-    assert containerd.switched_off(host(SET)) is None
-    assert containerd.switched_off(host(None)) is None
+    assert Containerd().switched_off(host(SET)) is None
+    assert Containerd().switched_off(host(None)) is None
     assert CRI_1 in containerd_config.DISABLING

@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
-from tasks.cluster_nodes.runtimes import crio_podman
-from tasks.cluster_nodes.runtimes.crio_podman import CERTS, CONFIG
+from tasks.cluster_nodes.node import Node, NodeTarget
+from tasks.cluster_nodes.runtimes.crio_podman import CERTS, CONFIG, Crio, Podman
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict
+from tasks.settings.load import Settings
 from tests.unit.cluster_nodes.runtimes.test_containerd import CA
 
 NAME = "registry.homelab.local:5443"
+SETTINGS = Settings(registry_port=5443)
+TARGET = NodeTarget(CA, "192.168.1.10", ["crio", "podman"])
+MISSING = dict.fromkeys(Podman().paths([NAME]))
 FOLDER = f"{CERTS}/{NAME}"
 DROP_IN = "/etc/containers/registries.conf.d/x.conf"
 FOLDERS = Observed("directory", "755", 0, 0, 1.0, 1, None)
 FILE = Observed("regular file", "644", 0, 0, 1.0, 2, hashlib.sha256(CA.encode()).hexdigest())
 CONVERGED = {
-    **dict.fromkeys(crio_podman.paths([NAME])),
+    **MISSING,
     CERTS: FOLDERS,
     FOLDER: FOLDERS,
     f"{FOLDER}/ca.crt": FILE,
 }
 
 
-def texts(observed: dict[str, Observed | None], **conf: str) -> list[str]:
+def texts(observed: Mapping[str, Observed | None], **conf: str) -> list[str]:
     told = {{"main": CONFIG, "drop": DROP_IN}[key]: text for key, text in conf.items()}
-    return [step.text for step in crio_podman.steps([NAME], CA, observed, told)]
+    found = Node(paths=observed, texts=told)
+    for_podman, for_crio = (runtime.steps(SETTINGS, TARGET, found) for runtime in (Podman(), Crio()))
+    assert for_podman == for_crio
+    return [step.text for step in for_podman]
 
 
 def test_a_fresh_host_and_one_that_has_all() -> None:
-    assert texts(dict.fromkeys(crio_podman.paths([NAME]))) == [
+    assert texts(MISSING) == [
         f"make {CERTS}: it is missing",
         f"make {FOLDER}: it is missing",
         f"write {FOLDER}/ca.crt: it is missing",
@@ -115,7 +123,7 @@ def test_what_is_in_nobody_s_way(text: str) -> None:
 
 def test_root_s_own_folder_comes_first() -> None:
     path = f"/root/.config/containers/certs.d/{NAME}"
-    assert path in crio_podman.paths(iter([NAME]))
+    assert path in Podman().paths([NAME])
     with pytest.raises(Conflict) as raised:
         texts({**CONVERGED, path: FOLDERS})
     assert raised.value.problem == f"{path} is looked up before {FOLDER} when root pulls, and is not ours"
@@ -126,12 +134,13 @@ def test_root_s_own_folder_comes_first() -> None:
 def test_crio_s_own_switch(name: str, path: str) -> None:
     text = f'[crio.image]\ninsecure_registries = ["a.b", "10.0.0.0/8", "a/b",\n"{name}"]\n'
     with pytest.raises(Conflict) as raised:
-        crio_podman.check_crio([NAME], "192.168.1.10", {path: text})
+        Crio().steps(SETTINGS, TARGET, Node(paths=CONVERGED, texts={path: text}))
     assert raised.value.problem == (
         f'{path} line 3 has "{name}" in insecure_registries, so CRI-O checks no certificate of {NAME}'
     )
-    crio_podman.check_crio([NAME], "192.168.1.10", {path: text.replace(name, "c.d")})
-    crio_podman.check_crio([NAME], "192.168.1.10", {CONFIG: text})
+    for others in ({path: text.replace(name, "c.d")}, {CONFIG: text}):
+        assert Crio().steps(SETTINGS, TARGET, Node(paths=CONVERGED, texts=others)) == []
+    assert Podman().steps(SETTINGS, TARGET, Node(paths=CONVERGED, texts={path: text})) == []
 
 
 def test_what_is_broken() -> None:

@@ -8,16 +8,18 @@ from dataclasses import replace
 import pytest
 
 from tasks.accounts.logins import Login
+from tasks.cluster_nodes.node import Node, NodeTarget
 from tasks.cluster_nodes.runtimes import k3s_rke2, registries_yaml
-from tasks.cluster_nodes.runtimes.k3s_rke2 import K3S, RKE2, Distribution, K3sNode
+from tasks.cluster_nodes.runtimes.k3s_rke2 import K3S, RKE2, Distribution
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
+from tasks.settings.load import Settings
 from tests.unit.cluster_nodes.runtimes.test_containerd import CA
 
 NAME = "registry.homelab.local"
-ACCOUNTS = {"admin": "admin", "cluster": "pull"}
 LOGIN = Login("cluster", "hunter2")
 STARTED = 1000.0
+GENERATED = k3s_rke2.generated("/var/lib/rancher/k3s")
 FOLDERS = Observed("directory", "700", 0, 0, 1.0, 1, None)
 BASE = 'version = 3\n[plugins."io.containerd.cri.v1.images".registry]\nconfig_path = "x"\n'
 
@@ -41,35 +43,35 @@ def auth(user: str, password: str) -> str:
     )
 
 
-def host(kind: Distribution = K3S, /, **texts: str) -> K3sNode:
+def host(kind: Distribution = K3S, /, **texts: str) -> Node:
     """A host with the service and nothing of ours; `texts` are those of generated files by a short name."""
     data = f"/var/lib/rancher/{kind.name}"
     places = {"hosts": f"certs.d/{NAME}/hosts.toml", "config": "config.toml", "template": "config.toml.tmpl",
               "template_v3": "config-v3.toml.tmpl"}  # fmt: skip
     found = {f"{k3s_rke2.generated(data)}/{places[key]}": text for key, text in texts.items()}
-    paths = dict.fromkeys(k3s_rke2.paths(kind)) | {kind.folder: FOLDERS}
-    return K3sNode(data, kind.units[0], STARTED, paths, found)
+    paths = dict.fromkeys(kind.paths([NAME])) | {kind.folder: FOLDERS}
+    return Node(started={kind.units[0]: STARTED}, data={kind.name: data}, paths=paths, texts=found)
 
 
-def with_file(
-    found: K3sNode, path: str, text: str, modified: float = STARTED - 1, mode: str = "644"
-) -> K3sNode:
+def with_file(found: Node, path: str, text: str, modified: float = STARTED - 1, mode: str = "644") -> Node:
     paths = {**found.paths, path: file(text, modified, mode)}
     return replace(found, paths=paths, texts={**found.texts, path: text})
 
 
-def converged(kind: Distribution = K3S, login: Login | None = None, user: str = "") -> K3sNode:
+def converged(kind: Distribution = K3S, login: Login | None = None, user: str = "") -> Node:
     found = host(kind, hosts=generated(kind), config=auth(login.account, login.password) if login else BASE)
     found = with_file(found, kind.ca_file, CA)
     text = registries_yaml.merge(user, [NAME], kind.ca_file, login, kind.registries)
     return with_file(found, kind.registries, text, mode="600" if login else "644")
 
 
-def steps(found: K3sNode, login: Login | None = None, kind: Distribution = K3S) -> list[Step]:
-    return k3s_rke2.steps(kind, [NAME], CA, login, ACCOUNTS, found)
+def steps(
+    found: Node, login: Login | None = None, kind: Distribution = K3S, *, ca_pem: str = CA
+) -> list[Step]:
+    return kind.steps(Settings(), NodeTarget(ca_pem, "192.168.1.10", [kind.name], login), found)
 
 
-def texts(found: K3sNode, login: Login | None = None, kind: Distribution = K3S) -> list[str]:
+def texts(found: Node, login: Login | None = None, kind: Distribution = K3S) -> list[str]:
     return [step.text for step in steps(found, login, kind)]
 
 
@@ -139,12 +141,12 @@ RESTART = f"restart k3s.service: {NO_CA} (running pods stay up)"
 )
 def test_a_restart_is_due_while_what_was_generated_is_not_ours(hosts: str | None) -> None:
     found = converged()
-    place = f"{k3s_rke2.generated(found.data)}/certs.d/{NAME}/hosts.toml"
+    place = f"{k3s_rke2.generated(found.data['k3s'])}/certs.d/{NAME}/hosts.toml"
     told = {path: text for path, text in found.texts.items() if path != place}
     found = replace(found, texts=told if hosts is None else {**told, place: hosts})
     # Written after the start: the service has not read it yet.
-    assert texts(replace(found, started=STARTED - 1)) == [RESTART]
-    assert texts(replace(found, started=STARTED - 2)) == [RESTART]
+    assert texts(replace(found, started={K3S.units[0]: STARTED - 1})) == [RESTART]
+    assert texts(replace(found, started={K3S.units[0]: STARTED - 2})) == [RESTART]
     # It has, and made nothing of it: no restart could help.
     with pytest.raises(Conflict) as raised:
         steps(found)
@@ -155,12 +157,12 @@ def test_a_restart_is_due_while_what_was_generated_is_not_ours(hosts: str | None
     assert "k3s#9839" in raised.value.remedy
     assert "journalctl -u k3s.service" in raised.value.remedy
     # A service that does not run reads it when it is started.
-    assert steps(replace(found, unit=None, started=None)) == []
+    assert steps(replace(found, started={})) == []
 
 
 def test_a_ca_that_stands_with_a_mirror_s_endpoint_is_ours_too() -> None:
     found = converged()
-    place = f"{k3s_rke2.generated(found.data)}/certs.d/{NAME}/hosts.toml"
+    place = f"{k3s_rke2.generated(found.data['k3s'])}/certs.d/{NAME}/hosts.toml"
     text = f'server = "https://{NAME}"\n[host."https://{NAME}/v2"]\n  ca = ["{K3S.ca_file}"]\n'
     assert steps(replace(found, texts={**found.texts, place: text})) == []
 
@@ -273,7 +275,7 @@ def test_a_template_without_our_path(name: str, file_name: str, template: str, w
 )
 def test_what_is_added_to_the_generated_configuration(text: str, what: str | None, folder: str) -> None:
     found = converged()
-    path = f"{k3s_rke2.generated(found.data)}/{folder}/x.toml"
+    path = f"{k3s_rke2.generated(found.data['k3s'])}/{folder}/x.toml"
     found = replace(found, texts={**found.texts, path: text})
     if what is None:
         assert steps(found) == []
