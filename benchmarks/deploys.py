@@ -10,10 +10,10 @@ from dataclasses import asdict
 from importlib.metadata import version as installed
 from pathlib import Path
 
-from benchmarks.figures import FIRST_ROUNDS, PLAYBOOK_ROUNDS, ROUNDS, Figures, Sizes, measure, say
+from benchmarks.figures import FIRST_ROUNDS, PLAYBOOK_ROUNDS, ROUNDS, Figures, Sizes, log_progress, measure
 from benchmarks.hosts import Hosts
 from benchmarks.results import RESULTS, Row, page, rows
-from benchmarks.tools import draw, tools, version
+from benchmarks.tools import draw, make_environment, version
 
 SIZES = Sizes(marked=(1, 10), compared=(5,), alone=(20,), simulated=(100, 200))
 
@@ -21,9 +21,9 @@ SIZES = Sizes(marked=(1, 10), compared=(5,), alone=(20,), simulated=(100, 200))
 def run() -> list[Row]:
     """Measure, write figures, page and plot, and return the marks."""
     load = os.getloadavg()[0]
-    with_ansible = tools()
+    with_ansible = make_environment()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        say(f"booting {max(SIZES.alone)} hosts")
+        log_progress(f"booting {max(SIZES.alone)} hosts")
         hosts = Hosts.start(max(SIZES.alone), Path(folder))
         try:
             figures = measure(with_ansible, hosts, SIZES)

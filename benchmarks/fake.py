@@ -19,7 +19,7 @@ Recorded = Mapping[str, Sequence[tuple[str, Sequence[str]]]]
 """By host, its commands and what each answered."""
 
 
-def inventory(hosts: Hosts, recorded: Recorded, count: int) -> Path:
+def write_inventory(hosts: Hosts, recorded: Recorded, count: int) -> Path:
     """Write the inventory of that many hosts, all but the first like the second of the real ones; return its path."""
     folder = hosts.folder / f"fake_{count}"
     shutil.copytree(hosts.state, folder / "state")

@@ -14,14 +14,14 @@ from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM_DOCKER
 from tests.bench.ssh import host_data, make_key, open_to
 
-WHOLE = 10
+SYSTEMD_HOSTS = 10
 """So many hosts run systemd, of which each takes half a dozen inotify instances; 128 is all that a kernel gives a user
 as it comes. Those after them run sshd and Docker Engine alone."""
 
 NODE_EVERY = 4
 """Every fourth whole host is a node with containerd, the others are Docker hosts; the first serves the registry too."""
 
-READY = """
+PREPARE = """
 export DEBIAN_FRONTEND=noninteractive
 cp /etc/containerd/config.toml /root/config.toml
 case $(hostname) in (bench-registry-*)
@@ -29,7 +29,7 @@ case $(hostname) in (bench-registry-*)
 esac
 """
 
-BARE = """
+RESET = """
 docker rm -f homelab-registry homelab-registry-gateway >/dev/null 2>&1
 docker network rm homelab-registry >/dev/null 2>&1
 rm -rf /etc/homelab-registry /var/lib/homelab-registry /etc/docker/certs.d /etc/containerd/certs.d
@@ -51,7 +51,7 @@ class Hosts:
     @classmethod
     def start(cls, count: int, folder: Path) -> Hosts:
         """Boot hosts with Docker Engine and containerd."""
-        whole, light = names(count)[:WHOLE], names(count)[WHOLE:]
+        whole, light = host_names(count)[:SYSTEMD_HOSTS], host_names(count)[SYSTEMD_HOSTS:]
         hosts = cls(Fleet.start(dict.fromkeys(whole, BOOKWORM_DOCKER), folder), folder)
         try:
             for name in light:
@@ -62,7 +62,7 @@ class Hosts:
                 hosts.fleet.data[name] = host_data(host, key)
             for host in hosts.fleet.hosts.values():
                 host.wait_until("docker info", 120, "Docker Engine")
-            hosts.run(READY)
+            hosts.run(PREPARE)
         except BaseException:
             hosts.fleet.remove()
             raise
@@ -88,7 +88,7 @@ class Hosts:
 
     def bare(self) -> None:
         """Take away what either tool made, on the hosts and on the controller."""
-        self.run(BARE)
+        self.run(RESET)
         shutil.rmtree(self.state, ignore_errors=True)
         shutil.rmtree(self.secrets, ignore_errors=True)
 
@@ -116,21 +116,21 @@ class Hosts:
         }
 
 
-def names(count: int) -> list[str]:
+def host_names(count: int) -> list[str]:
     """Return the names of the first hosts."""
     return ["registry", *(f"host-{number:02}" for number in range(2, count + 1))]
 
 
 def groups(count: int) -> dict[str, list[str]]:
     """Return the inventory's groups of that many hosts."""
-    nodes = names(count)[NODE_EVERY - 1 : WHOLE : NODE_EVERY]
+    nodes = host_names(count)[NODE_EVERY - 1 : SYSTEMD_HOSTS : NODE_EVERY]
     return {
         "registry": ["registry"],
-        "docker_hosts": [name for name in names(count) if name not in nodes],
+        "docker_hosts": [name for name in host_names(count) if name not in nodes],
         "cluster_nodes": nodes,
     }
 
 
-def counted(count: int) -> str:
+def count_hosts(count: int) -> str:
     """Return a number of hosts with its noun."""
     return f"{count} host{'s' if count > 1 else ''}"

@@ -22,14 +22,14 @@ recorded: dict[str, list[tuple[str, list[str]]]] = defaultdict(list)
 run_shell_command = SSHConnector.run_shell_command
 
 
-def _recorded(self: Any, command: Any, *args: Any, **kwargs: Any) -> Any:
+def _record_command(self: Any, command: Any, *args: Any, **kwargs: Any) -> Any:
     done, output = run_shell_command(self, command, *args, **kwargs)
     text = command if isinstance(command, str) else command.get_masked_value()
     recorded[self.host.name].append((text, list(output.stdout_lines)))
     return done, output
 
 
-def _noted(method: Any) -> Any:
+def _record_transfer(method: Any) -> Any:
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
         recorded[self.host.name].append((method.__name__, []))
         return method(self, *args, **kwargs)
@@ -37,9 +37,9 @@ def _noted(method: Any) -> Any:
     return wrapper
 
 
-SSHConnector.run_shell_command = _recorded  # type: ignore[method-assign]
-SSHConnector.put_file = _noted(SSHConnector.put_file)  # type: ignore[method-assign]
-SSHConnector.get_file = _noted(SSHConnector.get_file)  # type: ignore[method-assign]
+SSHConnector.run_shell_command = _record_command  # type: ignore[method-assign]
+SSHConnector.put_file = _record_transfer(SSHConnector.put_file)  # type: ignore[method-assign]
+SSHConnector.get_file = _record_transfer(SSHConnector.get_file)  # type: ignore[method-assign]
 file = Path(sys.argv[1])
 atexit.register(lambda: file.write_text(json.dumps(recorded)))
 sys.argv = ["pyinfra", *sys.argv[2:]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Figures, Seconds
-from benchmarks.hosts import counted
+from benchmarks.hosts import count_hosts
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -39,7 +39,7 @@ def rows(figures: Figures) -> list[Row]:
     """Return all marks."""
     found = [
         Row(
-            f"re-run without changes against `pyinfra exec -- true`, {counted(count)}",
+            f"re-run without changes against `pyinfra exec -- true`, {count_hosts(count)}",
             figures.deploy[count] / figures.nothing[count],
             2.5,
             at_most=True,
@@ -54,7 +54,7 @@ def rows(figures: Figures) -> list[Row]:
     ):
         found += [
             Row(
-                f"{what}, {counted(count)}",
+                f"{what}, {count_hosts(count)}",
                 theirs[count] / ours[count],
                 bound,
                 at_most=False,
@@ -75,7 +75,7 @@ def rows(figures: Figures) -> list[Row]:
 def page(figures: Figures, machine: list[str]) -> str:
     """Return the results as Markdown; `machine` has lines on what they were measured with."""
     growth = [
-        [str(count), f"{seconds:.2f}", f"{figures.nothing[count]:.2f}", _or_none(figures.playbook, count)]
+        [str(count), f"{seconds:.2f}", f"{figures.nothing[count]:.2f}", _cell(figures.playbook, count)]
         for count, seconds in sorted(figures.deploy.items())
     ] + [
         [f"{count}, simulated", f"{seconds:.2f}", f"{figures.fake_nothing[count]:.2f}", ""]
@@ -101,7 +101,7 @@ def page(figures: Figures, machine: list[str]) -> str:
     )
 
 
-def _or_none(seconds: Seconds, count: int) -> str:
+def _cell(seconds: Seconds, count: int) -> str:
     return f"{seconds[count]:.1f}" if count in seconds else ""
 
 

@@ -32,20 +32,20 @@ class Run:
 
 def deploy(inventory: Path, *arguments: str) -> Run:
     """Run deploy.py; with `-y`, unless `arguments` say otherwise."""
-    seconds, output = _timed([*_pyinfra(), *(arguments or ("-y",)), str(inventory), "deploy.py"], ROOT)
+    seconds, output = _run_timed([*_pyinfra(), *(arguments or ("-y",)), str(inventory), "deploy.py"], ROOT)
     return Run(seconds, re.findall(r"\[\S+\] +step: (.*)", output))
 
 
-def nothing(inventory: Path) -> Run:
+def exec_true(inventory: Path) -> Run:
     """Run pyinfra as it comes, away from the project's config.py, with one command that does nothing."""
-    return Run(_timed([*_pyinfra(), "-y", str(inventory), "exec", "--", "true"], inventory.parent)[0], [])
+    return Run(_run_timed([*_pyinfra(), "-y", str(inventory), "exec", "--", "true"], inventory.parent)[0], [])
 
 
-def record(inventory: Path) -> dict[str, list[tuple[str, list[str]]]]:
+def record_commands(inventory: Path) -> dict[str, list[tuple[str, list[str]]]]:
     """Run deploy.py, and return the commands on each host with their answers."""
     file = inventory.parent / "recorded.json"
     command = [sys.executable, "-m", "benchmarks.recorded", str(file), "-y", str(inventory), "deploy.py"]
-    _timed(command, ROOT)
+    _run_timed(command, ROOT)
     recorded: dict[str, list[tuple[str, list[str]]]] = json.loads(file.read_text())
     return recorded
 
@@ -61,7 +61,7 @@ def playbook(tools: Path, hosts: Hosts, count: int) -> Run:
         "hosts_file_is_mount": True,
     }
     inventory = str(hosts.for_ansible(count))
-    seconds, output = _timed(
+    seconds, output = _run_timed(
         [str(tools / "bin/ansible-playbook"), "-i", inventory, "-e", json.dumps(given), "site.yml"],
         PLAYBOOK,
         {
@@ -100,7 +100,7 @@ def _pyinfra() -> list[str]:
     return [sys.executable, "-m", "pyinfra"]
 
 
-def _timed(
+def _run_timed(
     command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
 ) -> tuple[float, str]:
     """Return the seconds and what was printed, without colours; `RuntimeError`, with all of it, where it fails."""

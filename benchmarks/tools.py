@@ -13,7 +13,7 @@ from tests.bench.cache import cache, locked
 REQUIREMENTS = Path(__file__).parent / "requirements.txt"
 
 
-def tools() -> Path:
+def make_environment() -> Path:
     """Return the folder of the environment; it is made anew when the requirements have changed."""
     key = hashlib.sha256(sys.version.encode() + REQUIREMENTS.read_bytes()).hexdigest()[:12]
     folder = cache() / f"benchmarks-{key}"
@@ -42,4 +42,4 @@ def version(folder: Path, package: str) -> str:
 
 def draw(script: Path, figures: Path, plot: Path) -> None:
     """Run a script that draws a plot of figures, with matplotlib."""
-    subprocess.run([str(tools() / "bin/python"), str(script), str(figures), str(plot)], check=True)
+    subprocess.run([str(make_environment() / "bin/python"), str(script), str(figures), str(plot)], check=True)

@@ -21,23 +21,23 @@ STOCK_COST = 10
 """The default of Go's bcrypt and of most tools; Apache's `htpasswd -B` gives 5 unless told otherwise with `-C`."""
 
 PORTS = {"gateway": 443, "stock": 5001, "bare": 5002, "bare_tls": 5003, "static": 5004}
-FOLDER = "/root/contenders"
-TLS = "/etc/homelab-registry/gateway/tls"
-IMAGES = "/var/lib/homelab-registry"
-IMAGES_OF_BARE = "/var/lib/bare-registry"
+CONTENDERS_FOLDER = "/root/contenders"
+TLS_FOLDER = "/etc/homelab-registry/gateway/tls"
+STORAGE_FOLDER = "/var/lib/homelab-registry"
+BARE_STORAGE_FOLDER = "/var/lib/bare-registry"
 
-LIKE_OURS = """\
+QUIET_LOG = """\
 log: {level: warn, accesslog: {disabled: true}}
 """
-REGISTRY = """\
+REGISTRY_CONFIG = """\
 version: 0.1
 storage: {{filesystem: {{rootdirectory: {storage}}}, cache: {{blobdescriptor: inmemory}}}}
 http: {{addr: ":5000"{tls}}}
 auth: {{htpasswd: {{realm: bench, path: /etc/contender/htpasswd}}}}
 """
-WITH_TLS = ", tls: {certificate: /etc/tls/tls.pem, key: /etc/tls/tls.pem}"
+TLS_CONFIG = ", tls: {certificate: /etc/tls/tls.pem, key: /etc/tls/tls.pem}"
 
-STATIC = f"""\
+STATIC_CONFIG = f"""\
 daemon off;
 worker_processes auto;
 pid /tmp/nginx.pid;
@@ -129,7 +129,7 @@ class Contenders:
 
     def with_crane(self, command: str) -> str:
         """Return the shell command that does it."""
-        return f"DOCKER_CONFIG={FOLDER} SSL_CERT_FILE=/etc/docker/certs.d/{NAME}/ca.crt crane {command}"
+        return f"DOCKER_CONFIG={CONTENDERS_FOLDER} SSL_CERT_FILE=/etc/docker/certs.d/{NAME}/ca.crt crane {command}"
 
     def _deploy(self) -> None:
         # Wrong passwords are compared as fast as they come: their time is measured.
@@ -138,7 +138,7 @@ class Contenders:
     def _log_in(self) -> None:
         auth = {"auth": self.gateway.authorization("push").removeprefix("Basic ")}
         auths = {self.reference(name, "").rstrip("/"): auth for name in ("gateway", "bare_tls")}
-        self.host.write(f"{FOLDER}/config.json", json.dumps({"auths": auths}), "0600")
+        self.host.write(f"{CONTENDERS_FOLDER}/config.json", json.dumps({"auths": auths}), "0600")
 
     def _start_others(self) -> None:
         (registry, nginx) = (
@@ -148,29 +148,35 @@ class Contenders:
         hashes = self.host.read("/etc/homelab-registry/registry/htpasswd")
         password = self.gateway.password("push").encode()
         stock = f"{ACCOUNT}:{bcrypt.hashpw(password, bcrypt.gensalt(STOCK_COST)).decode()}\n"
-        self.host.run(f"mkdir -p {IMAGES_OF_BARE}")
+        self.host.run(f"mkdir -p {BARE_STORAGE_FOLDER}")
         serve = "registry serve /etc/contender/config"
         start = self._start
-        start("stock", registry, serve, REGISTRY.format(storage=STORAGE, tls=WITH_TLS), stock)
-        start("bare", registry, serve, LIKE_OURS + REGISTRY.format(storage=STORAGE, tls=""), hashes)
-        own = LIKE_OURS + REGISTRY.format(storage=STORAGE, tls=WITH_TLS)
-        start("bare_tls", registry, serve, own, hashes, IMAGES_OF_BARE)
-        start("static", nginx, "nginx -c /etc/contender/config", STATIC)
+        start("stock", registry, serve, REGISTRY_CONFIG.format(storage=STORAGE, tls=TLS_CONFIG), stock)
+        start("bare", registry, serve, QUIET_LOG + REGISTRY_CONFIG.format(storage=STORAGE, tls=""), hashes)
+        own = QUIET_LOG + REGISTRY_CONFIG.format(storage=STORAGE, tls=TLS_CONFIG)
+        start("bare_tls", registry, serve, own, hashes, BARE_STORAGE_FOLDER)
+        start("static", nginx, "nginx -c /etc/contender/config", STATIC_CONFIG)
         for name in PORTS:
             self.host.wait_until(f"curl -sk -o /dev/null {self.url(name)}/v2/", 30, name)
 
     def _start(
-        self, name: str, image: str, command: str, config: str, htpasswd: str = "", images: str = IMAGES
+        self,
+        name: str,
+        image: str,
+        command: str,
+        config: str,
+        htpasswd: str = "",
+        images: str = STORAGE_FOLDER,
     ) -> None:
         """Start one with a configuration of its own, as our two are started but for what they may see."""
-        folder = f"{FOLDER}/{name}"
+        folder = f"{CONTENDERS_FOLDER}/{name}"
         self.host.write(f"{folder}/config", config)
         self.host.write(f"{folder}/htpasswd", htpasswd)
         program, arguments = command.split(" ", 1)
         self.host.run(
-            f"chown -R {UID}:{UID} {folder} {IMAGES_OF_BARE}; docker rm -f {name} >/dev/null 2>&1; docker run -d "
+            f"chown -R {UID}:{UID} {folder} {BARE_STORAGE_FOLDER}; docker rm -f {name} >/dev/null 2>&1; docker run -d "
             f"--name {name} --network {NETWORK} --user {UID}:{UID} --read-only --cap-drop ALL --tmpfs /tmp "
             f"--security-opt no-new-privileges --ulimit nofile={OPEN_FILES}:{OPEN_FILES} -p {PORTS[name]}:5000 "
             f"--log-opt max-size=10m --env OTEL_TRACES_EXPORTER=none -v {folder}:/etc/contender:ro "
-            f"-v {TLS}:/etc/tls:ro -v {images}:{STORAGE} --entrypoint {program} {image} {arguments}"
+            f"-v {TLS_FOLDER}:/etc/tls:ro -v {images}:{STORAGE} --entrypoint {program} {image} {arguments}"
         )

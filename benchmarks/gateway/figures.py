@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from statistics import median
 
-from benchmarks.figures import say
+from benchmarks.figures import log_progress
 from benchmarks.gateway import guesses, load, memory
-from benchmarks.gateway.contenders import IMAGES, Contenders
+from benchmarks.gateway.contenders import STORAGE_FOLDER, Contenders
 
 BLOB = 64
 """MB."""
@@ -22,14 +22,14 @@ CLIENTS = 32
 LARGE = 5000
 """MB, in one layer."""
 
-ROOM = 4 * LARGE
+FREE_SPACE = 4 * LARGE
 """MB that must be free for that layer: it is there as a file and in the registry, beside other things."""
 
 KINDS = tuple((protocol, streams) for protocol in ("HTTP/1.1", "HTTP/2") for streams in (1, 4))
 
 
 @dataclass(frozen=True)
-class Effort:
+class Workload:
     """How much of each: rounds, seconds of requests in each, GETs of a blob in each, and guesses of each kind.
 
     `slow_seconds` are the stock registry's: an answer takes it almost one, and those under way at the end do not count.
@@ -43,7 +43,7 @@ class Effort:
 
 
 @dataclass
-class OfVersion:
+class VersionFigures:
     """Medians with one version of the registry, by contender.
 
     `requests` in a second, `blobs` in MB/s by kind, `push` in MB/s; `guesses` in ms, of a name that nobody has and
@@ -61,27 +61,27 @@ class OfVersion:
 class Figures:
     """All that is measured. `large` is of a layer of 5 GB; empty where the disk has not the room for it."""
 
-    versions: dict[str, OfVersion] = field(default_factory=dict)
+    versions: dict[str, VersionFigures] = field(default_factory=dict)
     large: dict[str, float] = field(default_factory=dict)
 
 
-def measure(contenders: Contenders, effort: Effort) -> Figures:
+def measure(contenders: Contenders, effort: Workload) -> Figures:
     """Measure with Debian's version, and then with 3.1.2."""
     figures = Figures()
     blob = load.make_image(contenders, 1, BLOB)
     contenders.crane(f"push {load.LAYOUT} {contenders.reference('gateway', 'blob')}:v1")
-    figures.versions["2.8"] = _of_version(contenders, effort, blob)
-    say("a layer of 5 GB")
+    figures.versions["2.8"] = _measure_version(contenders, effort, blob)
+    log_progress("a layer of 5 GB")
     figures.large = large(contenders)
-    say("going over to distribution 3.1.2")
+    log_progress("going over to distribution 3.1.2")
     contenders.take_newer()
-    figures.versions["3.1.2"] = _of_version(contenders, effort, blob)
+    figures.versions["3.1.2"] = _measure_version(contenders, effort, blob)
     return figures
 
 
-def _of_version(contenders: Contenders, effort: Effort, blob: str) -> OfVersion:
-    found = OfVersion()
-    say("manifests")
+def _measure_version(contenders: Contenders, effort: Workload, blob: str) -> VersionFigures:
+    found = VersionFigures()
+    log_progress("manifests")
     found.requests = in_turns(
         effort.rounds,
         {
@@ -96,7 +96,7 @@ def _of_version(contenders: Contenders, effort: Effort, blob: str) -> OfVersion:
     hexadecimal = blob.removeprefix("sha256:")
     paths = {"gateway": f"/v2/blob/blobs/{blob}", "static": f"/{hexadecimal[:2]}/{hexadecimal}/data"}
     for protocol, streams in KINDS:
-        say(f"a blob, {kind(protocol, streams)}")
+        log_progress(f"a blob, {kind(protocol, streams)}")
         found.blobs[kind(protocol, streams)] = in_turns(
             effort.rounds,
             {
@@ -104,23 +104,25 @@ def _of_version(contenders: Contenders, effort: Effort, blob: str) -> OfVersion:
                 for name, path in paths.items()
             },
         )
-    say("pushes")
+    log_progress("pushes")
     pushes = {name: partial(load.push, contenders, name, "pushed:v1") for name in ("gateway", "bare_tls")}
     seconds = in_turns(effort.rounds, pushes, partial(load.make_image, contenders, LAYERS, LAYER))
     found.push = {name: LAYERS * LAYER / each for name, each in seconds.items()}
-    say("guesses")
+    log_progress("guesses")
     found.guesses = guesses.medians(contenders.gateway, effort.guesses)
-    say(f"memory under {CLIENTS} pulls and {CLIENTS} pushes")
+    log_progress(f"memory under {CLIENTS} pulls and {CLIENTS} pushes")
     load.make_image(contenders, 1, BLOB)
-    idle, most = memory.many(contenders, "blob:v1", CLIENTS)
+    idle, most = memory.watch_many_clients(contenders, "blob:v1", CLIENTS)
     found.memory = {"idle": idle.both, "most": most.both}
     return found
 
 
 def large(contenders: Contenders) -> dict[str, float]:
     """Push and pull a layer of 5 GB; return MB/s, and what the gateway used above idle at most."""
-    free = int(contenders.host.run(f"df --output=avail -BMB {IMAGES} | tail -n 1").stdout.strip(" MB\n"))
-    if free < ROOM:
+    free = int(
+        contenders.host.run(f"df --output=avail -BMB {STORAGE_FOLDER} | tail -n 1").stdout.strip(" MB\n")
+    )
+    if free < FREE_SPACE:
         return {}
     digest = load.make_image(contenders, 1, LARGE)
     name = contenders.reference("gateway", "large")
@@ -130,7 +132,7 @@ def large(contenders: Contenders) -> dict[str, float]:
         ("pull", f"blob {name}@{digest}"),
     ):
         begun = time.monotonic()
-        idle, most = memory.watched(contenders, contenders.with_crane(command))
+        idle, most = memory.watch(contenders, contenders.with_crane(command))
         found[what] = LARGE / (time.monotonic() - begun)
         found |= {f"{what}_{part}": value - asdict(idle)[part] for part, value in asdict(most).items()}
     contenders.host.run(f"rm -rf {load.LAYOUT}")

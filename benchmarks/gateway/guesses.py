@@ -10,7 +10,7 @@ from statistics import median
 from tasks.accounts.passwords import generate
 from tests.gateway.gateway import ACCOUNTS, NAME, Gateway, basic
 
-NOBODY = "nobody"
+UNKNOWN_ACCOUNT = "nobody"
 
 
 def medians(gateway: Gateway, count: int) -> dict[str, float]:
@@ -20,7 +20,7 @@ def medians(gateway: Gateway, count: int) -> dict[str, float]:
         connection = HTTPSConnection(NAME, context=ssl.create_default_context(cafile=gateway.ca))
         connection.sock = tls
         for turn in range(count + 10):
-            for kind, account in (("unknown", NOBODY), ("wrong", ACCOUNTS["push"])):
+            for kind, account in (("unknown", UNKNOWN_ACCOUNT), ("wrong", ACCOUNTS["push"])):
                 authorization = basic(account, generate())
                 begun = time.perf_counter()
                 connection.request("GET", "/v2/", headers={"Authorization": authorization})

@@ -36,7 +36,7 @@ print(json.dumps([seen[0], [max(each) for each in zip(*seen)]]))
 
 
 @dataclass(frozen=True)
-class Use:
+class MemoryUse:
     """Memory of the gateway and of both containers, and what is in the gateway's /tmp, in MB."""
 
     gateway: float
@@ -44,7 +44,7 @@ class Use:
     tmp: float
 
 
-def watched(contenders: Contenders, command: str) -> tuple[Use, Use]:
+def watch(contenders: Contenders, command: str) -> tuple[MemoryUse, MemoryUse]:
     """Run a shell command on the host, and return what was used at its beginning and the most of each while it ran."""
     host = contenders.host
     files, pids = [], []
@@ -58,10 +58,10 @@ def watched(contenders: Contenders, command: str) -> tuple[Use, Use]:
         pids.append(pid)
     arguments = shlex.join([*files, f"/proc/{pids[0]}/root/tmp", command])
     idle, most = json.loads(host.run(f"python3 - {arguments}", stdin=WATCH, timeout=1200).stdout)
-    return Use(*(each / MB for each in idle)), Use(*(each / MB for each in most))
+    return MemoryUse(*(each / MB for each in idle)), MemoryUse(*(each / MB for each in most))
 
 
-def many(contenders: Contenders, image: str, clients: int) -> tuple[Use, Use]:
+def watch_many_clients(contenders: Contenders, image: str, clients: int) -> tuple[MemoryUse, MemoryUse]:
     """Pull an image and push what is in `LAYOUT`, that many clients of each at once, from two fresh containers."""
     host = contenders.host
     host.run(f"docker restart {REGISTRY} {GATEWAY}")
@@ -72,7 +72,7 @@ def many(contenders: Contenders, image: str, clients: int) -> tuple[Use, Use]:
     )
     push = contenders.with_crane(f"push {LAYOUT} {contenders.reference('gateway', 'many/$each')}:v1")
     pull = contenders.with_crane(f"pull {contenders.reference('gateway', image)} /dev/null")
-    return watched(
+    return watch(
         contenders,
         f'all=; for each in $(seq {clients}); do {push} & all="$all $!"; {pull} & all="$all $!"; done; '
         "for each in $all; do wait $each || exit 1; done",

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from benchmarks.gateway.figures import BLOB, CLIENTS, LARGE, LAYER, LAYERS, ROOM, Figures, OfVersion
+from benchmarks.gateway.figures import (
+    BLOB,
+    CLIENTS,
+    FREE_SPACE,
+    LARGE,
+    LAYER,
+    LAYERS,
+    Figures,
+    VersionFigures,
+)
 from benchmarks.results import Row, table
 
 ROLES = {
@@ -16,10 +25,10 @@ ROLES = {
 
 def rows(figures: Figures) -> list[Row]:
     """Return all marks."""
-    return [row for version, found in figures.versions.items() for row in _of_version(version, found)]
+    return [row for version, found in figures.versions.items() for row in _version_rows(version, found)]
 
 
-def _of_version(version: str, found: OfVersion) -> list[Row]:
+def _version_rows(version: str, found: VersionFigures) -> list[Row]:
     requests = found.requests
     image = f"push of {LAYERS * LAYER} MB in {LAYERS} layers"
     apart = abs(found.guesses["unknown"] - found.guesses["wrong"])
@@ -90,7 +99,7 @@ def page(figures: Figures, machine: list[str]) -> str:
 def _large(large: dict[str, float]) -> list[str]:
     if not large:
         return [
-            f"A layer of {LARGE / 1000:g} GB was not tried: the disk has not the {ROOM / 1000:g} GB free for it."
+            f"A layer of {LARGE / 1000:g} GB was not tried: the disk has not the {FREE_SPACE / 1000:g} GB free for it."
         ]
     return [
         f"A layer of {LARGE / 1000:g} GB passes through the gateway without being kept there (2.8; without marks):",

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.figures import say
+from benchmarks.figures import log_progress
 from benchmarks.gateway.contenders import Contenders
 from benchmarks.gateway.load import LAYOUT, MANIFEST, make_image
 from benchmarks.results import RESULTS, Row, table
-from benchmarks.tools import tools
+from benchmarks.tools import make_environment
 
 ROTATIONS = 5
 SECONDS = {"gateway": 60, "stock": 60}
@@ -21,7 +21,7 @@ DEPLOY = "deploys/rotate_certificate.py"
 
 
 @dataclass(frozen=True)
-class Answers:
+class RequestCounts:
     """How many requests were answered, and how many failed, whichever way."""
 
     answered: int
@@ -30,16 +30,16 @@ class Answers:
 
 def run(target: Path = RESULTS) -> list[Row]:
     """Measure, write the page, and return the mark."""
-    tools()
+    make_environment()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        say("booting the registry's host")
+        log_progress("booting the registry's host")
         contenders = Contenders.start(Path(folder))
         try:
             make_image(contenders, 1, 1)
             contenders.crane(f"push {LAYOUT} {contenders.reference('gateway', 'small')}:v1")
             found = {
                 name: _under_load(contenders, name, rotate)
-                for name, rotate in (("gateway", _renew), ("stock", _restart))
+                for name, rotate in (("gateway", _rotate_certificate), ("stock", _restart_stock))
             }
         finally:
             contenders.host.remove()
@@ -58,18 +58,18 @@ def run(target: Path = RESULTS) -> list[Row]:
     return rows
 
 
-def _renew(contenders: Contenders) -> None:
+def _rotate_certificate(contenders: Contenders) -> None:
     ran = contenders.gateway.deployment.run(deploy=DEPLOY)
     if ran.exit_code:
         raise RuntimeError(ran.output)
 
 
-def _restart(contenders: Contenders) -> None:
+def _restart_stock(contenders: Contenders) -> None:
     contenders.host.run("docker restart stock")
 
 
-def _under_load(contenders: Contenders, name: str, rotate: Callable[[Contenders], None]) -> Answers:
-    say(f"{ROTATIONS} rotations of {name}")
+def _under_load(contenders: Contenders, name: str, rotate: Callable[[Contenders], None]) -> RequestCounts:
+    log_progress(f"{ROTATIONS} rotations of {name}")
     command = (
         f"wrk -t1 -c16 -d{SECONDS[name]}s --timeout 30s -H '{contenders.authorization}' -H 'Accept: {MANIFEST}' "
         f"{contenders.url(name)}/v2/small/manifests/v1"
@@ -80,10 +80,10 @@ def _under_load(contenders: Contenders, name: str, rotate: Callable[[Contenders]
             rotate(contenders)
             if loading.done():
                 raise RuntimeError(f"{name}: the load ended before the last rotation; make SECONDS longer")
-        return read(loading.result().stdout)
+        return read_wrk_output(loading.result().stdout)
 
 
-def read(said: str) -> Answers:
+def read_wrk_output(said: str) -> RequestCounts:
     """Read what wrk prints at its end."""
     answered = re.search(r"(\d+) requests in ", said)
     if answered is None:
@@ -91,4 +91,4 @@ def read(said: str) -> Answers:
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
     failed = sum(map(int, errors.groups())) if errors else 0
-    return Answers(int(answered[1]), failed + (int(refused[1]) if refused else 0))
+    return RequestCounts(int(answered[1]), failed + (int(refused[1]) if refused else 0))

@@ -8,21 +8,21 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.figures import say
+from benchmarks.figures import log_progress
 from benchmarks.gateway.contenders import STOCK_COST, Contenders
-from benchmarks.gateway.figures import Effort, Figures, measure
+from benchmarks.gateway.figures import Figures, Workload, measure
 from benchmarks.gateway.results import page, rows
 from benchmarks.results import RESULTS, Row
-from benchmarks.tools import draw, tools
+from benchmarks.tools import draw, make_environment
 from tasks.accounts.passwords import GENERATED_COST
 
 
-def run(effort: Effort | None = None, target: Path = RESULTS) -> list[Row]:
+def run(effort: Workload | None = None, target: Path = RESULTS) -> list[Row]:
     """Measure, write figures, page and plot, and return the marks."""
-    effort, load = effort or Effort(), os.getloadavg()[0]
-    tools()
+    effort, load = effort or Workload(), os.getloadavg()[0]
+    make_environment()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        say("booting the registry's host")
+        log_progress("booting the registry's host")
         contenders = Contenders.start(Path(folder))
         try:
             figures = measure(contenders, effort)
@@ -32,7 +32,7 @@ def run(effort: Effort | None = None, target: Path = RESULTS) -> list[Row]:
     return rows(figures)
 
 
-def write(figures: Figures, effort: Effort, load: float, target: Path) -> None:
+def write(figures: Figures, effort: Workload, load: float, target: Path) -> None:
     """Write figures, page and plot."""
     machine = [
         f"{os.cpu_count()} cores, which the contenders share with the clients; {load:.1f} processes on average "

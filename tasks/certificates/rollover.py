@@ -1,14 +1,14 @@
-"""A CA rollover: a successor takes the place of the certificate authority, and no client is cut off on the way.
+"""A CA rollover: replace the certificate authority with a successor, without cutting off any client.
 
-    stage      hosts trust   the leaf is issued by   sent behind the leaf
-    (none)     the CA        the CA                  nothing
-    spreading  both          the old one             nothing
-    overlap    both          the new one             the new one's key, certified by the old one
-    retiring   the new one   the new one             the same
-    (none)     the CA        the CA                  nothing
+    stage         hosts trust   the leaf is issued by   the server sends after the leaf
+    (none)        the CA        the CA                  nothing
+    distributing  both CAs      the old CA              nothing
+    overlap       both CAs      the new CA              the cross-certificate (the new CA's key, signed by the old CA)
+    retiring      the new CA    the new CA              the cross-certificate
+    (none)        the CA        the CA                  nothing
 
-From spreading to overlap, and from retiring to its end, leads a run in which every host was finished. The stage follows
-from what is kept of the successor and from the time, so that any run carries on where another one was killed.
+A run in which every host was finished ends "distributing", and later "retiring". "overlap" ends on a date. The stage is
+computed from the stored successor and the time, so that any run continues where an earlier one was killed.
 """
 
 from __future__ import annotations
@@ -21,151 +21,155 @@ from typing import Literal
 from cryptography import x509
 
 from tasks.certificates import ca
-from tasks.certificates.ca import AuthorityError, Pair
+from tasks.certificates.ca import AuthorityError, KeyPair
+from tasks.certificates.name_constraints import not_permitted
 
-Stage = Literal["spreading", "overlap", "retiring"]
+Stage = Literal["distributing", "overlap", "retiring"]
 
 WARN_DAYS = 365
-"""How long before a CA's end every run says so."""
+"""Every run warns if the CA expires within so many days."""
 
 FAIL_DAYS = 90
-"""How long before its end the verification fails."""
+"""The verification fails if the CA expires within so many days."""
 
 
 @dataclass(frozen=True)
 class Successor:
-    """The CA that is to take the place of another.
+    """The CA that replaces another, and how far the rollover is.
 
-    `cross` certifies its key by the old one, None where that had run out. `switched` is the day (UTC) on which it was
-    decided that it issues the leaf, None before; `retiring` that hosts trust it alone.
+    `cross_certificate` is its key, signed by the old CA; None if the old CA had expired. `issuing_since` is the day
+    (UTC) from which it issues the leaf, None before. `retiring_old` means that hosts are to trust this CA only.
     """
 
-    pair: Pair
-    cross: x509.Certificate | None = None
-    switched: dt.date | None = None
-    retiring: bool = False
+    ca: KeyPair
+    cross_certificate: x509.Certificate | None = None
+    issuing_since: dt.date | None = None
+    retiring_old: bool = False
 
 
 @dataclass(frozen=True)
 class Authorities:
-    """The certificate authority and, during a rollover, its successor, as they are at a moment.
+    """The certificate authority and, during a rollover, its successor, at one moment.
 
-    `present` is the old one then. `until` is the day from which a run retires it, known during the overlap. `ran_out`
-    tells that it is beyond its end: nobody has any use for it.
+    During a rollover `present` is the old CA. `overlap_ends` is the day from which a run retires it, None outside of
+    the overlap or if not known. `expired` means that `present` has expired, so that no client needs it any more.
     """
 
-    present: Pair
+    present: KeyPair
     successor: Successor | None = None
     stage: Stage | None = None
-    until: dt.date | None = None
-    ran_out: bool = False
+    overlap_ends: dt.date | None = None
+    expired: bool = False
 
     @property
-    def latest(self) -> Pair:
-        """The one that stays."""
-        return self.successor.pair if self.successor else self.present
+    def latest(self) -> KeyPair:
+        """The new CA during a rollover, otherwise the only one."""
+        return self.successor.ca if self.successor else self.present
 
     @property
-    def issuer(self) -> Pair:
-        """The one that issues the leaf."""
-        return self.present if self.stage == "spreading" else self.latest
+    def issuer(self) -> KeyPair:
+        """The CA that issues the leaf."""
+        return self.present if self.stage == "distributing" else self.latest
 
     @property
     def chain(self) -> str:
-        """What is sent behind the leaf, as PEM text: clients that know the old one alone connect by it."""
-        if self.successor is None or self.successor.cross is None or self.ran_out:
+        """The PEM text that the server sends after the leaf, for clients that trust only the old CA."""
+        if self.successor is None or self.successor.cross_certificate is None or self.expired:
             return ""
-        return "" if self.stage == "spreading" else ca.pem(self.successor.cross)
+        return "" if self.stage == "distributing" else ca.to_pem(self.successor.cross_certificate)
 
     @property
-    def trusted(self) -> str:
-        """The certificates that hosts are to trust, as PEM text.
+    def ca_bundle(self) -> str:
+        """The CA certificates that hosts are to trust, as PEM text.
 
-        The new one is last as long as there are two: files that hold one each then never lack the one that serves.
+        The new CA comes last. Trust stores with one CA per numbered file write these files in order and then remove
+        those left over: in this order they never lack the CA that issues the leaf.
         """
-        if self.stage in {"spreading", "overlap"}:
+        if self.stage in {"distributing", "overlap"}:
             return self.present.certificate_pem + self.latest.certificate_pem
         return self.latest.certificate_pem
 
-    def to_come(self, names: Iterable[str]) -> list[str]:
-        """Return those of `names` that come into the leaf when the old CA, which may not vouch for them, is retired.
+    def postponed_names(self, names: Iterable[str]) -> list[str]:
+        """Return those of `names` that the leaf gets only once the old CA, which does not permit them, is retired.
 
-        With one such name in it, clients that know the old one alone would refuse the leaf for every name.
+        With one such name in the leaf, clients that trust only the old CA would reject it for every name.
         """
-        if self.successor is None or self.ran_out:
+        if self.successor is None or self.expired:
             return []
-        return ca.outside_constraints(self.present.certificate, names)
+        return not_permitted(self.present.certificate, names)
 
-    def servable(self, names: Iterable[str]) -> list[str]:
-        """Return those of `names` that the leaf may be for now.
+    def names_for_leaf(self, names: Iterable[str]) -> list[str]:
+        """Return those of `names` that the leaf may have now.
 
-        Raises `AuthorityError` where a name is beyond what the new CA may vouch for too, or none is left.
+        Raise `AuthorityError` if the new CA does not permit a name either, or if none is left.
         """
         names = list(names)
-        if self.successor and (outside := ca.outside_constraints(self.latest.certificate, names)):
+        if self.successor and (excluded := not_permitted(self.latest.certificate, names)):
             raise AuthorityError(
-                f"{', '.join(outside)}: outside what the new certificate authority may vouch for",
+                f"{', '.join(excluded)}: not permitted by the name constraints of the new certificate authority",
                 "retire the old one (deploys/retire_ca.py), then make another (deploys/rotate_ca.py)",
             )
-        later = self.to_come(names)
-        if len(later) == len(names):
+        postponed = self.postponed_names(names)
+        if len(postponed) == len(names):
             raise AuthorityError(
-                f"{', '.join(later)}: outside what the old certificate authority may vouch for, and no other name is "
-                "left for the time until it is retired",
+                f"{', '.join(postponed)}: not permitted by the name constraints of the old certificate authority, and "
+                "until that is retired the registry's certificate needs a name that it permits",
                 "keep one of the old names in registry_extra_names",
             )
-        return [name for name in names if name not in later]
+        return [name for name in names if name not in postponed]
 
 
 def stage_at(
-    present: Pair, successor: Successor | None, overlap_days: int | None, now: dt.datetime
+    present: KeyPair, successor: Successor | None, overlap_days: int | None, now: dt.datetime
 ) -> Authorities:
-    """Return what holds at `now`; with `overlap_days` None as it was decided, though the overlap may be over."""
+    """Return the authorities and the rollover's stage at `now`.
+
+    With `overlap_days` None the overlap lasts until a run has stored its end, whatever the date.
+    """
     end = present.certificate.not_valid_after_utc
     if successor is None:
-        return Authorities(present, ran_out=now >= end)
-    if successor.retiring or now >= end:
-        return Authorities(present, successor, "retiring", ran_out=now >= end)
-    if successor.switched is None:
-        return Authorities(present, successor, "spreading")
+        return Authorities(present, expired=now >= end)
+    if successor.retiring_old or now >= end:
+        return Authorities(present, successor, "retiring", expired=now >= end)
+    if successor.issuing_since is None:
+        return Authorities(present, successor, "distributing")
     if overlap_days is None:
         return Authorities(present, successor, "overlap")
-    until = min(successor.switched + dt.timedelta(days=overlap_days), end.date())
-    if now.date() >= until:
+    overlap_ends = min(successor.issuing_since + dt.timedelta(days=overlap_days), end.date())
+    if now.date() >= overlap_ends:
         return Authorities(present, successor, "retiring")
-    return Authorities(present, successor, "overlap", until)
+    return Authorities(present, successor, "overlap", overlap_ends)
 
 
-def succeed(present: Pair, names: Iterable[str], days: int, now: dt.datetime) -> Successor:
-    """Make a successor that can vouch for `names`. For a CA that has run out it serves, and stands alone, at once."""
-    pair = ca.make_authority(names, days, now)
+def make_successor(present: KeyPair, names: Iterable[str], days: int, now: dt.datetime) -> Successor:
+    """Make a successor for `names`, valid for `days`. If `present` has expired, it replaces that at once."""
+    new = ca.make_authority(names, days, now)
     if now >= present.certificate.not_valid_after_utc:
-        return Successor(pair, None, now.date(), retiring=True)
-    return Successor(pair, ca.make_cross(present, pair, now))
+        return Successor(new, None, now.date(), retiring_old=True)
+    return Successor(new, ca.cross_sign(present, new, now))
 
 
-def pending(found: Authorities) -> str | None:
-    """Return what is still to come of a rollover, in one line; None where none is under way."""
-    match found.stage:
-        case "spreading":
-            return "the new certificate authority does not serve yet: it does when one run has given it to every host"
+def describe_progress(authorities: Authorities) -> str | None:
+    """Return in one line what a rollover still waits for, None if there is no rollover."""
+    match authorities.stage:
+        case "distributing":
+            return "the new certificate authority is not in use yet: it is once one run has installed it on every host"
         case "overlap":
-            until = f"until {found.until}, when any run retires it; " if found.until else ""
+            ends = authorities.overlap_ends
+            until = f" until {ends}, when the next run retires it; " if ends else "; "
             return (
-                f"the new certificate authority serves, and the old one is trusted {until}"
-                "deploys/retire_ca.py does so at once"
+                "the new certificate authority is in use, and hosts still trust the old one"
+                f"{until}deploys/retire_ca.py retires it at once"
             )
         case "retiring":
-            return "the old certificate authority is dropped when one run has taken it from every host"
+            return "the old certificate authority is deleted once one run has removed it from every host"
     return None
 
 
-def warning(found: Authorities, now: dt.datetime) -> str | None:
-    """Return that the CA's end is near, and what to do, in one line."""
-    end = found.latest.certificate.not_valid_after_utc
+def expiry_warning(authorities: Authorities, now: dt.datetime) -> str | None:
+    """Return in one line that the CA expires soon and what to do, None if it does not."""
+    end = authorities.latest.certificate.not_valid_after_utc
     left = (end - now).days
     if left > WARN_DAYS:
         return None
-    return (
-        f"the certificate authority runs out on {end:%Y-%m-%d} ({left} days left): run deploys/rotate_ca.py"
-    )
+    return f"the certificate authority expires on {end:%Y-%m-%d} ({left} days left): run deploys/rotate_ca.py"

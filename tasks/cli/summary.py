@@ -9,7 +9,8 @@ from pyinfra.api.output import format_text
 from pyinfra.context import ctx_state
 
 from tasks.accounts import passwords
-from tasks.certificates import ca, rollover
+from tasks.certificates import rollover
+from tasks.certificates.renewal import renewal_time
 from tasks.registry.context import RegistryContext
 from tasks.run.context import Run
 from tasks.timer import status as timer
@@ -48,7 +49,7 @@ def _registry(run: Run) -> list[str]:
         return []
     settings, folder = run.configuration.settings, run.store.folder
     end = leaf.certificate.not_valid_after_utc
-    renew = ca.renew_on(leaf.certificate, settings.renew_before_days)
+    renew = renewal_time(leaf.certificate, settings.renew_before_days)
     first = next(iter(settings.registry_accounts))
     accounts = ", ".join(f"{name} ({role})" for name, role in settings.registry_accounts.items())
     return [
@@ -59,7 +60,7 @@ def _registry(run: Run) -> list[str]:
         f"    log in    docker login -u {first} --password-stdin {settings.endpoint} "
         f"< {folder}/accounts/{first}.password",
         f"    accounts  {accounts}; passwords in {folder}/accounts/NAME.password",
-        f"    CA        {run.store.authority_path} (for machines outside the inventory); its key stays in {folder}",
+        f"    CA        {run.store.ca_bundle_path} (for machines outside the inventory); its key stays in {folder}",
         f"    renew     by {end:%Y-%m-%d}: any run from {renew:%Y-%m-%d} on does it",
         "",
     ]
@@ -88,11 +89,11 @@ def authorities(run: Run, now: dt.datetime) -> list[str]:
     context = run.part(RegistryContext)
     if (found := context.authorities) is None:
         return []
-    later = ", ".join(found.to_come(context.server_names(run.configuration.settings)))
+    later = ", ".join(found.postponed_names(context.server_names(run.configuration.settings)))
     said = (
-        rollover.pending(found),
+        rollover.describe_progress(found),
         later and f"not in the certificate before the old certificate authority is retired: {later}",
-        rollover.warning(found, now),
+        rollover.expiry_warning(found, now),
     )
     return [format_text(f"{line[0].upper()}{line[1:]}", "yellow") for line in said if line]
 

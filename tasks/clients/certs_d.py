@@ -38,7 +38,7 @@ def check(paths: Iterable[str], texts: Mapping[str, str]) -> None:
             found = x509.load_pem_x509_certificates(texts.get(path, "").encode())
         except ValueError:
             continue  # not a certificate: ours, damaged
-        if others := [certificate for certificate in found if not ca.ours(certificate)]:
+        if others := [certificate for certificate in found if not ca.is_ours(certificate)]:
             raise Conflict(
                 f"{path} holds a certificate of another authority ({others[0].subject.rfc4514_string()})",
                 f"move it away (mv {path} {path}.old) and run again",

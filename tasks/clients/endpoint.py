@@ -40,4 +40,4 @@ def finished_registry(host: Host) -> FinishedRegistry:
             f"the registry host {run.configuration.registry_host} is not finished, so nothing is told to trust it",
             "fix that host first, or take it into --limit, and run again",
         )
-    return FinishedRegistry(context.authorities.trusted, context.address, Login(account, password))
+    return FinishedRegistry(context.authorities.ca_bundle, context.address, Login(account, password))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.certificates import ca
+from tasks.certificates.name_constraints import parse_address
 from tasks.clients import hosts_file, system_trust
 from tasks.clients.system_trust import Family
 from tasks.remote.steps import Step
@@ -39,7 +39,7 @@ def steps(
     named = hosts_file.steps(
         found.hosts,
         address if settings.registry_manage_hosts_file else None,
-        [name for name in settings.server_names if ca.address(name) is None],
+        [name for name in settings.server_names if parse_address(name) is None],
         is_mount=found.hosts_is_mount,
         rescue=found.rescue,
     )

@@ -10,7 +10,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 
-from tasks.certificates import ca
+from tasks.certificates.name_constraints import parse_address
 from tasks.remote import json_edit
 from tasks.remote.source_lines import line_at, line_of
 from tasks.remote.steps import Conflict
@@ -75,7 +75,7 @@ def _takes(entry: str, settings: Settings, address: str) -> str | None:
     except ValueError:
         network = None
     for name in settings.server_names:
-        at = ca.address(name) or ipaddress.ip_address(address)
+        at = parse_address(name) or ipaddress.ip_address(address)
         if network and at in network:
             return f"{name} ({at})" if str(at) != name else name
         if rest.lower() in _spellings(name, settings.registry_port):

@@ -17,7 +17,7 @@ def check(state: State, folder: Path, host: str, found: RegistryHost) -> None:
     """Raise `Conflict` if the state in `folder` did not make what the registry host has or serves."""
     successor = state.successor
     # A successor issues nothing before the switch is decided. A leaf of its own then is newer than this state.
-    issuing = successor.pair if successor and (successor.switched or successor.retiring) else None
+    issuing = successor.ca if successor and (successor.issuing_since or successor.retiring_old) else None
     known = [pair for pair in (state.authority, issuing) if pair]
     remedy = (
         f"put the right {folder} back from your backup; or, if it is lost, see docs/when-something-is-wrong.md, "
@@ -28,7 +28,7 @@ def check(state: State, folder: Path, host: str, found: RegistryHost) -> None:
     for verb, pem in (("has", found.installed), ("serves", found.served)):
         for leaf in _leaf_of(pem):
             made_here = any(ca.issued_by(leaf, pair.certificate) for pair in known)
-            if ca.ours(leaf) and not made_here:
+            if ca.is_ours(leaf) and not made_here:
                 relation = "did not make" if known else "knows nothing of"
                 raise Conflict(f"this host {verb} a registry certificate that {folder} {relation}", remedy)
     if not known and found.paths[f"{FOLDER}/{CERTIFICATE}"]:

@@ -30,22 +30,22 @@ def finish() -> Generator[PyinfraCommand, None, None]:
 def _decide(run: Run) -> list[AnyStep]:
     context = run.part(RegistryContext)
     found = context.authorities
-    if found is None or found.successor is None or found.stage not in {"spreading", "retiring"}:
+    if found is None or found.successor is None or found.stage not in {"distributing", "retiring"}:
         return []
     if waiting := pending_hosts(run, host):
         run.report.note(host.name, _waits(found, waiting))
         return []
     now = dt.datetime.now(dt.UTC)
     # The decision is written first: whatever a run that is killed then leaves undone is due for any other.
-    if found.stage == "spreading":
-        successor = replace(found.successor, switched=now.date())
+    if found.stage == "distributing":
+        successor = replace(found.successor, issuing_since=now.date())
         text = "let the new certificate authority serve: every host trusts it"
         decided = LocalStep(text, partial(run.store.authorities.write_rollover, successor, found.present))
         overlap = run.configuration.settings.registry_ca_overlap_days
         context.authorities = rollover.stage_at(found.present, successor, overlap, now)
     else:
         text = "drop the old certificate authority: no host is told to trust it any more"
-        decided = LocalStep(text, partial(run.store.authorities.drop, found.present, found.latest))
+        decided = LocalStep(text, partial(run.store.authorities.remove_old, found.present, found.latest))
         context.authorities = rollover.stage_at(found.latest, None, None, now)
     context.found = certificates.read_facts(run)
     return [decided, *certificates.leaf(run, context.desired.leaf, now), *registry.certificate(run)]
@@ -54,7 +54,7 @@ def _decide(run: Run) -> list[AnyStep]:
 def _waits(found: Authorities, waiting: list[str]) -> str:
     first = (
         "the new certificate authority does not serve"
-        if found.stage == "spreading"
+        if found.stage == "distributing"
         else "the old certificate authority is not dropped"
     )
     return (

@@ -1,6 +1,6 @@
-"""The certificate authorities of the state: one, or during a rollover two, each in a folder that its fingerprint names.
+"""The certificate authorities in the state: one, or two during a rollover, each in a folder named by its fingerprint.
 
-A CA comes and goes by one rename, of its folder, so that certificate and key are there together or not at all.
+A CA is added and removed by renaming its folder once, so that its certificate and key never exist without each other.
 """
 
 from __future__ import annotations
@@ -14,97 +14,109 @@ from pathlib import Path
 
 from cryptography import x509
 
-from tasks.certificates.ca import Pair, issued_by, pem, read_pair
+from tasks.certificates.ca import KeyPair, issued_by, read_key_pair, to_pem
 from tasks.certificates.rollover import Successor
-from tasks.state.files import RESTORE, Files, StateError, damaged, first_line, read, sync, within
+from tasks.state.files import (
+    RESTORE,
+    StateError,
+    StateFiles,
+    damaged_file,
+    first_line,
+    list_folder,
+    read_text,
+    sync_folder,
+)
 
-ADOPT = f"{RESTORE}, or begin anew with deploys/adopt.py"
+ADOPT = f"{RESTORE}, or start over with deploys/adopt.py"
 
 
 class AuthorityFolders:
-    """The folder `authorities/`."""
+    """The folder `authorities/` of the state."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: StateFiles) -> None:
         self.files = files
         self.folder = files.folder / "authorities"
 
-    def write(self, pair: Pair) -> None:
+    def write(self, ca: KeyPair) -> None:
         """Write a new CA."""
-        self._write(pair, {})
+        self._write_ca(ca, {})
 
-    def write_successor(self, successor: Successor, old: Pair) -> None:
-        """Write a CA that is to take the place of `old`, with all that is kept of the rollover."""
-        more = {"rollover.json": _rollover(successor, old)}
-        if successor.cross:
-            more["cross.crt"] = pem(successor.cross)
-        self._write(successor.pair, more)
+    def write_successor(self, successor: Successor, old: KeyPair) -> None:
+        """Write the CA that replaces `old`, and the state of the rollover."""
+        extra = {"rollover.json": _rollover_json(successor, old)}
+        if successor.cross_certificate:
+            extra["cross.crt"] = to_pem(successor.cross_certificate)
+        self._write_ca(successor.ca, extra)
 
-    def write_rollover(self, successor: Successor, old: Pair) -> None:
-        """Write how far the rollover from `old` to its successor is."""
-        self.files.write(self._of(successor.pair) / "rollover.json", _rollover(successor, old))
+    def write_rollover(self, successor: Successor, old: KeyPair) -> None:
+        """Write how far the rollover from `old` to `successor` is."""
+        self.files.write(self._folder_of(successor.ca) / "rollover.json", _rollover_json(successor, old))
 
-    def write_cross(self, successor: Pair, cross: x509.Certificate) -> None:
-        """Write the certificate by which the old CA certifies the key of its successor."""
-        self.files.write(self._of(successor) / "cross.crt", pem(cross))
+    def write_cross_certificate(self, successor: KeyPair, cross_certificate: x509.Certificate) -> None:
+        """Write the certificate with which the old CA signs the key of its successor."""
+        self.files.write(self._folder_of(successor) / "cross.crt", to_pem(cross_certificate))
 
-    def drop(self, old: Pair, successor: Pair) -> None:
-        """Remove a CA and its key: with one rename its successor stands alone, and what is left of it is no CA."""
-        self._of(old).rename(self.folder / f".old-{secrets.token_hex(4)}")
-        sync(self.folder)
+    def remove_old(self, old: KeyPair, successor: KeyPair) -> None:
+        """End a rollover: remove the old CA and its key. After the rename, `read` finds only the successor."""
+        self._folder_of(old).rename(self.folder / f".old-{secrets.token_hex(4)}")
+        sync_folder(self.folder)
         for name in ("cross.crt", "rollover.json"):
-            (self._of(successor) / name).unlink(missing_ok=True)
-        self.clear()
+            (self._folder_of(successor) / name).unlink(missing_ok=True)
+        self.remove_leftovers()
 
-    def clear(self) -> None:
-        """Remove what a killed run left of a CA that was being made or dropped."""
-        for path in within(self.folder):
+    def remove_leftovers(self) -> None:
+        """Remove partly written and partly removed CAs of runs that were killed."""
+        for path in list_folder(self.folder):
             if path.name.startswith("."):
                 shutil.rmtree(path)
 
-    def read(self) -> tuple[Pair | None, Successor | None]:
-        """Read the CA, and during a rollover its successor, which names the one that it succeeds.
+    def read(self) -> tuple[KeyPair | None, Successor | None]:
+        """Return the CA (the old one during a rollover) and its successor.
 
-        `StateError` where one is damaged or missing, or there are more than there can be.
+        Raise `StateError` if one is damaged or missing, or if there are too many.
         """
-        folders = [path for path in within(self.folder) if not path.name.startswith(".")]
+        folders = [path for path in list_folder(self.folder) if not path.name.startswith(".")]
         if len(folders) > 2:
             raise StateError(
-                f"{self.folder} holds {len(folders)} authorities, where two are the most", RESTORE
+                f"{self.folder} contains {len(folders)} certificate authorities, but there can be at most two",
+                RESTORE,
             )
-        pairs = {folder: _read_pair(folder) for folder in folders}
-        by_fingerprint = {pair.fingerprint: folder for folder, pair in pairs.items()}
-        succeeding = {folder: _read_rollover(folder) for folder in folders}
-        for new, (old, switched, retiring) in succeeding.items():
+        cas = {folder: _read_ca(folder) for folder in folders}
+        by_fingerprint = {ca.fingerprint: folder for folder, ca in cas.items()}
+        rollovers = {folder: _read_rollover(folder) for folder in folders}
+        for new, (old, issuing_since, retiring_old) in rollovers.items():
             if old in by_fingerprint and by_fingerprint[old] != new:
-                predecessor = pairs[by_fingerprint[old]]
-                cross = _read_cross(new, predecessor, pairs[new])
-                return predecessor, Successor(pairs[new], cross, switched, retiring)
-            if old and not retiring and len(folders) == 1:
+                predecessor = cas[by_fingerprint[old]]
+                cross_certificate = _read_cross_certificate(new, predecessor, cas[new])
+                return predecessor, Successor(cas[new], cross_certificate, issuing_since, retiring_old)
+            if old and not retiring_old and len(folders) == 1:
                 raise StateError(
-                    f"{self.folder} has lost {old[:16]}, the authority that is not replaced yet", ADOPT
+                    f"{self.folder} has lost {old[:16]}, the certificate authority that is still in use",
+                    ADOPT,
                 )
         if len(folders) > 1:
             raise StateError(
-                f"{self.folder} holds two authorities, of which neither succeeds the other", RESTORE
+                f"{self.folder} contains two certificate authorities, and neither is the successor of the other",
+                RESTORE,
             )
-        return next(iter(pairs.values()), None), None
+        return next(iter(cas.values()), None), None
 
-    def _of(self, pair: Pair) -> Path:
-        return self.folder / pair.fingerprint[:16]
+    def _folder_of(self, ca: KeyPair) -> Path:
+        return self.folder / ca.fingerprint[:16]
 
-    def _write(self, pair: Pair, more: Mapping[str, str]) -> None:
-        self.files.make(self.folder)
-        self.clear()
+    def _write_ca(self, ca: KeyPair, extra: Mapping[str, str]) -> None:
+        self.files.make_folder(self.folder)
+        self.remove_leftovers()
         new = self.folder / f".new-{secrets.token_hex(4)}"
-        for name, text in {"ca.key": pair.key_pem, "ca.crt": pair.certificate_pem, **more}.items():
+        for name, text in {"ca.key": ca.key_pem, "ca.crt": ca.certificate_pem, **extra}.items():
             self.files.write(new / name, text)
-        new.rename(self._of(pair))
-        sync(self.folder)
+        new.rename(self._folder_of(ca))
+        sync_folder(self.folder)
 
 
-def _read_pair(folder: Path) -> Pair:
+def _read_ca(folder: Path) -> KeyPair:
     try:
-        return read_pair((folder / "ca.crt").read_text(), (folder / "ca.key").read_text())
+        return read_key_pair((folder / "ca.crt").read_text(), (folder / "ca.key").read_text())
     except (ValueError, FileNotFoundError) as error:
         raise StateError(
             f"the certificate authority in {folder} is damaged ({first_line(error)})", ADOPT
@@ -112,36 +124,38 @@ def _read_pair(folder: Path) -> Pair:
 
 
 def _read_rollover(folder: Path) -> tuple[str, dt.date | None, bool]:
-    """Return the fingerprint of the CA that the one in `folder` succeeds ("" for none), and how far that is."""
+    """Return the fingerprint of the CA that the one in `folder` replaces ("" if none), and how far the rollover is."""
     path = folder / "rollover.json"
-    if (text := read(path)) is None:
+    if (text := read_text(path)) is None:
         return "", None, False
     try:
         record = json.loads(text)
-        switched = record["switched"] and dt.date.fromisoformat(record["switched"])
-        return str(record["succeeds"]), switched, bool(record["retiring"])
+        issuing_since = record["switched"] and dt.date.fromisoformat(record["switched"])
+        return str(record["succeeds"]), issuing_since, bool(record["retiring"])
     except (ValueError, KeyError, TypeError) as error:
-        raise damaged(path, error, RESTORE) from None
+        raise damaged_file(path, error, RESTORE) from None
 
 
-def _read_cross(folder: Path, old: Pair, new: Pair) -> x509.Certificate | None:
+def _read_cross_certificate(folder: Path, old: KeyPair, new: KeyPair) -> x509.Certificate | None:
     path = folder / "cross.crt"
-    if (text := read(path)) is None:
+    if (text := read_text(path)) is None:
         return None
-    remedy = "remove it; the next run makes it again"
+    remedy = "remove it; the next run recreates it"
     try:
         cross = x509.load_pem_x509_certificate(text.encode())
     except ValueError as error:
-        raise damaged(path, error, remedy) from None
+        raise damaged_file(path, error, remedy) from None
     if not issued_by(cross, old.certificate) or cross.public_key() != new.key.public_key():
-        raise damaged(path, "it does not certify the new authority by the old one", remedy)
+        raise damaged_file(
+            path, "the old certificate authority did not sign the new one's key with it", remedy
+        )
     return cross
 
 
-def _rollover(successor: Successor, old: Pair) -> str:
+def _rollover_json(successor: Successor, old: KeyPair) -> str:
     record = {
         "succeeds": old.fingerprint,
-        "switched": successor.switched and successor.switched.isoformat(),
-        "retiring": successor.retiring,
+        "switched": successor.issuing_since and successor.issuing_since.isoformat(),
+        "retiring": successor.retiring_old,
     }
     return json.dumps(record, indent=2) + "\n"

@@ -1,7 +1,7 @@
-"""How files of the state are read and written: whole, or not at all.
+"""Read and write the files of the state, each completely or not at all.
 
-Every file is written beside itself, synced and renamed, mode 0600 in folders of mode 0700. One that cannot be read is
-never taken as missing.
+A new file is written under a temporary name, synced to disk and then renamed. Files have mode 0600, folders 0700. An
+unreadable file is an error; it is never treated as missing.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ RESTORE = "put it back from your backup"
 
 
 class StateError(Problem):
-    """The state cannot be used as it is."""
+    """The state is damaged, incomplete or in use."""
 
 
-class Files:
-    """The files below a folder."""
+class StateFiles:
+    """The files in the state's folder and the folders below it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def write(self, path: Path, text: str) -> None:
-        """Write a file, and the folders that it needs."""
-        self.make(path.parent)
-        self._keep_git_out()
+        """Write a file atomically, and make its folder if that is missing."""
+        self.make_folder(path.parent)
+        self._write_gitignore()
         new = path.with_name(f".{path.name}.new")
         new.unlink(missing_ok=True)
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
@@ -35,39 +35,42 @@ class Files:
             handle.flush()
             os.fsync(handle.fileno())
         new.rename(path)
-        sync(path.parent)
+        sync_folder(path.parent)
 
-    def make(self, folder: Path) -> None:
-        """Make a folder, if it is not there, for one account's eyes."""
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder if it is missing, and let only its owner read it."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
 
-    def _keep_git_out(self) -> None:
-        """The folder may stand below any project."""
+    def _write_gitignore(self) -> None:
+        """Keep the state out of git: its folder may lie in any repository."""
         (self.folder / ".gitignore").touch(mode=0o600)
         (self.folder / ".gitignore").write_text("*\n")
 
 
-def read(path: Path) -> str | None:
-    """Return a file's text, None where it is missing; `StateError` where it is not text, `OSError` otherwise."""
+def read_text(path: Path) -> str | None:
+    """Return a file's text, or None if it is missing.
+
+    Raise `StateError` if it is not UTF-8, `OSError` if it cannot be read.
+    """
     try:
         return path.read_text()
     except FileNotFoundError:
         return None
     except UnicodeDecodeError:
-        raise damaged(path, "it is not text", RESTORE) from None
+        raise damaged_file(path, "it is not UTF-8 text", RESTORE) from None
 
 
-def within(folder: Path) -> list[Path]:
-    """Return what is in a folder, nothing where that is missing."""
+def list_folder(folder: Path) -> list[Path]:
+    """Return the paths in a folder, sorted; none if the folder is missing."""
     try:
         return sorted(folder.iterdir())
     except FileNotFoundError:
         return []
 
 
-def sync(folder: Path) -> None:
-    """Have the names in a folder written to the disk."""
+def sync_folder(folder: Path) -> None:
+    """Write a folder's entries to disk, so that a rename in it survives a power failure."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -75,11 +78,11 @@ def sync(folder: Path) -> None:
         os.close(handle)
 
 
-def damaged(path: Path, error: Exception | str, remedy: str) -> StateError:
-    """Return that a file is not what it should be, in the first line of `error`'s words."""
+def damaged_file(path: Path, error: Exception | str, remedy: str) -> StateError:
+    """Return the `StateError` for a file with invalid content; `error` says what is invalid."""
     return StateError(f"{path} is damaged ({first_line(error)})", remedy)
 
 
 def first_line(error: Exception | str) -> str:
-    """Return what an error says first."""
+    """Return the first line of an error message, at most 100 characters."""
     return (str(error).splitlines() or ["unreadable"])[0][:100]

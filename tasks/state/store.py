@@ -1,6 +1,6 @@
-"""What the controller keeps: reading and writing `state/`, and nothing of what it means.
+"""Read and write `state/`, the files that the controller keeps between runs.
 
-A file that cannot be read stops the run (`StateError`) with the way to go on.
+A damaged or unreadable file stops the run with a `StateError` that says how to continue.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from tasks.accounts import passwords as accounts
+from tasks.accounts import passwords
 from tasks.accounts.passwords import Former
-from tasks.certificates.ca import Pair, read_pair
+from tasks.certificates.ca import KeyPair, read_key_pair
 from tasks.certificates.rollover import Successor
 from tasks.state.authorities import ADOPT, AuthorityFolders
-from tasks.state.files import RESTORE, Files, StateError, damaged, read, within
+from tasks.state.files import RESTORE, StateError, StateFiles, damaged_file, list_folder, read_text
 
 
 @dataclass(frozen=True)
 class State:
-    """All that was read. An empty one (`fresh`) belongs to nobody yet."""
+    """The content of the state's files; None and empty fields stand for missing files."""
 
-    authority: Pair | None = None
+    authority: KeyPair | None = None
     successor: Successor | None = None
-    leaf: Pair | None = None
+    leaf: KeyPair | None = None
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     hashes: Mapping[str, str] = field(default_factory=dict, repr=False)
     former: Mapping[str, Former] = field(default_factory=dict, repr=False)
@@ -42,8 +42,8 @@ class State:
     images: dict[str, str] = field(default_factory=dict)
 
     @property
-    def fresh(self) -> bool:
-        """Whether nothing has been made yet."""
+    def is_empty(self) -> bool:
+        """Whether no run has written anything yet."""
         return self == State()
 
 
@@ -52,28 +52,28 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._files = Files(folder)
+        self._files = StateFiles(folder)
         self.authorities = AuthorityFolders(self._files)
 
     def password_path(self, account: str) -> Path:
-        """Return the file with an account's password."""
+        """Return the path of the file with an account's password."""
         return self.folder / "accounts" / f"{account}.password"
 
     @property
-    def authority_path(self) -> Path:
-        """The certificate of the CA (of both during a rollover), for machines outside the inventory."""
+    def ca_bundle_path(self) -> Path:
+        """The path of the CA certificates (two during a rollover) that machines outside the inventory are to trust."""
         return self.folder / "ca.crt"
 
     @contextmanager
-    def lock(self, patience: float = 0) -> Iterator[None]:
-        """Hold the state for one run; `StateError` where another run holds it, after so many seconds of `patience`.
+    def lock(self, timeout: float = 0) -> Iterator[None]:
+        """Lock the state for one run; raise `StateError` if another run still holds the lock after `timeout` seconds.
 
-        The lock is the kernel's and ends with the process, so a killed run leaves none behind.
+        The kernel releases the lock when the process ends, so a killed run leaves none behind.
         """
-        end = time.monotonic() + patience
-        self._files.make(self.folder)
+        end = time.monotonic() + timeout
+        self._files.make_folder(self.folder)
         handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        while not _locked(handle):
+        while not _try_lock(handle):
             if time.monotonic() >= end:
                 os.close(handle)
                 raise StateError(
@@ -81,19 +81,19 @@ class Store:
                 )
             time.sleep(1)
         try:
-            self.authorities.clear()
+            self.authorities.remove_leftovers()
             yield
         finally:
-            fcntl.flock(handle, fcntl.LOCK_UN)  # gevent puts a close off until its loop runs again
+            fcntl.flock(handle, fcntl.LOCK_UN)  # gevent delays a close until its loop runs again
             os.close(handle)
 
     def read(self) -> State:
-        """Read everything. `StateError` where a file is damaged, or one is missing that others speak of."""
+        """Read all files; raise `StateError` if one is damaged, or missing although others refer to it."""
         try:
             return self._read_all()
         except OSError as error:
             raise StateError(
-                f"{error.filename} cannot be read ({error.strerror})", "run as the user whose state it is"
+                f"{error.filename} cannot be read ({error.strerror})", "run as the user who owns the state"
             ) from None
 
     def _read_all(self) -> State:
@@ -110,7 +110,7 @@ class Store:
             registry_host=registry_host,
             images=images,
         )
-        if state.authority is None and not state.fresh:
+        if state.authority is None and not state.is_empty:
             raise StateError(
                 f"{self.folder} has lost its certificate authority (the folder authorities/)",
                 ADOPT,
@@ -121,32 +121,32 @@ class Store:
                 f"{RESTORE}, or write a new password of your own into it",
             )
         if state.authority:
-            self._check_public(state.authority, state.successor)
+            self._check_ca_bundle(state.authority, state.successor)
         return state
 
-    def read_public(self) -> str | None:
-        """Return the text of `ca.crt`, None where it is missing."""
-        return read(self.authority_path)
+    def read_ca_bundle(self) -> str | None:
+        """Return the text of `ca.crt`, None if it is missing."""
+        return read_text(self.ca_bundle_path)
 
-    def write_public(self, pem: str) -> None:
-        """Write `ca.crt`, the copy for people (readable by their other accounts' tools once they copy it)."""
-        self._files.write(self.authority_path, pem)
+    def write_ca_bundle(self, pem: str) -> None:
+        """Write `ca.crt`, the CA certificates for machines outside the inventory."""
+        self._files.write(self.ca_bundle_path, pem)
 
-    def write_leaf(self, pair: Pair) -> None:
-        """Write the leaf, certificate and key in one file."""
-        self._files.write(self.folder / "leaf.pem", pair.certificate_pem + pair.key_pem)
+    def write_leaf(self, leaf: KeyPair) -> None:
+        """Write the leaf: its certificate and key, in one file."""
+        self._files.write(self.folder / "leaf.pem", leaf.certificate_pem + leaf.key_pem)
 
     def write_password(self, account: str, password: str) -> None:
         """Write an account's password."""
         self._files.write(self.password_path(account), password + "\n")
 
     def write_hashes(self, hashes: Mapping[str, str]) -> None:
-        """Write the htpasswd entries, so that a hash is kept as long as its password is."""
-        self._files.write(self.folder / "htpasswd", accounts.htpasswd(hashes))
+        """Write the htpasswd entries, so that later runs keep a password's hash."""
+        self._files.write(self.folder / "htpasswd", passwords.htpasswd(hashes))
 
     def write_former(self, former: Mapping[str, Former]) -> None:
-        """Write the hashes of former passwords that are good beside the present ones."""
-        kept = {
+        """Write the hashes of former passwords that are still accepted."""
+        record = {
             name: {
                 "hash": each.hashed,
                 "since": each.since.isoformat(),
@@ -155,50 +155,50 @@ class Store:
             }
             for name, each in former.items()
         }
-        self._files.write(self.folder / "former.json", json.dumps(kept, indent=2) + "\n")
+        self._files.write(self.folder / "former.json", json.dumps(record, indent=2) + "\n")
 
     def write_http_secret(self, secret: str) -> None:
-        """Write the registry's `http.secret`: uploads that began before a restart go on only with the same one."""
+        """Write the registry's `http.secret`, without which an upload cannot continue after a restart."""
         self._files.write(self.folder / "http.secret", secret + "\n")
 
     def write_record(self, registry_host: str, images: Mapping[str, str]) -> None:
-        """Write to which host the state belongs and which image references were resolved to which digests."""
+        """Write the registry host that the state belongs to, and the digests that image references were resolved to."""
         record = {"registry_host": registry_host, "images": dict(sorted(images.items()))}
         self._files.write(self.folder / "record.json", json.dumps(record, indent=2) + "\n")
 
-    def _read_leaf(self) -> Pair | None:
+    def _read_leaf(self) -> KeyPair | None:
         path = self.folder / "leaf.pem"
-        if (text := read(path)) is None:
+        if (text := read_text(path)) is None:
             return None
         certificate, begin, key = text.partition("-----BEGIN PRIVATE KEY-----")
         try:
-            return read_pair(certificate, begin + key)
+            return read_key_pair(certificate, begin + key)
         except ValueError as error:
-            raise damaged(path, error, "remove it; the next run makes a new certificate") from None
+            raise damaged_file(path, error, "remove it; the next run makes a new certificate") from None
 
     def _read_passwords(self) -> dict[str, str]:
-        passwords = {}
-        for path in within(self.folder / "accounts"):
+        found = {}
+        for path in list_folder(self.folder / "accounts"):
             if path.suffix != ".password" or path.name.startswith("."):
                 continue
             try:
                 password = path.read_text().removesuffix("\n").removesuffix("\r")
             except UnicodeDecodeError:
-                raise damaged(path, "it is not UTF-8 text", RESTORE) from None
-            if problem := accounts.check(password):
+                raise damaged_file(path, "it is not UTF-8 text", RESTORE) from None
+            if problem := passwords.check(password):
                 raise StateError(
                     f"{path} cannot be used: {problem}",
                     f"{RESTORE}, or write a new password of your own into it",
                 )
-            passwords[path.stem] = password
-        return passwords
+            found[path.stem] = password
+        return found
 
     def _read_hashes(self) -> dict[str, str]:
         path = self.folder / "htpasswd"
         try:
-            return accounts.read_htpasswd(read(path) or "")
+            return passwords.read_htpasswd(read_text(path) or "")
         except ValueError as error:
-            raise damaged(path, error, "remove it; the next run hashes the passwords again") from None
+            raise damaged_file(path, error, "remove it; the next run hashes the passwords again") from None
 
     def _read_former(self) -> dict[str, Former]:
         path = self.folder / "former.json"
@@ -210,46 +210,48 @@ class Store:
                     tuple(map(str, each["hosts"])),
                     each["told"] and dt.datetime.fromisoformat(each["told"]),
                 )
-                for name, each in json.loads(read(path) or "{}").items()
+                for name, each in json.loads(read_text(path) or "{}").items()
             }
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise damaged(path, error, "remove it; former passwords are then refused") from None
+            raise damaged_file(path, error, "remove it; the registry then refuses former passwords") from None
 
     def _read_http_secret(self) -> str | None:
         path = self.folder / "http.secret"
-        if (text := read(path)) is None:
+        if (text := read_text(path)) is None:
             return None
         if not re.fullmatch("[0-9a-f]{64}\n", text):
-            raise damaged(path, "it is not 64 hexadecimal digits", "remove it; the next run makes a new one")
+            raise damaged_file(
+                path, "it is not 64 hexadecimal digits", "remove it; the next run makes a new one"
+            )
         return text.strip()
 
     def _read_record(self) -> tuple[str | None, dict[str, str]]:
         path = self.folder / "record.json"
-        if (text := read(path)) is None:
+        if (text := read_text(path)) is None:
             return None, {}
         try:
             record = json.loads(text)
             return str(record["registry_host"]), dict(record["images"])
         except (ValueError, KeyError, TypeError) as error:
-            raise damaged(path, error, "remove it; image tags are then resolved anew") from None
+            raise damaged_file(path, error, "remove it; the next run resolves the image tags again") from None
 
-    def _check_public(self, authority: Pair, successor: Successor | None) -> None:
-        """Raise `StateError` where `ca.crt` has a certificate that is not known; an older stage's may be there."""
-        if (found := self.read_public()) is None:
+    def _check_ca_bundle(self, authority: KeyPair, successor: Successor | None) -> None:
+        """Raise `StateError` if `ca.crt` contains an unknown CA; it may be from an earlier stage of a rollover."""
+        if (text := self.read_ca_bundle()) is None:
             return
-        known = {authority.fingerprint} | ({successor.pair.fingerprint} if successor else set())
+        known = {authority.fingerprint} | ({successor.ca.fingerprint} if successor else set())
         try:
-            shown = x509.load_pem_x509_certificates(found.encode())
+            found = x509.load_pem_x509_certificates(text.encode())
         except ValueError:
-            shown = []
-        if not shown or not {each.fingerprint(hashes.SHA256()).hex() for each in shown} <= known:
+            found = []
+        if not found or not {each.fingerprint(hashes.SHA256()).hex() for each in found} <= known:
             raise StateError(
-                f"{self.authority_path} is not the certificate of the authority beside it",
-                "remove it; the next run writes it again",
+                f"{self.ca_bundle_path} does not match the certificate authority in {self.authorities.folder}",
+                "remove it; the next run recreates it",
             )
 
 
-def _locked(handle: int) -> bool:
+def _try_lock(handle: int) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -49,8 +49,8 @@ def test_pods_pull_at_every_stage(cluster: Cluster, deployment: Deployment) -> N
     assert ran.exit_code == 0, ran.output
     successor = deployment.store.read().successor
     assert successor
-    assert successor.switched
-    new = successor.pair.certificate_pem
+    assert successor.issuing_since
+    new = successor.ca.certificate_pem
     assert of_builders(cluster) == old.certificate_pem + new
     pods_run(cluster, deployment)
     verified = deployment.verify("tests/verify/test_cluster_control.py", "tests/verify/test_tls.py")

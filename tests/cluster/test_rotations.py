@@ -58,7 +58,7 @@ def target(cluster: Cluster, deployment: Deployment, namespace: str, images: str
     manifest = host.run(f"docker image inspect -f '{{{{index .RepoDigests 0}}}}' {IMAGE}").stdout.strip()
     shown = host.run(f"su - {USER} -c 'skopeo inspect --raw --authfile {CONFIG} docker://{IMAGE}'").stdout
     blob = re.findall("sha256:[0-9a-f]{64}", shown)[-1]
-    yield Target(host, deployment.store.authority_path, IMAGE, "load/app", manifest.partition("@")[2], blob)
+    yield Target(host, deployment.store.ca_bundle_path, IMAGE, "load/app", manifest.partition("@")[2], blob)
     deployment.set(registry_state_dir=state)
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output
@@ -154,6 +154,6 @@ def test_nobody_notices_a_new_authority(
         after = deployment.store.read()
         made.until("http", requests)
     unharmed(cluster, namespace, made)
-    assert before and during and during.switched and after.authority  # noqa: PT018 - so that the types are known
+    assert before and during and during.issuing_since and after.authority  # noqa: PT018 - so that the types are known
     assert after.successor is None
-    assert after.authority.fingerprint == during.pair.fingerprint != before.fingerprint
+    assert after.authority.fingerprint == during.ca.fingerprint != before.fingerprint

@@ -39,7 +39,7 @@ def served(host: BenchHost, deployment: Deployment) -> str:
     """Return that of the leaf that is served, after a handshake from this machine which trusts our CA alone."""
     shown = subprocess.run(
         ["openssl", "s_client", "-connect", f"{host.address}:443", "-servername", NAME, "-verify_return_error",
-         "-verify_hostname", NAME, "-CAfile", str(deployment.store.authority_path)],
+         "-verify_hostname", NAME, "-CAfile", str(deployment.store.ca_bundle_path)],
         capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL,
     ).stdout  # fmt: skip
     read = ["openssl", "x509", "-noout", "-fingerprint", "-sha256"]
@@ -107,7 +107,7 @@ def test_one_that_ran_out_while_all_was_off_is_renewed_by_one_run(
     assert ca
     assert present
     long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=365)
-    names = authority.leaf_names(present.certificate)
+    names = authority.subject_alt_names(present.certificate)
     dead = authority.make_leaf(ca, names, 30, long_ago)
     deployment.store.write_leaf(dead)
     host.run(
@@ -116,7 +116,7 @@ def test_one_that_ran_out_while_all_was_off_is_renewed_by_one_run(
     )
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output
-    assert f": it ran out on {dead.certificate.not_valid_after_utc:%Y-%m-%d}" in ran.steps[0]
+    assert f": it expired on {dead.certificate.not_valid_after_utc:%Y-%m-%d}" in ran.steps[0]
     assert served(host, deployment) == in_state(deployment)
     assert deployment.run().steps == []
 

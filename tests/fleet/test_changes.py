@@ -26,7 +26,7 @@ def ask(
     config = f'user = "{account}:{password}"\n'
     done = subprocess.run(
         ["curl", "-sS", "-K", "-", "-o", "/dev/null", "-w", "%{http_code}", "--resolve", f"{NAME}:443:{host.address}",
-         "--cacert", str(deployment.store.authority_path), *more, f"https://{NAME}{path}"],
+         "--cacert", str(deployment.store.ca_bundle_path), *more, f"https://{NAME}{path}"],
         input=config, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return done.stdout + done.stderr
@@ -117,7 +117,7 @@ def test_a_new_name_is_in_the_certificate_without_a_restart(host: BenchHost, dep
     (leaf, pem, proof, folder, ca, entry) = run(deployment)
     assert leaf == (
         f"make a certificate for {NAME}, images.homelab.local, {host.address}: "
-        "its names have changed (new: images.homelab.local)"
+        "its names have changed (added: images.homelab.local)"
     )
     assert pem.startswith("write /etc/homelab-registry/gateway/tls/tls.pem: ")
     assert proof == "ask the gateway for its certificate: it has a new one"
@@ -135,8 +135,11 @@ def test_a_name_beyond_the_authority_stops_the_run(deployment: Deployment) -> No
     ran = deployment.run()
     assert ran.exit_code == 1
     assert ran.steps == []
-    assert "registry.example.org: outside what the certificate authority may vouch for" in ran.problems[0]
-    assert "a new authority (a CA rollover)" in ran.problems[0]
+    assert (
+        "registry.example.org: not permitted by the name constraints of the certificate authority"
+        in ran.problems[0]
+    )
+    assert "makes a new certificate authority that permits it (a CA rollover)" in ran.problems[0]
     settings(deployment)
     run(deployment)
 
@@ -150,7 +153,7 @@ def test_a_certificate_in_its_last_third_is_renewed_by_itself(
     old = served(host)
     made, written, proof = run(deployment)
     assert proof == "ask the gateway for its certificate: it has a new one"
-    assert made.startswith(f"make a certificate for {NAME}, {host.address}: it runs out on ")
+    assert made.startswith(f"make a certificate for {NAME}, {host.address}: it expires on ")
     assert written.startswith("write /etc/homelab-registry/gateway/tls/tls.pem")
     assert served(host) != old
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import load_pem_x509_certificates
 
 from tasks.certificates import ca
-from tasks.certificates.ca import Pair
+from tasks.certificates.ca import KeyPair
 from tasks.state.store import State
 from tests.bench.fleet import Fleet
 from tests.bench.programs import CRANE, CRI_PULL, REGISTRIES_PULL
@@ -90,17 +90,17 @@ class Home:
         return self.deployment.store.read()
 
     @property
-    def authority(self) -> Pair:
+    def authority(self) -> KeyPair:
         """The one there is, or the old one of two."""
         found = self.state.authority
         assert found
         return found
 
     @property
-    def successor(self) -> Pair:
+    def successor(self) -> KeyPair:
         found = self.state.successor
         assert found
-        return found.pair
+        return found.ca
 
     def ends(self) -> None:
         """What every test leaves: no rollover, and nothing to do."""
@@ -177,7 +177,7 @@ def pulls(home: Home) -> dict[str, str]:
     return said
 
 
-def connects(home: Home, *trusted: Pair, name: str = NAME) -> dict[str, bool]:
+def connects(home: Home, *trusted: KeyPair, name: str = NAME) -> dict[str, bool]:
     """Whether each client of the laptop connects that trusts these and nothing else."""
     laptop = home.fleet.hosts["laptop"]
     laptop.write("/trusted.crt", "".join(pair.certificate_pem for pair in trusted))
@@ -201,12 +201,12 @@ def trusted(home: Home) -> dict[str, list[list[str]]]:
     return found
 
 
-def one_each(pair: Pair) -> dict[str, list[list[str]]]:
+def one_each(pair: KeyPair) -> dict[str, list[list[str]]]:
     alone = [pair.fingerprint]
     return {"nas": [alone, alone], "pi": [alone], "node": [alone, alone]}
 
 
-def both_each(old: Pair, new: Pair) -> dict[str, list[list[str]]]:
+def both_each(old: KeyPair, new: KeyPair) -> dict[str, list[list[str]]]:
     both = [old.fingerprint, new.fingerprint]
     # In the system's store one certificate to a file.
     return {"nas": [both, [new.fingerprint], [old.fingerprint]], "pi": [both], "node": [both, both]}
@@ -223,12 +223,12 @@ def served(home: Home) -> list[str]:
     return [certificate.issuer.rfc4514_string() for certificate in certificates]
 
 
-def issuers(*pairs: Pair) -> list[str]:
+def issuers(*pairs: KeyPair) -> list[str]:
     return [pair.certificate.subject.rfc4514_string() for pair in pairs]
 
 
 @contextmanager
-def asked_all_along(home: Home, *trusted: Pair) -> Iterator[None]:
+def asked_all_along(home: Home, *trusted: KeyPair) -> Iterator[None]:
     """Ask again and again, by a new connection each time; not one request may fail."""
     folder, address = home.deployment.folder, home.fleet.hosts["nas"].address
     (folder / "all-along.crt").write_text("".join(pair.certificate_pem for pair in trusted))
@@ -262,7 +262,7 @@ def test_a_rollover_from_its_beginning_to_its_end(home: Home) -> None:
         assert planned.steps_on(name) == ran.steps_on(name)
     new = home.successor
     state = home.deployment.store.folder
-    leaf = f"make a certificate for {NAME}, {home.fleet.hosts['nas'].address}: it was issued by another authority"
+    leaf = f"make a certificate for {NAME}, {home.fleet.hosts['nas'].address}: it was issued by another certificate authority"
     assert [step for step in ran.steps_on("nas") if not step.startswith(("refresh", f"write {STORE}"))] == [
         f"make a new certificate authority in {state}: it is asked for",
         f"write {state}/ca.crt: it is not what clients are to trust now",
@@ -273,7 +273,7 @@ def test_a_rollover_from_its_beginning_to_its_end(home: Home) -> None:
         "ask the gateway for its certificate: it has a new one",
     ]
     until = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=30)
-    assert f"and the old one is trusted until {until}" in ran.output
+    assert f"and hosts still trust the old one until {until}" in ran.output
     assert trusted(home) == both_each(old, new)
     assert served(home) == issuers(new, old)
     assert pulls(home) == ALL_PULL
@@ -282,7 +282,7 @@ def test_a_rollover_from_its_beginning_to_its_end(home: Home) -> None:
     assert (state / "ca.crt").read_text() == old.certificate_pem + new.certificate_pem
     again = home.run()
     assert again.steps == []
-    assert f"and the old one is trusted until {until}" in again.output
+    assert f"and hosts still trust the old one until {until}" in again.output
     assert len([line for line in again.commands if " host" in line]) == 7, (
         again.commands
     )  # 3 machines, 4 roles
@@ -294,7 +294,7 @@ def test_a_rollover_from_its_beginning_to_its_end(home: Home) -> None:
     )
     verified = home.deployment.verify()
     assert verified.returncode == 0, verified.stdout
-    assert "the new certificate authority serves, and the old one is trusted" in verified.stdout
+    assert "the new certificate authority is in use, and hosts still trust the old one" in verified.stdout
 
     with asked_all_along(home, old, new):
         ran = home.run(RETIRE)
@@ -377,7 +377,7 @@ def test_a_host_that_is_gone_for_good_is_excused_by_its_name(home: Home) -> None
     successor = home.state.successor
     assert successor
     # As if the state were a backup from before the switch: it would serve what hosts may not trust any more.
-    home.deployment.store.authorities.write_rollover(replace(successor, switched=None), old)
+    home.deployment.store.authorities.write_rollover(replace(successor, issuing_since=None), old)
     problem = home.run(fails=True).problems[0]
     assert "this host has a registry certificate that " in problem
     assert "did not make" in problem
@@ -405,7 +405,10 @@ def test_a_name_beyond_the_authority_comes_in_with_the_next_one(home: Home) -> N
     old = home.authority
     home.hosts(registry_extra_names=[OUTSIDE])
     stopped = home.run(fails=True)
-    assert f"{OUTSIDE}: outside what the certificate authority may vouch for" in stopped.problems[0]
+    assert (
+        f"{OUTSIDE}: not permitted by the name constraints of the certificate authority"
+        in stopped.problems[0]
+    )
     assert "deploys/rotate_ca.py" in stopped.problems[0]
     ran = home.run(ROTATE)
     new = home.successor
@@ -417,7 +420,7 @@ def test_a_name_beyond_the_authority_comes_in_with_the_next_one(home: Home) -> N
     verified = home.deployment.verify("-k", "test_tls")
     assert verified.returncode == 0, verified.stdout
     ran = home.run(RETIRE)
-    assert f"(new: {OUTSIDE})" in "".join(ran.steps_on("nas"))
+    assert f"(added: {OUTSIDE})" in "".join(ran.steps_on("nas"))
     assert to_come not in ran.output
     assert connects(home, new) == ALL_CONNECT
     assert connects(home, new, name=OUTSIDE)["OpenSSL"] is True
@@ -439,7 +442,7 @@ def test_an_authority_that_ran_out_while_all_was_off_is_replaced_in_one_run(
     leaf = ca.make_leaf(old, names, 365, now - dt.timedelta(days=369))
     shutil.rmtree(store.folder / "authorities")
     store.authorities.write(old)
-    store.write_public(old.certificate_pem)
+    store.write_ca_bundle(old.certificate_pem)
     store.write_leaf(leaf)
     nas.run(
         f"cat > {TLS}.x && chown 60705:60705 {TLS}.x && mv {TLS}.x {TLS}",
@@ -452,7 +455,7 @@ def test_an_authority_that_ran_out_while_all_was_off_is_replaced_in_one_run(
     stopped = home.run(fails=True)
     assert stopped.steps == []
     assert stopped.problems[0] == (
-        f"[nas] the certificate authority ran out on {old.certificate.not_valid_after_utc:%Y-%m-%d}, and with it every "
+        f"[nas] the certificate authority expired on {old.certificate.not_valid_after_utc:%Y-%m-%d}, and with it every "
         "certificate of the registry; run deploys/rotate_ca.py, which makes a new one and gives it to every host"
     )
     home.hosts(registry_ca_days=80, registry_leaf_days=80)
@@ -510,7 +513,7 @@ def test_killed_anywhere_nobody_is_locked_out_and_any_run_finishes_it(
 
 def overlaps(home: Home) -> bool:
     found = home.state.successor
-    return bool(found and found.switched and not found.retiring)
+    return bool(found and found.issuing_since and not found.retiring_old)
 
 
 def ended(home: Home) -> bool:

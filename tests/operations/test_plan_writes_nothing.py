@@ -133,7 +133,7 @@ def test_a_plan_over_a_state_leaves_every_byte_and_time_as_it_was(tmp_path: Path
     end = now + dt.timedelta(days=1)
     assert [text for text in steps(ran, "@fake/nas") if text not in on_registry_host(ran)] == [
         f"write {store.folder}/ca.crt: it is missing",
-        f"make a certificate for registry.homelab.local, 192.0.2.10: it runs out on {end:%Y-%m-%d}",
+        f"make a certificate for registry.homelab.local, 192.0.2.10: it expires on {end:%Y-%m-%d}",
         "generate a password for ci: it has none yet",
         "generate a password for cluster: it has none yet",
         f"write {store.folder}/htpasswd: admin is new or has a new password, ci is new or has a new password, "
@@ -213,7 +213,7 @@ def steps(run):
         "@fake/cut": lambda: [never],
         "@fake/conflict": lambda: fail(Conflict("port 443 is taken by apache2 (pid 7)", "stop it and run again")),
         "@fake/state": lambda: fail(StateError("the leaf is damaged", "remove it")),
-        "@fake/authority": lambda: fail(AuthorityError("a.b: outside what the authority may vouch for", "make another")),
+        "@fake/authority": lambda: fail(AuthorityError("a.b: not permitted by the name constraints", "make another")),
         "@fake/odd": lambda: fail(KeyError(SECRET)),
         "@fake/colourful": lambda: fail(Conflict("\\x1b]0;x\\x07/a\\r\\n\\x1b[2J is no é", "move it\\u202e")),
         "@fake/telling": lambda: failing,
@@ -299,7 +299,7 @@ STOPPED = {
     "cut": UNREAD,
     "conflict": "port 443 is taken by apache2 (pid 7); stop it and run again",
     "state": "the leaf is damaged; remove it",
-    "authority": "a.b: outside what the authority may vouch for; make another",
+    "authority": "a.b: not permitted by the name constraints; make another",
     "odd": f"unexpected KeyError at tasks/run/apply.py:{DECIDED}; report this line, and what is special about that host",
     "colourful": r"\x1b]0;x\x07/a\r\n\x1b[2J is no é; move it\u202e",
 }

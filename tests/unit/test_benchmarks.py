@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.fake import Recorded
-from benchmarks.figures import Figures, commands
+from benchmarks.figures import Figures, most_commands
 from benchmarks.hosts import groups
 from benchmarks.results import page, rows
 
@@ -67,4 +67,4 @@ def test_of_each_kind_of_host_the_most_commands_count() -> None:
         "host-03": [("a", [])],
         "host-04": [],
     }
-    assert commands(recorded, 4) == {"registry host": 3, "Docker host": 2, "node": 0}
+    assert most_commands(recorded, 4) == {"registry host": 3, "Docker host": 2, "node": 0}

@@ -13,20 +13,20 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gateway import rotations
-from benchmarks.gateway.figures import Figures, OfVersion, in_turns
+from benchmarks.gateway.figures import Figures, VersionFigures, in_turns
 from benchmarks.gateway.load import MAKE_IMAGE
 from benchmarks.gateway.memory import WATCH
 from benchmarks.gateway.results import page, rows
-from benchmarks.gateway.rotations import Answers
+from benchmarks.gateway.rotations import RequestCounts
 
-AT_BOUNDS = OfVersion(
+AT_BOUNDS = VersionFigures(
     requests={"gateway": 900.0, "bare": 1000.0, "stock": 22.5},
     blobs={"HTTP/1.1, 1 stream": {"gateway": 540.0, "static": 600.0}},
     push={"gateway": 90.0, "bare_tls": 100.0},
     guesses={"unknown": 3.0, "wrong": 2.0},
     memory={"idle": 20.0, "most": 276.0},
 )
-BEYOND = OfVersion(
+BEYOND = VersionFigures(
     requests={"gateway": 899.0, "bare": 1000.0, "stock": 22.5},
     blobs={"HTTP/2, 4 streams": {"gateway": 539.0, "static": 600.0}},
     push={"gateway": 89.0, "bare_tls": 100.0},
@@ -160,18 +160,18 @@ def run(script: str, *arguments: str, check: bool = True) -> subprocess.Complete
 @pytest.mark.parametrize(
     ("said", "answers"),
     [
-        ("  4211 requests in 10.00s, 2.1MB read\n", Answers(4211, 0)),
-        ("  90 requests in 10.00s, 2.1MB read\n  Non-2xx or 3xx responses: 7\n", Answers(90, 7)),
+        ("  4211 requests in 10.00s, 2.1MB read\n", RequestCounts(4211, 0)),
+        ("  90 requests in 10.00s, 2.1MB read\n  Non-2xx or 3xx responses: 7\n", RequestCounts(90, 7)),
         (
             "  90 requests in 10.00s, 2.1MB read\n  Socket errors: connect 40, read 3, write 2, timeout 1\n",
-            Answers(90, 46),
+            RequestCounts(90, 46),
         ),
     ],
 )
-def test_every_failure_that_wrk_tells_of_is_counted(said: str, answers: Answers) -> None:
-    assert rotations.read(said) == answers
+def test_every_failure_that_wrk_tells_of_is_counted(said: str, answers: RequestCounts) -> None:
+    assert rotations.read_wrk_output(said) == answers
 
 
 def test_what_is_not_wrk_s_end_is_no_answer() -> None:
     with pytest.raises(RuntimeError, match="no count of requests"):
-        rotations.read("unable to connect")
+        rotations.read_wrk_output("unable to connect")

@@ -169,7 +169,7 @@ def authorities(deployment: Deployment) -> Authorities:
 @pytest.fixture(scope="session")
 def names_to_come(settings: Settings, authorities: Authorities, address: str) -> list[str]:
     """Names that the certificate has only when the old authority is retired."""
-    return authorities.to_come([*settings.server_names, address])
+    return authorities.postponed_names([*settings.server_names, address])
 
 
 @pytest.fixture(scope="session")
@@ -216,7 +216,7 @@ def unmanaged(settings: Settings) -> str:
 
 @pytest.fixture(scope="session")
 def client(settings: Settings, store: Store, address: str) -> Iterator[Client]:
-    made = Client(address, settings.registry_hostname, settings.registry_port, store.authority_path)
+    made = Client(address, settings.registry_hostname, settings.registry_port, store.ca_bundle_path)
     yield made
     made.close()
 

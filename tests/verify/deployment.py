@@ -53,7 +53,7 @@ class Deployment:
         if found.successor and found.issuer is found.latest:
             ends["the old authority"] = found.present.certificate
         left = ", ".join(f"{what} {(each.not_valid_after_utc - now).days}" for what, each in ends.items())
-        said = [f"days left: {left}", rollover.pending(found), rollover.warning(found, now)]
+        said = [f"days left: {left}", rollover.describe_progress(found), rollover.expiry_warning(found, now)]
         return [line for line in said if line]
 
     def passwords(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from tasks.certificates import ca
+from tasks.certificates.name_constraints import parse_address
 from tasks.settings.load import Settings
 from tests.verify.backend import Host, last_line
 from tests.verify.test_space import check_clock
@@ -55,4 +55,4 @@ def test_the_system_trusts_the_registry(
 
 
 def _dns_names(settings: Settings) -> list[str]:
-    return [name for name in settings.server_names if ca.address(name) is None]
+    return [name for name in settings.server_names if parse_address(name) is None]

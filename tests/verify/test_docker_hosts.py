@@ -121,7 +121,7 @@ def test_a_certificate_is_checked(
         f"{engine.host.name}: with {trusted} a pull is not refused for the certificate ({last_line(done)}); look for "
         "insecure-registries in /etc/docker/daemon.json there, and for our CA in the system's trust store"
     )
-    engine.trust(unmanaged, authorities.trusted)
+    engine.trust(unmanaged, authorities.ca_bundle)
     done = engine.pull(reference)
     assert "x509" not in done.stderr, (
         f"{engine.host.name}: with our CA a pull is refused as well ({last_line(done)}); run make deploy"

@@ -73,9 +73,9 @@ def test_valid_with_our_ca_for_every_name(
     for name in (*settings.server_names, address):
         if name in names_to_come:
             continue
-        error = server.refusal(trusting(store.authority_path), name)
+        error = server.refusal(trusting(store.ca_bundle_path), name)
         assert error is None, (
-            f"the certificate is refused for {name} with {store.authority_path} ({why(error)}); run make deploy"
+            f"the certificate is refused for {name} with {store.ca_bundle_path} ({why(error)}); run make deploy"
         )
 
 
@@ -87,7 +87,7 @@ def test_who_knows_one_ca_alone_connects_when_that_one_serves(
     pair = authorities.present if which == "present" else authorities.latest
     (tmp_path / "ca.crt").write_text(pair.certificate_pem)
     serves = pair is authorities.issuer or bool(authorities.chain)
-    for name in authorities.servable([*settings.server_names, address]):
+    for name in authorities.names_for_leaf([*settings.server_names, address]):
         error = server.refusal(trusting(tmp_path / "ca.crt"), name)
         assert (error is None) is serves, (
             f"a client that knows {pair.certificate.subject.rfc4514_string()} alone is "
@@ -118,7 +118,7 @@ def test_refused_with_another_ca_of_the_same_name(server: Server, settings: Sett
 
 def test_refused_for_another_name(server: Server, settings: Settings, store: Store) -> None:
     for name in (f"other.{settings.registry_hostname}", "homelab-verify.invalid", "203.0.113.1"):
-        error = server.refusal(trusting(store.authority_path), name)
+        error = server.refusal(trusting(store.ca_bundle_path), name)
         assert isinstance(error, ssl.SSLCertVerificationError), (
             f"the certificate is taken for {name} ({why(error)}), which is not ours; run make deploy"
         )
@@ -132,7 +132,7 @@ def test_refused_for_another_name(server: Server, settings: Settings, store: Sto
 
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
 def test_protocols_that_are_good(server: Server, settings: Settings, store: Store, version: str) -> None:
-    context = trusting(store.authority_path)
+    context = trusting(store.ca_bundle_path)
     context.minimum_version = context.maximum_version = ssl.TLSVersion[version.replace(".", "_")]
     error = server.refusal(context, settings.registry_hostname)
     assert error is None, f"{version} is refused ({why(error)}); run make deploy"
@@ -142,7 +142,7 @@ def test_protocols_that_are_good(server: Server, settings: Settings, store: Stor
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_old_protocols_are_refused(server: Server, settings: Settings, store: Store) -> None:
-    context = trusting(store.authority_path)
+    context = trusting(store.ca_bundle_path)
     context.set_ciphers("ALL:@SECLEVEL=0")  # OpenSSL would not even ask otherwise
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     error = server.refusal(context, settings.registry_hostname)

@@ -17,7 +17,8 @@ from pyinfra.api.operation import operation
 from tasks import docker_engine
 from tasks.certificates import ca as authority
 from tasks.certificates import rollover
-from tasks.certificates.ca import Pair
+from tasks.certificates.ca import KeyPair
+from tasks.certificates.renewal import renewal_reason, renewal_time
 from tasks.certificates.rollover import Successor
 from tasks.registry import images, ownership
 from tasks.registry.context import RegistryContext
@@ -73,16 +74,16 @@ def _decide(run: Run) -> list[AnyStep]:
     return steps + leaf(run, context.present.leaf, now, asked="new certificate" in run.requests)
 
 
-def leaf(run: Run, present: Pair | None, now: dt.datetime, *, asked: bool = False) -> list[AnyStep]:
+def leaf(run: Run, present: KeyPair | None, now: dt.datetime, *, asked: bool = False) -> list[AnyStep]:
     """Return the step to a new leaf if one is due, by the CA that issues now, and note the leaf in the run."""
     context = run.part(RegistryContext)
     if context.authorities is None:
         raise LookupError("the certificate authority comes first")
-    served = context.authorities.servable(context.server_names(run.configuration.settings))
+    served = context.authorities.names_for_leaf(context.server_names(run.configuration.settings))
     issuer, settings = context.authorities.issuer, run.configuration.settings
     reason: str | None = "there is none yet"
     if present:
-        reason = authority.leaf_due(
+        reason = renewal_reason(
             present.certificate,
             issuer.certificate,
             served,
@@ -111,7 +112,9 @@ def _authorities(run: Run, now: dt.datetime) -> list[AnyStep]:
         make = partial(run.store.authorities.write, present)
         steps.append(LocalStep(f"make a certificate authority in {folder}: there is none yet", make))
     elif successor is None and "new CA" in run.requests:
-        successor = rollover.succeed(present, context.server_names(settings), settings.registry_ca_days, now)
+        successor = rollover.make_successor(
+            present, context.server_names(settings), settings.registry_ca_days, now
+        )
         make = partial(run.store.authorities.write_successor, successor, present)
         steps.append(LocalStep(f"make a new certificate authority in {folder}: it is asked for", make))
     elif successor:
@@ -127,41 +130,41 @@ def _authorities(run: Run, now: dt.datetime) -> list[AnyStep]:
     context.authorities = found = rollover.stage_at(
         present, successor, settings.registry_ca_overlap_days, now
     )
-    if found.ran_out and successor is None:
+    if found.expired and successor is None:
         end = present.certificate.not_valid_after_utc
         raise Conflict(
-            f"the certificate authority ran out on {end:%Y-%m-%d}, and with it every certificate of the registry",
+            f"the certificate authority expired on {end:%Y-%m-%d}, and with it every certificate of the registry",
             "run deploys/rotate_ca.py, which makes a new one and gives it to every host",
         )
-    shown = run.store.read_public()
-    if shown != found.trusted:
+    shown = run.store.read_ca_bundle()
+    if shown != found.ca_bundle:
         reason = "it is missing" if shown is None else "it is not what clients are to trust now"
-        write = partial(run.store.write_public, found.trusted)
-        steps.append(LocalStep(f"write {run.store.authority_path}: {reason}", write))
+        write = partial(run.store.write_ca_bundle, found.ca_bundle)
+        steps.append(LocalStep(f"write {run.store.ca_bundle_path}: {reason}", write))
     return steps
 
 
 def _carry_on(
-    run: Run, present: Pair, successor: Successor, now: dt.datetime
+    run: Run, present: KeyPair, successor: Successor, now: dt.datetime
 ) -> tuple[Successor, list[AnyStep]]:
     """Return a rollover's successor as this run leaves it, and the steps to that."""
     steps: list[AnyStep] = []
     found = rollover.stage_at(present, successor, run.configuration.settings.registry_ca_overlap_days, now)
     asked = "retire CA" in run.requests
-    if asked and found.stage == "spreading":
+    if asked and found.stage == "distributing":
         raise Conflict(
             "the old certificate authority cannot be retired before the new one serves",
             "run deploys/rotate_ca.py, which says what it waits for, and then this again",
         )
-    if successor.cross is None and (cross := authority.make_cross(present, successor.pair, now)):
-        successor = replace(successor, cross=cross)
-        write = partial(run.store.authorities.write_cross, successor.pair, cross)
+    if successor.cross_certificate is None and (cross := authority.cross_sign(present, successor.ca, now)):
+        successor = replace(successor, cross_certificate=cross)
+        write = partial(run.store.authorities.write_cross_certificate, successor.ca, cross)
         steps.append(
             LocalStep("certify the new certificate authority by the old one: cross.crt is missing", write)
         )
-    if not successor.retiring and (asked or found.stage == "retiring"):
-        successor = replace(successor, switched=successor.switched or now.date(), retiring=True)
-        reason = "it ran out" if found.ran_out else "it is asked for" if asked else "the overlap is over"
+    if not successor.retiring_old and (asked or found.stage == "retiring"):
+        successor = replace(successor, issuing_since=successor.issuing_since or now.date(), retiring_old=True)
+        reason = "it expired" if found.expired else "it is asked for" if asked else "the overlap is over"
         write = partial(run.store.authorities.write_rollover, successor, present)
         steps.append(LocalStep(f"retire the old certificate authority: {reason}", write))
     return successor, steps
@@ -173,5 +176,5 @@ def _still_good(run: Run) -> str:
     if leaf is None:
         return "nothing was decided"
     end = leaf.certificate.not_valid_after_utc
-    renewal = authority.renew_on(leaf.certificate, run.configuration.settings.renew_before_days)
+    renewal = renewal_time(leaf.certificate, run.configuration.settings.renew_before_days)
     return f"the certificate is good until {end:%Y-%m-%d} and is renewed from {renewal:%Y-%m-%d} on"

@@ -1,4 +1,4 @@
-"""What holds at each stage of a rollover, and that openssl takes what is then served for what hosts then trust."""
+"""Each stage of a rollover, and whether openssl verifies the chain that is then served with what hosts then trust."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasks.certificates import ca, rollover
-from tasks.certificates.ca import AuthorityError, Pair
+from tasks.certificates.ca import AuthorityError, KeyPair
 from tasks.certificates.rollover import Authorities, Successor
 from tasks.clients import certs_d
 from tasks.cluster_control import pull_secrets
@@ -30,77 +30,81 @@ def day(count: float) -> dt.datetime:
 
 
 @pytest.fixture(scope="module")
-def old() -> Pair:
+def old() -> KeyPair:
     return ca.make_authority(NAMES, 3650, NOW)
 
 
 @pytest.fixture(scope="module")
-def begun(old: Pair) -> Successor:
-    """A successor, made 100 days later for a name more."""
-    return rollover.succeed(old, [*NAMES, OUTSIDE], 3650, day(100))
+def successor(old: KeyPair) -> Successor:
+    """A successor, made 100 days later for one more name."""
+    return rollover.make_successor(old, [*NAMES, OUTSIDE], 3650, day(100))
 
 
 @pytest.mark.parametrize(
     ("switched", "retiring", "now", "stage", "until"),
     [
-        (None, False, day(100), "spreading", None),
-        (None, False, day(3649), "spreading", None),
-        (None, False, day(3650), "retiring", None),  # the old one has run out
+        (None, False, day(100), "distributing", None),
+        (None, False, day(3649), "distributing", None),
+        (None, False, day(3650), "retiring", None),  # the old CA has expired
         (day(110), False, day(110), "overlap", day(140)),
         (day(110), False, day(139), "overlap", day(140)),
         (day(110), False, day(140), "retiring", None),
         (day(110), False, day(1000), "retiring", None),
-        (day(3640), False, day(3641), "overlap", day(3650)),  # not longer than it lives
+        (day(3640), False, day(3641), "overlap", day(3650)),  # ends when the old CA expires
         (day(110), True, day(110), "retiring", None),
     ],
 )  # fmt: skip
-def test_the_stage_follows_from_what_was_decided_and_the_day(
-    old: Pair, begun: Successor, switched: dt.datetime | None, retiring: bool, now: dt.datetime,
+def test_the_stage_follows_from_the_stored_rollover_and_the_day(
+    old: KeyPair, successor: Successor, switched: dt.datetime | None, retiring: bool, now: dt.datetime,
     stage: str, until: dt.datetime | None,
 ) -> None:  # fmt: skip
-    successor = replace(begun, switched=switched and switched.date(), retiring=retiring)
-    found = rollover.stage_at(old, successor, OVERLAP, now)
-    assert (found.stage, found.until) == (stage, until and until.date())
-    assert found.ran_out is (now >= day(3650))
+    decided = replace(successor, issuing_since=switched and switched.date(), retiring_old=retiring)
+    found = rollover.stage_at(old, decided, OVERLAP, now)
+    assert (found.stage, found.overlap_ends) == (stage, until and until.date())
+    assert found.expired is (now >= day(3650))
 
 
-def test_without_a_successor_there_is_no_rollover(old: Pair) -> None:
+def test_without_a_successor_there_is_no_rollover(old: KeyPair) -> None:
     found = rollover.stage_at(old, None, OVERLAP, day(1))
-    assert (found.stage, found.issuer, found.chain, found.trusted) == (None, old, "", old.certificate_pem)
-    assert rollover.pending(found) is None
+    assert (found.stage, found.issuer, found.chain, found.ca_bundle) == (None, old, "", old.certificate_pem)
+    assert rollover.describe_progress(found) is None
 
 
-def test_the_verification_takes_an_overlap_for_one_until_a_run_has_ended_it(
-    old: Pair, begun: Successor
+def test_without_overlap_days_the_overlap_lasts_until_a_run_has_stored_its_end(
+    old: KeyPair, successor: Successor
 ) -> None:
-    switched = replace(begun, switched=day(110).date())
+    switched = replace(successor, issuing_since=day(110).date())
     assert rollover.stage_at(old, switched, None, day(1000)).stage == "overlap"
-    assert rollover.stage_at(old, replace(switched, retiring=True), None, day(111)).stage == "retiring"
+    assert rollover.stage_at(old, replace(switched, retiring_old=True), None, day(111)).stage == "retiring"
 
 
 STAGES = {
-    "spreading": (None, False),
+    "distributing": (None, False),
     "overlap": (day(110).date(), False),
     "retiring": (day(110).date(), True),
 }
 
 
 @pytest.fixture(params=STAGES)
-def stage(request: pytest.FixtureRequest, old: Pair, begun: Successor) -> Authorities:
+def stage(request: pytest.FixtureRequest, old: KeyPair, successor: Successor) -> Authorities:
     switched, retiring = STAGES[request.param]
-    return rollover.stage_at(old, replace(begun, switched=switched, retiring=retiring), OVERLAP, day(111))
+    return rollover.stage_at(
+        old, replace(successor, issuing_since=switched, retiring_old=retiring), OVERLAP, day(111)
+    )
 
 
 EXPECTED = {
-    # stage: (issuer, certificates in the chain, trusted, connects: old alone, both, new alone)
-    "spreading": ("old", 0, ["old", "new"], (True, True, False)),
+    # stage: (issuer, certificates in the chain, trusted CAs, whether clients connect that trust: old, both, new)
+    "distributing": ("old", 0, ["old", "new"], (True, True, False)),
     "overlap": ("new", 1, ["old", "new"], (True, True, True)),
     "retiring": ("new", 1, ["new"], (True, True, True)),
 }
 
 
-def verified(folder: Path, leaf: Pair, chain: str, trusted: str, now: dt.datetime, *more: str) -> str:
-    """What openssl says of a leaf with what is sent behind it, by the name and strictly."""
+def openssl_verify(
+    folder: Path, leaf: KeyPair, chain: str, trusted: str, now: dt.datetime, *more: str
+) -> str:
+    """Return what `openssl verify` prints for a leaf and the chain that is sent after it."""
     for name, text in {"leaf": leaf.certificate_pem, "chain": chain, "trusted": trusted}.items():
         (folder / name).write_text(text)
     done = subprocess.run(
@@ -112,126 +116,149 @@ def verified(folder: Path, leaf: Pair, chain: str, trusted: str, now: dt.datetim
     return done.stdout + done.stderr
 
 
-def test_who_connects_at_each_stage(old: Pair, begun: Successor, stage: Authorities, tmp_path: Path) -> None:
+def test_who_connects_at_each_stage(
+    old: KeyPair, successor: Successor, stage: Authorities, tmp_path: Path
+) -> None:
     issuer, length, trusted, connects = EXPECTED[stage.stage or ""]
-    pairs = {"old": old, "new": begun.pair}
+    pairs = {"old": old, "new": successor.ca}
     assert stage.issuer is pairs[issuer]
     assert stage.chain.count("BEGIN CERTIFICATE") == length
-    assert stage.trusted == "".join(pairs[name].certificate_pem for name in trusted)
+    assert stage.ca_bundle == "".join(pairs[name].certificate_pem for name in trusted)
     leaf = ca.make_leaf(stage.issuer, NAMES, 397, day(111))
-    both = old.certificate_pem + begun.pair.certificate_pem
-    stores = (old.certificate_pem, both, begun.pair.certificate_pem)
+    both = old.certificate_pem + successor.ca.certificate_pem
+    stores = (old.certificate_pem, both, successor.ca.certificate_pem)
     for by in (("-verify_hostname", NAMES[0]), ("-verify_ip", NAMES[1])):
-        told = [verified(tmp_path, leaf, stage.chain, store, day(111), *by) for store in stores]
+        told = [openssl_verify(tmp_path, leaf, stage.chain, store, day(111), *by) for store in stores]
         assert tuple(text.endswith("leaf: OK\n") for text in told) == connects, told
 
 
-def test_the_cross_certificate_is_for_the_new_key_while_both_are_good(old: Pair, begun: Successor) -> None:
-    assert begun.cross
-    text = shown(Pair(begun.cross, begun.pair.key))
+def test_the_cross_certificate_signs_the_new_key_while_both_cas_are_valid(
+    old: KeyPair, successor: Successor
+) -> None:
+    assert successor.cross_certificate
+    text = shown(KeyPair(successor.cross_certificate, successor.ca.key))
     assert section(text, "Basic Constraints") == "critical\nCA:TRUE, pathlen:0"
     assert section(text, "Key Usage") == "critical\nCertificate Sign, CRL Sign"
-    assert section(text, "Name Constraints") == section(shown(begun.pair), "Name Constraints")
+    assert section(text, "Name Constraints") == section(shown(successor.ca), "Name Constraints")
     assert "DNS:example.org" in section(text, "Name Constraints")
-    of_new, of_old = (section(shown(pair), "Subject Key Identifier") for pair in (begun.pair, old))
+    of_new, of_old = (section(shown(pair), "Subject Key Identifier") for pair in (successor.ca, old))
     assert section(text, "Subject Key Identifier") == of_new
     assert section(text, "Authority Key Identifier") == of_old
     assert "Not Before: Jun  9 11:00:00 2026 GMT" in text  # the new one's, an hour before it was made
     assert "Not After : Feb 27 12:00:00 2036 GMT" in text  # the old one's
-    subject, issuer = begun.cross.subject, begun.cross.issuer
-    assert (subject, issuer) == (begun.pair.certificate.subject, old.certificate.subject)
+    subject, issuer = successor.cross_certificate.subject, successor.cross_certificate.issuer
+    assert (subject, issuer) == (successor.ca.certificate.subject, old.certificate.subject)
     assert subject != issuer
 
 
-def test_clients_of_the_old_one_are_cut_off_when_it_has_run_out_and_others_are_not(
-    old: Pair, begun: Successor, tmp_path: Path
+def test_once_the_old_ca_has_expired_only_clients_that_trust_it_alone_fail(
+    old: KeyPair, successor: Successor, tmp_path: Path
 ) -> None:
-    switched = replace(begun, switched=day(3640).date())
-    leaf = ca.make_leaf(begun.pair, NAMES, 397, day(3640))
+    switched = replace(successor, issuing_since=day(3640).date())
+    leaf = ca.make_leaf(successor.ca, NAMES, 397, day(3640))
     before, after = (rollover.stage_at(old, switched, OVERLAP, day(count)) for count in (3649, 3651))
-    assert verified(tmp_path, leaf, before.chain, old.certificate_pem, day(3649)).endswith("OK\n")
-    assert "expired" in verified(tmp_path, leaf, before.chain, old.certificate_pem, day(3651))
-    assert (after.chain, after.trusted) == ("", begun.pair.certificate_pem)
-    assert verified(tmp_path, leaf, after.chain, after.trusted, day(3651)).endswith("OK\n")
+    assert openssl_verify(tmp_path, leaf, before.chain, old.certificate_pem, day(3649)).endswith("OK\n")
+    assert "expired" in openssl_verify(tmp_path, leaf, before.chain, old.certificate_pem, day(3651))
+    assert (after.chain, after.ca_bundle) == ("", successor.ca.certificate_pem)
+    assert openssl_verify(tmp_path, leaf, after.chain, after.ca_bundle, day(3651)).endswith("OK\n")
 
 
-def test_the_successor_of_one_that_has_run_out_stands_alone_at_once(old: Pair) -> None:
-    made = rollover.succeed(old, [*NAMES, OUTSIDE], 3650, day(3700))
-    assert (made.cross, made.switched, made.retiring) == (None, day(3700).date(), True)
+def test_the_successor_of_an_expired_ca_replaces_it_at_once(old: KeyPair) -> None:
+    made = rollover.make_successor(old, [*NAMES, OUTSIDE], 3650, day(3700))
+    assert (made.cross_certificate, made.issuing_since, made.retiring_old) == (None, day(3700).date(), True)
     found = rollover.stage_at(old, made, OVERLAP, day(3700))
-    assert (found.stage, found.issuer, found.chain) == ("retiring", made.pair, "")
-    assert found.trusted == made.pair.certificate_pem
-    assert (found.servable([*NAMES, OUTSIDE]), found.to_come([OUTSIDE])) == ([*NAMES, OUTSIDE], [])
+    assert (found.stage, found.issuer, found.chain) == ("retiring", made.ca, "")
+    assert found.ca_bundle == made.ca.certificate_pem
+    assert (found.names_for_leaf([*NAMES, OUTSIDE]), found.postponed_names([OUTSIDE])) == (
+        [*NAMES, OUTSIDE],
+        [],
+    )
 
 
-def test_names_beyond_the_old_one_come_in_at_its_end(
-    old: Pair, begun: Successor, stage: Authorities, tmp_path: Path
+def test_names_that_the_old_ca_does_not_permit_come_once_it_is_retired(
+    old: KeyPair, successor: Successor, stage: Authorities, tmp_path: Path
 ) -> None:
-    assert (stage.servable([*NAMES, OUTSIDE]), stage.to_come([*NAMES, OUTSIDE])) == (NAMES, [OUTSIDE])
-    ended = rollover.stage_at(begun.pair, None, OVERLAP, day(200))
-    assert (ended.servable([*NAMES, OUTSIDE]), ended.to_come([OUTSIDE])) == ([*NAMES, OUTSIDE], [])
-    # The reason: clients that know the old one alone would refuse the leaf for every name.
-    leaf = ca.make_leaf(begun.pair, [*NAMES, OUTSIDE], 397, day(111))
-    assert begun.cross
-    cross = ca.pem(begun.cross)
-    assert "permitted subtree violation" in verified(tmp_path, leaf, cross, old.certificate_pem, day(111))
-    assert verified(tmp_path, leaf, cross, begun.pair.certificate_pem, day(111)).endswith("OK\n")
+    assert (stage.names_for_leaf([*NAMES, OUTSIDE]), stage.postponed_names([*NAMES, OUTSIDE])) == (
+        NAMES,
+        [OUTSIDE],
+    )
+    ended = rollover.stage_at(successor.ca, None, OVERLAP, day(200))
+    assert (ended.names_for_leaf([*NAMES, OUTSIDE]), ended.postponed_names([OUTSIDE])) == (
+        [*NAMES, OUTSIDE],
+        [],
+    )
+    # The reason: clients that trust only the old CA would reject the leaf for every name.
+    leaf = ca.make_leaf(successor.ca, [*NAMES, OUTSIDE], 397, day(111))
+    assert successor.cross_certificate
+    cross = ca.to_pem(successor.cross_certificate)
+    assert "permitted subtree violation" in openssl_verify(
+        tmp_path, leaf, cross, old.certificate_pem, day(111)
+    )
+    assert openssl_verify(tmp_path, leaf, cross, successor.ca.certificate_pem, day(111)).endswith("OK\n")
 
 
-def test_names_beyond_both_and_a_change_of_all_names_are_refused(stage: Authorities) -> None:
-    with pytest.raises(AuthorityError, match=r"^registry\.example\.com: outside what the new .*retire_ca"):
-        stage.servable([*NAMES, "registry.example.com"])
-    with pytest.raises(AuthorityError, match=r"^registry\.example\.org: .*no other name is left"):
-        stage.servable([OUTSIDE])
+def test_names_that_no_ca_permits_and_a_change_of_all_names_are_errors(stage: Authorities) -> None:
+    with pytest.raises(
+        AuthorityError, match=r"^registry\.example\.com: not permitted .* of the new .*retire_ca"
+    ):
+        stage.names_for_leaf([*NAMES, "registry.example.com"])
+    with pytest.raises(
+        AuthorityError, match=r"^registry\.example\.org: not permitted .*needs a name that it permits"
+    ):
+        stage.names_for_leaf([OUTSIDE])
 
 
 @pytest.mark.parametrize(
     ("now", "said"),
     [
         (day(3650 - 366), None),
-        (day(3650 - 365), "runs out on 2036-02-27 (365 days left): run deploys/rotate_ca.py"),
-        (day(3650 - 20), "runs out on 2036-02-27 (20 days left): run deploys/rotate_ca.py"),
+        (day(3650 - 365), "expires on 2036-02-27 (365 days left): run deploys/rotate_ca.py"),
+        (day(3650 - 20), "expires on 2036-02-27 (20 days left): run deploys/rotate_ca.py"),
     ],
 )
-def test_a_year_before_its_end_every_run_says_so(old: Pair, now: dt.datetime, said: str | None) -> None:
-    told = rollover.warning(rollover.stage_at(old, None, OVERLAP, now), now)
+def test_a_year_before_a_ca_expires_every_run_warns(old: KeyPair, now: dt.datetime, said: str | None) -> None:
+    told = rollover.expiry_warning(rollover.stage_at(old, None, OVERLAP, now), now)
     assert (told and told.removeprefix("the certificate authority ")) == said
-    replaced = rollover.succeed(old, NAMES, 3650, now)
-    assert rollover.warning(rollover.stage_at(old, replaced, OVERLAP, now), now) is None
+    replaced = rollover.make_successor(old, NAMES, 3650, now)
+    assert rollover.expiry_warning(rollover.stage_at(old, replaced, OVERLAP, now), now) is None
 
 
-def test_what_is_still_to_come_is_said(stage: Authorities) -> None:
-    said = rollover.pending(stage) or ""
-    assert {"spreading": "does not serve yet", "overlap": "until 2026-07-19", "retiring": "is dropped"}[
-        stage.stage or ""
-    ] in said
+def test_progress_says_what_the_rollover_waits_for(stage: Authorities) -> None:
+    said = rollover.describe_progress(stage) or ""
+    assert {
+        "distributing": "is not in use yet",
+        "overlap": "until 2026-07-19",
+        "retiring": "is deleted",
+    }[stage.stage or ""] in said
     assert "\n" not in said
 
 
 @pytest.mark.parametrize("kind", [k3s_rke2.K3S, k3s_rke2.RKE2])
-def test_k3s_and_rke2_get_both_without_a_restart(old: Pair, begun: Successor, kind: Distribution) -> None:
-    """Their containerd reads the file at every pull."""
-    both = old.certificate_pem + begun.pair.certificate_pem
+def test_k3s_and_rke2_get_both_without_a_restart(
+    old: KeyPair, successor: Successor, kind: Distribution
+) -> None:
+    """Their containerd reads the CA file at every pull."""
+    both = old.certificate_pem + successor.ca.certificate_pem
     found = test_k3s_rke2.converged(kind)
     (step,) = test_k3s_rke2.steps(found, kind=kind, ca_pem=both)
     assert (step.text, step.stdin) == (f"write {kind.ca_file}: its content is not as it should be", both)
     found = test_k3s_rke2.with_file(found, kind.ca_file, both)
-    (step,) = test_k3s_rke2.steps(found, kind=kind, ca_pem=begun.pair.certificate_pem)
-    assert step.stdin == begun.pair.certificate_pem
+    (step,) = test_k3s_rke2.steps(found, kind=kind, ca_pem=successor.ca.certificate_pem)
+    assert step.stdin == successor.ca.certificate_pem
 
 
-def test_containerd_gets_both_without_a_restart(old: Pair, begun: Successor) -> None:
-    both = old.certificate_pem + begun.pair.certificate_pem
+def test_containerd_gets_both_without_a_restart(old: KeyPair, successor: Successor) -> None:
+    both = old.certificate_pem + successor.ca.certificate_pem
     (step,) = test_containerd.steps(test_containerd.converged(), ca_pem=both)
     path = f"{test_containerd.FOLDER}/ca.crt"
     assert (step.text, step.stdin) == (f"write {path}: its content is not as it should be", both)
 
 
-def test_a_file_with_both_holds_no_certificate_of_another_authority(old: Pair, begun: Successor) -> None:
-    both = old.certificate_pem + begun.pair.certificate_pem
+def test_a_file_with_both_cas_is_not_a_conflict(old: KeyPair, successor: Successor) -> None:
+    both = old.certificate_pem + successor.ca.certificate_pem
     certs_d.check(["/x/ca.crt"], {"/x/ca.crt": both})
 
 
-def test_builders_in_a_cluster_get_both(old: Pair, begun: Successor) -> None:
-    both = old.certificate_pem + begun.pair.certificate_pem
+def test_builders_in_a_cluster_get_both(old: KeyPair, successor: Successor) -> None:
+    both = old.certificate_pem + successor.ca.certificate_pem
     assert pull_secrets.ca(both).data == {"ca.crt": both}

@@ -54,13 +54,11 @@ def test_a_rollover_and_the_end_of_an_authority_are_said_in_every_run() -> None:
     assert authorities(run, now) == []
     later = now + dt.timedelta(days=100)
     (line,) = authorities(run, later)
-    assert (
-        "The certificate authority runs out on 2027-04-05 (300 days left): run deploys/rotate_ca.py" in line
-    )
-    new = rollover.succeed(old, ["registry.homelab.local"], 3650, later)
+    assert "The certificate authority expires on 2027-04-05 (300 days left): run deploys/rotate_ca.py" in line
+    new = rollover.make_successor(old, ["registry.homelab.local"], 3650, later)
     registry.authorities = rollover.stage_at(old, new, 30, later)
     (line,) = authorities(run, later)
-    assert "The new certificate authority does not serve yet" in line
+    assert "The new certificate authority is not in use yet" in line
     names = {"registry_extra_names": ("registry.example.org",)}
     run.configuration = Configuration(Settings.model_validate(names), {}, "nas")
     assert (

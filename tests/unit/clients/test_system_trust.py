@@ -26,11 +26,11 @@ OLD, NEW, STRANGE = (ca.make_authority(["registry.homelab.local"], 3650, NOW) fo
 FAMILIES = [DEBIAN, RHEL, ARCH]
 
 
-def der(pair: ca.Pair) -> bytes:
+def der(pair: ca.KeyPair) -> bytes:
     return pair.certificate.public_bytes(Encoding.DER)
 
 
-def file(pair: ca.Pair) -> Observed:
+def file(pair: ca.KeyPair) -> Observed:
     digest = hashlib.sha256(pair.certificate_pem.encode()).hexdigest()
     return Observed("regular file", "644", 0, 0, 1.0, 1, digest)
 
@@ -48,7 +48,7 @@ def second(family: Family) -> str:
     return f"{family.folder}/homelab-registry-2.crt"
 
 
-def found(family: Family, *pairs: ca.Pair) -> TrustStore:
+def found(family: Family, *pairs: ca.KeyPair) -> TrustStore:
     """A host that has these certificates, all over."""
     written = dict(zip([first(family), second(family)], pairs, strict=False))
     made = {family.folder: FOLDER, family.store: STORE, **{p: file(pair) for p, pair in written.items()}}

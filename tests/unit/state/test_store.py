@@ -15,9 +15,8 @@ import pytest
 
 from tasks.accounts import passwords
 from tasks.accounts.passwords import Former
-from tasks.certificates import ca as authority
-from tasks.certificates import rollover
-from tasks.certificates.ca import Pair
+from tasks.certificates import ca, rollover
+from tasks.certificates.ca import KeyPair
 from tasks.certificates.rollover import Successor
 from tasks.state.files import StateError
 from tasks.state.store import State, Store
@@ -25,15 +24,15 @@ from tasks.state.store import State, Store
 NOW = dt.datetime.now(dt.UTC)
 NAMES = ["registry.homelab.local", "192.168.1.10"]
 PASSWORDS = {"admin": passwords.generate(), "ci": "typed by hand"}
-HASHES = passwords.hashes(PASSWORDS, {})  # once: the hash of a typed password takes a third of a second
+HASHES = passwords.hashes(PASSWORDS, {})  # once: hashing a custom password takes a third of a second
 
 
 def fill(store: Store, registry_host: str) -> None:
     """Write everything, as a first run does."""
-    ca = authority.make_authority(NAMES, 3650, NOW)
-    store.authorities.write(ca)
-    store.write_public(ca.certificate_pem)
-    store.write_leaf(authority.make_leaf(ca, NAMES, 397, NOW))
+    authority = ca.make_authority(NAMES, 3650, NOW)
+    store.authorities.write(authority)
+    store.write_ca_bundle(authority.certificate_pem)
+    store.write_leaf(ca.make_leaf(authority, NAMES, 397, NOW))
     for name, password in PASSWORDS.items():
         store.write_password(name, password)
     store.write_hashes(HASHES)
@@ -53,15 +52,15 @@ def files(store: Store) -> list[Path]:
     return sorted(path for path in store.folder.rglob("*") if path.is_file())
 
 
-def test_nothing_there_is_a_fresh_state_and_reading_makes_nothing(tmp_path: Path) -> None:
+def test_a_missing_state_is_empty_and_reading_it_writes_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path / "state")
-    assert store.read().fresh
+    assert store.read().is_empty
     assert not store.folder.exists()
 
 
-def test_what_was_written_is_read_again(store: Store) -> None:
+def test_the_state_is_read_as_it_was_written(store: Store) -> None:
     state = store.read()
-    assert not state.fresh
+    assert not state.is_empty
     assert state.passwords["ci"] == "typed by hand"
     assert set(state.hashes) == {"admin", "ci"}
     assert state.former == {"ci": Former(HASHES["admin"], NOW)}
@@ -70,7 +69,7 @@ def test_what_was_written_is_read_again(store: Store) -> None:
     assert state.images == {"docker.io/library/registry:3": "registry@sha256:" + "0" * 64}
     assert state.authority
     assert state.leaf
-    assert authority.issued_by(state.leaf.certificate, state.authority.certificate)
+    assert ca.issued_by(state.leaf.certificate, state.authority.certificate)
 
 
 def test_every_file_is_0600_and_every_folder_0700(store: Store) -> None:
@@ -84,7 +83,7 @@ def test_every_file_is_0600_and_every_folder_0700(store: Store) -> None:
     ["leaf.pem", "htpasswd", "former.json", "http.secret", "record.json", "ca.crt", "accounts/admin.password",
      "authorities/*/ca.crt", "authorities/*/ca.key"],
 )  # fmt: skip
-def test_a_file_cut_in_half_stops_and_says_which_and_how_to_go_on(store: Store, name: str) -> None:
+def test_a_truncated_file_is_an_error_with_its_path_and_a_remedy(store: Store, name: str) -> None:
     (path,) = store.folder.glob(name)
     text = path.read_text()
     path.write_text(text[: len(text) // 2])
@@ -100,7 +99,7 @@ def test_a_file_cut_in_half_stops_and_says_which_and_how_to_go_on(store: Store, 
 @pytest.mark.parametrize(
     "name", ["leaf.pem", "htpasswd", "former.json", "http.secret", "record.json", "ca.crt"]
 )
-def test_what_can_be_made_again_may_be_removed(store: Store, name: str) -> None:
+def test_files_that_a_run_can_recreate_may_be_missing(store: Store, name: str) -> None:
     (store.folder / name).unlink()
     assert store.read().authority
 
@@ -113,14 +112,14 @@ def test_what_can_be_made_again_may_be_removed(store: Store, name: str) -> None:
         ("accounts/admin.password", "is missing, though the account exists"),
     ],
 )
-def test_what_cannot_be_made_again_may_not_be_missing(store: Store, name: str, problem: str) -> None:
+def test_files_that_no_run_can_recreate_may_not_be_missing(store: Store, name: str, problem: str) -> None:
     (path,) = store.folder.glob(name)
     path.unlink()
     with pytest.raises(StateError, match=problem):
         store.read()
 
 
-def test_an_authority_that_is_gone_is_never_replaced(store: Store) -> None:
+def test_a_missing_ca_is_an_error_and_never_replaced(store: Store) -> None:
     for path in (store.folder / "authorities").rglob("*"):
         if path.is_file():
             path.unlink()
@@ -130,21 +129,23 @@ def test_an_authority_that_is_gone_is_never_replaced(store: Store) -> None:
         store.read()
 
 
-def test_a_folder_of_a_killed_run_is_no_authority_and_is_cleared_by_the_next(store: Store) -> None:
+def test_the_ca_folder_of_a_killed_run_is_ignored_and_removed_by_the_next_run(store: Store) -> None:
     unfinished = store.folder / "authorities" / ".new-0123abcd"
     unfinished.mkdir()
     (unfinished / "ca.key").write_text("half a k")
     assert store.read().authority
     other = Store(store.folder.parent / "other")
     (other.folder / "authorities" / ".new-x").mkdir(parents=True)
-    assert other.read().fresh
-    other.authorities.write(authority.make_authority(NAMES, 10, NOW))
+    assert other.read().is_empty
+    other.authorities.write(ca.make_authority(NAMES, 10, NOW))
     assert [path.name.startswith(".new") for path in (other.folder / "authorities").iterdir()] == [False]
 
 
-def test_two_authorities_without_a_rollover_are_one_too_many(store: Store) -> None:
-    store.authorities.write(authority.make_authority(NAMES, 10, NOW))
-    with pytest.raises(StateError, match="holds two authorities, of which neither succeeds the other"):
+def test_two_cas_without_a_rollover_are_an_error(store: Store) -> None:
+    store.authorities.write(ca.make_authority(NAMES, 10, NOW))
+    with pytest.raises(
+        StateError, match="contains two certificate authorities, and neither is the successor"
+    ):
         store.read()
 
 
@@ -152,70 +153,68 @@ def test_two_authorities_without_a_rollover_are_one_too_many(store: Store) -> No
 
 
 @pytest.fixture
-def old(store: Store) -> Pair:
-    """The CA that is there."""
+def old(store: Store) -> KeyPair:
+    """The CA in the state."""
     found = store.read().authority
     assert found
     return found
 
 
 @pytest.fixture
-def successor(store: Store, old: Pair) -> Successor:
-    """What has just been written beside it."""
-    made = rollover.succeed(old, NAMES, 3650, NOW)
+def successor(store: Store, old: KeyPair) -> Successor:
+    """A successor, stored beside it."""
+    made = rollover.make_successor(old, NAMES, 3650, NOW)
     store.authorities.write_successor(made, old)
     return made
 
 
-def told(state: State) -> tuple[object, ...]:
-    """What a state says of its authorities, by fingerprint; whether there is a cross certificate."""
+def summary(state: State) -> tuple[object, ...]:
+    """Return fingerprints of the CA and its successor, the rollover's progress, whether there is a cross-certificate."""
     found = state.successor
     return (
         state.authority and state.authority.fingerprint,
-        found and found.pair.fingerprint,
-        found and found.switched,
-        found and found.retiring,
-        bool(found and found.cross),
+        found and found.ca.fingerprint,
+        found and found.issuing_since,
+        found and found.retiring_old,
+        bool(found and found.cross_certificate),
     )
 
 
 @pytest.mark.parametrize("switched", [None, NOW.date()])
 @pytest.mark.parametrize("retiring", [False, True])
 def test_a_rollover_is_read_as_it_was_written(
-    store: Store, old: Pair, successor: Successor, switched: dt.date | None, retiring: bool
+    store: Store, old: KeyPair, successor: Successor, switched: dt.date | None, retiring: bool
 ) -> None:
-    store.authorities.write_rollover(replace(successor, switched=switched, retiring=retiring), old)
-    assert told(store.read()) == (old.fingerprint, successor.pair.fingerprint, switched, retiring, True)
+    store.authorities.write_rollover(replace(successor, issuing_since=switched, retiring_old=retiring), old)
+    assert summary(store.read()) == (old.fingerprint, successor.ca.fingerprint, switched, retiring, True)
     for path in store.folder.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 
-def test_of_a_rollover_that_has_ended_nothing_is_left_but_the_new_authority(
-    store: Store, old: Pair, successor: Successor
-) -> None:
-    store.authorities.write_rollover(replace(successor, retiring=True), old)
-    store.write_public(successor.pair.certificate_pem)
-    store.authorities.drop(old, successor.pair)
-    assert told(store.read()) == (successor.pair.fingerprint, None, None, None, False)
+def test_after_a_rollover_only_the_new_ca_is_left(store: Store, old: KeyPair, successor: Successor) -> None:
+    store.authorities.write_rollover(replace(successor, retiring_old=True), old)
+    store.write_ca_bundle(successor.ca.certificate_pem)
+    store.authorities.remove_old(old, successor.ca)
+    assert summary(store.read()) == (successor.ca.fingerprint, None, None, None, False)
     (folder,) = (store.folder / "authorities").iterdir()
     assert sorted(path.name for path in folder.iterdir()) == ["ca.crt", "ca.key"]
-    again = rollover.succeed(successor.pair, NAMES, 3650, NOW)
-    store.authorities.write_successor(again, successor.pair)
-    assert told(store.read())[:2] == (successor.pair.fingerprint, again.pair.fingerprint)
+    again = rollover.make_successor(successor.ca, NAMES, 3650, NOW)
+    store.authorities.write_successor(again, successor.ca)
+    assert summary(store.read())[:2] == (successor.ca.fingerprint, again.ca.fingerprint)
 
 
 CALLS: tuple[tuple[Any, str], ...] = (
     (os, "fsync"), (Path, "rename"), (Path, "unlink"), (Path, "mkdir"), (shutil, "rmtree"),
 )  # fmt: skip
-"""Before each of these a run may be killed: all that comes earlier has happened."""
+"""A run is killed before one of these calls; all earlier calls have happened."""
 
 
 class Killed(BaseException):
-    """The end of a process, as far as a test can have it."""
+    """Stands for the end of the process: no `except Exception` catches it."""
 
 
 def dies_at(point: int, write: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Write, and die before one of the calls; false where there are fewer."""
+    """Call `write` and die before the call number `point`; return False if there are fewer calls."""
     left = point
 
     def counted(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -238,34 +237,34 @@ def dies_at(point: int, write: Callable[[], None], monkeypatch: pytest.MonkeyPat
     return False
 
 
-@pytest.mark.parametrize("what", ["write_successor", "write_rollover", "drop_authority"])
-def test_killed_at_any_point_of_a_write_the_state_is_the_one_before_or_the_one_after(
-    store: Store, old: Pair, monkeypatch: pytest.MonkeyPatch, what: str
+@pytest.mark.parametrize("what", ["write_successor", "write_rollover", "remove_old"])
+def test_killed_at_any_point_of_a_write_the_state_is_the_old_one_or_the_new_one(
+    store: Store, old: KeyPair, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    successor = rollover.succeed(old, NAMES, 3650, NOW)
-    switched = replace(successor, switched=NOW.date(), retiring=True)
+    successor = rollover.make_successor(old, NAMES, 3650, NOW)
+    switched = replace(successor, issuing_since=NOW.date(), retiring_old=True)
     if what != "write_successor":
         store.authorities.write_successor(successor, old)
-    if what == "drop_authority":
+    if what == "remove_old":
         store.authorities.write_rollover(switched, old)
-        store.write_public(successor.pair.certificate_pem)
+        store.write_ca_bundle(successor.ca.certificate_pem)
     writes: dict[str, Callable[[Store], None]] = {
-        "write_successor": lambda at: at.authorities.write_successor(successor, old),
-        "write_rollover": lambda at: at.authorities.write_rollover(switched, old),
-        "drop_authority": lambda at: at.authorities.drop(old, successor.pair),
+        "write_successor": lambda store: store.authorities.write_successor(successor, old),
+        "write_rollover": lambda store: store.authorities.write_rollover(switched, old),
+        "remove_old": lambda store: store.authorities.remove_old(old, successor.ca),
     }
-    before, whole = told(store.read()), copied(store, "whole")
+    before, whole = summary(store.read()), copied(store, "whole")
     writes[what](whole)
-    after = told(whole.read())
+    after = summary(whole.read())
     found = []
     for point in itertools.count(1):
         killed = copied(store, f"killed-{point}")
         if not dies_at(point, partial(writes[what], killed), monkeypatch):
             break
-        found.append(told(killed.read()))
+        found.append(summary(killed.read()))
         with killed.lock():  # the next run
             assert not list((killed.folder / "authorities").glob(".*"))
-        assert told(killed.read()) == found[-1]
+        assert summary(killed.read()) == found[-1]
     assert len(found) > 2
     assert found == [before] * found.count(before) + [after] * found.count(after)
     assert before in found
@@ -281,49 +280,49 @@ def copied(store: Store, name: str) -> Store:
         (lambda new, _: (new / "ca.key").unlink(), "the certificate authority in .* is damaged", "backup"),
         (lambda new, _: (new / "ca.crt").write_text("x"), "the certificate authority in .* is damaged", "backup"),
         (lambda _, old: (old / "ca.key").unlink(), "the certificate authority in .* is damaged", "backup"),
-        (lambda _, old: shutil.rmtree(old), "has lost .*, the authority that is not replaced yet", "backup"),
-        (lambda new, _: (new / "rollover.json").unlink(), "of which neither succeeds the other", "backup"),
+        (lambda _, old: shutil.rmtree(old), "has lost .*, the certificate authority that is still in use", "backup"),
+        (lambda new, _: (new / "rollover.json").unlink(), "neither is the successor of the other", "backup"),
         (lambda new, _: (new / "rollover.json").write_text("{"), "rollover.json is damaged", "backup"),
         (lambda new, _: (new / "rollover.json").write_text("{}"), "rollover.json is damaged", "backup"),
         (lambda new, _: (new / "cross.crt").write_text("x"), "cross.crt is damaged", "remove it"),
         (lambda new, _: shutil.copy(new / "ca.crt", new / "cross.crt"), "cross.crt is damaged", "remove it"),
     ],
 )  # fmt: skip
-def test_a_rollover_of_which_something_is_damaged_or_missing_stops(
-    store: Store, old: Pair, successor: Successor, damage: Any, problem: str, remedy: str
+def test_a_damaged_or_missing_part_of_a_rollover_is_an_error(
+    store: Store, old: KeyPair, successor: Successor, damage: Any, problem: str, remedy: str
 ) -> None:
-    folders = [store.folder / "authorities" / pair.fingerprint[:16] for pair in (successor.pair, old)]
+    folders = [store.folder / "authorities" / pair.fingerprint[:16] for pair in (successor.ca, old)]
     damage(*folders)
     with pytest.raises(StateError, match=problem) as stop:
         store.read()
     assert remedy in stop.value.remedy
 
 
-def test_a_cross_certificate_may_be_missing(store: Store, old: Pair, successor: Successor) -> None:
-    """The next run makes it again."""
-    (store.folder / "authorities" / successor.pair.fingerprint[:16] / "cross.crt").unlink()
-    assert told(store.read())[-1] is False
-    assert successor.cross
-    store.authorities.write_cross(successor.pair, successor.cross)
-    assert told(store.read())[-1] is True
+def test_a_cross_certificate_may_be_missing(store: Store, old: KeyPair, successor: Successor) -> None:
+    """The next run recreates it."""
+    (store.folder / "authorities" / successor.ca.fingerprint[:16] / "cross.crt").unlink()
+    assert summary(store.read())[-1] is False
+    assert successor.cross_certificate
+    store.authorities.write_cross_certificate(successor.ca, successor.cross_certificate)
+    assert summary(store.read())[-1] is True
 
 
-def test_a_third_authority_is_one_too_many(store: Store, successor: Successor) -> None:
-    store.authorities.write(authority.make_authority(NAMES, 10, NOW))
-    with pytest.raises(StateError, match="holds 3 authorities, where two are the most"):
+def test_a_third_ca_is_an_error(store: Store, successor: Successor) -> None:
+    store.authorities.write(ca.make_authority(NAMES, 10, NOW))
+    with pytest.raises(StateError, match="contains 3 certificate authorities, but there can be at most two"):
         store.read()
 
 
-def test_ca_crt_may_be_of_an_older_stage_and_of_no_other_authority(
-    store: Store, old: Pair, successor: Successor
+def test_ca_crt_may_be_from_an_earlier_stage_but_not_from_another_ca(
+    store: Store, old: KeyPair, successor: Successor
 ) -> None:
-    both = old.certificate_pem + successor.pair.certificate_pem
-    for text in (old.certificate_pem, both, successor.pair.certificate_pem):
-        store.write_public(text)
+    both = old.certificate_pem + successor.ca.certificate_pem
+    for text in (old.certificate_pem, both, successor.ca.certificate_pem):
+        store.write_ca_bundle(text)
         assert store.read().successor
-        assert store.read_public() == text
-    store.write_public(both + authority.make_authority(NAMES, 10, NOW).certificate_pem)
-    with pytest.raises(StateError, match=r"ca\.crt is not the certificate of the authority beside it"):
+        assert store.read_ca_bundle() == text
+    store.write_ca_bundle(both + ca.make_authority(NAMES, 10, NOW).certificate_pem)
+    with pytest.raises(StateError, match=r"ca\.crt does not match the certificate authority in"):
         store.read()
 
 
@@ -334,19 +333,19 @@ def test_a_password_file_that_cannot_be_used(store: Store, text: str) -> None:
         store.read()
 
 
-def test_trailing_newline_of_a_password_is_dropped_once(store: Store) -> None:
+def test_one_trailing_newline_of_a_password_is_removed(store: Store) -> None:
     store.password_path("ci").write_text("secret \r\n")
     assert store.read().passwords["ci"] == "secret "
 
 
-def test_a_second_run_at_the_same_time_is_refused_and_the_next_is_not(store: Store) -> None:
+def test_a_second_run_at_the_same_time_is_an_error_and_a_later_one_is_not(store: Store) -> None:
     with store.lock(), pytest.raises(StateError, match="another run is using"), Store(store.folder).lock():
         pass
     with Store(store.folder).lock():
         assert store.folder.is_dir()
 
 
-def test_a_write_that_fails_leaves_the_old_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_old_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (store.folder / "htpasswd").read_text()
 
     def full(_: int) -> None:
