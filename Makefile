@@ -31,7 +31,7 @@ timer-off: .venv/ready
 
 ## make test-unit                the tests that need no host
 test-unit: .venv/ready-dev
-	.venv/bin/python -m pytest -q $(AT_ONCE) tests/unit tests/operations
+	.venv/bin/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder tests/operations tests/unit
 
 ## make test                     all tests; brings up hosts in containers, and whatever else they need
 test: .venv/ready-dev

@@ -1,15 +1,12 @@
 """What the real command line says before any host is connected to: bad inventories, bad options, a locked state.
 
-All runs are begun at once, since each is a process of its own. The hosts are pyinfra's `@fake` ones, which answer
-what the inventory says and do nothing; "Connected" would show that one was reached.
+The hosts are pyinfra's `@fake` ones, which answer what the inventory says and do nothing; "Connected" would show that
+one was reached.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,42 +19,13 @@ from tasks.docker_hosts import plan as docker_hosts
 from tasks.registry import desired as layout
 from tasks.settings.load import Settings
 from tasks.state.store import Store
+from tests.operations.runs import ROOT, Ran, pyinfra
 
-ROOT = Path(__file__).parents[2]
 STEM = "lab_of_nobody"
 """The inventories' file name, and so the name of the folder below state/ that must not be made."""
 
 SECRET = "hunter2-hunter2"
 GOOD = 'registry = ["@fake/nas"]\ndocker_hosts = ["@fake/nas", "@fake/pi"]\n'
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A run that has ended; `output` is without colours."""
-
-    exit_code: int
-    output: str
-
-    @property
-    def refusal(self) -> list[str]:
-        """The lines that say why it may not begin."""
-        _, found, after = self.output.partition("--> pyinfra error in ")
-        return [line.strip() for line in after.splitlines()[1:] if line.strip()] if found else []
-
-
-def pyinfra(*arguments: str) -> Ran:
-    """Run the real command line, without a terminal."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pyinfra", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "PYINFRA_FAKE_DELAY": "0", "PYINFRA_FAKE_DELAY_JITTER": "0"},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=120,
-        check=False,
-    )
-    return Ran(done.returncode, re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr))
 
 
 def answering_hosts() -> str:
@@ -226,29 +194,23 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def refused(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Ran]]:
-    """Every one of them, run."""
-    folders = [tmp_path_factory.mktemp("refused") / "inventories" for _ in REFUSED]
-    with ThreadPoolExecutor(4) as pool:
-        ran = pool.map(Refused.begin, REFUSED, folders)
-        return {case.name: (folder, each) for case, folder, each in zip(REFUSED, folders, ran, strict=True)}
+@pytest.fixture(scope="module", params=REFUSED, ids=lambda case: case.name)
+def refused(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Refused, Path, Ran]:
+    """Each of them, with its folder, run."""
+    folder = tmp_path_factory.mktemp("refused") / "inventories"
+    return request.param, folder, request.param.begin(folder)
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
-def test_it_is_refused_with_a_line_for_each_mistake(
-    refused: dict[str, tuple[Path, Ran]], case: Refused
-) -> None:
-    folder, ran = refused[case.name]
+def test_it_is_refused_with_a_line_for_each_mistake(refused: tuple[Refused, Path, Ran]) -> None:
+    case, folder, ran = refused
     assert ran.refusal == [line.format(folder) for line in case.lines]
     assert ran.exit_code == 1
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
-def test_nothing_was_connected_to_or_made_and_no_secret_is_shown(
-    refused: dict[str, tuple[Path, Ran]], case: Refused
-) -> None:
-    folder, ran = refused[case.name]
+def test_nothing_was_connected_to_or_made_and_no_secret_is_shown(refused: tuple[Refused, Path, Ran]) -> None:
+    case, folder, ran = refused
     assert "Connect" not in ran.output
     assert "Traceback" not in ran.output
     assert SECRET not in ran.output

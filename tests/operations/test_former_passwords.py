@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tasks.accounts import passwords
 from tasks.accounts.passwords import Former
-from tests.operations.test_command_line import ROOT, STEM, answering_hosts
+from tests.operations.runs import ROOT
+from tests.operations.test_command_line import STEM, answering_hosts
 from tests.operations.test_typed_password import ran, store
 
 

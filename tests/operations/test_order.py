@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.operations.test_command_line import STEM, answering_hosts, pyinfra
+from tests.operations.runs import pyinfra
+from tests.operations.test_command_line import STEM, answering_hosts
 
 CLUSTER = [
     "kubectl|kubectl|/etc/kubernetes/admin.conf", "namespace|default|", "namespace|kube-public|",

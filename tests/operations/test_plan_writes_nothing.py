@@ -21,7 +21,8 @@ from tasks.certificates import ca as authority
 from tasks.registry import images
 from tasks.settings.load import Settings
 from tasks.state.store import Store
-from tests.operations.test_command_line import ROOT, SECRET, STEM, Ran, answering_hosts, pyinfra
+from tests.operations.runs import ROOT, Ran, pyinfra
+from tests.operations.test_command_line import SECRET, STEM, answering_hosts
 
 # The whole deploy.py as a plan.
 

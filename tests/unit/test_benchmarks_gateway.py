@@ -125,16 +125,25 @@ def test_an_image_is_what_it_says_and_never_the_same_again(tmp_path: Path) -> No
     assert firsts[0] != firsts[1]
 
 
+# For the command that is watched: wait until the one who watches, the shell's parent, has looked at least once from
+# beginning to end. In two looks it reads no more than 124 bytes.
+LOOKED = (
+    "read_so_far() { sed -n 's/^rchar: //p' /proc/$PPID/io; }",
+    "looked() { before=$(read_so_far); until [ $(read_so_far) -ge $((before + 124)) ]; do sleep 0.02; done; }",
+)
+
+
 @pytest.mark.parametrize("field", ["total_rss", "anon"])
 def test_the_most_of_each_use_is_kept(tmp_path: Path, field: str) -> None:
     gateway, registry = tmp_path / "gateway", tmp_path / "registry"
     for path in (gateway, registry):
         path.write_text(f"cache 5000\n{field} 100\nrss 7\n")
-    step = "sleep 0.4; echo '{field} {value}' > {path}.new; mv {path}.new {path}; sleep 0.4"
-    command = "; ".join(
+    step = "echo '{field} {value}' > {path}.new; mv {path}.new {path}; looked"
+    steps = [
         step.format(field=field, value=value, path=path)
         for path, value in ((gateway, 900), (registry, 300), (gateway, 200), (registry, 800))
-    )
+    ]
+    command = "; ".join([*LOOKED, "looked", *steps])
     done = run(WATCH, str(gateway), str(registry), str(tmp_path), command)
     idle, most = json.loads(done.stdout)
     assert (idle[:2], most[:2]) == ([100, 200], [900, 1200])
