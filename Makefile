@@ -4,9 +4,11 @@ PYTHON ?= python3
 AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -n)
 
 # Each module of tests has hosts of its own, which wait for each other's engines more than they compute.
-AT_ONCE := -n 3 --dist loadfile --no-loadscope-reorder
+BY_MODULE := --dist loadfile --no-loadscope-reorder
+AT_ONCE := -n 3 $(BY_MODULE)
 
-.PHONY: deploy plan verify timer timer-off test test-unit test-hosts test-cluster test-nodes test-served soak bench bench-up bench-down lint help
+.PHONY: deploy plan verify timer timer-off test test-unit test-all test-hosts test-cluster test-nodes test-served soak bench bench-up \
+    bench-down lint help
 help: ; @sed -n 's/^## //p' Makefile
 
 ## make deploy [INVENTORY=...]   bring every host of the inventory to what it should be
@@ -29,18 +31,24 @@ timer: .venv/ready
 timer-off: .venv/ready
 	.venv/bin/python -m tasks.timer off $(INVENTORY)
 
-## make test-unit                the tests that need no host
+## make test-unit                the tests that need no host; half a minute
 test-unit: .venv/ready-dev
-	.venv/bin/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder tests/operations tests/unit
+	.venv/bin/python -m pytest -q -n auto --maxprocesses 4 $(BY_MODULE) tests/operations tests/unit
 
-## make test                     all tests; brings up hosts in containers, and whatever else they need
+## make test                     those, and the whole chain on hosts of one kind, in containers; minutes
 test: .venv/ready-dev
+	.venv/bin/python -m tests.bench prepare chain
+	.venv/bin/python -m pytest -q --timeout 900 $(AT_ONCE) tests/chain tests/operations tests/unit
+
+## make test-all                 all tests: those, and every kind of host, both registries, Kubernetes
+# `make test test-all` runs `test` once.
+test-all: test
 	.venv/bin/python -m tests.bench prepare
 	$(MAKE) --no-print-directory -j 2 -Oline test-nodes test-served & clusters=$$!; trap "kill $$clusters" INT TERM; \
 	$(MAKE) --no-print-directory test-hosts; hosts=$$?; wait $$clusters && exit $$hosts
 
 test-hosts: .venv/ready-dev
-	.venv/bin/python -m pytest --timeout 1800 $(AT_ONCE) tests/fleet tests/gateway tests/unit tests/operations
+	.venv/bin/python -m pytest --timeout 1800 $(AT_ONCE) tests/fleet tests/gateway
 
 ## make test-cluster             those on Kubernetes; they share two clusters, and follow one after the other on each
 test-cluster: .venv/ready-dev
@@ -52,7 +60,7 @@ test-nodes: .venv/ready-dev
 test-served: .venv/ready-dev
 	.venv/bin/python -m pytest --timeout 1800 -m served tests/cluster
 
-## make soak                     the long campaigns, of which `make test` holds samples
+## make soak                     the long campaigns, of which `make test-all` holds samples
 soak: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
 	.venv/bin/python -m pytest --timeout 14400 -s tests/fleet tests/gateway tests/cluster --soak

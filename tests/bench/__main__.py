@@ -1,6 +1,7 @@
 """The bench by hand.
 
 python -m tests.bench prepare      an engine on this machine, by the project's own task; all host images and programs
+python -m tests.bench prepare chain     the same, with the one image that tests/chain needs, and no program
 python -m tests.bench prepare cluster   the same, with no more images and programs than tests/cluster needs
 python -m tests.bench up [NAME…]   boot hosts by the names of their recipes, all but a cluster's if none is given; they
                                    stay, with an inventory that lists them
@@ -14,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,8 +25,9 @@ from tests.bench.cache import cache
 from tests.bench.fleet import Fleet
 from tests.bench.hosts import remove_leftovers
 from tests.bench.leftovers import LABEL, alive, remove_owned_by, this_machine
+from tests.bench.machine import missing
 from tests.bench.programs import CRI_PULL, KUBE, PROGRAMS, WAITS, Program, program
-from tests.bench.recipes import BOOKWORM, CLUSTER, RECIPES, Recipe, image
+from tests.bench.recipes import BOOKWORM, BOOKWORM_NODE, CLUSTER, RECIPES, Recipe, image
 
 ROOT = Path(__file__).parents[2]
 UP = cache() / "up"
@@ -41,10 +43,15 @@ TOOLS = {
 }
 """Programs that the tests call, and Debian's packages of them."""
 
+OF_CHAIN = {tool: TOOLS[tool] for tool in ("curl", "openssl", "ssh-keygen", "mmdebstrap")}
+"""Those that tests/chain needs."""
 
-def prepare(recipes: Collection[Recipe], programs: Collection[Program]) -> None:
+
+def prepare(
+    recipes: Collection[Recipe], programs: Collection[Program], tools: Mapping[str, str] = TOOLS
+) -> None:
     """Make those that are missing: images mostly wait for a mirror, programs for the processor."""
-    engine()
+    engine(tools)
     with ThreadPoolExecutor() as pool:
         for made in [pool.submit(_images, recipes), pool.submit(_programs, programs)]:
             made.result()
@@ -61,20 +68,24 @@ def _programs(programs: Collection[Program]) -> None:
         print(f"program {number} of {len(programs)}: {program(each).name}", flush=True)
 
 
-def engine() -> None:
+def engine(tools: Mapping[str, str] = TOOLS) -> None:
     """Install what the tests need, start Docker Engine if there is none, and remove what runs that ended early left."""
-    missing = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
-    if missing:
+    if lacking := missing():
+        sys.exit(f"This machine lacks {lacking}. `make test-unit` needs no host.")
+    packages = [package for tool, package in tools.items() if shutil.which(tool) is None]
+    if packages:
         subprocess.run(["apt-get", "update", "-q"], check=True, stdout=subprocess.DEVNULL)
-        subprocess.run(["apt-get", "install", "-q", "-y", *missing], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["apt-get", "install", "-q", "-y", *packages], check=True, stdout=subprocess.DEVNULL)
     with tempfile.TemporaryDirectory() as folder:
         inventory = Path(folder) / "engine.py"
         inventory.write_text('registry = ["@local"]\n')
-        subprocess.run(
+        ran = subprocess.run(
             [sys.executable, "-m", "pyinfra", "-y", "--data", f"registry_state_dir={folder}/state", str(inventory),
              "tests/bench/engine.py"],
-            cwd=ROOT, check=True, stdin=subprocess.DEVNULL,
+            cwd=ROOT, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
+    if ran.returncode != 0:
+        sys.exit("This machine lacks Docker Engine, for the reason above. `make test-unit` needs no host.")
     for name in remove_leftovers():
         print(f"removed {name}, left by a run that ended early")
 
@@ -133,6 +144,8 @@ try:
     match sys.argv[1:]:
         case ["prepare"]:
             prepare(RECIPES.values(), PROGRAMS.values())
+        case ["prepare", "chain"]:
+            prepare([BOOKWORM_NODE], (), OF_CHAIN)
         case ["prepare", "cluster"]:
             prepare(CLUSTER, (KUBE, CRI_PULL, WAITS))
         case ["up", *names]:

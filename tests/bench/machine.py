@@ -3,24 +3,58 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
-SYS_RESOURCE = 1 << 24  # capability number 24 (linux/capability.h)
+import docker
+from docker.errors import DockerException
+
+SYS_ADMIN, SYS_RESOURCE = 1 << 21, 1 << 24  # capabilities number 21 and 24 (linux/capability.h)
 CA_FOLDER = Path("/usr/local/share/ca-certificates")
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+CGROUPS = Path("/sys/fs/cgroup")
+STATUS = Path("/proc/self/status")
 PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
 
 
 def cgroup_v2() -> bool:
     """Whether cgroups are of the second version only."""
-    return Path("/sys/fs/cgroup/cgroup.controllers").exists()
+    return (CGROUPS / "cgroup.controllers").exists()
+
+
+def missing() -> str | None:
+    """Return what this machine lacks for hosts in containers, or None: what can be installed is not missing."""
+    if os.geteuid() != 0:
+        return "root's rights: hosts in containers are booted as root"
+    if shutil.which("apt-get") is None:
+        return "apt-get: hosts in containers are made from Debian's packages, by a Debian or one of its kind"
+    if not CGROUPS.is_dir() or not any(CGROUPS.iterdir()):
+        return f"control groups: nothing is mounted at {CGROUPS}, and systemd on a host needs them"
+    if not (_may(SYS_ADMIN) or engine_answers()):
+        return (
+            "Docker Engine and the capability SYS_ADMIN to start one: a container needs --privileged for it"
+        )
+    return None
+
+
+def engine_answers() -> bool:
+    """Whether Docker Engine runs here."""
+    try:
+        docker.from_env().ping()
+    except DockerException:
+        return False
+    return True
 
 
 def may_raise_limits() -> bool:
     """Whether the machine has CAP_SYS_RESOURCE to give to a host."""
-    status = Path("/proc/self/status").read_text()
+    return _may(SYS_RESOURCE)
+
+
+def _may(capability: int) -> bool:
+    status = STATUS.read_text()
     bounding = next(line.split()[1] for line in status.splitlines() if line.startswith("CapBnd:"))
-    return bool(int(bounding, 16) & SYS_RESOURCE)
+    return bool(int(bounding, 16) & capability)
 
 
 def package_environment() -> dict[str, str]:

@@ -1,16 +1,16 @@
-"""A new certificate on request: served from the next handshake on by the same container, proven, and finished when killed."""
+"""A new certificate on request: proven, and finished when killed. That the same container serves it is shown in tests/chain."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
-import subprocess
 
 import pytest
 
 from tasks.certificates import ca as authority
 from tests.bench.hosts import BenchHost
 from tests.fleet.deployment import Deployment
+from tests.fleet.leaf import in_state, served
 from tests.gateway.gateway import NAME
 
 ROTATE = "deploys/rotate_certificate.py"
@@ -19,53 +19,6 @@ STILL = (
     "could not ask the gateway for its certificate: port 443 still serves another one; "
     "see why (docker logs homelab-registry-gateway) and run again"
 )
-
-
-def in_state(deployment: Deployment) -> str:
-    """Return the fingerprint of the leaf that the state has, as openssl reads it."""
-    command = [
-        "openssl",
-        "x509",
-        "-noout",
-        "-fingerprint",
-        "-sha256",
-        "-in",
-        str(deployment.store.folder / "leaf.pem"),
-    ]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def served(host: BenchHost, deployment: Deployment) -> str:
-    """Return that of the leaf that is served, after a handshake from this machine which trusts our CA alone."""
-    shown = subprocess.run(
-        ["openssl", "s_client", "-connect", f"{host.address}:443", "-servername", NAME, "-verify_return_error",
-         "-verify_hostname", NAME, "-CAfile", str(deployment.store.ca_bundle_path)],
-        capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL,
-    ).stdout  # fmt: skip
-    read = ["openssl", "x509", "-noout", "-fingerprint", "-sha256"]
-    return subprocess.run(read, input=shown, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def started(host: BenchHost) -> str:
-    return host.run(
-        "docker inspect -f '{{.State.StartedAt}}' homelab-registry homelab-registry-gateway"
-    ).stdout
-
-
-def test_a_new_one_is_served_without_a_restart(host: BenchHost, deployment: Deployment) -> None:
-    before, running = in_state(deployment), started(host)
-    planned = deployment.run("--dry", deploy=ROTATE)
-    assert in_state(deployment) == before
-    ran = deployment.run(deploy=ROTATE)
-    assert ran.exit_code == 0, ran.output
-    assert ran.steps == planned.steps == [
-        f"make a certificate for {NAME}, {host.address}: it is asked for",
-        "write /etc/homelab-registry/gateway/tls/tls.pem: its content is not as it should be",
-        "ask the gateway for its certificate: it has a new one",
-    ]  # fmt: skip
-    assert served(host, deployment) == in_state(deployment) != before
-    assert started(host) == running
-    assert deployment.run().steps == []
 
 
 def test_one_that_is_not_served_fails_the_run(host: BenchHost, deployment: Deployment) -> None:

@@ -1,4 +1,4 @@
-"""A second run does nothing; whatever is changed by hand, the next run mends exactly that."""
+"""Whatever is changed by hand, the next run mends exactly that. That it otherwise does nothing is shown in tests/chain."""
 
 from __future__ import annotations
 
@@ -11,22 +11,6 @@ CONF = "/etc/homelab-registry"
 PROOF = "ask the gateway for its certificate: it has a new one"
 CA = "/etc/docker/certs.d/registry.homelab.local/ca.crt"
 REGISTRY, GATEWAY = "homelab-registry", "homelab-registry-gateway"
-
-
-def test_a_second_run_changes_nothing_says_why_and_needs_few_commands(deployment: Deployment) -> None:
-    ran = deployment.run()
-    assert ran.exit_code == 0, ran.output
-    assert ran.steps == []
-    assert len(ran.reasons) == 6
-    # One look at the machine, one fact for the registry host, one for the Docker host.
-    assert len(ran.commands) == 3, ran.commands
-
-
-def test_a_plan_of_a_converged_host_has_no_steps(deployment: Deployment) -> None:
-    ran = deployment.plan()
-    assert ran.exit_code == 0
-    assert ran.steps == []
-    assert "Nothing is to be done." in ran.output
 
 
 def recreated(container: str, reason: str) -> str:

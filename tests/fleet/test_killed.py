@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import pytest
 
 from tests.bench.hosts import BenchHost
 from tests.fleet.conftest import on
 from tests.fleet.deployment import Deployment, Ran
+from tests.fleet.on_disk import half_written, temporary_files
 
 OURS = "/etc/homelab-registry /var/lib/homelab-registry /etc/docker/certs.d"
 
@@ -68,37 +68,3 @@ def test_a_killed_run_is_finished_by_the_next(
             verified = deployment.verify()
             assert verified.returncode == 0, f"{where}: {verified.stdout}"
         print(where, "and finished")
-
-
-def half_written(host: BenchHost) -> list[str]:
-    """Return what stands under a final name and is not whole. A PEM, a list of accounts, a configuration: each has an end."""
-    ends = {
-        "/etc/homelab-registry/gateway/tls/tls.pem": "-----END PRIVATE KEY-----",
-        "/etc/homelab-registry/gateway/nginx.conf": "}",
-        "/etc/homelab-registry/registry/config.yml": "    threshold: 3",
-        "/etc/docker/certs.d/registry.homelab.local/ca.crt": "-----END CERTIFICATE-----",
-    }
-    found = [
-        path
-        for path, end in ends.items()
-        if host.run(f"[ ! -e {path} ] || [ \"$(tail -n 1 {path})\" = '{end}' ]", check=False).exit_code != 0
-    ]
-    htpasswd = "/etc/homelab-registry/registry/htpasswd"
-    if (
-        host.run(
-            f"[ ! -e {htpasswd} ] || [ $(grep -cE '^[a-z]+:.{{60}}$' {htpasswd}) -eq 3 ]", check=False
-        ).exit_code
-        != 0
-    ):
-        found.append(htpasswd)
-    return found
-
-
-def temporary_files(host: BenchHost, state: Path) -> list[str]:
-    names = host.run(
-        "find /etc /var/lib/homelab-registry /var/tmp /tmp -name '*homelab-*' -not -path '/etc/homelab-registry'"
-    )
-    there = [line for line in names.stdout.splitlines() if ".homelab-" in line or "homelab-registry." in line]
-    return (
-        there + [str(path) for path in state.rglob(".*.new")] + [str(path) for path in state.rglob(".new-*")]
-    )

@@ -20,6 +20,7 @@ from tests.bench.hosts import BenchHost, Result
 from tests.bench.programs import CRI_PULL, REGISTRIES_PULL
 from tests.bench.recipes import BOOKWORM_DOCKER, BOOKWORM_NODE, CONTAINERD23_NODE, TRIXIE_NODE
 from tests.fleet.deployment import Deployment, Ran
+from tests.fleet.on_disk import listing
 
 NAME, OTHER = "registry.homelab.local", "other.homelab.local"
 IMAGE = "team/app:v1"
@@ -59,15 +60,6 @@ class Homelab:
 
     def host(self, name: str) -> BenchHost:
         return self.fleet.hosts[name]
-
-
-def listing(host: BenchHost) -> str:
-    """All that a run could change."""
-    where = "/etc /root /home /usr/local /var/lib/kubelet /var/lib/homelab-registry"
-    return host.run(
-        f"find {where} -type f -exec sha256sum {{}} + 2>/dev/null | sort;"
-        f"find {where} -printf '%p %y %m %U %G\\n' 2>/dev/null | sort; ls /run | grep homelab; true"
-    ).stdout
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.bench.hosts import BenchHost, Result
 from tests.bench.recipes import BOOKWORM_DOCKER
-from tests.fleet.test_fresh_host import copy_project
+from tests.fleet.clone import copy_project
 
 PROJECT = "/opt/homelab-registry"
 """Where users can read it as well."""

@@ -1,0 +1,318 @@
+"""The whole chain for real, in its order: each test goes on with what the one before it left.
+
+Two hosts, over SSH and with sudo: `nas` has the registry and is a Docker host, `node` is a Docker host and a cluster node
+with containerd 1.6 and Podman. The first run is killed, and the next one finishes it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography.x509 import load_pem_x509_certificates
+
+from tests.bench.fleet import Fleet
+from tests.bench.hosts import BenchHost, Result
+from tests.bench.recipes import BOOKWORM_NODE
+from tests.fleet.deployment import Deployment, Ran
+from tests.fleet.leaf import in_state, served
+from tests.fleet.on_disk import half_written, listing, temporary_files
+
+VERIFY = Path(__file__).parents[1] / "verify"
+NAME = "registry.homelab.local"
+IMAGE = f"{NAME}/team/app:v1"
+LOGIN = "/root/.docker/config.json"
+NGINX = "/etc/homelab-registry/gateway/nginx.conf"
+DOCKER, CONTAINERD, CONTAINERS = (
+    f"/etc/{name}/certs.d/{NAME}" for name in ("docker", "containerd", "containers")
+)
+
+CRI = "unix:///run/containerd/containerd.sock"
+PULL = {
+    "Docker": f"docker rmi -f {IMAGE}; docker pull -q {IMAGE}",
+    "containerd": f"cri-pull --remove {CRI} {IMAGE}; cri-pull {CRI} {IMAGE}",
+    "Podman": f"podman rmi -f {IMAGE}; podman pull -q {IMAGE}",
+}
+"""By runtime, on `node`. Docker and Podman have a login there, containerd is given one with each request, as by a kubelet."""
+
+TRUST = {"Docker": [DOCKER], "containerd": [CONTAINERD], "Podman": [CONTAINERS, DOCKER]}
+"""The folders in which each finds our CA; Podman looks into Docker's as well."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """The hosts and the deployment on them."""
+
+    fleet: Fleet
+    deployment: Deployment
+
+    @property
+    def nas(self) -> BenchHost:
+        return self.fleet.hosts["nas"]
+
+    @property
+    def node(self) -> BenchHost:
+        return self.fleet.hosts["node"]
+
+    def run(self, *arguments: str, deploy: str = "deploy.py") -> Ran:
+        ran = self.deployment.run(*arguments, deploy=deploy)
+        assert ran.exit_code == 0, ran.output
+        return ran
+
+    def password(self, account: str) -> str:
+        return self.deployment.store.password_path(account).read_text().strip()
+
+    def pull(self, runtime: str) -> Result:
+        """Pull by a runtime of `node` as if for the first time."""
+        return self.node.run(PULL[runtime], stdin=f"cluster:{self.password('cluster')}", check=False)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    folder = tmp_path_factory.mktemp("chain")
+    fleet = Fleet.start(dict.fromkeys(("nas", "node"), BOOKWORM_NODE), folder)
+    try:
+        node = fleet.hosts["node"]
+        node.run("apt-get update -q && apt-get install -q -y curl")  # for cri-pull
+        node.write("/usr/local/bin/cri-pull", (Path(__file__).parent / "cri_pull.py").read_text(), "0755")
+        for name in fleet.hosts:
+            fleet.data[name] |= {"registry_login_users": ["root"]}  # type: ignore[dict-item]
+        fleet.data["node"] |= {"registry_node_login": True}
+        groups = {"registry": ["nas"], "docker_hosts": ["nas", "node"], "cluster_nodes": ["node"]}
+        yield Home(fleet, Deployment(folder, fleet.inventory(groups)))
+    finally:
+        fleet.remove()
+
+
+@pytest.fixture(scope="module")
+def planned(home: Home) -> Ran:
+    """The plan of the first run."""
+    return home.run("--dry")
+
+
+def test_a_plan_tells_the_steps_and_writes_nothing(home: Home, request: pytest.FixtureRequest) -> None:
+    before = {name: listing(host) for name, host in home.fleet.hosts.items()}
+    planned: Ran = request.getfixturevalue("planned")
+    assert {name: listing(host) for name, host in home.fleet.hosts.items()} == before
+    assert not home.deployment.store.folder.exists()
+    for name in home.fleet.hosts:
+        assert planned.steps_on(name), f"nothing to do on the fresh host {name}"
+    assert f"    {len(planned.steps)} steps; nothing was changed." in planned.output.splitlines()
+
+
+def test_a_run_that_is_killed_leaves_nothing_half_written(home: Home, planned: Ran) -> None:
+    """Half-way through the upload of the gateway's configuration."""
+    facts = [line for line in planned.commands if " host" in line]
+    steps = planned.steps_on("nas")
+    upload = next(number for number, step in enumerate(steps, 1) if step.startswith(f"write {NGINX}: "))
+    killed = home.deployment.run(kill_within=len(facts) + upload)
+    assert killed.exit_code == -9, killed.output
+    assert re.match(r"\d+ host\+ nas: ", killed.commands[-1]), killed.commands
+    assert killed.steps_on("nas")[:upload] == steps[:upload]
+    assert killed.steps_on("node") == []
+    assert half_written(home.nas) == []
+    assert home.nas.run(f"test -e {NGINX}", check=False).exit_code == 1
+
+
+def test_the_next_run_finishes_it(home: Home, planned: Ran) -> None:
+    hosts_files = {name: host.read("/etc/hosts") for name, host in home.fleet.hosts.items()}
+    ran = home.run()
+    assert ran.steps_on("node") == planned.steps_on("node")
+    assert f"write {NGINX}: it is missing" in ran.steps_on("nas")
+    for line in (
+        f"The registry answers at https://{NAME} ({home.nas.address})",
+        f"[nas] Docker trusts {NAME}; logged in: root",
+        f"[node] Docker trusts {NAME}; logged in: root",
+        f"[node] containerd and Podman trust {NAME}",
+    ):
+        assert f"    {line}" in ran.output.splitlines(), ran.output
+    for name, host in home.fleet.hosts.items():
+        assert half_written(host) == []
+        assert temporary_files(host, home.deployment.store.folder) == []
+        assert host.read("/etc/hosts").startswith(hosts_files[name])
+
+
+def test_a_second_run_changes_nothing_says_why_and_needs_few_commands(home: Home) -> None:
+    ran = home.run()
+    assert ran.steps == []
+    assert len(ran.reasons) == 9, ran.reasons
+    # One look at each machine, one fact for each of its roles.
+    assert {name: len(ran.commands_on(name)) for name in home.fleet.hosts} == {"nas": 3, "node": 3}
+    assert len(ran.commands) == 6, ran.commands
+
+
+def test_a_plan_of_what_is_in_order_has_no_steps(home: Home) -> None:
+    ran = home.run("--dry")
+    assert ran.steps == []
+    assert "Nothing is to be done." in ran.output
+
+
+def test_docker_pushes_an_image(home: Home) -> None:
+    home.nas.run(
+        f"docker --config /tmp/ci login -u ci --password-stdin {NAME} && echo mine > /tmp/hello "
+        f"&& tar -c -C /tmp hello | docker import - {IMAGE} && docker --config /tmp/ci push -q {IMAGE}; "
+        "code=$?; rm -rf /tmp/ci; exit $code",
+        stdin=home.password("ci"),
+    )
+
+
+@pytest.mark.parametrize("runtime", PULL)
+def test_a_runtime_pulls_it_and_not_without_our_ca(home: Home, runtime: str) -> None:
+    """What is to be refused comes first: a runtime may keep a connection that it has found to be good."""
+    folders = TRUST[runtime]
+    home.node.run("; ".join(f"mv {folder} {folder}.away" for folder in folders))
+    refused = home.pull(runtime)
+    home.node.run("; ".join(f"mv {folder}.away {folder}" for folder in folders))
+    assert refused.exit_code != 0
+    assert "certificate signed by unknown authority" in refused.stderr, refused
+    pulled = home.pull(runtime)
+    assert pulled.exit_code == 0, pulled.stderr
+
+
+def test_what_docker_pulls_is_what_was_pushed(home: Home) -> None:
+    identity = f"docker image inspect -f '{{{{.Id}}}}' {IMAGE}"
+    assert home.node.run(identity).stdout == home.nas.run(identity).stdout
+    assert (
+        home.node.run(
+            f"docker create --name made {IMAGE} x >/dev/null && docker cp made:/hello - | tar -xO"
+        ).stdout
+        == "mine\n"
+    )
+
+
+def test_drift_is_mended_exactly(home: Home) -> None:
+    home.nas.run(f"chmod 0640 {NGINX}")
+    home.node.run(f"echo x >> {CONTAINERD}/ca.crt; rm {DOCKER}/ca.crt")
+    containers = started(home.nas)
+    planned, ran = home.run("--dry"), home.run()
+    for each in (planned, ran):
+        assert each.steps_on("nas") == [f"set owner and mode of {NGINX}: its mode is 0640, not 0600"]
+        assert each.steps_on("node") == [
+            f"write {DOCKER}/ca.crt: it is missing",
+            f"write {CONTAINERD}/ca.crt: its content is not as it should be",
+        ]
+        assert len(each.steps) == 3
+    assert started(home.nas) == containers
+
+
+# One rotation of each kind.
+
+
+def started(host: BenchHost) -> str:
+    return host.run(
+        "docker inspect -f '{{.State.StartedAt}}' homelab-registry homelab-registry-gateway"
+    ).stdout
+
+
+def answers(home: Home, name: str, password: str) -> str:
+    """Return the status that the registry gives a login."""
+    login = base64.b64encode(f"{name}:{password}".encode()).decode()
+    return subprocess.run(
+        ["curl", "-q", "-sS", "-K", "-", "--noproxy", "*", "--resolve", f"{NAME}:443:{home.nas.address}",
+         "--cacert", str(home.deployment.store.ca_bundle_path), "-o", "/dev/null", "-w", "%{http_code}",
+         f"https://{NAME}/v2/"],
+        input=f'header = "Authorization: Basic {login}"\n', capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+
+
+def test_a_new_certificate_is_served_without_a_restart(home: Home) -> None:
+    rotate, before, running = "deploys/rotate_certificate.py", in_state(home.deployment), started(home.nas)
+    planned = home.run("--dry", deploy=rotate)
+    assert in_state(home.deployment) == before
+    ran = home.run(deploy=rotate)
+    assert ran.steps == planned.steps == [
+        f"make a certificate for {NAME}, {home.nas.address}: it is asked for",
+        "write /etc/homelab-registry/gateway/tls/tls.pem: its content is not as it should be",
+        "ask the gateway for its certificate: it has a new one",
+    ]  # fmt: skip
+    assert served(home.nas, home.deployment) == in_state(home.deployment) != before
+    assert started(home.nas) == running
+    assert home.run().steps == []
+
+
+def test_new_passwords_reach_every_client_and_the_former_ones_are_refused(home: Home) -> None:
+    former, running = home.deployment.store.read().passwords, started(home.nas)
+    assert {
+        account: answers(home, account, password) for account, password in former.items()
+    } == dict.fromkeys(former, "200")
+    home.run(deploy="deploys/rotate_credentials.py")
+    state = home.deployment.store.read()
+    # A kubelet may use the one it has read for ten minutes more; that is not waited for here.
+    assert set(state.former) == {"cluster"}
+    good = {"admin": "401", "ci": "401", "cluster": "200"}
+    assert {account: answers(home, account, password) for account, password in former.items()} == good
+    home.run(deploy="deploys/revoke_credentials.py")
+    assert home.deployment.store.read().former == {}
+    for account, password in former.items():
+        assert answers(home, account, password) == "401"
+        assert answers(home, account, state.passwords[account]) == "200"
+    for host in home.fleet.hosts.values():
+        login = base64.b64decode(json.loads(host.read(LOGIN))["auths"][NAME]["auth"]).decode()
+        assert login == f"cluster:{state.passwords['cluster']}"
+    for runtime in PULL:
+        pulled = home.pull(runtime)
+        assert pulled.exit_code == 0, pulled.stderr
+    assert started(home.nas) == running
+
+
+def trusted(home: Home) -> list[list[int]]:
+    """Return the serial numbers of the CAs in each trust file of `node`."""
+    texts = [home.node.read(f"{folder}/ca.crt") for folder in (DOCKER, CONTAINERD, CONTAINERS)]
+    return [[each.serial_number for each in load_pem_x509_certificates(text.encode())] for text in texts]
+
+
+def connects(home: Home, certificate: str) -> bool:
+    """Whether a client connects that trusts this CA alone."""
+    file = home.deployment.folder / "alone.crt"
+    file.write_text(certificate)
+    return subprocess.run(
+        ["openssl", "s_client", "-connect", f"{home.nas.address}:443", "-servername", NAME, "-verify_hostname", NAME,
+         "-verify_return_error", "-CAfile", str(file), "-no-CApath", "-no-CAstore"],
+        capture_output=True, stdin=subprocess.DEVNULL, check=False,
+    ).returncode == 0  # fmt: skip
+
+
+def test_a_new_authority_is_trusted_beside_the_old_one_and_then_alone(home: Home) -> None:
+    old, running = home.deployment.store.read().authority, started(home.nas)
+    assert old
+    home.run(deploy="deploys/rotate_ca.py")
+    successor = home.deployment.store.read().successor
+    assert successor
+    new = successor.pair
+    both = [old.certificate.serial_number, new.certificate.serial_number]
+    assert trusted(home) == [both] * 3
+    assert [connects(home, each.certificate_pem) for each in (old, new)] == [True, True]
+    for runtime in PULL:
+        pulled = home.pull(runtime)
+        assert pulled.exit_code == 0, pulled.stderr
+    home.run(deploy="deploys/retire_ca.py")
+    state = home.deployment.store.read()
+    assert state.authority
+    assert (state.authority.fingerprint, state.successor) == (new.fingerprint, None)
+    assert trusted(home) == [[new.certificate.serial_number]] * 3
+    assert [connects(home, each.certificate_pem) for each in (old, new)] == [False, True]
+    for runtime in PULL:
+        pulled = home.pull(runtime)
+        assert pulled.exit_code == 0, pulled.stderr
+    assert started(home.nas) == running
+
+
+# What the user's own verification says after all that.
+
+
+def test_nothing_is_to_be_done_and_verification_passes(home: Home) -> None:
+    """API contract, roles, TLS, containers, and each client by its own program: nothing but a cluster's is left out."""
+    assert home.run().steps == []
+    verified = home.deployment.verify("-vv")
+    assert verified.returncode == 0, verified.stdout
+    passed = re.findall(r"tests/verify/test_(\w+)\.py::\S+.* PASSED", verified.stdout)
+    assert set(passed) == {path.stem.removeprefix("test_") for path in VERIFY.glob("test_*.py")} - {
+        "cluster_control"
+    }
+    assert " skipped" not in verified.stdout

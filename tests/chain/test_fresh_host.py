@@ -1,0 +1,123 @@
+"""As a new user: a fresh clone on a bare Debian 12, the README's commands, an image of one's own pushed and pulled.
+
+Everything happens inside the host, which has no Docker, no pip and no sudo. tests/fleet has the same on a host
+without systemd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.bench.hosts import BenchHost
+from tests.bench.recipes import BOOKWORM_NODE
+from tests.fleet.clone import copy_project
+
+PROJECT = "/root/homelab-registry"
+
+
+# The one image of these tests has what hosts in use have: it goes here, down to what Debian's installer leaves.
+MAKE_BARE = (
+    "export DEBIAN_FRONTEND=noninteractive SUDO_FORCE_REMOVE=yes; "
+    "apt-get purge -q -y --autoremove docker.io containerd runc podman sudo strace "
+    "&& rm -rf /etc/docker /etc/containerd /etc/containers /var/lib/docker/* /var/lib/containerd/* /var/lib/containers/*"
+)
+
+
+@pytest.fixture(scope="module")
+def bare() -> Iterator[BenchHost]:
+    host = BenchHost.start(BOOKWORM_NODE, "bare")
+    try:
+        host.run(MAKE_BARE)
+        hand_over(host)
+        yield host
+    finally:
+        host.remove()
+
+
+def hand_over(host: BenchHost) -> None:
+    """Check that the host has nothing that the project could find there, and give it the project."""
+    assert (
+        host.run(
+            "for each in docker dockerd containerd pip sudo curl; do command -v $each; done", check=False
+        ).stdout
+        == ""
+    )
+    copy_project(host, PROJECT)
+
+
+def make(host: BenchHost, target: str) -> str:
+    ran = host.run(f"cd {PROJECT} && make {target} 2>&1", check=False, timeout=900)
+    assert ran.exit_code == 0, ran.stdout
+    return ran.stdout
+
+
+def steps(output: str) -> list[str]:
+    return [line.partition("step: ")[2] for line in output.splitlines() if "step: " in line]
+
+
+def test_from_a_bare_machine_to_an_image_pulled(bare: BenchHost) -> None:
+    planned = make(bare, "plan")
+    assert (
+        bare.run("ls /etc/homelab-registry /etc/docker /var/lib/homelab-registry state", check=False).stdout
+        == ""
+    )
+    assert bare.run(f"ls {PROJECT}/state", check=False).stdout == ""
+    deployed = make(bare, "deploy")
+    assert steps(planned) == steps(deployed)
+    assert steps(planned)[0].startswith("install Docker Engine from the distribution's packages")
+    assert "The registry answers at https://registry.homelab.local" in deployed
+    assert "renew     by 20" in deployed
+    assert "[@local] Docker trusts registry.homelab.local" in deployed
+
+    again = make(bare, "deploy")
+    assert steps(again) == []
+    assert again.count("noop: ") == 6
+    assert "Nothing is to be done." in make(bare, "plan")
+
+    # What the end of the run tells the user to type, to the letter.
+    (login,) = [line.split("log in", 1)[1].strip() for line in deployed.splitlines() if "log in " in line]
+    assert "Login Succeeded" in bare.run(f"cd {PROJECT} && {login} 2>&1").stdout
+    bare.run(
+        "printf 'my own' > /tmp/hello && tar -c -C /tmp hello | docker import - registry.homelab.local/mine:v1"
+        " && docker push registry.homelab.local/mine:v1 && docker rmi registry.homelab.local/mine:v1"
+    )
+    bare.run(
+        "docker pull registry.homelab.local/mine:v1 && docker create --name mine registry.homelab.local/mine:v1 x"
+    )
+    assert bare.run("docker cp mine:/hello - | tar -xO").stdout == "my own"
+    assert " passed" in make(bare, "verify")
+
+
+def test_a_host_that_was_rebooted_serves_again(bare: BenchHost) -> None:
+    """The engine is ended as a reboot ends it, and started by the next run where nothing else does."""
+    if bare.run("test -d /run/systemd/system", check=False).exit_code == 0:
+        bare.run("systemctl stop docker.socket docker")
+    else:
+        bare.run("kill $(cat /var/run/docker-ssd.pid)")
+        bare.wait_until("! docker info", 30, "the end of Docker Engine")
+    assert steps(make(bare, "deploy"))[0] == "start Docker Engine: it is not running"
+    assert steps(make(bare, "deploy")) == []
+    assert " passed" in make(bare, "verify")
+
+
+def test_a_full_disk_under_the_state_is_one_line_and_changes_nothing(bare: BenchHost) -> None:
+    """A state of its own on a file system of two pages, which the run is to fill with a new authority."""
+    bare.run("mkdir -p /full && mount -t tmpfs -o size=8k tmpfs /full")
+    adopt = "pyinfra -y --data registry_state_dir=/full/state inventories/local.py deploys/adopt.py"
+    served = "sha256sum /etc/homelab-registry/gateway/tls/tls.pem /etc/docker/certs.d/*/ca.crt"
+    before = bare.run(served).stdout
+    failed = bare.run(f"cd {PROJECT} && .venv/bin/{adopt} 2>&1", check=False)
+    assert failed.exit_code == 1
+    assert "Traceback" not in failed.stdout
+    *_, said = [line.strip() for line in failed.stdout.splitlines() if line.strip()]
+    assert said == (
+        "[@local] could not make a certificate authority in /full/state: on this machine: No space left on device; "
+        "free space there (df -h) and run again"
+    )
+    assert bare.run(served).stdout == before
+    bare.run("mount -o remount,size=1m /full")
+    done = bare.run(f"cd {PROJECT} && .venv/bin/{adopt} 2>&1", check=False)
+    assert done.exit_code == 0, done.stdout
+    bare.run(f"umount /full && cd {PROJECT} && .venv/bin/pyinfra -y inventories/local.py deploys/adopt.py")

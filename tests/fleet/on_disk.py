@@ -1,0 +1,51 @@
+"""What is on a host's disk: all that a run could change there, and what a killed one may have left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.bench.hosts import BenchHost
+
+
+def listing(host: BenchHost) -> str:
+    """All that a run could change."""
+    where = "/etc /root /home /usr/local /var/lib/kubelet /var/lib/homelab-registry"
+    return host.run(
+        f"find {where} -type f -exec sha256sum {{}} + 2>/dev/null | sort;"
+        f"find {where} -printf '%p %y %m %U %G\\n' 2>/dev/null | sort; ls /run | grep homelab; true"
+    ).stdout
+
+
+def half_written(host: BenchHost) -> list[str]:
+    """Return what stands under a final name and is not whole. A PEM, a list of accounts, a configuration: each has an end."""
+    ends = {
+        "/etc/homelab-registry/gateway/tls/tls.pem": "-----END PRIVATE KEY-----",
+        "/etc/homelab-registry/gateway/nginx.conf": "}",
+        "/etc/homelab-registry/registry/config.yml": "    threshold: 3",
+        "/etc/docker/certs.d/registry.homelab.local/ca.crt": "-----END CERTIFICATE-----",
+    }
+    found = [
+        path
+        for path, end in ends.items()
+        if host.run(f"[ ! -e {path} ] || [ \"$(tail -n 1 {path})\" = '{end}' ]", check=False).exit_code != 0
+    ]
+    htpasswd = "/etc/homelab-registry/registry/htpasswd"
+    if (
+        host.run(
+            f"[ ! -e {htpasswd} ] || [ $(grep -cE '^[a-z]+:.{{60}}$' {htpasswd}) -eq 3 ]", check=False
+        ).exit_code
+        != 0
+    ):
+        found.append(htpasswd)
+    return found
+
+
+def temporary_files(host: BenchHost, state: Path) -> list[str]:
+    """Return the files on the host, and in the state on this machine, that are there only while others are written."""
+    names = host.run(
+        "find $(ls -d /etc /var/lib/homelab-registry /var/tmp /tmp 2>/dev/null) -name '*homelab-*' -not -path '/etc/homelab-registry'"
+    )
+    there = [line for line in names.stdout.splitlines() if ".homelab-" in line or "homelab-registry." in line]
+    return (
+        there + [str(path) for path in state.rglob(".*.new")] + [str(path) for path in state.rglob(".new-*")]
+    )
