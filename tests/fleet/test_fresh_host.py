@@ -8,23 +8,20 @@ import pytest
 
 from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM
-from tests.chain.test_fresh_host import (
-    hand_over,
-    test_a_full_disk_under_the_state_is_one_line_and_changes_nothing,
-    test_a_host_that_was_rebooted_serves_again,
-    test_from_a_bare_machine_to_an_image_pulled,
-)
-
-__all__ = [
-    "test_a_full_disk_under_the_state_is_one_line_and_changes_nothing",
-    "test_a_host_that_was_rebooted_serves_again",
-    "test_from_a_bare_machine_to_an_image_pulled",
-]
+from tests.chain import test_fresh_host as chain
 
 
 @pytest.fixture(scope="module")
 def bare() -> Iterator[BenchHost]:
     host = BenchHost.start(BOOKWORM, systemd=False)
-    hand_over(host)
+    chain.hand_over(host)
     yield host
     host.remove()
+
+
+# In this order, in which pytest takes them.
+test_from_a_bare_machine_to_an_image_pulled = chain.test_from_a_bare_machine_to_an_image_pulled
+test_a_host_that_was_rebooted_serves_again = chain.test_a_host_that_was_rebooted_serves_again
+test_a_full_disk_under_the_state_is_one_line_and_changes_nothing = (
+    chain.test_a_full_disk_under_the_state_is_one_line_and_changes_nothing
+)
