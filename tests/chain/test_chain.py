@@ -284,7 +284,7 @@ def test_a_new_authority_is_trusted_beside_the_old_one_and_then_alone(home: Home
     home.run(deploy="deploys/rotate_ca.py")
     successor = home.deployment.store.read().successor
     assert successor
-    new = successor.pair
+    new = successor.ca
     both = [old.certificate.serial_number, new.certificate.serial_number]
     assert trusted(home) == [both] * 3
     assert [connects(home, each.certificate_pem) for each in (old, new)] == [True, True]
