@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.bench import registry_images
 from tests.bench.cluster import CONTROL, Cluster
 from tests.bench.hosts import remove_leftovers
 from tests.bench.programs import CRI_PULL
@@ -51,7 +52,7 @@ def settled(served: Served) -> None:
 @pytest.fixture(scope="session")
 def deployment(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
     """A registry on the control plane's host, trusted by the cluster's nodes, deployed once."""
-    cluster.control.wait_until("docker info", 60, "Docker Engine")
+    registry_images.load(cluster.control)
     for node in cluster.nodes.values():
         node.give(CRI_PULL)
     groups = {

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.cluster_control.pull_secrets import document
+from tests.bench import registry_images
 from tests.bench.cluster import BIN, CONTROL, KUBECTL, Cluster
 from tests.fleet.deployment import Deployment, Ran
 
@@ -79,7 +80,7 @@ class Served:
             60,
             "service accounts",
         )
-        control.wait_until("docker info", 60, "Docker Engine")
+        registry_images.load(control)
         groups = {"registry": [CONTROL], "cluster_control": [CONTROL]}
         made = cls(cluster, Deployment(folder, cluster.fleet.inventory(groups)))
         ran = made.run(registry_pull_secret_namespaces=[])

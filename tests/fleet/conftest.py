@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench import registry_images
 from tests.bench.hosts import BenchHost, remove_leftovers
 from tests.bench.recipes import BOOKWORM_DOCKER
 from tests.fleet.deployment import Deployment
@@ -19,9 +20,9 @@ def _no_leftovers() -> None:
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[BenchHost]:
-    """A host with Docker Engine, for the tests of one module."""
+    """A host with Docker Engine and the registry's images, for the tests of one module."""
     host = BenchHost.start(BOOKWORM_DOCKER)
-    host.wait_until("docker info", 60, "Docker Engine")
+    registry_images.load(host)
     yield host
     host.remove()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench import registry_images
 from tests.bench.fleet import Fleet
 from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM_DOCKER
@@ -43,10 +44,13 @@ UNFINISHED = "the registry host nas is not finished, so nothing is told to trust
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     fleet = Fleet.start(dict.fromkeys(("nas", *CLIENTS), BOOKWORM_DOCKER), tmp_path_factory.mktemp("trouble"))
-    # Nothing listens on that port.
-    fleet.data["gone"] = fleet.data["good"] | {"ssh_port": 9}
-    yield fleet
-    fleet.remove()
+    try:
+        registry_images.load(fleet.hosts["nas"])
+        # Nothing listens on that port.
+        fleet.data["gone"] = fleet.data["good"] | {"ssh_port": 9}
+        yield fleet
+    finally:
+        fleet.remove()
 
 
 def made(fleet: Fleet, folder: Path, *clients: str) -> Deployment:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pytest
 
 from tasks.certificates import ca
+from tests.bench import registry_images
 from tests.bench.fleet import Fleet
 from tests.bench.hosts import BenchHost, Result
 from tests.bench.programs import CRI_PULL, REGISTRIES_PULL
@@ -67,6 +68,7 @@ def homelab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homelab]:
     folder = tmp_path_factory.mktemp("homelab")
     fleet = Fleet.start(RECIPES, folder, as_root=["newest"])
     try:
+        registry_images.load(fleet.hosts["nas"])
         for host in fleet.hosts.values():
             # The registry answers by another name too, for which it has no certificate.
             host.run(f"echo '{fleet.hosts['nas'].address} {OTHER} # of the user' >> /etc/hosts")

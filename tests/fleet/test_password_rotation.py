@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.bench import registry_images
 from tests.bench.fleet import Fleet
 from tests.bench.recipes import BOOKWORM_DOCKER
 from tests.fleet.deployment import Deployment, Ran
@@ -22,6 +23,7 @@ ACCOUNTS = ("admin", "ci", "cluster")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     fleet = Fleet.start(dict.fromkeys(("nas", "pi"), BOOKWORM_DOCKER), tmp_path_factory.mktemp("fleet"))
     try:
+        registry_images.load(fleet.hosts["nas"])
         for host in fleet.hosts.values():
             host.run(f"useradd -m -G docker {USER}")
         # As if it were switched off: nothing listens on that port.

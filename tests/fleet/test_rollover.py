@@ -22,6 +22,7 @@ from cryptography.x509 import load_pem_x509_certificates
 from tasks.certificates import ca
 from tasks.certificates.ca import KeyPair
 from tasks.state.store import State
+from tests.bench import registry_images
 from tests.bench.fleet import Fleet
 from tests.bench.programs import CRANE, CRI_PULL, REGISTRIES_PULL
 from tests.bench.recipes import BOOKWORM_DOCKER, TRIXIE_NODE
@@ -116,8 +117,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     recipes = {"nas": BOOKWORM_DOCKER, "pi": BOOKWORM_DOCKER, "laptop": BOOKWORM_DOCKER, "node": TRIXIE_NODE}
     fleet = Fleet.start(recipes, folder)
     try:
-        for name in ("nas", "pi"):
-            fleet.hosts[name].wait_until("docker info", 60, "Docker Engine")
+        registry_images.load(fleet.hosts["nas"])
+        fleet.hosts["pi"].wait_until("docker info", 60, "Docker Engine")
         fleet.hosts["node"].give(CRI_PULL, REGISTRIES_PULL)
         fleet.hosts["laptop"].give(CRANE)
         home = Home(fleet, Deployment(folder, ""))

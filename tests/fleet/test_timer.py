@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.bench import registry_images
 from tests.bench.hosts import BenchHost, Result
 from tests.bench.recipes import BOOKWORM_DOCKER
 from tests.fleet.clone import copy_project
@@ -30,7 +31,7 @@ def controller() -> Iterator[BenchHost]:
     """A machine with Docker Engine that holds the project, and was deployed once."""
     host = BenchHost.start(BOOKWORM_DOCKER)
     try:
-        host.wait_until("docker info", 60, "Docker Engine")
+        registry_images.load(host)
         copy_project(host, PROJECT)
         make(host, "deploy")
         yield host

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench import registry_images
 from tests.bench.fleet import Fleet
 from tests.bench.programs import CRI_PULL, CRICTL
 from tests.bench.recipes import BOOKWORM_NODE, TRIXIE_NODE
@@ -48,6 +49,7 @@ def fleet(folder: Path) -> Iterator[Fleet]:
 @pytest.fixture(scope="module")
 def deployment(fleet: Fleet, folder: Path) -> Deployment:
     """All of it, deployed once: Docker, containerd and Podman on both, and on one the system's own trust."""
+    registry_images.load(fleet.hosts["nas"])
     for host in fleet.hosts.values():
         host.wait_until("docker info", 60, "Docker Engine")
         host.run("usermod -aG docker op")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.bench import registry_images
 from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM_DOCKER
 from tests.fleet.conftest import on
@@ -20,7 +21,7 @@ def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """A registry that was deployed on a host of its own, from Debian's 2.8 or with distribution 3.1.2."""
     host = BenchHost.start(BOOKWORM_DOCKER)
     try:
-        host.wait_until("docker info", 60, "Docker Engine")
+        registry_images.load(host)
         made = Gateway(host, on(host, tmp_path_factory.mktemp("gateway")), request.param)
         made.deploy()
         if request.param == "3.1":
