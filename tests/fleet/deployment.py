@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.state.store import Store
+from tests.fleet import forks
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,20 +79,22 @@ class Deployment:
         """
         self.trace.write_text("")
         given = arguments or ("-y",)
-        command = [
-            *(sys.executable, "-m", "tests.fleet.traced", str(self.trace), str(kill_after), str(kill_within)),
-            *(*given, str(self.inventory), deploy),
-        ]
-        if clock:
-            command = ["env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", clock, *command]
-        if terminal:
-            command = ["script", "-qefc", shlex.join(command), "/dev/null"]
-        done = subprocess.run(
-            command,
-            cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=900, check=False,
-        )  # fmt: skip
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
-        return Ran(done.returncode, plain, self.trace.read_text().splitlines())
+        traced = [str(self.trace), str(kill_after), str(kill_within), *given, str(self.inventory), deploy]
+        if not terminal and not clock:
+            exit_code, said = forks.run(traced)
+        else:
+            command = [*forks.TRACED, *traced]
+            if clock:
+                command = ["env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", clock, *command]
+            if terminal:
+                command = ["script", "-qefc", shlex.join(command), "/dev/null"]
+            done = subprocess.run(
+                command,
+                cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=900, check=False,
+            )  # fmt: skip
+            exit_code, said = done.returncode, done.stdout + done.stderr
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
+        return Ran(exit_code, plain, self.trace.read_text().splitlines())
 
     def plan(self) -> Ran:
         """Run a plan."""

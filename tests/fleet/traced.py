@@ -1,24 +1,32 @@
 """pyinfra, with its commands written down, and killed where a test says so.
 
     python -m tests.fleet.traced TRACE KILL_AFTER KILL_WITHIN pyinfra's own arguments…
+    python -m tests.fleet.traced
 
 TRACE is the file that gets a line for each command on a host and each step on the controller. After the command
 with the number KILL_AFTER the process ends itself with SIGKILL, as it does half-way through the standard input of
 the command with the number KILL_WITHIN; 0 for neither.
+
+Without arguments it imports pyinfra and the project, which is most of what a short run computes, and then forks a run
+for each line of standard input: a list in JSON of the files for its two outputs, and the arguments as above. It prints
+the run's process id, and its exit code when it has ended.
 """
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
+import pkgutil
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
+from gevent.monkey import get_original
 from pyinfra.connectors import docker, local, ssh, util
 from pyinfra_cli.main import main
 
-trace, kill_after, kill_within = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 count = 0
 
 
@@ -67,6 +75,7 @@ util.write_stdin = halved
 ssh.write_stdin = halved
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+import tasks  # noqa: E402
 from tasks.run import apply  # noqa: E402 - after the connectors have been wrapped
 
 execute = apply._LocalCommand.execute
@@ -81,5 +90,29 @@ def counted_step(self: Any, *args: Any) -> Any:
 
 
 apply._LocalCommand.execute = counted_step  # type: ignore[method-assign, assignment]
-sys.argv = ["pyinfra", *sys.argv[4:]]
+
+
+def forked() -> list[str]:
+    """Return the arguments of a request, in a fork for each; the process itself ends with the last of them."""
+    for module in pkgutil.walk_packages(tasks.__path__, "tasks."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    # gevent's own would start its event loop, which is not to be forked.
+    fork, wait = get_original("os", "fork"), get_original("os", "waitpid")
+    for line in sys.stdin:
+        stdout, stderr, *arguments = json.loads(line)
+        process = fork()
+        if process == 0:
+            for number, path in enumerate((os.devnull, stdout, stderr)):
+                os.dup2(os.open(path, os.O_RDWR), number)
+            return list(arguments)
+        print(process, flush=True)
+        _, status = wait(process, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+    sys.exit()
+
+
+given = sys.argv[1:] or forked()
+trace, kill_after, kill_within = Path(given[0]), int(given[1]), int(given[2])
+sys.argv = ["pyinfra", *given[3:]]
 main()
