@@ -96,7 +96,8 @@ def program(wanted: Program) -> Path:
 
 def _build(wanted: Program, folder: Path) -> Path:
     """Build into an empty folder and return the file."""
-    flags = ["-trimpath", "-ldflags", f"-s -w {wanted.ldflags}".strip()]
+    # The linker leaves out what debuggers read, so that the compiler need not write it: a tenth of its time.
+    flags = ["-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", f"-s -w {wanted.ldflags}".strip()]
     if wanted.package:
         command = ["install", *flags, f"{wanted.package}@{wanted.version}"]
     else:

@@ -23,11 +23,10 @@ def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     try:
         registry_images.load(host)
         made = Gateway(host, on(host, tmp_path_factory.mktemp("gateway")), request.param)
-        made.deploy()
         if request.param == "3.1":
             start_source(host)
             made.source = PULLED
-            made.deploy()
+        made.deploy()
         yield made
     finally:
         host.remove()

@@ -47,7 +47,7 @@ def calls(folder: Path) -> list[str]:
 
 def test_a_program_is_built_once(fake_go: Path, capsys: pytest.CaptureFixture[str]) -> None:
     built = program(CRANE)
-    wanted = "0 install -trimpath -ldflags -s -w github.com/google/go-containerregistry/cmd/crane@v0.22.1"
+    wanted = "0 install -trimpath -gcflags=all=-dwarf=false -ldflags -s -w github.com/google/go-containerregistry/cmd/crane@v0.22.1"
     assert built.read_text() == f"{wanted}\n"
     assert os.access(built, os.X_OK)
     assert program(CRANE) == built
