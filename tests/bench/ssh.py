@@ -23,7 +23,7 @@ def make_key(folder: Path) -> Path:
 def open_to(host: BenchHost, key: Path) -> None:
     """Let the key in as root and as `op`, who is nobody special but for sudo without a password where there is sudo.
 
-    The host gets keys of its own, too: those of the image are the same for all.
+    The host gets a key of its own, too: those of the image are the same for all.
     """
     public = key.with_suffix(".pub").read_text()
     host.run(f"id -u {OPERATOR} >/dev/null 2>&1 || useradd --create-home --shell /bin/bash {OPERATOR}")
@@ -33,7 +33,8 @@ def open_to(host: BenchHost, key: Path) -> None:
     if host.run("command -v sudo", check=False).exit_code == 0:
         host.write(f"/etc/sudoers.d/{OPERATOR}", f"{OPERATOR} ALL=(ALL:ALL) NOPASSWD: ALL\n", "0440")
     host.run(
-        "mkdir -p /run/sshd && rm -f /etc/ssh/ssh_host_*_key* && ssh-keygen -q -A && service ssh restart"
+        "mkdir -p /run/sshd && rm -f /etc/ssh/ssh_host_*_key* "
+        "&& ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key && service ssh restart"
     )
     host.wait_until("ss -Htln 'sport = :22' | grep -q .", 30, "sshd")
 
