@@ -176,16 +176,16 @@ class BenchHost:
 
     def _reach_packages_as_this_machine_does(self) -> None:
         """Give the host the CAs this machine was given, since its packages may come through a proxy with one of them."""
-        given = sorted(machine.CA_FOLDER.glob("*.crt"))
-        for path in given:
-            self.write(str(path), path.read_text())
-        if given:
+        script = f": > {ENVIRONMENT_FILE}"
+        if given := sorted(machine.CA_FOLDER.glob("*.crt")):
+            files = "".join(f"cat > '{path}' <<'END'\n{path.read_text()}\nEND\n" for path in given)
             line = f"PIP_CERT={machine.CA_BUNDLE}"
-            self.run(f"update-ca-certificates >/dev/null 2>&1 && echo {line} >> /etc/environment")
-            self.write("/etc/pip.conf", f"[global]\ncert = {machine.CA_BUNDLE}\n")
-            self.write(ENVIRONMENT_FILE, f"export {line}\n")
-        else:
-            self.write(ENVIRONMENT_FILE, "")
+            script = (
+                f"{files}update-ca-certificates >/dev/null 2>&1\necho {line} >> /etc/environment\n"
+                f"echo 'export {line}' > {ENVIRONMENT_FILE}\n"
+                f"printf '[global]\\ncert = {machine.CA_BUNDLE}\\n' > /etc/pip.conf\n"
+            )
+        self.run("sh -es", stdin=script)
 
 
 def _systemd() -> list[str]:

@@ -8,6 +8,25 @@ from pathlib import Path
 from tests.bench.hosts import BenchHost
 
 OPERATOR = "op"
+OPEN = """\
+id -u {operator} >/dev/null 2>&1 || useradd --create-home --shell /bin/bash {operator}
+for user in root {operator}; do
+    folder=$(getent passwd $user | cut -d : -f 6)/.ssh
+    mkdir -p $folder
+    echo '{key}' > $folder/authorized_keys
+    chmod 0700 $folder
+    chmod 0600 $folder/authorized_keys
+    chown -R $user: $folder
+done
+if command -v sudo >/dev/null; then
+    echo '{operator} ALL=(ALL:ALL) NOPASSWD: ALL' > /etc/sudoers.d/{operator}
+    chmod 0440 /etc/sudoers.d/{operator}
+fi
+mkdir -p /run/sshd
+rm -f /etc/ssh/ssh_host_*_key*
+ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
+service ssh restart
+"""
 
 
 def make_key(folder: Path) -> Path:
@@ -25,17 +44,7 @@ def open_to(host: BenchHost, key: Path) -> None:
 
     The host gets a key of its own, too: those of the image are the same for all.
     """
-    public = key.with_suffix(".pub").read_text()
-    host.run(f"id -u {OPERATOR} >/dev/null 2>&1 || useradd --create-home --shell /bin/bash {OPERATOR}")
-    for user, home in (("root", "/root"), (OPERATOR, f"/home/{OPERATOR}")):
-        host.write(f"{home}/.ssh/authorized_keys", public, "0600")
-        host.run(f"chmod 0700 {home}/.ssh && chown -R {user}: {home}/.ssh")
-    if host.run("command -v sudo", check=False).exit_code == 0:
-        host.write(f"/etc/sudoers.d/{OPERATOR}", f"{OPERATOR} ALL=(ALL:ALL) NOPASSWD: ALL\n", "0440")
-    host.run(
-        "mkdir -p /run/sshd && rm -f /etc/ssh/ssh_host_*_key* "
-        "&& ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key && service ssh restart"
-    )
+    host.run("sh -es", stdin=OPEN.format(operator=OPERATOR, key=key.with_suffix(".pub").read_text().strip()))
     host.wait_until("ss -Htln 'sport = :22' | grep -q .", 30, "sshd")
 
 
