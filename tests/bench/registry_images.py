@@ -9,7 +9,7 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from tasks.model.images import BUILDS
+from tasks.registry.images import BUILDS
 from tests.bench.cache import cache, locked
 from tests.bench.hosts import BenchHost
 
