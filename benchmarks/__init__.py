@@ -1,1 +1,1 @@
-"""How long a run takes, and how much longer what people would use instead; all on the same hosts in one go."""
+"""Benchmarks: runs of deploy.py against pyinfra alone and Ansible, and the gateway against a registry without it."""

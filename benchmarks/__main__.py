@@ -1,6 +1,6 @@
-"""python -m benchmarks [deploys | gateway | rotations]: measure, print each mark with what was reached, and write that.
+"""python -m benchmarks [deploys | gateway | rotations]: measure, print each target and its result, write the results.
 
-Without a part all are measured. It ends with 1 where a mark is missed.
+Without an argument, all parts are measured. The exit code is 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ PARTS = {"deploys": deploys.run, "gateway": gateway.run, "rotations": rotations.
 
 
 def main() -> int:
-    """Measure and tell; return the exit code."""
+    """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("part", nargs="?", choices=PARTS, help="what to measure; all, if not said")
+    parser.add_argument("part", nargs="?", choices=PARTS, help="what to measure (default: all)")
     begun = time.monotonic()
     part = parser.parse_args().part
     remove_leftovers()
     rows = [row for name in ([part] if part else PARTS) for row in PARTS[name]()]
     for row in rows:
-        what, value, told, mark, reached = row.cells
-        print(f"{what}: {value}{f' ({told})' if told else ''}, {mark}: {reached.strip('*')}")
+        name, value, details, target, reached = row.cells
+        print(f"{name}: {value}{f' ({details})' if details else ''}, {target}: {reached.strip('*')}")
     print(f"{RESULTS.relative_to(Path.cwd())}/ written after {(time.monotonic() - begun) / 60:.0f} minutes")
     return 0 if all(row.reached for row in rows) else 1
 

@@ -1,4 +1,4 @@
-"""Measure how long runs take and write it to benchmarks/results/."""
+"""Measure how long runs take, and write the results to benchmarks/results/."""
 
 from __future__ import annotations
 
@@ -15,33 +15,32 @@ from benchmarks.hosts import Hosts
 from benchmarks.results import RESULTS, Row, page, rows
 from benchmarks.tools import draw, make_environment, version
 
-SIZES = Sizes(marked=(1, 10), compared=(5,), alone=(20,), simulated=(100, 200))
+SIZES = Sizes(with_targets=(1, 10), with_ansible=(5,), pyinfra_only=(20,), simulated=(100, 200))
 
 
 def run() -> list[Row]:
-    """Measure, write figures, page and plot, and return the marks."""
+    """Measure, write figures, page and plot, and return a row for each target."""
     load = os.getloadavg()[0]
-    with_ansible = make_environment()
+    environment = make_environment()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        log_progress(f"booting {max(SIZES.alone)} hosts")
-        hosts = Hosts.start(max(SIZES.alone), Path(folder))
+        log_progress(f"booting {max(SIZES.pyinfra_only)} hosts")
+        hosts = Hosts.start(max(SIZES.pyinfra_only), Path(folder))
         try:
-            figures = measure(with_ansible, hosts, SIZES)
+            figures = measure(environment, hosts, SIZES)
         finally:
             hosts.fleet.remove()
-    write(figures, with_ansible, load)
+    write(figures, environment, load)
     return rows(figures)
 
 
-def write(figures: Figures, with_ansible: Path, load: float) -> None:
+def write(figures: Figures, environment: Path, load: float) -> None:
     """Write figures, page and plot."""
     machine = [
-        f"{os.cpu_count()} cores, which the hosts share with what runs on them; {load:.1f} processes on average "
-        "were busy with other things before",
-        f"medians of {ROUNDS} runs without changes, {PLAYBOOK_ROUNDS} of them with Ansible (1 where there is no mark), "
+        f"{os.cpu_count()} cores for all hosts and the controller; load average {load:.1f} before the benchmark",
+        f"medians of {ROUNDS} runs without changes, {PLAYBOOK_ROUNDS} with Ansible (1 at sizes without a target), "
         f"and of {FIRST_ROUNDS} first runs",
         f"Python {platform.python_version()}, pyinfra {installed('pyinfra')}, "
-        f"ansible-core {version(with_ansible, 'ansible-core')}",
+        f"ansible-core {version(environment, 'ansible-core')}",
     ]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "figures.json").write_text(json.dumps(asdict(figures), indent=2) + "\n")

@@ -1,6 +1,6 @@
-"""Inventories of more hosts than there can be: pyinfra's `@fake` ones, which answer as real hosts did.
+"""Inventories of simulated hosts: pyinfra's `@fake` connector replays the answers of real hosts.
 
-What is left of a run's time is the controller's own work.
+It answers at once, so that the time of a run is the controller's own work.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from tasks.state.store import Store
 REGISTRY = "@fake/registry"
 
 Recorded = Mapping[str, Sequence[tuple[str, Sequence[str]]]]
-"""By host, its commands and what each answered."""
+"""By host, each command and the lines that it printed."""
 
 
 def write_inventory(hosts: Hosts, recorded: Recorded, count: int) -> Path:
-    """Write the inventory of that many hosts, all but the first like the second of the real ones; return its path."""
+    """Write an inventory of `count` hosts and return its path.
+
+    The first replays the registry host, all others replay the first Docker host (`host-02`).
+    """
     folder = hosts.folder / f"fake_{count}"
     shutil.copytree(hosts.state, folder / "state")
     Store(folder / "state").write_record(REGISTRY, {})
@@ -33,9 +36,9 @@ def write_inventory(hosts: Hosts, recorded: Recorded, count: int) -> Path:
 import json, time
 
 _answers = json.load(open({str(folder / "answers.json")!r}))
-for _of in _answers.values():
-    for _command, _lines in _of.items():  # a clock that stands still would be found out
-        _of[_command] = [f"time|{{time.time()}}" if _line.startswith("time|") else _line for _line in _lines]
+for _commands in _answers.values():
+    for _command, _lines in _commands.items():  # a run reports a clock that is wrong
+        _commands[_command] = [f"time|{{time.time()}}" if _line.startswith("time|") else _line for _line in _lines]
 _others = [(f"@fake/{{_n}}", {{"fake_responses": _answers["host-02"]}}) for _n in range(2, {count} + 1)]
 registry = [({REGISTRY!r}, {{"fake_responses": _answers["registry"]}})]
 docker_hosts = [{REGISTRY!r}, *_others]

@@ -1,4 +1,4 @@
-"""What is measured, and the order in which."""
+"""Measure runs of deploy.py, pyinfra alone and Ansible."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from benchmarks.same_state import check_same_state, write_passwords
 
 ROUNDS = 5
 PLAYBOOK_ROUNDS = 3
-"""At the sizes that have a mark; once at the others, since it takes minutes."""
+"""Rounds of Ansible at sizes with a target; at other sizes a single one, since it takes minutes."""
 
 FIRST_ROUNDS = 3
 
 Seconds = dict[int, float]
-"""The median by the number of hosts."""
+"""Median seconds by number of hosts."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Numbers of hosts.
+    """Numbers of hosts to measure with.
 
-    `marked` have marks to reach; at those `compared` Ansible runs too, and at those `alone` only pyinfra; `simulated`
-    are more than there can be.
+    `with_targets` have targets; at these and at `with_ansible`, Ansible is measured as well. `pyinfra_only` is measured
+    without Ansible, `simulated` with simulated hosts.
     """
 
-    marked: Sequence[int]
-    compared: Sequence[int]
-    alone: Sequence[int]
+    with_targets: Sequence[int]
+    with_ansible: Sequence[int]
+    pyinfra_only: Sequence[int]
     simulated: Sequence[int]
 
 
 @dataclass
 class Figures:
-    """All that is measured: seconds of runs without changes, of first runs, and commands per host of such a kind.
+    """All results: seconds of re-runs without changes, seconds of first runs, and commands by kind of host.
 
-    `deploy` is deploy.py, `nothing` is `pyinfra exec -- true`; `fake_…` are those on simulated hosts.
+    `deploy` is deploy.py, `nothing` is `pyinfra exec -- true`; `fake_…` are the same on simulated hosts.
     """
 
     deploy: Seconds = field(default_factory=dict)
@@ -54,26 +54,26 @@ class Figures:
     commands: dict[str, int] = field(default_factory=dict)
 
 
-def measure(tools: Path, hosts: Hosts, sizes: Sizes) -> Figures:
-    """Measure on the first hosts of as many as each size says."""
+def measure(environment: Path, hosts: Hosts, sizes: Sizes) -> Figures:
+    """Measure at each size, on the first hosts. `environment` is the virtual environment that has Ansible."""
     figures = Figures()
     log_progress("building the registry's images")
     deploy(hosts.for_pyinfra(1))
-    for count in sizes.marked:
+    for count in sizes.with_targets:
         log_progress(f"first run, {count_hosts(count)}")
-        measure_first_runs(figures, tools, hosts, count)
-    both = {*sizes.marked, *sizes.compared}
-    log_progress(f"proving that both tools make the same, {count_hosts(max(both))}")
-    hosts.bare()
-    check_same_state(tools, hosts, max(both))
-    most = max(*both, *sizes.alone)
+        measure_first_runs(figures, environment, hosts, count)
+    with_ansible = {*sizes.with_targets, *sizes.with_ansible}
+    log_progress(f"checking that both tools produce the same state, {count_hosts(max(with_ansible))}")
+    hosts.reset()
+    check_same_state(environment, hosts, max(with_ansible))
+    most = max(*with_ansible, *sizes.pyinfra_only)
     deploy(hosts.for_pyinfra(most))
-    for count in sorted({*both, *sizes.alone}):
+    for count in sorted({*with_ansible, *sizes.pyinfra_only}):
         log_progress(f"re-run without changes, {count_hosts(count)}")
         contenders = _pyinfra_contenders(hosts.for_pyinfra(count))
-        if count in both:
-            rounds = PLAYBOOK_ROUNDS if count in sizes.marked else 1
-            contenders["playbook"] = (rounds, partial(playbook, tools, hosts, count))
+        if count in with_ansible:
+            rounds = PLAYBOOK_ROUNDS if count in sizes.with_targets else 1
+            contenders["playbook"] = (rounds, partial(playbook, environment, hosts, count))
         for name, seconds in interleaved(contenders).items():
             getattr(figures, name)[count] = seconds
     log_progress("counting commands")
@@ -93,25 +93,25 @@ def _pyinfra_contenders(inventory: Path) -> dict[str, tuple[int, Callable[[], Ru
     }
 
 
-def measure_first_runs(figures: Figures, tools: Path, hosts: Hosts, count: int) -> None:
-    """Measure first runs; packages and the registry's images are there already."""
+def measure_first_runs(figures: Figures, environment: Path, hosts: Hosts, count: int) -> None:
+    """Measure first runs on hosts that have only the packages and the registry's images."""
     ours, theirs = [], []
     for _ in range(FIRST_ROUNDS):
-        hosts.bare()
+        hosts.reset()
         ours.append(deploy(hosts.for_pyinfra(count)).seconds)
-        hosts.bare()
+        hosts.reset()
         write_passwords(hosts)
-        theirs.append(playbook(tools, hosts, count).seconds)
+        theirs.append(playbook(environment, hosts, count).seconds)
     figures.first_deploy[count], figures.first_playbook[count] = median(ours), median(theirs)
 
 
 def most_commands(recorded: fake.Recorded, count: int) -> dict[str, int]:
-    """Return the most commands on a host of each kind; the registry host is of all kinds but a node's."""
-    of = {"registry host": ["registry"], "Docker host": groups(count)["docker_hosts"][1:]}
-    of["node"] = groups(count)["cluster_nodes"]
-    return {kind: max(len(recorded[name]) for name in names) for kind, names in of.items() if names}
+    """Return the highest number of commands on a host of each kind; the registry host is a Docker host as well."""
+    hosts = {"registry host": ["registry"], "Docker host": groups(count)["docker_hosts"][1:]}
+    hosts["node"] = groups(count)["cluster_nodes"]
+    return {kind: max(len(recorded[name]) for name in names) for kind, names in hosts.items() if names}
 
 
-def log_progress(what: str) -> None:
-    """Print what is measured now."""
-    print(f"{what} ...", flush=True)
+def log_progress(step: str) -> None:
+    """Print what is being measured."""
+    print(f"{step} ...", flush=True)

@@ -1,4 +1,4 @@
-"""The hosts that are measured on, their inventories for pyinfra and for Ansible, and the way back to bare hosts."""
+"""The hosts to measure on: boot them, write their inventories for pyinfra and Ansible, reset them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.bench.recipes import BOOKWORM_DOCKER
 from tests.bench.ssh import host_data, make_key, open_to
 
 SYSTEMD_HOSTS = 10
-"""So many hosts run systemd, of which each takes half a dozen inotify instances; 128 is all that a kernel gives a user
-as it comes. Those after them run sshd and Docker Engine alone."""
+"""How many hosts run systemd. Each takes half a dozen inotify instances, and by default the kernel grants a user 128.
+Further hosts run only sshd and Docker Engine."""
 
 NODE_EVERY = 4
-"""Every fourth whole host is a node with containerd, the others are Docker hosts; the first serves the registry too."""
+"""Every fourth host with systemd is a cluster node with containerd; the others are Docker hosts."""
 
 PREPARE = """
 export DEBIAN_FRONTEND=noninteractive
@@ -38,23 +38,23 @@ if ! cmp -s /root/config.toml /etc/containerd/config.toml; then
     cp /root/config.toml /etc/containerd/config.toml && systemctl restart containerd
 fi
 """
-"""All that either tool makes, away again; packages and images stay."""
+"""Removes what deploy.py and the playbook made, except packages and images."""
 
 
 @dataclass(frozen=True)
 class Hosts:
-    """Running hosts. `folder` holds their inventories, and `state` and `secrets`, of pyinfra and of the playbook."""
+    """Running hosts. `folder` contains their inventories, the state of deploy.py and the secrets of the playbook."""
 
     fleet: Fleet
     folder: Path
 
     @classmethod
     def start(cls, count: int, folder: Path) -> Hosts:
-        """Boot hosts with Docker Engine and containerd."""
-        whole, light = host_names(count)[:SYSTEMD_HOSTS], host_names(count)[SYSTEMD_HOSTS:]
-        hosts = cls(Fleet.start(dict.fromkeys(whole, BOOKWORM_DOCKER), folder), folder)
+        """Boot `count` hosts with Docker Engine and containerd."""
+        with_systemd, without = host_names(count)[:SYSTEMD_HOSTS], host_names(count)[SYSTEMD_HOSTS:]
+        hosts = cls(Fleet.start(dict.fromkeys(with_systemd, BOOKWORM_DOCKER), folder), folder)
         try:
-            for name in light:
+            for name in without:
                 host = hosts.fleet.hosts[name] = BenchHost.start(BOOKWORM_DOCKER, name, systemd=False)
                 host.run("setsid dockerd >/var/log/dockerd.log 2>&1 &")
                 key = make_key(folder)
@@ -73,12 +73,12 @@ class Hosts:
 
     @property
     def state(self) -> Path:
-        """What deploy.py keeps."""
+        """The state folder of deploy.py."""
         return self.folder / "state"
 
     @property
     def secrets(self) -> Path:
-        """What the playbook keeps."""
+        """The folder with the playbook's keys and passwords."""
         return self.folder / "secrets"
 
     def run(self, command: str) -> None:
@@ -86,25 +86,27 @@ class Hosts:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda host: host.run(command), self.fleet.hosts.values()))
 
-    def bare(self) -> None:
-        """Take away what either tool made, on the hosts and on the controller."""
+    def reset(self) -> None:
+        """Remove what deploy.py and the playbook made, on the hosts and on the controller."""
         self.run(RESET)
         shutil.rmtree(self.state, ignore_errors=True)
         shutil.rmtree(self.secrets, ignore_errors=True)
 
     def for_pyinfra(self, count: int) -> Path:
-        """Write the inventory of the first hosts, and return its path."""
+        """Write a pyinfra inventory of the first `count` hosts, and return its path."""
         path = self.folder / f"hosts_{count}.py"
         path.write_text(self.fleet.inventory(groups(count)))
         return path
 
     def for_ansible(self, count: int) -> Path:
-        """Write the same inventory as Ansible reads it, and return its path."""
+        """Write the same inventory for Ansible, and return its path."""
         path = self.folder / f"hosts_{count}.json"
-        path.write_text(json.dumps({group: {"hosts": self._vars(of)} for group, of in groups(count).items()}))
+        path.write_text(
+            json.dumps({group: {"hosts": self._host_vars(names)} for group, names in groups(count).items()})
+        )
         return path
 
-    def _vars(self, of: Iterable[str]) -> dict[str, dict[str, str]]:
+    def _host_vars(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
         return {
             name: {
                 "ansible_host": str(data["ssh_hostname"]),
@@ -112,17 +114,17 @@ class Hosts:
                 "ansible_ssh_private_key_file": str(data["ssh_key"]),
                 "ansible_ssh_common_args": f"-o UserKnownHostsFile={data['ssh_known_hosts_file']}",
             }
-            for name, data in ((name, self.fleet.data[name]) for name in of)
+            for name, data in ((name, self.fleet.data[name]) for name in names)
         }
 
 
 def host_names(count: int) -> list[str]:
-    """Return the names of the first hosts."""
+    """Return the names of the first `count` hosts."""
     return ["registry", *(f"host-{number:02}" for number in range(2, count + 1))]
 
 
 def groups(count: int) -> dict[str, list[str]]:
-    """Return the inventory's groups of that many hosts."""
+    """Return the inventory groups of the first `count` hosts."""
     nodes = host_names(count)[NODE_EVERY - 1 : SYSTEMD_HOSTS : NODE_EVERY]
     return {
         "registry": ["registry"],

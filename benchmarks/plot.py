@@ -1,7 +1,4 @@
-"""The plot of the figures, drawn by the Python that has matplotlib.
-
-python plot.py FIGURES.json PLOT.svg
-"""
+"""Draw the plot of run times: python plot.py FIGURES.json PLOT.svg, with a Python that has matplotlib."""
 
 from __future__ import annotations
 
@@ -14,12 +11,12 @@ import matplotlib as mpl
 mpl.use("svg")
 mpl.rcParams["svg.hashsalt"] = "homelab-registry"
 
-from matplotlib import pyplot as plt  # noqa: E402 - the backend is chosen before
+from matplotlib import pyplot as plt  # noqa: E402 - after the backend is chosen
 
 LINES = {
     "playbook": ("Ansible playbook, nothing to change", "tab:red", "o-"),
     "deploy": ("deploy.py, nothing to change", "tab:blue", "o-"),
-    "nothing": ("pyinfra exec -- true, as it comes", "tab:gray", "o-"),
+    "nothing": ("pyinfra exec -- true", "tab:gray", "o-"),
     "fake_deploy": ("deploy.py, simulated hosts", "tab:blue", "s--"),
     "fake_nothing": ("pyinfra exec -- true, simulated hosts", "tab:gray", "s--"),
 }

@@ -1,9 +1,9 @@
-"""pyinfra over SSH, with every command on a host and its answer written down.
+"""Run pyinfra, and record every command on a host over SSH, with its output.
 
-    python -m benchmarks.recorded FILE pyinfra's own arguments…
+    python -m benchmarks.recorded FILE PYINFRA_ARGUMENTS…
 
-FILE is JSON: by host, a list of [command, lines of standard output]; a file sent or fetched is a command without
-an answer.
+FILE is JSON: by host, a list of [command, lines of standard output]. A file transfer is recorded as a command without
+output.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The figures as people read them: each mark with what was reached, and growth with the number of hosts."""
+"""The results as a page: each target and its result, and run times by number of hosts."""
 
 from __future__ import annotations
 
@@ -13,52 +13,52 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Row:
-    """A mark: `value` is to be at most or at least `bound`, `told` what the value was made of."""
+    """A target and its result: `value` is to be at most or at least `bound`; `details` says what it is made of."""
 
-    what: str
+    name: str
     value: float
     bound: float
     at_most: bool
     unit: str = "×"  # noqa: RUF001
-    told: str = ""
+    details: str = ""
 
     @property
     def reached(self) -> bool:
-        """Whether the mark is reached."""
+        """Whether the target is reached."""
         return self.value <= self.bound if self.at_most else self.value >= self.bound
 
     @property
     def cells(self) -> list[str]:
-        """The row's texts: what, the value, what it was made of, the mark, whether it is reached."""
+        """The row's texts: name, value, details, target, and whether it is reached."""
         value = f"{self.value:.0f}" if self.unit in {"commands", "MB"} else f"{self.value:.2f}"
-        mark = f"{'at most' if self.at_most else 'at least'} {self.bound:g} {self.unit}"
-        return [self.what, f"{value} {self.unit}", self.told, mark, "yes" if self.reached else "**no**"]
+        target = f"{'at most' if self.at_most else 'at least'} {self.bound:g} {self.unit}"
+        return [self.name, f"{value} {self.unit}", self.details, target, "yes" if self.reached else "**no**"]
 
 
 def rows(figures: Figures) -> list[Row]:
-    """Return all marks."""
+    """Return a row for each target."""
     found = [
         Row(
             f"re-run without changes against `pyinfra exec -- true`, {count_hosts(count)}",
             figures.deploy[count] / figures.nothing[count],
             2.5,
             at_most=True,
-            told=f"{figures.deploy[count]:.2f} s against {figures.nothing[count]:.2f} s",
+            details=f"{figures.deploy[count]:.2f} s against {figures.nothing[count]:.2f} s",
         )
         for count in (10,)
         if count in figures.deploy
     ]
-    for what, bounds, ours, theirs in (
+    for name, bounds, ours, theirs in (
         ("re-run without changes against Ansible", {1: 8, 10: 15}, figures.deploy, figures.playbook),
         ("first run against Ansible", {1: 3, 10: 3}, figures.first_deploy, figures.first_playbook),
     ):
         found += [
             Row(
-                f"{what}, {count_hosts(count)}",
+                f"{name}, {count_hosts(count)}",
                 theirs[count] / ours[count],
                 bound,
                 at_most=False,
-                told=f"{ours[count]:.2f} s against {theirs[count]:.1f} s",
+                details=f"{ours[count]:.2f} s against {theirs[count]:.1f} s",
             )
             for count, bound in bounds.items()
             if count in ours
@@ -66,14 +66,14 @@ def rows(figures: Figures) -> list[Row]:
     found += [
         Row(f"commands on a {kind}, re-run without changes", number, bound, at_most=True, unit="commands")
         for kind, number in figures.commands.items()
-        # Three for each of the registry host's roles, of which it has two here: the registry, and a Docker host.
+        # The registry host has two roles here, registry and Docker host, with three commands each.
         for bound in [6 if kind == "registry host" else 2]
     ]
     return found
 
 
 def page(figures: Figures, machine: list[str]) -> str:
-    """Return the results as Markdown; `machine` has lines on what they were measured with."""
+    """Return the results as Markdown; `machine` has lines about the machine and the versions."""
     growth = [
         [str(count), f"{seconds:.2f}", f"{figures.nothing[count]:.2f}", _cell(figures.playbook, count)]
         for count, seconds in sorted(figures.deploy.items())
@@ -85,11 +85,11 @@ def page(figures: Figures, machine: list[str]) -> str:
         [
             "# Results",
             "",
-            "Written by `make bench`; [what is measured](../README.md). Of the gateway: [there](gateway.md).",
+            "Written by `make bench`; [what is measured](../README.md). [The gateway's results](gateway.md).",
             "",
             *(f"- {line}" for line in machine),
             "",
-            *table(["what", "measured", "", "mark", "reached"], [row.cells for row in rows(figures)]),
+            *table(["what", "measured", "", "target", "reached"], [row.cells for row in rows(figures)]),
             "",
             "Re-run without changes, seconds:",
             "",

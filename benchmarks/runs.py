@@ -1,4 +1,4 @@
-"""One run of each tool, timed, and what it says it did."""
+"""Run each tool once; measure how long it takes and read what it changed."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ NO_DELAY = {"PYINFRA_FAKE_DELAY": "0", "PYINFRA_FAKE_DELAY_JITTER": "0"}
 
 @dataclass(frozen=True)
 class Run:
-    """A run that ended well: its time in seconds, and what it changed, a line for each."""
+    """A successful run: its time in seconds, and a line for each change."""
 
     seconds: float
     changes: list[str]
 
 
 def deploy(inventory: Path, *arguments: str) -> Run:
-    """Run deploy.py; with `-y`, unless `arguments` say otherwise."""
+    """Run deploy.py with pyinfra's `arguments`, by default `-y`."""
     seconds, output = _run_timed([*_pyinfra(), *(arguments or ("-y",)), str(inventory), "deploy.py"], ROOT)
     return Run(seconds, re.findall(r"\[\S+\] +step: (.*)", output))
 
 
 def exec_true(inventory: Path) -> Run:
-    """Run pyinfra as it comes, away from the project's config.py, with one command that does nothing."""
+    """Run `pyinfra exec -- true`, outside of the project's folder and so without its config.py."""
     return Run(_run_timed([*_pyinfra(), "-y", str(inventory), "exec", "--", "true"], inventory.parent)[0], [])
 
 
 def record_commands(inventory: Path) -> dict[str, list[tuple[str, list[str]]]]:
-    """Run deploy.py, and return the commands on each host with their answers."""
+    """Run deploy.py, and return the commands on each host with their output."""
     file = inventory.parent / "recorded.json"
     command = [sys.executable, "-m", "benchmarks.recorded", str(file), "-y", str(inventory), "deploy.py"]
     _run_timed(command, ROOT)
@@ -50,11 +50,11 @@ def record_commands(inventory: Path) -> dict[str, list[tuple[str, list[str]]]]:
     return recorded
 
 
-def playbook(tools: Path, hosts: Hosts, count: int) -> Run:
-    """Run the playbook on the first hosts. `tools` is the virtual environment that has Ansible."""
+def playbook(environment: Path, hosts: Hosts, count: int) -> Run:
+    """Run the playbook on the first hosts. `environment` is the virtual environment that has Ansible."""
     script = (ROOT / "files/build_image.sh").read_text()
     built = {role: image.name for role, image in images.wanted(Settings(), {}, script).items()}
-    given = {
+    variables = {
         "secrets_dir": str(hosts.secrets),
         "registry_image": built["registry"],
         "gateway_image": built["gateway"],
@@ -62,7 +62,7 @@ def playbook(tools: Path, hosts: Hosts, count: int) -> Run:
     }
     inventory = str(hosts.for_ansible(count))
     seconds, output = _run_timed(
-        [str(tools / "bin/ansible-playbook"), "-i", inventory, "-e", json.dumps(given), "site.yml"],
+        [str(environment / "bin/ansible-playbook"), "-i", inventory, "-e", json.dumps(variables), "site.yml"],
         PLAYBOOK,
         {
             "ANSIBLE_HOME": str(hosts.folder / "ansible"),
@@ -81,9 +81,9 @@ def playbook(tools: Path, hosts: Hosts, count: int) -> Run:
 
 
 def interleaved(contenders: Mapping[str, tuple[int, Callable[[], Run]]]) -> dict[str, float]:
-    """Run each in turn, as many times as is said, and return the medians; `RuntimeError` where one changes anything.
+    """Run each contender in turn, for its number of rounds, and return the medians in seconds.
 
-    What else the machine does then falls on all of them alike.
+    Taking turns spreads other load on the machine over all contenders. Raise `RuntimeError` if one changes anything.
     """
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(max(rounds for rounds, _ in contenders.values())):
@@ -91,7 +91,9 @@ def interleaved(contenders: Mapping[str, tuple[int, Callable[[], Run]]]) -> dict
             if turn < rounds:
                 run = contender()
                 if run.changes:
-                    raise RuntimeError(f"{name} was to change nothing, but: {'; '.join(run.changes)}")
+                    raise RuntimeError(
+                        f"{name} should have changed nothing, but did: {'; '.join(run.changes)}"
+                    )
                 taken[name].append(run.seconds)
     return {name: median(seconds) for name, seconds in taken.items()}
 
@@ -103,12 +105,12 @@ def _pyinfra() -> list[str]:
 def _run_timed(
     command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
 ) -> tuple[float, str]:
-    """Return the seconds and what was printed, without colours; `RuntimeError`, with all of it, where it fails."""
-    # Python keeps what it compiles unless told otherwise, and the tools are measured as people have them.
-    given = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    """Run a command; return its seconds and its output without colours. Raise `RuntimeError` if it fails."""
+    # The tools are measured as people run them: with compiled bytecode on disk.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     begun = time.monotonic()
     done = subprocess.run(
-        command, cwd=folder, env={**given, **NO_DELAY, **(environment or {})}, text=True,
+        command, cwd=folder, env={**inherited, **NO_DELAY, **(environment or {})}, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=1200, check=False,
     )  # fmt: skip
     seconds = time.monotonic() - begun

@@ -1,7 +1,7 @@
-"""deploy.py and the playbook make the same: each finds nothing to do where the other has been.
+"""Check that deploy.py and the playbook produce the same state: after one, the other finds nothing to do.
 
-Both begin with the same passwords, since deploy.py knows its own by their form. Then the playbook's keys and
-certificates become the state of deploy.py.
+The playbook is given passwords that deploy.py generates, since that recognizes its own by their form. Afterwards the
+playbook's keys and certificates become the state of deploy.py.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from tasks.registry import containers
 from tasks.settings.load import Settings
 from tasks.state.store import Store
 
-# deploy.py compares a digest in a label on each container, which no other tool writes.
+# deploy.py recreates both containers, because it compares a digest in a label that only it writes.
 EXPECTED_STEPS = [
     f"create the container {name}: it does not exist" for name in (containers.REGISTRY, containers.GATEWAY)
 ]
 
 
 def write_passwords(hosts: Hosts) -> None:
-    """Make the passwords that the playbook takes; it would make others where there are none."""
+    """Write generated passwords for the playbook, which would generate its own otherwise."""
     folder = hosts.secrets / "accounts"
     folder.mkdir(mode=0o700, parents=True)
     for name in Settings().registry_accounts:
         (folder / f"{name}.password").write_text(passwords.generate() + "\n")
 
 
-def check_same_state(tools: Path, hosts: Hosts, count: int) -> None:
-    """Leave hosts, bare before, as both tools want them; `RuntimeError` where one is not content with the other."""
+def check_same_state(environment: Path, hosts: Hosts, count: int) -> None:
+    """Run both tools on hosts that were reset; raise `RuntimeError` if the second finds more than expected to do."""
     write_passwords(hosts)
-    playbook(tools, hosts, count)
+    playbook(environment, hosts, count)
     _import_playbook_state(hosts)
     hosts.fleet.hosts["registry"].run(f"docker rm -f {containers.REGISTRY} {containers.GATEWAY}")
     inventory = hosts.for_pyinfra(count)
     for arguments in (["--dry"], ["-y"]):
         if (found := deploy(inventory, *arguments).changes) != EXPECTED_STEPS:
-            raise RuntimeError(f"after the playbook deploy.py has to do: {'; '.join(found)}")
-    if found := playbook(tools, hosts, count).changes:
-        raise RuntimeError(f"after deploy.py the playbook has to do: {'; '.join(found)}")
+            raise RuntimeError(f"after the playbook, deploy.py still changes: {'; '.join(found)}")
+    if found := playbook(environment, hosts, count).changes:
+        raise RuntimeError(f"after deploy.py, the playbook still changes: {'; '.join(found)}")
 
 
 def _import_playbook_state(hosts: Hosts) -> None:

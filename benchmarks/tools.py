@@ -1,4 +1,4 @@
-"""Ansible and matplotlib, of pinned versions, in a virtual environment of their own that is made once."""
+"""The virtual environment with Ansible and matplotlib, in pinned versions; it is made once and cached."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REQUIREMENTS = Path(__file__).parent / "requirements.txt"
 
 
 def make_environment() -> Path:
-    """Return the folder of the environment; it is made anew when the requirements have changed."""
+    """Return the environment's folder; make it if it is missing or the requirements have changed."""
     key = hashlib.sha256(sys.version.encode() + REQUIREMENTS.read_bytes()).hexdigest()[:12]
     folder = cache() / f"benchmarks-{key}"
     done = folder / "done"
@@ -33,7 +33,7 @@ def make_environment() -> Path:
 
 
 def version(folder: Path, package: str) -> str:
-    """Return the version of a package in it."""
+    """Return the version of a package in the environment."""
     script = f"import importlib.metadata; print(importlib.metadata.version({package!r}))"
     return subprocess.run(
         [str(folder / "bin/python"), "-c", script], check=True, capture_output=True, text=True
@@ -41,5 +41,5 @@ def version(folder: Path, package: str) -> str:
 
 
 def draw(script: Path, figures: Path, plot: Path) -> None:
-    """Run a script that draws a plot of figures, with matplotlib."""
+    """Run a script that draws a plot of figures with matplotlib."""
     subprocess.run([str(make_environment() / "bin/python"), str(script), str(figures), str(plot)], check=True)

@@ -1,1 +1,1 @@
-"""How fast the gateway is, against the registry without it and against static files."""
+"""How fast the gateway is, compared with registries without it and with static files."""

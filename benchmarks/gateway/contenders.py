@@ -1,4 +1,4 @@
-"""The registry that is measured, and what it is held against: further containers on its host, from its own images."""
+"""The deployed registry, and the contenders it is compared with: containers on its host, from its own images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.gateway.gateway import ACCOUNTS, NAME, Gateway
 
 ACCOUNT = ACCOUNTS["push"]
 STOCK_COST = 10
-"""The default of Go's bcrypt and of most tools; Apache's `htpasswd -B` gives 5 unless told otherwise with `-C`."""
+"""The default cost of Go's bcrypt and of most tools; Apache's `htpasswd -B` uses 5 by default."""
 
 PORTS = {"gateway": 443, "stock": 5001, "bare": 5002, "bare_tls": 5003, "static": 5004}
 CONTENDERS_FOLDER = "/root/contenders"
@@ -68,11 +68,11 @@ http {{
 
 @dataclass(frozen=True)
 class Contenders:
-    """A deployed gateway, and on the same host, in the same network, what it is held against.
+    """A deployed gateway, and its contenders on the same host and in the same network.
 
-    `stock` is the registry as people run it, with a password's hash of bcrypt's default cost; `bare` and `bare_tls`
-    the registry with the very hashes of the gateway's; `static` nginx with the blobs as plain files. All but
-    `bare_tls`, which is pushed to, have the gateway's images.
+    `stock` is a registry with TLS and password hashes of bcrypt's default cost; `bare` and `bare_tls` are registries
+    with the same hashes as the gateway's; `static` is nginx with the blobs as static files. All use the gateway's
+    storage, except `bare_tls`, which is pushed to.
     """
 
     gateway: Gateway
@@ -83,12 +83,12 @@ class Contenders:
 
     @property
     def authorization(self) -> str:
-        """The header that all of them take."""
+        """The authorization header that all contenders accept."""
         return f"Authorization: {self.gateway.authorization('push')}"
 
     @classmethod
     def start(cls, folder: Path) -> Contenders:
-        """Boot a host with a deployed registry, Debian's 2.8, and with what makes the load."""
+        """Boot a host, deploy the registry (Debian's 2.8), and start the contenders and install the load generators."""
         host = BenchHost.start(BOOKWORM_DOCKER, "gateway")
         try:
             host.wait_until("docker info", 60, "Docker Engine")
@@ -108,31 +108,31 @@ class Contenders:
             raise
         return contenders
 
-    def take_newer(self) -> None:
-        """Go over to distribution 3.1.2, which is pulled; the images stay."""
+    def upgrade(self) -> None:
+        """Replace distribution 2.8 by 3.1.2, which is pulled; the stored images stay."""
         start_source(self.host)
         self.gateway.source = PULLED
         self._deploy()
         self._start_others()
 
     def url(self, name: str) -> str:
-        """Return where one of them answers."""
+        """Return the URL of a contender."""
         return f"{'http' if name == 'bare' else 'https'}://{NAME}:{PORTS[name]}"
 
     def reference(self, name: str, image: str) -> str:
-        """Return an image's name in one of them."""
+        """Return the reference of an image on a contender."""
         return f"{NAME}:{PORTS[name]}/{image}" if name != "gateway" else f"{NAME}/{image}"
 
     def crane(self, command: str) -> None:
-        """Run crane on the host, logged in to all that speak TLS."""
+        """Run crane on the host, logged in to the gateway and to `bare_tls`."""
         self.host.run(self.with_crane(command))
 
     def with_crane(self, command: str) -> str:
-        """Return the shell command that does it."""
+        """Return the shell command that runs crane."""
         return f"DOCKER_CONFIG={CONTENDERS_FOLDER} SSL_CERT_FILE=/etc/docker/certs.d/{NAME}/ca.crt crane {command}"
 
     def _deploy(self) -> None:
-        # Wrong passwords are compared as fast as they come: their time is measured.
+        # A high limit: the benchmark measures how long refusals of wrong passwords take.
         self.gateway.deploy(registry_max_guesses=1000)
 
     def _log_in(self) -> None:
@@ -166,9 +166,9 @@ class Contenders:
         command: str,
         config: str,
         htpasswd: str = "",
-        images: str = STORAGE_FOLDER,
+        storage: str = STORAGE_FOLDER,
     ) -> None:
-        """Start one with a configuration of its own, as our two are started but for what they may see."""
+        """Start a contender with the container options of our own two, but with its own configuration and mounts."""
         folder = f"{CONTENDERS_FOLDER}/{name}"
         self.host.write(f"{folder}/config", config)
         self.host.write(f"{folder}/htpasswd", htpasswd)
@@ -178,5 +178,5 @@ class Contenders:
             f"--name {name} --network {NETWORK} --user {UID}:{UID} --read-only --cap-drop ALL --tmpfs /tmp "
             f"--security-opt no-new-privileges --ulimit nofile={OPEN_FILES}:{OPEN_FILES} -p {PORTS[name]}:5000 "
             f"--log-opt max-size=10m --env OTEL_TRACES_EXPORTER=none -v {folder}:/etc/contender:ro "
-            f"-v {TLS_FOLDER}:/etc/tls:ro -v {images}:{STORAGE} --entrypoint {program} {image} {arguments}"
+            f"-v {TLS_FOLDER}:/etc/tls:ro -v {storage}:{STORAGE} --entrypoint {program} {image} {arguments}"
         )

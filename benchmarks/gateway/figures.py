@@ -1,4 +1,4 @@
-"""What is measured of the gateway, and the order in which."""
+"""Measure the gateway and its contenders."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from benchmarks.gateway import guesses, load, memory
 from benchmarks.gateway.contenders import STORAGE_FOLDER, Contenders
 
 BLOB = 64
-"""MB."""
+"""MB of the blob that is downloaded."""
 
 LAYERS, LAYER = 5, 100
-"""Of the image that is pushed; MB each."""
+"""Layers of the image that is pushed, and MB of each."""
 
 CLIENTS = 32
 LARGE = 5000
-"""MB, in one layer."""
+"""MB of the large layer."""
 
 FREE_SPACE = 4 * LARGE
-"""MB that must be free for that layer: it is there as a file and in the registry, beside other things."""
+"""MB that must be free for the large layer, which exists as a file and in the registry, beside other data."""
 
 KINDS = tuple((protocol, streams) for protocol in ("HTTP/1.1", "HTTP/2") for streams in (1, 4))
 
 
 @dataclass(frozen=True)
 class Workload:
-    """How much of each: rounds, seconds of requests in each, GETs of a blob in each, and guesses of each kind.
+    """How much to measure: rounds; in each round seconds of requests and GETs of a blob; wrong logins of each kind.
 
-    `slow_seconds` are the stock registry's: an answer takes it almost one, and those under way at the end do not count.
+    `slow_seconds` are the seconds for the stock registry: it takes almost one for an answer, and requests that are
+    unfinished at the end do not count.
     """
 
     rounds: int = 7
@@ -46,8 +47,8 @@ class Workload:
 class VersionFigures:
     """Medians with one version of the registry, by contender.
 
-    `requests` in a second, `blobs` in MB/s by kind, `push` in MB/s; `guesses` in ms, of a name that nobody has and
-    of one with a wrong password; `memory` in MB, of both containers when idle and at most.
+    `requests` per second; `blobs` in MB/s, by kind of GET; `push` in MB/s; `guesses` in ms, for an unknown account and
+    for a wrong password; `memory` in MB, of both containers when idle and at most.
     """
 
     requests: dict[str, float] = field(default_factory=dict)
@@ -59,37 +60,37 @@ class VersionFigures:
 
 @dataclass
 class Figures:
-    """All that is measured. `large` is of a layer of 5 GB; empty where the disk has not the room for it."""
+    """All results. `large` is for a layer of 5 GB, and empty if the disk has not enough space."""
 
     versions: dict[str, VersionFigures] = field(default_factory=dict)
     large: dict[str, float] = field(default_factory=dict)
 
 
-def measure(contenders: Contenders, effort: Workload) -> Figures:
-    """Measure with Debian's version, and then with 3.1.2."""
+def measure(contenders: Contenders, workload: Workload) -> Figures:
+    """Measure with Debian's distribution 2.8, and then with 3.1.2."""
     figures = Figures()
     blob = load.make_image(contenders, 1, BLOB)
     contenders.crane(f"push {load.LAYOUT} {contenders.reference('gateway', 'blob')}:v1")
-    figures.versions["2.8"] = _measure_version(contenders, effort, blob)
+    figures.versions["2.8"] = _measure_version(contenders, workload, blob)
     log_progress("a layer of 5 GB")
     figures.large = large(contenders)
-    log_progress("going over to distribution 3.1.2")
-    contenders.take_newer()
-    figures.versions["3.1.2"] = _measure_version(contenders, effort, blob)
+    log_progress("upgrading to distribution 3.1.2")
+    contenders.upgrade()
+    figures.versions["3.1.2"] = _measure_version(contenders, workload, blob)
     return figures
 
 
-def _measure_version(contenders: Contenders, effort: Workload, blob: str) -> VersionFigures:
+def _measure_version(contenders: Contenders, workload: Workload, blob: str) -> VersionFigures:
     found = VersionFigures()
     log_progress("manifests")
     found.requests = in_turns(
-        effort.rounds,
+        workload.rounds,
         {
             name: partial(load.requests, contenders, name, "/v2/blob/manifests/v1", seconds)
             for name, seconds in (
-                ("gateway", effort.seconds),
-                ("bare", effort.seconds),
-                ("stock", effort.slow_seconds),
+                ("gateway", workload.seconds),
+                ("bare", workload.seconds),
+                ("stock", workload.slow_seconds),
             )
         },
     )
@@ -98,18 +99,18 @@ def _measure_version(contenders: Contenders, effort: Workload, blob: str) -> Ver
     for protocol, streams in KINDS:
         log_progress(f"a blob, {kind(protocol, streams)}")
         found.blobs[kind(protocol, streams)] = in_turns(
-            effort.rounds,
+            workload.rounds,
             {
-                name: partial(load.blobs, contenders, name, path, protocol, streams, effort.blobs)
+                name: partial(load.blobs, contenders, name, path, protocol, streams, workload.blobs)
                 for name, path in paths.items()
             },
         )
     log_progress("pushes")
     pushes = {name: partial(load.push, contenders, name, "pushed:v1") for name in ("gateway", "bare_tls")}
-    seconds = in_turns(effort.rounds, pushes, partial(load.make_image, contenders, LAYERS, LAYER))
+    seconds = in_turns(workload.rounds, pushes, partial(load.make_image, contenders, LAYERS, LAYER))
     found.push = {name: LAYERS * LAYER / each for name, each in seconds.items()}
-    log_progress("guesses")
-    found.guesses = guesses.medians(contenders.gateway, effort.guesses)
+    log_progress("wrong passwords")
+    found.guesses = guesses.medians(contenders.gateway, workload.guesses)
     log_progress(f"memory under {CLIENTS} pulls and {CLIENTS} pushes")
     load.make_image(contenders, 1, BLOB)
     idle, most = memory.watch_many_clients(contenders, "blob:v1", CLIENTS)
@@ -118,7 +119,7 @@ def _measure_version(contenders: Contenders, effort: Workload, blob: str) -> Ver
 
 
 def large(contenders: Contenders) -> dict[str, float]:
-    """Push and pull a layer of 5 GB; return MB/s, and what the gateway used above idle at most."""
+    """Push and pull a layer of 5 GB; return MB/s, and the maximum that the gateway used above idle."""
     free = int(
         contenders.host.run(f"df --output=avail -BMB {STORAGE_FOLDER} | tail -n 1").stdout.strip(" MB\n")
     )
@@ -140,17 +141,17 @@ def large(contenders: Contenders) -> dict[str, float]:
 
 
 def kind(protocol: str, streams: int) -> str:
-    """Return a kind of GETs as people read it."""
+    """Return the name of a kind of GETs."""
     return f"{protocol}, {streams} stream{'s' if streams > 1 else ''}"
 
 
 def in_turns(
     rounds: int, contenders: Mapping[str, Callable[[], float]], before: Callable[[], object] = lambda: None
 ) -> dict[str, float]:
-    """Ask each contender in turn, in every other round the other way round, and return the medians.
+    """Measure each contender in turn, in reverse order in every other round, and return the medians.
 
-    What else the machine does then falls on all of them alike. A first round does not count. `before` is called
-    before each round.
+    Taking turns spreads other load on the machine over all contenders. A warm-up round does not count. `before` is
+    called before each round.
     """
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(rounds + 1):

@@ -1,4 +1,4 @@
-"""How long a refusal takes: of a name that nobody has, and of one that somebody has."""
+"""How long a refusal takes: of an unknown account, and of a known account with a wrong password."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ UNKNOWN_ACCOUNT = "nobody"
 
 
 def medians(gateway: Gateway, count: int) -> dict[str, float]:
-    """Return the median in ms of each kind, asked in turns over one connection; `RuntimeError` where one is let in."""
+    """Return the median in ms of each kind, sent in turns over one connection.
+
+    Raise `RuntimeError` if one is answered with anything but 401.
+    """
     taken: dict[str, list[float]] = {"unknown": [], "wrong": []}
     with gateway.connect() as tls:
         connection = HTTPSConnection(NAME, context=ssl.create_default_context(cafile=gateway.ca))

@@ -1,4 +1,4 @@
-"""The load: requests, blobs and images, as the clients on the registry's own host count them."""
+"""Load from clients on the registry host: requests, downloads of blobs and pushes of images."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ blobs = folder / "blobs/sha256"
 blobs.mkdir(parents=True)
 
 def add(kind, *blocks):
-    told, size = hashlib.sha256(), 0
+    digest, size = hashlib.sha256(), 0
     with open(blobs / "new", "wb") as file:
         for block in blocks:
-            told.update(block)
+            digest.update(block)
             size += file.write(block)
-    os.rename(blobs / "new", blobs / told.hexdigest())
-    return {"mediaType": f"application/vnd.{kind}", "size": size, "digest": f"sha256:{told.hexdigest()}"}
+    os.rename(blobs / "new", blobs / digest.hexdigest())
+    return {"mediaType": f"application/vnd.{kind}", "size": size, "digest": f"sha256:{digest.hexdigest()}"}
 
 def layer():
     block = os.urandom(1000000)
@@ -40,54 +40,54 @@ index = {"schemaVersion": 2, "manifests": [add("docker.distribution.manifest.v2+
 (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
 print(made[0]["digest"])
 """
-"""Writes an image that no registry has seen, as crane pushes it; no layer can be made smaller on its way."""
+"""Writes a new image of random bytes as an OCI layout, which crane can push; the layers cannot be compressed."""
 
 
 def make_image(contenders: Contenders, layers: int, megabytes: int) -> str:
-    """Write a new image with layers of that size to `LAYOUT`, and return its first layer's digest."""
+    """Write a new image to `LAYOUT`, with layers of `megabytes` each, and return the digest of its first layer."""
     command = f"python3 - {LAYOUT} {layers} {megabytes * MB} && sync"
     return contenders.host.run(command, stdin=MAKE_IMAGE).stdout.strip()
 
 
 def requests(contenders: Contenders, name: str, path: str, seconds: int) -> float:
-    """Return how many authenticated requests a second are answered on 16 connections; `RuntimeError` on any other."""
-    said = contenders.host.run(
+    """Return the authenticated requests per second on 16 connections; raise `RuntimeError` if one fails."""
+    output = contenders.host.run(
         f"wrk -t1 -c16 -d{seconds}s --timeout 30s -H '{contenders.authorization}' -H 'Accept: {MANIFEST}' "
         f"{contenders.url(name)}{path}"
     ).stdout
-    if "Non-2xx" in said or "Socket errors" in said:
-        raise RuntimeError(f"{name}: {said}")
-    return float(_found(r"Requests/sec: +([\d.]+)", said))
+    if "Non-2xx" in output or "Socket errors" in output:
+        raise RuntimeError(f"{name}: {output}")
+    return float(_search(r"Requests/sec: +([\d.]+)", output))
 
 
 def blobs(contenders: Contenders, name: str, path: str, protocol: str, streams: int, count: int) -> float:
-    """Return MB/s of that many GETs of a blob over TLS; `RuntimeError` where one fails.
+    """Return the MB/s of `count` GETs of a blob over TLS; raise `RuntimeError` if one fails.
 
-    Streams are connections with HTTP/1.1, and streams of one connection with HTTP/2.
+    `streams` is the number of connections with HTTP/1.1, and of streams in one connection with HTTP/2.
     """
-    how = f"--h1 -c{streams}" if protocol == "HTTP/1.1" else f"-c1 -m{streams}"
-    said = contenders.host.run(
-        f"h2load -n{count} {how} -H '{contenders.authorization}' {contenders.url(name)}{path}"
+    options = f"--h1 -c{streams}" if protocol == "HTTP/1.1" else f"-c1 -m{streams}"
+    output = contenders.host.run(
+        f"h2load -n{count} {options} -H '{contenders.authorization}' {contenders.url(name)}{path}"
     ).stdout
-    if f"{count} 2xx" not in said:
-        raise RuntimeError(f"{name}: {said}")
-    size = int(_found(r"traffic: .*\((\d+)\) data", said))
-    return size / MB / _seconds(_found(r"finished in ([\d.]+m?s)", said))
+    if f"{count} 2xx" not in output:
+        raise RuntimeError(f"{name}: {output}")
+    size = int(_search(r"traffic: .*\((\d+)\) data", output))
+    return size / MB / _seconds(_search(r"finished in ([\d.]+m?s)", output))
 
 
 def push(contenders: Contenders, name: str, image: str) -> float:
-    """Push what is in `LAYOUT`, and return the seconds."""
+    """Push the image in `LAYOUT`, and return the seconds."""
     crane = contenders.with_crane(f"push {LAYOUT} {contenders.reference(name, image)}")
     timed = f"begun=$(date +%s%N); {crane} >&2 || exit 1; echo $(($(date +%s%N) - begun))"
     return int(contenders.host.run(timed).stdout) / 1e9
 
 
-def _found(pattern: str, said: str) -> str:
-    match = re.search(pattern, said)
+def _search(pattern: str, output: str) -> str:
+    match = re.search(pattern, output)
     if match is None:
-        raise RuntimeError(f"no {pattern!r} in: {said}")
+        raise RuntimeError(f"no {pattern!r} in: {output}")
     return match[1]
 
 
-def _seconds(told: str) -> float:
-    return float(told[:-2]) / 1000 if told.endswith("ms") else float(told[:-1])
+def _seconds(duration: str) -> float:
+    return float(duration[:-2]) / 1000 if duration.endswith("ms") else float(duration[:-1])

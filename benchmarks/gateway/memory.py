@@ -1,4 +1,4 @@
-"""What the two containers need while a command runs: memory without the page cache, and the gateway's /tmp."""
+"""What the two containers use while a command runs: memory without the page cache, and the gateway's /tmp."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ def used(path):
     stat = dict(line.split() for line in open(path))
     return int(stat["anon"] if "anon" in stat else stat["total_rss"])
 
-def look():
+def sample():
     disk = os.statvfs(tmp)
     of_gateway = used(gateway)
     return of_gateway, of_gateway + used(registry), (disk.f_blocks - disk.f_bfree) * disk.f_frsize
 
 load = subprocess.Popen(["sh", "-c", command], stdout=subprocess.DEVNULL)
-seen = [look()]
+samples = [sample()]
 while load.poll() is None:
     time.sleep(0.05)
-    seen.append(look())
+    samples.append(sample())
 if load.returncode:
-    sys.exit(f"it ended with {load.returncode}")
-print(json.dumps([seen[0], [max(each) for each in zip(*seen)]]))
+    sys.exit(f"the command ended with exit code {load.returncode}")
+print(json.dumps([samples[0], [max(each) for each in zip(*samples)]]))
 """
 
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """Memory of the gateway and of both containers, and what is in the gateway's /tmp, in MB."""
+    """In MB: memory of the gateway, memory of both containers, and the content of the gateway's /tmp."""
 
     gateway: float
     both: float
@@ -45,13 +45,13 @@ class MemoryUse:
 
 
 def watch(contenders: Contenders, command: str) -> tuple[MemoryUse, MemoryUse]:
-    """Run a shell command on the host, and return what was used at its beginning and the most of each while it ran."""
+    """Run a shell command on the host; return the use at its start, and the maximum of each while it ran."""
     host = contenders.host
     files, pids = [], []
     for name in (GATEWAY, REGISTRY):
         identity, pid = host.run(f"docker inspect -f '{{{{.Id}}}} {{{{.State.Pid}}}}' {name}").stdout.split()
-        # Of version 1 and 2, whichever way the engine names the folder; the container's own has the shortest path.
-        # Folders of other containers may go while `find` looks, and it then fails.
+        # Works for cgroups v1 and v2 and every cgroup driver; the container's own folder has the shortest path.
+        # `find` fails if folders of other containers vanish meanwhile.
         find = f"find /sys/fs/cgroup -name memory.stat -path '*{identity}*' 2>/dev/null"
         found = host.run(find, check=False).stdout.split()
         files.append(min(found, key=len))
@@ -62,7 +62,7 @@ def watch(contenders: Contenders, command: str) -> tuple[MemoryUse, MemoryUse]:
 
 
 def watch_many_clients(contenders: Contenders, image: str, clients: int) -> tuple[MemoryUse, MemoryUse]:
-    """Pull an image and push what is in `LAYOUT`, that many clients of each at once, from two fresh containers."""
+    """Restart both containers, then let `clients` pull an image and as many push the one in `LAYOUT`, all at once."""
     host = contenders.host
     host.run(f"docker restart {REGISTRY} {GATEWAY}")
     host.wait_until(

@@ -1,7 +1,4 @@
-"""The plot of the gateway's figures, drawn by the Python that has matplotlib.
-
-python plot.py FIGURES.json PLOT.svg
-"""
+"""Draw the plot of the gateway's figures: python plot.py FIGURES.json PLOT.svg, with a Python that has matplotlib."""
 
 from __future__ import annotations
 
@@ -15,16 +12,16 @@ import matplotlib as mpl
 mpl.use("svg")
 mpl.rcParams["svg.hashsalt"] = "homelab-registry"
 
-from matplotlib import pyplot as plt  # noqa: E402 - the backend is chosen before
+from matplotlib import pyplot as plt  # noqa: E402 - after the backend is chosen
 
-LOOKS = {
+LABELS_AND_COLOURS = {
     "gateway": ("gateway", "tab:blue"),
     "static": ("nginx, static file", "silver"),
     "bare_tls": ("registry alone, TLS, same hash", "dimgray"),
     "bare": ("registry alone, no TLS, same hash", "tab:gray"),
     "stock": ("stock registry, TLS, bcrypt cost 10", "tab:orange"),
 }
-MARKS = {"static": 0.9, "bare_tls": 0.9, "bare": 0.9, "stock": 40}
+TARGETS = {"static": 0.9, "bare_tls": 0.9, "bare": 0.9, "stock": 40}
 
 
 def draw(figures: dict[str, Any], target: Path) -> None:
@@ -57,19 +54,19 @@ def draw(figures: dict[str, Any], target: Path) -> None:
 
 
 def bars(axes: Any, groups: dict[str, dict[str, float]]) -> None:
-    """Draw a group of bars for each, and the marks of its first one, the gateway's."""
+    """Draw each group of bars, with lines for the targets of its first bar, the gateway's."""
     ticks: dict[str, float] = {}
     place = 0.0
     for name, found in groups.items():
         ticks[name] = place + (len(found) - 1) / 2
         for contender, value in found.items():
-            label, colour = LOOKS[contender]
+            label, colour = LABELS_AND_COLOURS[contender]
             axes.barh(place, value, color=colour, height=0.9, label=label)
             axes.text(value, place, f" {value:.0f}", va="center", fontsize=7)
-            if contender in MARKS:
-                mark = value * MARKS[contender]
+            if contender in TARGETS:
+                target = value * TARGETS[contender]
                 axes.plot(
-                    [mark, mark],
+                    [target, target],
                     [ticks[name] - len(found) / 2, ticks[name] - len(found) / 2 + 1],
                     color="black",
                 )

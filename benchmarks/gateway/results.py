@@ -1,4 +1,4 @@
-"""The gateway's figures as people read them."""
+"""The gateway's results as a page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.gateway.figures import (
 )
 from benchmarks.results import Row, table
 
-ROLES = {
+NAMES = {
     "gateway": "the gateway",
     "stock": "the stock registry",
     "bare": "the bare registry",
@@ -24,14 +24,14 @@ ROLES = {
 
 
 def rows(figures: Figures) -> list[Row]:
-    """Return all marks."""
+    """Return a row for each target."""
     return [row for version, found in figures.versions.items() for row in _version_rows(version, found)]
 
 
 def _version_rows(version: str, found: VersionFigures) -> list[Row]:
     requests = found.requests
     image = f"push of {LAYERS * LAYER} MB in {LAYERS} layers"
-    apart = abs(found.guesses["unknown"] - found.guesses["wrong"])
+    difference = abs(found.guesses["unknown"] - found.guesses["wrong"])
     return [
         *(
             _ratio(f"{version}: GET of a manifest, 16 connections", "gateway", other, requests, bound, "/s")
@@ -44,11 +44,11 @@ def _version_rows(version: str, found: VersionFigures) -> list[Row]:
         _ratio(f"{version}: {image}", "gateway", "bare_tls", found.push, 0.9, " MB/s"),
         Row(
             f"{version}: an unknown account against a wrong password",
-            apart,
+            difference,
             1,
             at_most=True,
             unit="ms",
-            told=f"{found.guesses['unknown']:.2f} ms against {found.guesses['wrong']:.2f} ms",
+            details=f"{found.guesses['unknown']:.2f} ms against {found.guesses['wrong']:.2f} ms",
         ),
         Row(
             f"{version}: memory under {CLIENTS} pulls and {CLIENTS} pushes, above idle",
@@ -56,23 +56,23 @@ def _version_rows(version: str, found: VersionFigures) -> list[Row]:
             256,
             at_most=True,
             unit="MB",
-            told=f"{found.memory['most']:.0f} MB, idle {found.memory['idle']:.0f} MB",
+            details=f"{found.memory['most']:.0f} MB, idle {found.memory['idle']:.0f} MB",
         ),
     ]
 
 
-def _ratio(what: str, ours: str, theirs: str, found: dict[str, float], bound: float, unit: str) -> Row:
+def _ratio(name: str, ours: str, theirs: str, found: dict[str, float], bound: float, unit: str) -> Row:
     return Row(
-        f"{what}, against {ROLES[theirs]}",
+        f"{name}, against {NAMES[theirs]}",
         found[ours] / found[theirs],
         bound,
         at_most=False,
-        told=f"{found[ours]:.0f}{unit} against {found[theirs]:.0f}{unit}",
+        details=f"{found[ours]:.0f}{unit} against {found[theirs]:.0f}{unit}",
     )
 
 
 def page(figures: Figures, machine: list[str]) -> str:
-    """Return the results as Markdown; `machine` has lines on what they were measured with."""
+    """Return the results as Markdown; `machine` has lines about the machine and the workload."""
     return "\n".join(
         [
             "# Results: the gateway",
@@ -82,15 +82,15 @@ def page(figures: Figures, machine: list[str]) -> str:
             "",
             *(f"- {line}" for line in machine),
             "",
-            *table(["what", "measured", "", "mark", "reached"], [row.cells for row in rows(figures)]),
+            *table(["what", "measured", "", "target", "reached"], [row.cells for row in rows(figures)]),
             "",
             *_large(figures.large),
             "",
-            "![requests and MB in a second](gateway.svg)",
+            "![requests and MB per second](gateway.svg)",
             "",
-            "A bar is a median, and longer is better. Bars of one group were measured in turns: compare those, since "
-            "how long they are at all is the machine's doing. A black line in the way of the blue bar, the gateway's, "
-            "is a mark that it is to reach: 0.9 of the grey bar, 40 times the orange one.",
+            "Each bar is a median; longer is better. Compare bars of one group: they were measured in turns, and "
+            "their absolute length depends on the machine. A black line is a target for the gateway's bar, the blue "
+            "one: 0.9 of the grey bar, 40 times the orange one.",
             "",
         ]
     )
@@ -99,10 +99,10 @@ def page(figures: Figures, machine: list[str]) -> str:
 def _large(large: dict[str, float]) -> list[str]:
     if not large:
         return [
-            f"A layer of {LARGE / 1000:g} GB was not tried: the disk has not the {FREE_SPACE / 1000:g} GB free for it."
+            f"A layer of {LARGE / 1000:g} GB was not measured: it needs {FREE_SPACE / 1000:g} GB of free disk space."
         ]
     return [
-        f"A layer of {LARGE / 1000:g} GB passes through the gateway without being kept there (2.8; without marks):",
+        f"A layer of {LARGE / 1000:g} GB passes through the gateway without being buffered there (2.8; no targets):",
         "",
         *table(
             ["", "MB/s", "the gateway's memory above idle, MB", "both", "the gateway's /tmp above idle, MB"],

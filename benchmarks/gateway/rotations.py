@@ -1,4 +1,4 @@
-"""Certificates rotated under constant requests: by this project's run, and by the stock registry's restart."""
+"""Rotate the certificate under constant load: of the gateway by a run, of the stock registry by a restart."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ DEPLOY = "deploys/rotate_certificate.py"
 
 @dataclass(frozen=True)
 class RequestCounts:
-    """How many requests were answered, and how many failed, whichever way."""
+    """How many requests were answered, and how many failed: with an error status, or without an answer."""
 
     answered: int
     failed: int
 
 
 def run(target: Path = RESULTS) -> list[Row]:
-    """Measure, write the page, and return the mark."""
+    """Measure, write the page, and return the target's row."""
     make_environment()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         log_progress("booting the registry's host")
@@ -38,7 +38,7 @@ def run(target: Path = RESULTS) -> list[Row]:
             make_image(contenders, 1, 1)
             contenders.crane(f"push {LAYOUT} {contenders.reference('gateway', 'small')}:v1")
             found = {
-                name: _under_load(contenders, name, rotate)
+                name: _rotate_under_load(contenders, name, rotate)
                 for name, rotate in (("gateway", _rotate_certificate), ("stock", _restart_stock))
             }
         finally:
@@ -50,10 +50,10 @@ def run(target: Path = RESULTS) -> list[Row]:
             0,
             at_most=True,
             unit="requests",
-            told=f"stock registry, restarted: {found['stock'].failed} beside {found['stock'].answered} answered",
+            details=f"stock registry, restarted: {found['stock'].failed} beside {found['stock'].answered} answered",
         )
     ]
-    lines = table(["what", "measured", "", "mark", "reached"], [row.cells for row in rows])
+    lines = table(["what", "measured", "", "target", "reached"], [row.cells for row in rows])
     (target / "rotations.md").write_text("\n".join(["# Rotations under load", "", *lines, ""]))
     return rows
 
@@ -68,7 +68,9 @@ def _restart_stock(contenders: Contenders) -> None:
     contenders.host.run("docker restart stock")
 
 
-def _under_load(contenders: Contenders, name: str, rotate: Callable[[Contenders], None]) -> RequestCounts:
+def _rotate_under_load(
+    contenders: Contenders, name: str, rotate: Callable[[Contenders], None]
+) -> RequestCounts:
     log_progress(f"{ROTATIONS} rotations of {name}")
     command = (
         f"wrk -t1 -c16 -d{SECONDS[name]}s --timeout 30s -H '{contenders.authorization}' -H 'Accept: {MANIFEST}' "
@@ -83,12 +85,12 @@ def _under_load(contenders: Contenders, name: str, rotate: Callable[[Contenders]
         return read_wrk_output(loading.result().stdout)
 
 
-def read_wrk_output(said: str) -> RequestCounts:
-    """Read what wrk prints at its end."""
-    answered = re.search(r"(\d+) requests in ", said)
+def read_wrk_output(output: str) -> RequestCounts:
+    """Read the summary that wrk prints."""
+    answered = re.search(r"(\d+) requests in ", output)
     if answered is None:
-        raise RuntimeError(f"no count of requests in: {said}")
-    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
-    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+        raise RuntimeError(f"no count of requests in: {output}")
+    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
     failed = sum(map(int, errors.groups())) if errors else 0
     return RequestCounts(int(answered[1]), failed + (int(refused[1]) if refused else 0))

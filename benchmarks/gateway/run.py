@@ -1,4 +1,4 @@
-"""Measure the gateway and write it to benchmarks/results/."""
+"""Measure the gateway, and write the results to benchmarks/results/."""
 
 from __future__ import annotations
 
@@ -17,30 +17,29 @@ from benchmarks.tools import draw, make_environment
 from tasks.accounts.passwords import GENERATED_COST
 
 
-def run(effort: Workload | None = None, target: Path = RESULTS) -> list[Row]:
-    """Measure, write figures, page and plot, and return the marks."""
-    effort, load = effort or Workload(), os.getloadavg()[0]
+def run(workload: Workload | None = None, target: Path = RESULTS) -> list[Row]:
+    """Measure, write figures, page and plot, and return a row for each target."""
+    workload, load = workload or Workload(), os.getloadavg()[0]
     make_environment()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         log_progress("booting the registry's host")
         contenders = Contenders.start(Path(folder))
         try:
-            figures = measure(contenders, effort)
+            figures = measure(contenders, workload)
         finally:
             contenders.host.remove()
-    write(figures, effort, load, target)
+    write(figures, workload, load, target)
     return rows(figures)
 
 
-def write(figures: Figures, effort: Workload, load: float, target: Path) -> None:
+def write(figures: Figures, workload: Workload, load: float, target: Path) -> None:
     """Write figures, page and plot."""
     machine = [
-        f"{os.cpu_count()} cores, which the contenders share with the clients; {load:.1f} processes on average "
-        "were busy with other things before",
-        f"medians of {effort.rounds} rounds in turns after one that does not count: {effort.seconds} s of manifests "
-        f"({effort.slow_seconds} s of the stock registry's), {effort.blobs} GETs of a blob, or a push of a new image; "
-        f"of {effort.guesses} guesses of each kind",
-        f"generated passwords (bcrypt's cost {GENERATED_COST}); the stock registry's has the cost {STOCK_COST}",
+        f"{os.cpu_count()} cores for contenders and clients; load average {load:.1f} before the benchmark",
+        f"medians of {workload.rounds} rounds in turns, after a warm-up round: {workload.seconds} s of manifests "
+        f"({workload.slow_seconds} s on the stock registry), {workload.blobs} GETs of a blob, a push of a new image; "
+        f"{workload.guesses} wrong logins of each kind",
+        f"bcrypt hashes of cost {GENERATED_COST} (generated passwords); on the stock registry of cost {STOCK_COST}",
     ]
     target.mkdir(exist_ok=True)
     (target / "gateway.json").write_text(json.dumps(asdict(figures), indent=2) + "\n")

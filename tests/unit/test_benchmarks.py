@@ -1,4 +1,4 @@
-"""The benchmark's marks: what is held against what, and on which side of the bound it is reached."""
+"""The benchmark's targets: what is compared with what, and whether a value at or beyond the bound reaches them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ FIGURES = Figures(
 )
 
 
-def test_each_mark_is_reached_at_its_bound_and_missed_beyond_it() -> None:
-    assert [(row.what, round(row.value, 2), row.bound, row.reached) for row in rows(FIGURES)] == [
+def test_each_target_is_reached_at_its_bound_and_missed_beyond_it() -> None:
+    assert [(row.name, round(row.value, 2), row.bound, row.reached) for row in rows(FIGURES)] == [
         ("re-run without changes against `pyinfra exec -- true`, 10 hosts", 2.5, 2.5, True),
         ("re-run without changes against Ansible, 1 host", 8.0, 8, True),
         ("re-run without changes against Ansible, 10 hosts", 14.96, 15, False),
@@ -34,7 +34,7 @@ def test_each_mark_is_reached_at_its_bound_and_missed_beyond_it() -> None:
     ]
 
 
-def test_the_page_has_each_mark_and_each_number_of_hosts() -> None:
+def test_the_page_has_each_target_and_each_number_of_hosts() -> None:
     lines = page(FIGURES, ["2 cores"]).splitlines()
     assert (
         "| re-run without changes against Ansible, 10 hosts | 14.96 × | 2.50 s against 37.4 s | at least 15 × | **no** |"  # noqa: RUF001
@@ -56,11 +56,13 @@ def test_the_page_has_each_mark_and_each_number_of_hosts() -> None:
         ),
     ],
 )
-def test_the_groups_of_a_size(count: int, docker_hosts: list[str], nodes: list[str]) -> None:
+def test_the_groups_of_an_inventory_by_its_size(
+    count: int, docker_hosts: list[str], nodes: list[str]
+) -> None:
     assert groups(count) == {"registry": ["registry"], "docker_hosts": docker_hosts, "cluster_nodes": nodes}
 
 
-def test_of_each_kind_of_host_the_most_commands_count() -> None:
+def test_the_highest_number_of_commands_of_each_kind_of_host_counts() -> None:
     recorded: Recorded = {
         "registry": [("a", ["x"])] * 3,
         "host-02": [("a", [])] * 2,

@@ -1,4 +1,4 @@
-"""The gateway's benchmark: what is held against what, and on which side of the bound a mark is reached."""
+"""The gateway's benchmark: its targets, the page, and how load is made and measured."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ LARGE = {
 }
 
 
-def test_each_mark_is_reached_at_its_bound_and_missed_beyond_it() -> None:
+def test_each_target_is_reached_at_its_bound_and_missed_beyond_it() -> None:
     found = rows(Figures({"2.8": AT_BOUNDS, "3.1.2": BEYOND}))
-    assert [(row.what, round(row.value, 3), row.bound, row.unit, row.reached) for row in found] == [
+    assert [(row.name, round(row.value, 3), row.bound, row.unit, row.reached) for row in found] == [
         ("2.8: GET of a manifest, 16 connections, against the stock registry", 40.0, 40, "×", True),  # noqa: RUF001
         ("2.8: GET of a manifest, 16 connections, against the bare registry", 0.9, 0.9, "×", True),  # noqa: RUF001
         ("2.8: GET of 64 MB, HTTP/1.1, 1 stream, against static files", 0.9, 0.9, "×", True),  # noqa: RUF001
@@ -63,7 +63,7 @@ def test_each_mark_is_reached_at_its_bound_and_missed_beyond_it() -> None:
     ]
 
 
-def test_the_page_has_each_mark_and_what_a_large_layer_takes() -> None:
+def test_the_page_has_each_target_and_the_large_layer() -> None:
     lines = page(Figures({"2.8": AT_BOUNDS}, LARGE), ["2 cores"]).splitlines()
     assert "- 2 cores" in lines
     assert (
@@ -78,13 +78,13 @@ def test_the_page_has_each_mark_and_what_a_large_layer_takes() -> None:
     assert "| pull | 402 | 1.5 | 2.0 | 0.1 |" in lines
 
 
-def test_the_page_says_that_there_was_no_room_for_a_large_layer() -> None:
-    assert "A layer of 5 GB was not tried: the disk has not the 20 GB free for it." in page(
+def test_the_page_says_that_there_was_no_space_for_a_large_layer() -> None:
+    assert "A layer of 5 GB was not measured: it needs 20 GB of free disk space." in page(
         Figures({"2.8": replace(AT_BOUNDS)}), []
     )
 
 
-def test_contenders_are_asked_in_turns_and_a_first_round_does_not_count() -> None:
+def test_contenders_are_measured_in_turns_and_a_warm_up_round_does_not_count() -> None:
     asked: list[str] = []
 
     def contender(name: str, *values: float) -> Callable[[], float]:
@@ -105,7 +105,7 @@ def test_contenders_are_asked_in_turns_and_a_first_round_does_not_count() -> Non
     assert asked == ["|", "a", "b", "|", "b", "a", "|", "a", "b", "|", "b", "a"]
 
 
-def test_an_image_is_what_it_says_and_never_the_same_again(tmp_path: Path) -> None:
+def test_a_made_image_is_valid_and_each_time_a_new_one(tmp_path: Path) -> None:
     firsts = []
     for _ in range(2):
         done = run(MAKE_IMAGE, str(tmp_path / "image"), "2", "3000000")
@@ -134,7 +134,7 @@ LOOKED = (
 
 
 @pytest.mark.parametrize("field", ["total_rss", "anon"])
-def test_the_most_of_each_use_is_kept(tmp_path: Path, field: str) -> None:
+def test_the_maximum_of_each_use_is_kept(tmp_path: Path, field: str) -> None:
     gateway, registry = tmp_path / "gateway", tmp_path / "registry"
     for path in (gateway, registry):
         path.write_text(f"cache 5000\n{field} 100\nrss 7\n")
@@ -149,10 +149,10 @@ def test_the_most_of_each_use_is_kept(tmp_path: Path, field: str) -> None:
     assert (idle[:2], most[:2]) == ([100, 200], [900, 1200])
 
 
-def test_a_load_that_fails_is_no_measurement(tmp_path: Path) -> None:
+def test_a_command_that_fails_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "stat").write_text("anon 1\n")
     done = run(WATCH, *[str(tmp_path / "stat")] * 2, str(tmp_path), "exit 3", check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "it ended with 3\n")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "the command ended with exit code 3\n")
 
 
 def run(script: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -167,7 +167,7 @@ def run(script: str, *arguments: str, check: bool = True) -> subprocess.Complete
 
 
 @pytest.mark.parametrize(
-    ("said", "answers"),
+    ("output", "counts"),
     [
         ("  4211 requests in 10.00s, 2.1MB read\n", RequestCounts(4211, 0)),
         ("  90 requests in 10.00s, 2.1MB read\n  Non-2xx or 3xx responses: 7\n", RequestCounts(90, 7)),
@@ -177,10 +177,10 @@ def run(script: str, *arguments: str, check: bool = True) -> subprocess.Complete
         ),
     ],
 )
-def test_every_failure_that_wrk_tells_of_is_counted(said: str, answers: RequestCounts) -> None:
-    assert rotations.read_wrk_output(said) == answers
+def test_every_failure_that_wrk_reports_is_counted(output: str, counts: RequestCounts) -> None:
+    assert rotations.read_wrk_output(output) == counts
 
 
-def test_what_is_not_wrk_s_end_is_no_answer() -> None:
+def test_output_without_wrk_s_summary_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="no count of requests"):
         rotations.read_wrk_output("unable to connect")
