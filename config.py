@@ -1,16 +1,16 @@
-"""Read by pyinfra before it connects to any host: settings are checked here, and a run that may not begin ends."""
+"""Read by pyinfra before it connects to any host: checks the settings, and stops the run if it finds a problem."""
 
 import sys
 from pathlib import Path
 
 from pyinfra.api.exceptions import PyinfraError
 
-# pyinfra appends the working directory to the path: an installed package named `tasks` would win over ours.
+# pyinfra appends the working directory to sys.path, where an installed package named `tasks` would come first.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-# pyinfra forbids it, so that its users' deploys leave no .pyc behind; without it all of ours is compiled in every run.
+# pyinfra turns bytecode files off; without them, every run would compile all modules again.
 sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
-from tasks.cli.start import begin  # noqa: E402 - as set above
+from tasks.cli.start import begin  # noqa: E402 - after sys.path is set
 
 if problems := begin():
     raise PyinfraError("\n    " + "\n    ".join(problems))
