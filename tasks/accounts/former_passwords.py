@@ -1,4 +1,4 @@
-"""Former passwords: how long they are good beside the present ones, who uses them, and proof of the present ones."""
+"""Former passwords: how long they stay valid beside the present ones, who uses them, and a test of the present ones."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tasks.remote.steps import Step
 from tasks.settings.load import HostSettings, Settings
 
 QUIET = 15.0
-"""After so many seconds without a request nobody is taken to be in the middle of a pull or push."""
+"""Seconds without a request after which a pull or push counts as ended."""
 
 KUBELET_REMEMBERS = dt.timedelta(minutes=10)
-"""It reads its own login anew every five minutes (kubernetes, pkg/credentialprovider/defaults.go); a run takes no more
-than another five from noting that it is about to write that."""
+"""A kubelet reads its login again every five minutes (kubernetes, pkg/credentialprovider/defaults.go). A run needs at
+most another five between recording that it is about to write that login and writing it."""
 
 
 @dataclass(frozen=True)
 class Log:
-    """What was under way lately on the registry host, and the host's time (seconds since 1970).
+    """Recent requests and uploads on the registry host, and the host's time. Times are seconds since 1970.
 
-    `begun` are the gateway's lines on requests that were let in, `ended` when those were over, by their id. `uploads`
-    tells when each upload that began before there were two passwords was last written to, by its repository.
+    `begun` are the gateway's log lines on accepted requests, `ended` the time at which each was over, by its id.
+    `uploads` is when each upload that began before there were two passwords was last written to, by its repository.
     """
 
     begun: Sequence[str]
@@ -36,7 +36,7 @@ class Log:
 
 
 def users(log: Log) -> dict[str, set[str]]:
-    """Return who uses a former password: by account, addresses with a request open or not long ended (`QUIET`)."""
+    """Return who uses a former password: account → addresses with a request that is open or ended within `QUIET`."""
     found = defaultdict(set)
     for line in map(json.loads, log.begun):
         if line["entry"] == "next" or line["status"] != 200:
@@ -47,12 +47,12 @@ def users(log: Log) -> dict[str, set[str]]:
 
 
 def uploads(log: Log) -> set[str]:
-    """Return the repositories that somebody uploads to who began with a password that may be a former one by now."""
+    """Return the repositories with an upload under way that began with a password that may be a former one by now."""
     return {repository for repository, written in log.uploads.items() if written > log.now - QUIET}
 
 
 def good_until(former: Former, settings: Settings) -> tuple[dt.datetime, str]:
-    """Return until when a former password is good at least, and why."""
+    """Return until when a former password stays valid at least, and why."""
     days = dt.timedelta(days=settings.registry_password_grace_days)
     ends = [(former.since + days, "registry_password_grace_days")]
     if former.told:
@@ -60,8 +60,8 @@ def good_until(former: Former, settings: Settings) -> tuple[dt.datetime, str]:
     return max(ends)
 
 
-def keeps(account: str, settings: Settings, host: HostSettings, group: str) -> bool:
-    """Tell whether a host of a group keeps the password of an account, and so has to be given a new one."""
+def stores_password(account: str, settings: Settings, host: HostSettings, group: str) -> bool:
+    """Return whether a host of a group stores the password of an account, and so has to get a new one."""
     if group == "cluster_control":
         return account == settings.registry_pull_secret_account
     logged_in = host.registry_login_users if group == "docker_hosts" else host.registry_node_login
@@ -71,14 +71,14 @@ def keeps(account: str, settings: Settings, host: HostSettings, group: str) -> b
 def prove(login: Login, settings: Settings) -> Step:
     """Return the step that logs in on the registry host; it prints `asked` and the status line.
 
-    Nothing is printed where there is no openssl to ask with.
+    It prints nothing if the host has no openssl to ask with.
     """
     request = (
         f"GET /v2/ HTTP/1.1\r\nHost: {settings.registry_hostname}\r\nConnection: close\r\n"
         f"Authorization: Basic {login.auth}\r\n\r\n"
     )
     return Step(
-        f"log in as {login.account}: the present password is to be good before the former one is not",
+        f"log in as {login.account}: the present password has to work before the former one is revoked",
         "command -v openssl >/dev/null || exit 0\n"
         "echo asked\n"
         f"head -c {len(request)} | timeout 20 openssl s_client -quiet -connect 127.0.0.1:{settings.registry_port} "
@@ -87,9 +87,9 @@ def prove(login: Login, settings: Settings) -> Step:
     )
 
 
-def check_proof(told: str) -> bool:
-    """Tell whether the login was tried; `ValueError` where it failed."""
-    lines = [line.strip() for line in told.splitlines() if line.strip()]
+def check_proof(output: str) -> bool:
+    """Return whether the login was tried; `ValueError` if it failed. `output` is what the step of `prove` printed."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     if lines[:1] != ["asked"]:
         return False
     if not lines[1:]:
@@ -100,5 +100,5 @@ def check_proof(told: str) -> bool:
 
 
 def without(former: Mapping[str, Former], revoked: Sequence[str]) -> dict[str, Former]:
-    """Return the former passwords that stay."""
+    """Return the former passwords without those that were revoked."""
     return {name: each for name, each in former.items() if name not in revoked}

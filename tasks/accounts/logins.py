@@ -1,7 +1,7 @@
-"""Logins in a `config.json` (Docker's, and in the same form the kubelet's and Podman's), and in credential helpers.
+"""Logins in a `config.json` (Docker's; the kubelet and Podman use the same format), and in credential helpers.
 
-The form is the one of docker/cli (`cli/config/configfile/file.go`). Where it names a helper for a registry, what
-stands in `auths` is never looked at, not even if the helper knows nothing.
+The format is that of docker/cli (`cli/config/configfile/file.go`). If it names a helper for a registry, `auths` is not
+read for that registry, even if the helper has no login.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from tasks.remote.source_lines import line_of
 from tasks.remote.steps import Conflict
 
 NOT_FOUND = "credentials not found in native keychain"
-"""What a helper prints where it knows nothing of a registry (docker-credential-helpers, credentials/error.go)."""
+"""What a helper prints if it has no login for a registry (docker-credential-helpers, credentials/error.go)."""
 
-_STRONGER = ("identitytoken", "registrytoken", "username", "password")
-"""What an entry may hold that is taken instead of its `auth`."""
+_OVERRIDING = ("identitytoken", "registrytoken", "username", "password")
+"""The keys of an entry that take precedence over its `auth`."""
 
 
 @dataclass(frozen=True)
 class Login:
-    """An account of the registry's with its password."""
+    """An account of the registry, with its password."""
 
     account: str
     password: str = field(repr=False)
 
     @property
     def auth(self) -> str:
-        """Both as a `config.json` holds them."""
+        """Both in the form of a `config.json`."""
         return b64encode(f"{self.account}:{self.password}".encode()).decode()
 
     def for_helper(self, name: str) -> str:
-        """Both as a helper is given them to keep, for a registry's name."""
+        """Return both in the form that a helper takes, for a registry's name."""
         return json.dumps({"ServerURL": name, "Username": self.account, "Secret": self.password})
 
 
 @dataclass(frozen=True)
 class Helper:
-    """A program that keeps logins, `docker-credential-NAME`; `where` is the file and line that name it."""
+    """A credential helper, the program `docker-credential-NAME`; `where` is the file and line that name it."""
 
     name: str
     where: str
@@ -55,7 +55,7 @@ class Helper:
 
 @dataclass(frozen=True)
 class HelperResponse:
-    """What a helper answered when it was asked for a login: its exit code, and what it printed."""
+    """A credential helper's answer to a request for a login: its exit code, and what it printed."""
 
     exit_code: int
     output: str = field(default="", repr=False)
@@ -73,20 +73,20 @@ def merge(text: str, names: Iterable[str], login: Login, path: str) -> str:
         return text
     for name in outdated:
         entry = auths.get(name)
-        kept = entry if isinstance(entry, dict) and not any(key in entry for key in _STRONGER) else {}
+        kept = entry if isinstance(entry, dict) and not any(key in entry for key in _OVERRIDING) else {}
         auths[name] = {**kept, "auth": login.auth}
     return json_edit.render({**json_edit.read(text, path), "auths": auths}, like=text)
 
 
 def missing(text: str, names: Iterable[str], path: str) -> list[str]:
-    """Return those of `names` for which a `config.json` has no entry at all."""
+    """Return those of `names` without an entry in a `config.json`."""
     return [name for name in names if name not in _auths(text, path)]
 
 
-def helper(text: str, name: str, path: str) -> Helper | None:
-    """Return the helper that has the say for a registry's name, or None.
+def helper_for(text: str, name: str, path: str) -> Helper | None:
+    """Return the helper that keeps the login for a registry's name, None if it is the file itself.
 
-    A registry's own one is stronger than `credsStore`, and an empty one means the file itself.
+    A registry's own helper takes precedence over `credsStore`; an empty name means the file.
     """
     found = json_edit.read(text, path)
     keys = ["credsStore"]
@@ -100,30 +100,36 @@ def helper(text: str, name: str, path: str) -> Helper | None:
     return Helper(chosen, f"{path} line {line_of(text, *(json.dumps(key) for key in keys))}")
 
 
-def kept(told: HelperResponse | None, by: Helper, name: str, login: Login, user: str) -> bool:
-    """Tell from a helper's answer whether it keeps this login; `Conflict` where it gave none that can be used."""
-    program = by.program
-    begin = f"{by.where} has {program} keep the logins of {user}"
-    if told is None:
-        raise Conflict(f"{begin}, which could not be asked", "write its name in plain letters and run again")
-    if told.exit_code in (126, 127):
+def helper_holds(response: HelperResponse | None, helper: Helper, name: str, login: Login, user: str) -> bool:
+    """Return whether a helper's response is this login; `Conflict` if the helper cannot be used.
+
+    `response` None means that it could not be asked.
+    """
+    program = helper.program
+    begin = f"{helper.where} keeps the logins of {user} in {program}"
+    if response is None:
+        raise Conflict(
+            f"{begin}, which could not be asked",
+            "write its name with letters, digits, dots, dashes and underscores only, and run again",
+        )
+    if response.exit_code in (126, 127):
         raise Conflict(
             f"{begin}, which cannot be run there",
-            f"install it for {user}, or take it out of that file, and run again",
+            f"install it for {user}, or remove it from that file, and run again",
         )
-    if told.exit_code == 124:
+    if response.exit_code == 124:
         raise Conflict(
-            f"{begin}, which gives no answer in 10 s", f"unlock it for {user}, or take it out of that file"
+            f"{begin}, which gives no answer in 10 s", f"unlock it for {user}, or remove it from that file"
         )
-    if told.exit_code != 0:
-        if NOT_FOUND in told.output:
+    if response.exit_code != 0:
+        if NOT_FOUND in response.output:
             return False
         raise Conflict(
-            f"{begin}, which fails (exit code {told.exit_code})",
-            f"see why (echo {name} | {program} get, as {user}), or take it out of that file, and run again",
+            f"{begin}, which fails (exit code {response.exit_code})",
+            f"see why (echo {name} | {program} get, as {user}), or remove it from that file, and run again",
         )
     try:
-        answer = json.loads(told.output)
+        answer = json.loads(response.output)
         return bool((answer["Username"], answer["Secret"]) == (login.account, login.password))
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
@@ -142,7 +148,7 @@ def _auths(text: str, path: str) -> dict[str, Any]:
 
 
 def _holds(entry: object, login: Login) -> bool:
-    if not isinstance(entry, dict) or any(entry.get(key) for key in _STRONGER):
+    if not isinstance(entry, dict) or any(entry.get(key) for key in _OVERRIDING):
         return False
     try:
         # Docker drops NULs behind the password (configfile/file.go, decodeAuth).

@@ -1,4 +1,4 @@
-"""Accounts: generated passwords, the htpasswd file, and which of its entries still hold."""
+"""Accounts: generated passwords, the htpasswd file, and which of its hashes still fit."""
 
 from __future__ import annotations
 
@@ -17,30 +17,31 @@ GENERATED_COST = 4
 registry compares on every request."""
 
 CUSTOM_COST = 12
-"""bcrypt's cost for a password that a person chose."""
+"""bcrypt's cost for a custom password, one that a person chose."""
 
 MAX_BYTES = 72
-"""bcrypt ignores what comes after; accepting it would pretend to a strength that is not there."""
+"""bcrypt ignores further bytes; accepting them would suggest a strength that is not there."""
 
 PREFIX = "hlr_"
-"""Begins every generated password, so that a typed one is never given the cheap hash."""
+"""Begins every generated password, so that a custom one never gets the cheap hash."""
 
 DECOY = "-"
-"""The entry that is compared for names that nobody has; no account can be called so."""
+"""The name of the entry that the registry compares for unknown names; no account can have it."""
 
 DECOY_HASH = f"$2b${GENERATED_COST:02}$" + "." * 53
-"""A hash of zeros, which no password is known to have, at the cost of a generated one's. Time then does not tell which
-names there are."""
+"""A hash of zeros, which fits no known password, at the cost of a generated one's: an unknown name takes as long to
+reject as a known one."""
 
 NEXT = "---"
-"""Stands before an account's name in the entry of its next password; no account's name begins so."""
+"""Prefix of the account's name in the entry of its next password; no account's name begins with it."""
 
 
 @dataclass(frozen=True)
 class Former:
-    """The hash of an account's former password, and since when (UTC) that is not the present one.
+    """The hash of an account's former password, and since when (UTC) another one is the present one.
 
-    `hosts` kept it then, whatever the settings say by now. `told` is when a kubelet was last given the present one.
+    `hosts` are those that stored it then, whatever the settings say now. `told` is when a kubelet last got the present
+    one.
     """
 
     hashed: str = field(repr=False)
@@ -50,13 +51,13 @@ class Former:
 
 
 def generate() -> str:
-    """Make a password of 256 random bits: the prefix, 43 characters, and a checksum of six that finds a cut one."""
+    """Make a password of 256 random bits: the prefix, 43 characters, and a checksum of six that detects truncation."""
     body = urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
     return f"{PREFIX}{body}{_checksum(body)}"
 
 
 def is_generated(password: str) -> bool:
-    """Tell whether `generate` made this password."""
+    """Return whether `generate` made this password."""
     match = re.fullmatch(rf"{PREFIX}([A-Za-z0-9_-]{{43}})([A-Za-z0-9_-]{{6}})", password)
     return match is not None and match[2] == _checksum(match[1])
 
@@ -74,7 +75,7 @@ def check(password: str) -> str | None:
 
 
 def hashes(passwords: Mapping[str, str], present: Mapping[str, str]) -> dict[str, str]:
-    """Return name → bcrypt hash for all accounts, keeping each present hash that still fits its password."""
+    """Return name → bcrypt hash for all accounts; a present hash that still fits its password is kept."""
     return {
         name: present[name] if name in present and fits(password, present[name]) else _hash(password)
         for name, password in sorted(passwords.items())
@@ -82,7 +83,7 @@ def hashes(passwords: Mapping[str, str], present: Mapping[str, str]) -> dict[str
 
 
 def fits(password: str, hashed: str) -> bool:
-    """Tell whether a hash is that of the password, at the cost that such a password gets."""
+    """Return whether a hash is that of the password, at the cost for such a password."""
     return hashed.startswith(f"$2b${_cost(password):02}$") and _matches(password, hashed)
 
 
@@ -94,16 +95,16 @@ def _matches(password: str, hashed: str) -> bool:
 
 
 def htpasswd(hashed: Mapping[str, str]) -> str:
-    """Return the htpasswd file, a line for each account."""
+    """Return the text of the htpasswd file, one line for each name."""
     return "".join(f"{name}:{value}\n" for name, value in sorted(hashed.items()))
 
 
 def entries(hashed: Mapping[str, str], former: Mapping[str, str]) -> dict[str, str]:
-    """Return the registry's entries, by name: of all accounts, and of names that nobody has.
+    """Return the registry's entries, name → hash: those of all accounts, and the decoy.
 
-    With `former` passwords (by account) each name has two entries: its own with the former one where there is one,
-    and one after `NEXT` with the present one. So nothing changes for who is about to be let in when a former one comes
-    or goes, and each name costs the same to compare.
+    If there are `former` passwords (by account), each name has two entries: its own, with the former password if it
+    has one, and one prefixed with `NEXT`, with the present password. So requests under way stay valid when a former
+    password comes or goes, and each name costs the same to compare.
     """
     present = {**hashed, DECOY: DECOY_HASH}
     beside = {NEXT + name: value for name, value in present.items()} if former else {}
@@ -111,16 +112,16 @@ def entries(hashed: Mapping[str, str], former: Mapping[str, str]) -> dict[str, s
 
 
 def add_next_entries(text: str) -> str:
-    """Return an htpasswd file with a second entry, after `NEXT`, for each one's password."""
+    """Return an htpasswd file with a second entry for each, prefixed with `NEXT`."""
     return "".join(sorted(line for once in text.splitlines(keepends=True) for line in (once, NEXT + once)))
 
 
 def has_next_entries(text: str) -> bool:
-    """Tell whether an htpasswd file has two entries for each name."""
+    """Return whether an htpasswd file has two entries for each name."""
     return any(line.startswith(NEXT) for line in text.splitlines())
 
 
-def replaced(
+def find_former(
     passwords: Mapping[str, str],
     hashed: Mapping[str, str],
     present: Mapping[str, str],
@@ -129,18 +130,18 @@ def replaced(
 ) -> dict[str, Former]:
     """Return the former password of each account that has one.
 
-    That is the `present` hash where it is not that of the account's password any more, else what is in `former`
-    already. Two are good at a time: what was good before a former one is not. `hashed` is what `hashes` returns for
-    these passwords: a hash that it kept is not compared once more.
+    That is the `present` hash if it no longer fits the account's password, else the one in `former`. At most two
+    passwords are valid at a time: a new former one replaces an older one. `hashed` is what `hashes` returns for these
+    passwords: a hash that it kept is not compared again.
     """
     found = {}
     for name, password in passwords.items():
         before, known = present.get(name), former.get(name)
-        if before is None:  # the list is lost: whether the password is another than it was is not known
+        if before is None:  # the list is lost: it is not known whether the password has changed
             if known and not _matches(password, known.hashed):
                 found[name] = known
         elif hashed[name] != before and not _matches(password, before):
-            # Known already where a run was killed before it wrote the new hash.
+            # Known already if a run was killed before it wrote the new hash.
             found[name] = known if known and known.hashed == before else Former(before, now)
         elif known and known.hashed != before:
             found[name] = known
@@ -148,14 +149,14 @@ def replaced(
 
 
 def custom_accounts(text: str) -> list[str]:
-    """Return the accounts in an htpasswd file with a password that a person chose."""
+    """Return the accounts in an htpasswd file with a custom password."""
     found = (line.partition(":") for line in text.splitlines())
-    typed = f"$2b${CUSTOM_COST:02}$"
-    return sorted({name.removeprefix(NEXT) for name, _, hashed in found if hashed.startswith(typed)})
+    custom = f"$2b${CUSTOM_COST:02}$"
+    return sorted({name.removeprefix(NEXT) for name, _, hashed in found if hashed.startswith(custom)})
 
 
 def read_htpasswd(text: str) -> dict[str, str]:
-    """Return name → hash; `ValueError` on a line that is not of that form."""
+    """Return name → hash; `ValueError` if a line does not have that form."""
     found = {}
     for line in text.splitlines():
         match = re.fullmatch(r"([^:]+):(\$2b\$\d\d\$[./A-Za-z0-9]{53})", line)

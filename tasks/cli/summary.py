@@ -23,7 +23,7 @@ def show(run: Run) -> None:
         lines = [_planned(run)]
     else:
         trusted = [f"[{host}] {line}" for host, said in run.report.done.items() for line in said]
-        lines = _registry(run) + trusted + typed_passwords(run) + authorities(run, dt.datetime.now(dt.UTC))
+        lines = _registry(run) + trusted + custom_passwords(run) + authorities(run, dt.datetime.now(dt.UTC))
     lines += _notes(run) + _timer(run) + _left_to_do(run)
     for line in lines:
         logger.info(line)
@@ -66,14 +66,14 @@ def _registry(run: Run) -> list[str]:
     ]
 
 
-def typed_passwords(run: Run) -> list[str]:
-    """Return a line for each account that machines pull with and whose password a person chose."""
+def custom_passwords(run: Run) -> list[str]:
+    """Return a line for each account that machines pull with and that has a custom password."""
     context = run.part(RegistryContext)
     settings = run.configuration.settings
     pulling = sorted({settings.registry_login_account, settings.registry_pull_secret_account})
     return [
         format_text(
-            f"The account {name} has a password that was typed: each of its requests costs the registry host about "
+            f"The account {name} has a custom password: each of its requests costs the registry host about "
             f"0.3 s of processor time; deploys/rotate_credentials.py, with --data registry_rotate_account={name}, "
             "gives it a generated one",
             "yellow",

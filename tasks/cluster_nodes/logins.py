@@ -45,7 +45,7 @@ def _steps(
             "replace it by one, or set registry_node_login to False for this host, and run again",
         )
     for name in names:
-        if helper := logins.helper(text, name, path):
+        if helper := logins.helper_for(text, name, path):
             raise Conflict(
                 f"{helper.where} has {helper.program} keep the logins, which wins over an entry there",
                 "take that out, or set registry_node_login to False for this host, and run again",

@@ -69,7 +69,7 @@ def _log_in(home: Home, folder: str, names: Sequence[str], login: Login) -> list
     taken = files.leftovers({new: home.paths[new] for new in [files.temporary(path)]})
     in_file, in_helpers = [], []
     for name in names:
-        if helper := logins.helper(text, name, path):
+        if helper := logins.helper_for(text, name, path):
             in_helpers += _keep(home, helper, name, login, path)
         else:
             in_file.append(name)
@@ -96,7 +96,7 @@ def _keep(home: Home, helper: Helper, name: str, login: Login, path: str) -> lis
 
     `docker login` would do the same, but write the whole file anew in its own form, and ask the engine.
     """
-    if logins.kept(home.told.get((helper.name, name)), helper, name, login, home.user.name):
+    if logins.helper_holds(home.told.get((helper.name, name)), helper, name, login, home.user.name):
         return []
     program = helper.program
     complaint = f"{program} does not take the login; see why, or take it out of {path}"

@@ -80,7 +80,7 @@ def _ready(run: Run, name: str, now: dt.datetime) -> bool:
         host,
         lambda each, group: (
             each in context.desired.former[name].hosts
-            or former_passwords.keeps(name, settings, configuration.hosts[each], group)
+            or former_passwords.stores_password(name, settings, configuration.hosts[each], group)
         ),
     )
     if missing:

@@ -76,7 +76,7 @@ def test_accounts_come_and_go_and_a_removed_one_is_refused(host: BenchHost, depl
 def test_a_password_of_one_s_own_comes_and_goes_without_a_restart(
     host: BenchHost, deployment: Deployment
 ) -> None:
-    """And with it the mark of accounts with a typed one, which stands as long as either password is."""
+    """And with it the flag file of an account with a custom password, which stays as long as either password is one."""
     before, state = deployment.store.read(), deployment.store.folder
     running = started(host)
     conf = "/etc/homelab-registry"
@@ -86,9 +86,9 @@ def test_a_password_of_one_s_own_comes_and_goes_without_a_restart(
         f"write {conf}/registry/htpasswd: its content is not as it should be",
     ]
     marked = f"write {conf}/gateway/two-passwords: it is missing"
-    typed = f"{conf}/gateway/typed/ci"
+    custom = f"{conf}/gateway/typed/ci"
     ended = [
-        "log in as ci: the present password is to be good before the former one is not",
+        "log in as ci: the present password has to work before the former one is revoked",
         f"write {state}/former.json: the former password of ci is no longer needed",
         f"write {conf}/registry/htpasswd: former passwords are refused from now on",
         f"remove {conf}/gateway/two-passwords: no account has a former password",
@@ -96,14 +96,14 @@ def test_a_password_of_one_s_own_comes_and_goes_without_a_restart(
         f"write {conf}/registry/htpasswd: each account needs only one entry again",
     ]
     deployment.store.password_path("ci").write_text("correct horse battery\n")
-    assert run(deployment) == [*begun, f"write {typed}: it is missing", marked, *ended]
+    assert run(deployment) == [*begun, f"write {custom}: it is missing", marked, *ended]
     assert ask(host, deployment, "ci", "correct horse battery") == "200"
     assert ask(host, deployment, "ci", before.passwords["ci"]) == "401"
     after = deployment.store.read()
     assert after.hashes["ci"].startswith("$2b$12$")
     assert after.hashes["admin"] == before.hashes["admin"]
     deployment.store.password_path("ci").write_text(before.passwords["ci"])
-    unmarked = f"remove {typed}: its account's password is a generated one"
+    unmarked = f"remove {custom}: its account's password is a generated one"
     assert run(deployment) == [*begun, marked, *ended, unmarked]
     assert ask(host, deployment, "ci", "correct horse battery") == "401"
     assert ask(host, deployment, "ci", before.passwords["ci"]) == "200"

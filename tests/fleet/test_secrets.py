@@ -1,7 +1,7 @@
 """No secret shows in arguments, environments, output, in what Docker tells, or in a file that others may read.
 
 One host deploys to itself and verifies itself, every command traced. The secrets are looked for by value: passwords
-that were generated and that were typed, their hashes, the keys, and the registry's own secret.
+generated and custom ones, their hashes, the keys, and the registry's own secret.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PYINFRA = ".venv/bin/pyinfra -vvv --diff"
 DEPLOY = f"{PYINFRA} -y inventories/local.py deploy.py"
 VERIFY = ".venv/bin/python -m pytest -vv --tb=long tests/verify --inventory inventories/local.py"
 # Made anew each time: this file is on the host as well.
-TYPED = {name: f"canary {name}+/{token_hex(6)}" for name in ("admin", "ci", "cluster")}
+CUSTOM = {name: f"canary {name}+/{token_hex(6)}" for name in ("admin", "ci", "cluster")}
 
 # What is full when an upload fails, and the file that then cannot be written.
 FULL = {
@@ -104,8 +104,8 @@ def evidence(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Evide
     )
     host.run(f'echo \'registry_login_users = ["root", "kept"]\' >> {PROJECT}/inventories/group_data/local.py')
     assert made.run("first run", DEPLOY).exit_code == 0, "the first run fails"
-    made.type_passwords(**TYPED)
-    assert made.run("run with typed passwords", DEPLOY).exit_code == 0, "a run with typed passwords fails"
+    made.type_passwords(**CUSTOM)
+    assert made.run("run with custom passwords", DEPLOY).exit_code == 0, "a run with custom passwords fails"
     assert made.run("second run", DEPLOY).exit_code == 0, "a second run fails"
     assert made.run("plan", f"{PYINFRA} --dry inventories/local.py deploy.py").exit_code == 0
     for path, fill in FULL.items():
@@ -125,7 +125,7 @@ def evidence(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Evide
 
 @pytest.fixture(scope="module")
 def needles(evidence: Evidence) -> Needles:
-    # Generated and typed passwords and their hashes, one more typed one, two keys, http.secret.
+    # Generated and custom passwords and their hashes, one more custom one, two keys, http.secret.
     assert len(evidence.secrets) == 6 + 6 + 1 + 4 + 1
     return Needles(evidence.secrets)
 
@@ -182,7 +182,7 @@ def test_files_in_the_end(host: BenchHost, evidence: Evidence, needles: Needles)
         f"find / \\( -path /proc -o -path /sys -o -path /src -o -path {TRACES} -o -path {PROJECT}/tests \\) -prune -o -type f -print0 "
         f"| xargs -0 grep -alF -f {TRACES}/needles | xargs stat -c '%a %n' | sort",
     ).stdout.splitlines()
-    passwords = [f"600 {STATE}/accounts/{name}.password" for name in sorted(TYPED)]
+    passwords = [f"600 {STATE}/accounts/{name}.password" for name in sorted(CUSTOM)]
     of_the_state = ["authorities/", "htpasswd", "http.secret", "leaf.pem"]
     of_the_host = ["gateway/tls/tls.pem", "registry/config.yml", "registry/htpasswd"]
     assert [line for line in found if not line.startswith("600 ")] == []

@@ -17,13 +17,15 @@ from tests.gateway.curl import Curl
 from tests.gateway.gateway import ACCOUNTS, NAME, Gateway, basic
 from tests.gateway.pressure import Target, under
 
-TYPED = "anna"
-ROLES = {account: role for role, account in ACCOUNTS.items()} | {TYPED: "pull"}
+CUSTOM = "anna"
+ROLES = {account: role for role, account in ACCOUNTS.items()} | {CUSTOM: "pull"}
 
 
 def deploy(gateway: Gateway, **settings: object) -> None:
-    """Deploy the version under test with an account whose password is a typed one, and with these settings."""
-    (gateway.deployment.store.folder / "accounts" / f"{TYPED}.password").write_text("correct horse battery\n")
+    """Deploy the version under test with an account with a custom password, and with these settings."""
+    (gateway.deployment.store.folder / "accounts" / f"{CUSTOM}.password").write_text(
+        "correct horse battery\n"
+    )
     gateway.deploy(registry_accounts=ROLES, **settings)
 
 
@@ -54,7 +56,7 @@ class Image:
 
 @pytest.fixture(scope="module")
 def image(gateway: Gateway) -> Image:
-    """A pushed image with a layer that does not fit into a socket's buffers, and the typed account."""
+    """A pushed image with a layer that does not fit into a socket's buffers, and the account with a custom password."""
     deploy(gateway)
     gateway.crane(
         "push",
@@ -80,7 +82,7 @@ them waits for that. How long a pull takes at all is the machine's doing."""
         (pressure.stalled_upload, 300, ""),
         (pressure.guess, 100, "cluster"),
         (pressure.guess, 100, "nobody"),
-        (pressure.guess, 100, TYPED),
+        (pressure.guess, 100, CUSTOM),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )

@@ -12,7 +12,7 @@ from tasks.accounts import passwords
 from tasks.accounts.passwords import Former
 from tests.operations.runs import ROOT
 from tests.operations.test_command_line import STEM, answering_hosts
-from tests.operations.test_typed_password import ran, store
+from tests.operations.test_custom_password import ran, store
 
 
 def test_a_rotation_that_was_killed_before_the_password_was_written_is_finished(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def _former(run: Run, passwords: Mapping[str, str], hashed: Mapping[str, str]) -
     """Return the former password of each account that has one, if these are its passwords and hashes."""
     context = run.part(RegistryContext)
     now, known = dt.datetime.now(dt.UTC), context.present.former
-    found = accounts.replaced(passwords, hashed, context.present.hashes, known, now)
+    found = accounts.find_former(passwords, hashed, context.present.hashes, known, now)
     return {
         name: each if each == known.get(name) else replace(each, hosts=_keeping(run, name))
         for name, each in found.items()
@@ -97,7 +97,7 @@ def _keeping(run: Run, account: str) -> tuple[str, ...]:
     found = {
         each
         for each, group in client_hosts(host)
-        if former_passwords.keeps(account, settings, hosts[each], group)
+        if former_passwords.stores_password(account, settings, hosts[each], group)
     }
     return tuple(sorted(found))
 

@@ -1,4 +1,4 @@
-"""Who is taken to use a former password, and which hosts have to be given a new one."""
+"""Who uses a former password, and which hosts have to get a new one."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ ANSWER = [
 ]
 
 
-def test_what_the_host_tells_is_read() -> None:
+def test_the_facts_output_is_read() -> None:
     found = FormerPasswordsFact().process(ANSWER)
     assert found == Log(
         ['{"begun":"7f","account":"a|b","from":"10.0.0.7","entry":"name","status":200}'],
@@ -87,7 +87,7 @@ def test_what_the_host_tells_is_read() -> None:
     ],
 )
 def test_which_hosts_keep_a_password(account: str, group: str, host: dict[str, Any], keeps: bool) -> None:
-    assert former_passwords.keeps(account, Settings(), HostSettings(**host), group) == keeps
+    assert former_passwords.stores_password(account, Settings(), HostSettings(**host), group) == keeps
 
 
 @pytest.mark.parametrize(("told", "proven"), [("", False), ("asked\nHTTP/1.1 200 OK\r\n", True)])
@@ -102,7 +102,7 @@ def test_a_login_is_proven_by_its_status(told: str, proven: bool) -> None:
         ("", "the registry does not answer"),
     ],
 )
-def test_a_login_that_is_not_let_in_is_no_proof(answer: str, problem: str) -> None:
+def test_a_login_that_is_rejected_is_no_proof(answer: str, problem: str) -> None:
     with pytest.raises(ValueError, match=f"^{problem}$"):
         former_passwords.check_proof(f"asked\n{answer}")
 
@@ -111,6 +111,6 @@ def test_a_login_that_is_not_let_in_is_no_proof(answer: str, problem: str) -> No
     ("days", "told", "until"),
     [(0, None, SINCE), (7, None, SINCE + 7 * DAY), (0, SINCE + DAY, SINCE + DAY + KUBELET_REMEMBERS)],
 )
-def test_until_when_one_is_good(days: int, told: dt.datetime | None, until: dt.datetime) -> None:
+def test_until_when_one_is_valid(days: int, told: dt.datetime | None, until: dt.datetime) -> None:
     former = Former("", SINCE, told=told)
     assert former_passwords.good_until(former, Settings(registry_password_grace_days=days))[0] == until

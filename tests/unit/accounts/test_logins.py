@@ -1,4 +1,4 @@
-"""Logins in a `config.json`, and what a credential helper's answer means."""
+"""Logins in a `config.json`, and the answers of credential helpers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_without_a_name_nothing_is_touched() -> None:
         ('{"auths": {\n}', f"{PATH} line 2 is not JSON (Expecting ',' delimiter)"),
     ],
 )
-def test_a_text_that_is_broken_is_refused(text: str, problem: str) -> None:
+def test_a_broken_text_is_rejected(text: str, problem: str) -> None:
     with pytest.raises(Conflict) as stop:
         merge(text)
     assert stop.value.problem == problem
@@ -86,16 +86,16 @@ def test_no_secret_is_in_a_repr() -> None:
         (f'{{"credsStore": "pass", "credHelpers": {{"{A}": ""}}}}', None),
     ],
 )  # fmt: skip
-def test_which_helper_has_the_say(text: str, helper: Helper | None) -> None:
-    assert logins.helper(text, A, PATH) == helper
+def test_which_helper_is_used(text: str, helper: Helper | None) -> None:
+    assert logins.helper_for(text, A, PATH) == helper
 
 
 HELPER = Helper("pass", f"{PATH} line 2")
-BEGIN = f"{PATH} line 2 has docker-credential-pass keep the logins of ci, which "
+BEGIN = f"{PATH} line 2 keeps the logins of ci in docker-credential-pass, which "
 
 
 @pytest.mark.parametrize(
-    ("told", "kept"),
+    ("response", "kept"),
     [
         (
             HelperResponse(0, json.dumps({"ServerURL": A, "Username": "cluster", "Secret": 'pass:"wörd"'})),
@@ -113,24 +113,24 @@ BEGIN = f"{PATH} line 2 has docker-credential-pass keep the logins of ci, which 
     ],
     ids=range(7),
 )
-def test_what_a_helper_keeps(told: HelperResponse, kept: bool) -> None:
-    assert logins.kept(told, HELPER, A, LOGIN, "ci") is kept
+def test_whether_a_helper_holds_the_login(response: HelperResponse, kept: bool) -> None:
+    assert logins.helper_holds(response, HELPER, A, LOGIN, "ci") is kept
 
 
 @pytest.mark.parametrize(
-    ("told", "problem", "remedy"),
+    ("response", "problem", "remedy"),
     [
-        (None, "could not be asked", "write its name in plain letters and run again"),
-        (HelperResponse(127), "cannot be run there", "install it for ci, or take it out of that file, and run again"),
-        (HelperResponse(126), "cannot be run there", "install it for ci, or take it out of that file, and run again"),
-        (HelperResponse(124), "gives no answer in 10 s", "unlock it for ci, or take it out of that file"),
+        (None, "could not be asked", "write its name with letters, digits, dots, dashes and underscores only, and run again"),
+        (HelperResponse(127), "cannot be run there", "install it for ci, or remove it from that file, and run again"),
+        (HelperResponse(126), "cannot be run there", "install it for ci, or remove it from that file, and run again"),
+        (HelperResponse(124), "gives no answer in 10 s", "unlock it for ci, or remove it from that file"),
         (HelperResponse(2, "secret"), "fails (exit code 2)",
-         f"see why (echo {A} | docker-credential-pass get, as ci), or take it out of that file, and run again"),
+         f"see why (echo {A} | docker-credential-pass get, as ci), or remove it from that file, and run again"),
     ],
 )  # fmt: skip
-def test_a_helper_that_gives_no_answer(told: HelperResponse | None, problem: str, remedy: str) -> None:
+def test_a_helper_that_cannot_be_used(response: HelperResponse | None, problem: str, remedy: str) -> None:
     with pytest.raises(Conflict) as stop:
-        logins.kept(told, HELPER, A, LOGIN, "ci")
+        logins.helper_holds(response, HELPER, A, LOGIN, "ci")
     assert (stop.value.problem, stop.value.remedy) == (BEGIN + problem, remedy)
 
 

@@ -20,7 +20,7 @@ def test_generated_passwords_are_long_recognisable_and_never_the_same() -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 6, 20, 45])
-def test_a_generated_password_that_was_cut_is_found(cut: int) -> None:
+def test_a_truncated_generated_password_is_detected(cut: int) -> None:
     assert accounts.check(accounts.generate()[:-cut]) == "it was generated, but has been cut or changed since"
 
 
@@ -39,15 +39,15 @@ def test_a_generated_password_that_was_cut_is_found(cut: int) -> None:
         ("nul\0", "it holds a line break or another control character"),
     ],
 )
-def test_what_a_password_of_a_person_may_be(password: str, problem: str | None) -> None:
+def test_what_a_custom_password_may_be(password: str, problem: str | None) -> None:
     assert accounts.check(password) == problem
 
 
 @pytest.mark.parametrize(
-    "password", [accounts.generate(), "correct horse", "grün:52"], ids=["generated", "typed", "umlaut"]
+    "password", [accounts.generate(), "correct horse", "grün:52"], ids=["generated", "custom", "umlaut"]
 )
 def test_the_system_s_own_crypt_agrees_with_our_hashes(password: str) -> None:
-    """An independent path: libxcrypt, which has an implementation of bcrypt of its own."""
+    """An independent path: libxcrypt, which has its own implementation of bcrypt."""
     crypt = ctypes.CDLL("libcrypt.so.1").crypt
     crypt.restype = ctypes.c_char_p
     (line,) = accounts.htpasswd(accounts.hashes({"admin": password}, {})).splitlines()
@@ -66,7 +66,7 @@ def test_only_generated_passwords_get_the_cheap_hash() -> None:
 def test_a_hash_that_still_fits_is_kept_and_no_other() -> None:
     passwords = {"a": accounts.generate(), "b": accounts.generate()}
     first = accounts.hashes(passwords, {})
-    changed = {**passwords, "b": accounts.generate(), "c": "typed"}
+    changed = {**passwords, "b": accounts.generate(), "c": "my own"}
     second = accounts.hashes(changed, first)
     assert second["a"] == first["a"]
     assert second["b"] != first["b"]
@@ -74,12 +74,12 @@ def test_a_hash_that_still_fits_is_kept_and_no_other() -> None:
     assert set(accounts.hashes({"a": passwords["a"]}, second)) == {"a"}
 
 
-def test_a_hash_of_the_wrong_cost_is_made_anew() -> None:
-    cheap = bcrypt.hashpw(b"typed", bcrypt.gensalt(4)).decode()
-    assert accounts.hashes({"person": "typed"}, {"person": cheap})["person"].startswith("$2b$12$")
+def test_a_hash_of_the_wrong_cost_is_replaced() -> None:
+    cheap = bcrypt.hashpw(b"my own", bcrypt.gensalt(4)).decode()
+    assert accounts.hashes({"person": "my own"}, {"person": cheap})["person"].startswith("$2b$12$")
 
 
-def test_htpasswd_survives_a_round_trip_and_refuses_half_a_line() -> None:
+def test_htpasswd_survives_a_round_trip_and_half_a_line_is_rejected() -> None:
     hashed = accounts.hashes({"a": accounts.generate(), "b": accounts.generate()}, {})
     text = accounts.htpasswd(hashed)
     assert accounts.read_htpasswd(text) == hashed
@@ -87,7 +87,7 @@ def test_htpasswd_survives_a_round_trip_and_refuses_half_a_line() -> None:
         accounts.read_htpasswd(text[: len(text) * 3 // 4])
 
 
-def test_typed_passwords_are_known_by_their_hash() -> None:
+def test_custom_passwords_are_recognised_by_their_hash() -> None:
     hashed = accounts.hashes({"anna": "correct horse battery", "b.c": accounts.generate()}, {})
     text = accounts.htpasswd(accounts.entries(hashed, {}))
     assert accounts.custom_accounts(text) == ["anna"]
@@ -121,7 +121,7 @@ def test_which_password_is_a_former_one(
     replaced: tuple[str, dt.datetime] | None,
 ) -> None:
     before = {"ci": HASHED[present]} if present else {}
-    found = accounts.replaced(
+    found = accounts.find_former(
         {"ci": password},
         accounts.hashes({"ci": password}, before),
         before,
@@ -132,19 +132,19 @@ def test_which_password_is_a_former_one(
 
 
 def test_an_account_that_is_gone_has_no_former_password() -> None:
-    assert accounts.replaced({}, {}, {"ci": HASHED[NEW]}, {"ci": Former(HASHED[OLD], NOW)}, NOW) == {}
+    assert accounts.find_former({}, {}, {"ci": HASHED[NEW]}, {"ci": Former(HASHED[OLD], NOW)}, NOW) == {}
 
 
 def test_a_hash_of_another_cost_makes_no_former_password() -> None:
-    cheap = bcrypt.hashpw(b"typed", bcrypt.gensalt(4)).decode()
-    typed = accounts.hashes({"person": "typed"}, {"person": cheap})
-    assert typed != {"person": cheap}
-    assert accounts.replaced({"person": "typed"}, typed, {"person": cheap}, {}, NOW) == {}
+    cheap = bcrypt.hashpw(b"my own", bcrypt.gensalt(4)).decode()
+    custom = accounts.hashes({"person": "my own"}, {"person": cheap})
+    assert custom != {"person": cheap}
+    assert accounts.find_former({"person": "my own"}, custom, {"person": cheap}, {}, NOW) == {}
 
 
-def test_a_hash_that_is_kept_is_not_compared_once_more() -> None:
-    """As one that fits nothing shows: a typed password takes a third of a second to compare, in every run."""
-    assert accounts.replaced({"ci": "typed"}, {"ci": "kept"}, {"ci": "kept"}, {}, NOW) == {}
+def test_a_hash_that_is_kept_is_not_compared_again() -> None:
+    """The test uses one that fits nothing: a custom password takes a third of a second to compare, in every run."""
+    assert accounts.find_former({"ci": "my own"}, {"ci": "kept"}, {"ci": "kept"}, {}, NOW) == {}
 
 
 def test_every_name_has_two_entries_while_one_account_has_two_passwords() -> None:
@@ -160,7 +160,7 @@ def test_every_name_has_two_entries_while_one_account_has_two_passwords() -> Non
     assert accounts.has_next_entries(accounts.htpasswd(accounts.entries(hashed, {"ci": HASHED[OLD]})))
 
 
-def test_an_account_with_a_typed_password_is_one_before_and_after_a_change() -> None:
-    typed = accounts.hashes({"ci": "correct horse"}, {})
-    for hashed, former in ((typed, {"ci": HASHED[OLD]}), ({"ci": HASHED[NEW]}, typed)):
+def test_an_account_counts_as_custom_if_either_password_is() -> None:
+    custom = accounts.hashes({"ci": "correct horse"}, {})
+    for hashed, former in ((custom, {"ci": HASHED[OLD]}), ({"ci": HASHED[NEW]}, custom)):
         assert accounts.custom_accounts(accounts.htpasswd(accounts.entries(hashed, former))) == ["ci"]

@@ -1,4 +1,4 @@
-"""What a run says at its end of passwords that were typed, and of the certificate authority."""
+"""What a run reports at its end on custom passwords and on the certificate authority."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tasks.accounts.passwords import generate
 from tasks.certificates import ca, rollover
-from tasks.cli.summary import authorities, typed_passwords
+from tasks.cli.summary import authorities, custom_passwords
 from tasks.registry.context import RegistryContext
 from tasks.run.context import Run
 from tasks.settings.load import Configuration, Settings
@@ -19,7 +19,7 @@ ACCOUNTS = {"admin": "admin", "ci": "push", "cluster": "pull", "pods": "pull"}
 
 
 @pytest.mark.parametrize(
-    ("login", "pull_secret", "typed", "named"),
+    ("login", "pull_secret", "custom", "named"),
     [
         ("cluster", "cluster", {"admin", "ci", "cluster", "pods"}, ["cluster"]),
         ("cluster", "pods", {"cluster", "pods"}, ["cluster", "pods"]),
@@ -30,18 +30,18 @@ ACCOUNTS = {"admin": "admin", "ci": "push", "cluster": "pull", "pods": "pull"}
     ],
 )
 def test_those_that_machines_pull_with_are_named(
-    login: str, pull_secret: str, typed: set[str], named: list[str]
+    login: str, pull_secret: str, custom: set[str], named: list[str]
 ) -> None:
     keys = {"accounts": ACCOUNTS, "login_account": login, "pull_secret_account": pull_secret}
     settings = Settings.model_validate({f"registry_{key}": value for key, value in keys.items()})
     run = Run(Configuration(settings, {}, "nas"), Store(Path("/nowhere")), "lab", dry=False)
     registry = run.part(RegistryContext)
-    registry.decide(passwords={name: "typed by me" if name in typed else generate() for name in ACCOUNTS})
-    lines = typed_passwords(run)
+    registry.decide(passwords={name: "my own" if name in custom else generate() for name in ACCOUNTS})
+    lines = custom_passwords(run)
     assert [line.split()[2] for line in lines] == named
     assert not any(password in line for line in lines for password in registry.desired.passwords.values())
     registry.decide(passwords={})  # where the run ended before it read them
-    assert typed_passwords(run) == []
+    assert custom_passwords(run) == []
 
 
 def test_a_rollover_and_the_end_of_an_authority_are_said_in_every_run() -> None:

@@ -225,7 +225,7 @@ def test_a_helper_that_cannot_be_used(
     prepare(machine)
     machine.write(f'{{\n"auths": {{}},\n"credsStore": "{store}"}}')
     assert machine.stop() == (
-        f"~/.docker/config.json line 3 has docker-credential-{store} keep the logins of ci, {problem}"
+        f"~/.docker/config.json line 3 keeps the logins of ci in docker-credential-{store}, {problem}"
     )
 
 

@@ -1,4 +1,4 @@
-"""A run says at its end that machines pull with a password that was typed, and what it says to do helps."""
+"""A run reports at its end that machines pull with a custom password, and the remedy that it names helps."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def store(folder: Path, **passwords: str) -> Store:
 
 
 def warnings(ran: Ran) -> list[str]:
-    return [line.strip() for line in ran.output.splitlines() if "was typed" in line]
+    return [line.strip() for line in ran.output.splitlines() if "custom password" in line]
 
 
 def test_the_account_that_machines_pull_with_is_named_and_the_remedy_helps(tmp_path: Path) -> None:
     made = store(tmp_path, admin=accounts.generate(), ci=accounts.generate(), cluster=SECRET)
     found = ran(tmp_path)
     assert warnings(found) == [
-        "The account cluster has a password that was typed: each of its requests costs the registry host about 0.3 s "
-        "of processor time; deploys/rotate_credentials.py, with --data registry_rotate_account=cluster, gives it a "
+        "The account cluster has a custom password: each of its requests costs the registry host about 0.3 s of "
+        "processor time; deploys/rotate_credentials.py, with --data registry_rotate_account=cluster, gives it a "
         "generated one"
     ]
     assert SECRET not in found.output
