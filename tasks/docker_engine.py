@@ -1,4 +1,4 @@
-"""Docker Engine: used as it is where there is one, installed from the distribution's packages where there is none."""
+"""Docker Engine: used as it is if there is one, else installed from the distribution's packages."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tasks.remote.steps import Conflict, Step
 from tasks.run.apply import apply_steps
 from tasks.run.machines import Machine
 
-# Debian's init script raises limits first and gives up where it may not, as in a container without
-# CAP_SYS_RESOURCE; the engine itself runs well there, so it is then started with the script's own arguments. An
-# engine that is still stopping is waited for, and started when it is gone.
+# Debian's init script first raises limits, and gives up if it may not, as in a container without CAP_SYS_RESOURCE.
+# The engine itself runs well there, so it is then started with the script's own arguments. If an engine is still
+# stopping, the loop waits until it is gone and starts it again.
 START = """
 export PATH="$PATH:/usr/sbin:/sbin"
 start() {
@@ -36,9 +36,9 @@ echo "Docker Engine was started but does not answer: $last" >&2
 exit 1
 """
 
-# A mirror that cannot be reached is the cause, and a package that is then not found no more than its effect.
+# If a mirror cannot be reached, a package is not found: the error printed is the cause, not that effect.
 # docker-cli is a package of its own from Debian 13 on; openssl shows which certificate is served. RUNLEVEL=1 keeps
-# invoke-rc.d from starting the service, whose failure would fail the installation; it is started by the next step.
+# invoke-rc.d from starting the service, whose failure would fail the installation; the next step starts it.
 INSTALL = """
 export DEBIAN_FRONTEND=noninteractive PATH="$PATH:/usr/sbin:/sbin"
 [ -d /run/systemd/system ] || export RUNLEVEL=1
@@ -54,15 +54,15 @@ complaint=$(apt-get -o DPkg::Lock::Timeout=300 install -q -y $packages 2>&1 >/de
 
 
 def silent() -> Conflict:
-    """Return what is said of an engine that takes requests and answers none."""
+    """Return the conflict for an engine that accepts requests and does not answer."""
     return Conflict(
-        "Docker Engine takes requests but does not answer within 20 seconds",
+        "Docker Engine accepts requests but does not answer within 20 seconds",
         "look at its log (journalctl -u docker), restart it, and run again",
     )
 
 
 def steps(machine: Machine) -> list[Step]:
-    """Return the steps to a running engine; `Conflict` where there is none and none can be installed."""
+    """Return the steps to a running engine; `Conflict` if there is none and none can be installed."""
     start = Step("start Docker Engine: it is not running", START)
     match machine.engine:
         case "running":
@@ -73,7 +73,7 @@ def steps(machine: Machine) -> list[Step]:
             return [start]
     if "debian" not in machine.family.split():
         raise Conflict(
-            "there is no Docker Engine, and this project installs it on Debian's family only",
+            "there is no Docker Engine, and this project installs it only on Debian and its derivatives",
             "install Docker Engine as its documentation says, and run again",
         )
     found = "there is only its client" if machine.client else "there is none"
@@ -91,6 +91,6 @@ def run_engine() -> Generator[PyinfraCommand, None, None]:
 
 @deploy("Docker Engine")
 def install() -> None:
-    """Install and start it on the registry host and on Docker hosts that have none."""
+    """Install and start Docker Engine on the registry host and on Docker hosts that have none."""
     if {"registry", "docker_hosts"} & set(host.groups):
         run_engine(name="installed and running")

@@ -1,4 +1,4 @@
-"""What makes a Docker Engine check no certificate of ours, or look elsewhere for the CA than we put it.
+"""Configuration that makes a Docker Engine skip the check of our certificate, or ignore the CA that we install.
 
 The rules are the engine's own: moby, `daemon/pkg/registry/config.go` (insecure registries), and containerd,
 `core/remotes/docker/config/hosts.go` (folders and `hosts.toml`, which the containerd image store reads).
@@ -22,29 +22,29 @@ SKIP_VERIFY = re.compile(r"^\s*(skip_verify\s*=\s*true\b.*)", re.MULTILINE)
 
 
 def check_configuration(path: str, text: str, settings: Settings, address: str) -> None:
-    """Raise `Conflict` where a `daemon.json` takes our registry for insecure, or is broken."""
+    """Raise `Conflict` if a `daemon.json` declares our registry insecure, or is not JSON."""
     entries = json_edit.read(text, path).get(KEY)
     for entry in entries if isinstance(entries, list) else []:
-        if isinstance(entry, str) and (what := _takes(entry, settings, address)):
+        if isinstance(entry, str) and (what := _covered_name(entry, settings, address)):
             line = line_of(text, f'"{KEY}"', f'"{entry}"')
             raise Conflict(
                 f'{path} line {line} has "{entry}" in {KEY}, so Docker checks no certificate of {what}',
-                "take it out, restart Docker there, and run again",
+                "remove it, restart Docker there, and run again",
             )
 
 
 def check_arguments(pid: str, arguments: list[str], settings: Settings, address: str) -> None:
-    """Raise `Conflict` where a running engine was started with our registry as an insecure one."""
+    """Raise `Conflict` if a running engine was started with our registry as an insecure one."""
     for entry in values_of(FLAG, arguments):
-        if what := _takes(entry, settings, address):
+        if what := _covered_name(entry, settings, address):
             raise Conflict(
                 f"dockerd (pid {pid}) runs with {FLAG} {entry}, so it checks no certificate of {what}",
-                "take it out of its unit (systemctl cat docker), restart Docker there, and run again",
+                "remove it from its unit (systemctl cat docker), restart Docker there, and run again",
             )
 
 
 def values_of(flag: str, arguments: list[str]) -> Iterator[str]:
-    """Yield what a flag was given, as `--flag value` or `--flag=value`."""
+    """Yield the values of a flag, given as `--flag value` or `--flag=value`."""
     for number, argument in enumerate(arguments):
         if argument == flag and number + 1 < len(arguments):
             yield arguments[number + 1]
@@ -53,7 +53,7 @@ def values_of(flag: str, arguments: list[str]) -> Iterator[str]:
 
 
 def check_hosts_toml(path: str, text: str) -> None:
-    """Raise `Conflict` for a `hosts.toml` beside our CA, which the containerd image store would read alone."""
+    """Raise `Conflict` for a `hosts.toml` beside our CA: the containerd image store would then ignore the CA."""
     if found := SKIP_VERIFY.search(text):
         raise Conflict(
             f"{path} line {line_at(text, found.start(1))} says {found[1].rstrip()!r}, "
@@ -62,13 +62,13 @@ def check_hosts_toml(path: str, text: str) -> None:
         )
     if text.strip():
         raise Conflict(
-            f"{path} is there, with which Docker's containerd image store ignores the ca.crt beside it",
+            f"{path} exists, so Docker's containerd image store ignores the ca.crt beside it",
             f"move it away (mv {path} {path}.old) and run again",
         )
 
 
-def _takes(entry: str, settings: Settings, address: str) -> str | None:
-    """Return which name of ours an entry makes insecure: its host with our port or none, or a network around it."""
+def _covered_name(entry: str, settings: Settings, address: str) -> str | None:
+    """Return which of our names an entry makes insecure: the name itself, with or without our port, or its network."""
     _, _, rest = entry.rpartition("://")
     try:
         network = ipaddress.ip_network(rest, strict=False) if "/" in rest else None

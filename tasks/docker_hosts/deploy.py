@@ -1,4 +1,4 @@
-"""The Docker hosts."""
+"""Deploy the trust on Docker hosts."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a Docker host has: where its engines look for the CA, what they are told, and the logins of some users.
+"""What a Docker host has: its engines, their files and arguments, and the logins of some users.
 
-The answers of users' own programs are told apart from root's, so that no user can speak for the host.
+What users' own programs print is kept apart from root's output, so that no user can forge facts of the host.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from tasks.remote.fact_scripts import Answer, decode, fail_host_on_bad_output, r
 from tasks.remote.users import RUN_AS, User
 from tasks.settings.load import Settings
 
-OF_ENGINE = """
+ENGINE_FILES = """
 for path in @PATHS@; do emit_path "$1$path"; done
 for path in @TEXTS@; do emit_text "$1$path"; done
 emit_text "$2"
 """
-"""What is told of an engine: $1 is its folder, $2 its configuration."""
+"""Reports the files of an engine: $1 is its folder, $2 its configuration."""
 
 ENGINES = """
-tell_engine() {
+emit_engine() {
     printf 'engine|%s|%s\\n' "$1" "$2"
-    @OF_ENGINE@
+    @ENGINE_FILES@
 }
-tell_engine @SYSTEM@
-if [ -d /var/snap/docker/current ]; then tell_engine @SNAP@; fi
-# A user's own engine: it runs, or its unit was made by dockerd-rootless-setuptool.sh.
+emit_engine @SYSTEM@
+if [ -d /var/snap/docker/current ]; then emit_engine @SNAP@; fi
+# A user's own engine: it runs, or dockerd-rootless-setuptool.sh has created its unit.
 {
     for socket in /run/user/*/docker.sock; do
         [ -S "$socket" ] || continue
@@ -48,10 +48,10 @@ if [ -d /var/snap/docker/current ]; then tell_engine @SNAP@; fi
     done
 } | while IFS=: read -r name x id group x home x; do printf '%s:%s:%s:%s\\n' "$name" "$id" "$group" "$home"; done \\
   | sort -u | while IFS=: read -r name id group home; do
-    ask "$id" "$group" "$name" "$home" @AS_USER@ "$home/@ROOTLESS0@" "$home/@ROOTLESS1@"
-    printf 'rootless|%s|%s|%s|%s|%s\\n' "$name" "$id" "$group" "$(printf '%s' "$told" | base64 -w 0)" "$home"
+    capture_as "$id" "$group" "$name" "$home" @AS_USER@ "$home/@ROOTLESS0@" "$home/@ROOTLESS1@"
+    printf 'rootless|%s|%s|%s|%s|%s\\n' "$name" "$id" "$group" "$(printf '%s' "$captured" | base64 -w 0)" "$home"
 done || exit 1
-# Those of containers are other hosts', and anybody may call a process, or a link to a program of root's, by that name.
+# Engines in containers are other hosts'. Any user may give this name to a process, or to a link to a program of root.
 for file in $(grep -lxs dockerd /proc/[0-9]*/comm); do
     process=${file%/comm}
     [ "$(stat -c %u "$process" 2>/dev/null)" = 0 ] || continue
@@ -63,14 +63,14 @@ for file in $(grep -lxs dockerd /proc/[0-9]*/comm); do
         next_one { print; exit } $0 == "--config-file" { next_one = 1 } sub(/^--config-file=/, "") { print; exit }')
     if [ -f "$file" ]; then
         text=$(encode "$file") || exit 1
-        printf 'given|%s|%s\\n' "$(printf '%s' "$file" | base64 -w 0)" "$text"
+        printf 'config|%s|%s\\n' "$(printf '%s' "$file" | base64 -w 0)" "$text"
     fi
 done
 """
-"""The engines, the arguments of those of root's that run, and the configuration that these name."""
+"""Reports the engines, the arguments of root's running ones, and the configuration files that these name."""
 
-IN_HOME = """
-tell_status() {
+HOME_FILES = """
+emit_status() {
     if [ -e "$1" ] || [ -L "$1" ]; then
         status=$(stat -c '%F|%a|%u|%g|%.9Y|%i' -- "$1") || exit 1
         printf 'path|%s|%s|\\n' "$1" "$status"
@@ -78,15 +78,15 @@ tell_status() {
         printf 'path|%s\\n' "$1"
     fi
 }
-tell_status "$HOME"
+emit_status "$HOME"
 for folder in .docker snap/docker/current/.docker; do
     [ "$folder" = .docker ] || [ -d "$HOME/${folder%/.docker}" ] || continue
     folder=$HOME/$folder
     file=$folder/config.json
     printf 'folder|%s\\n' "$folder"
-    tell_status "$folder"
-    tell_status "$file"
-    tell_status "$folder/.config.json.homelab-new"
+    emit_status "$folder"
+    emit_status "$file"
+    emit_status "$folder/.config.json.homelab-new"
     [ -f "$file" ] && [ -r "$file" ] && [ ! -L "$file" ] || continue
     emit_text "$file"
     for helper in $(tr '\\n\\r\\t' '   ' < "$file" | grep -oE '"(credsStore|@KEYS@)" *: *"[A-Za-z0-9._-]+"' \\
@@ -99,14 +99,14 @@ for folder in .docker snap/docker/current/.docker; do
     done
 done
 """
-"""What is told of a user's home, with that user's rights."""
+"""Reports the logins in a user's home; runs with that user's rights."""
 
-ASK = """
-# ask UID GID NAME HOME SCRIPT [ARGUMENT...]: $told becomes what a script tells with a user's rights. Of what that
-# complains of one line is passed on, without what could move a terminal's cursor.
-ask() {
-    told=$(run_as "$@" 2>&1) && return
-    printf '%s\\n' "$told" | tail -n 1 | tr -cd ' -~\\n' >&2
+CAPTURE_AS = """
+# capture_as UID GID NAME HOME SCRIPT [ARGUMENT...]: set $captured to the output of a script with a user's rights.
+# If the script fails, print its last line of output, without characters that could move a terminal's cursor.
+capture_as() {
+    captured=$(run_as "$@" 2>&1) && return
+    printf '%s\\n' "$captured" | tail -n 1 | tr -cd ' -~\\n' >&2
     exit 1
 }
 """
@@ -121,54 +121,54 @@ for name in @USERS@; do
     esac
     printf '%s\\n' "$entry" | {
         IFS=: read -r x x id group x home x
-        ask "$id" "$group" "$name" "$home" @IN_HOME@
-        printf 'user|%s|%s|%s|%s|%s\\n' "$name" "$id" "$group" "$(printf '%s' "$told" | base64 -w 0)" "$home"
+        capture_as "$id" "$group" "$name" "$home" @HOME_FILES@
+        printf 'user|%s|%s|%s|%s|%s\\n' "$name" "$id" "$group" "$(printf '%s' "$captured" | base64 -w 0)" "$home"
     } || exit 1
 done
 """
-"""The users who are to be logged in; getent ends with 2 where there is none of that name."""
+"""Reports on the users in `registry_login_users`; getent exits with 2 if there is no such user."""
 
 
 @fail_host_on_bad_output
 class DockerHostFact(FactBase[DockerHost | None]):
-    """One round trip."""
+    """What a Docker host has, read in one round trip."""
 
-    def command(self, settings: Settings, users: Sequence[str], trusting: Family | None) -> str:
-        """Return the script; it asks for the logins of `users`, and for the store of `trusting`, None for neither."""
+    def command(self, settings: Settings, users: Sequence[str], family: Family | None) -> str:
+        """Return the script; it reports the logins of `users`, and the system's trust store if its `family` is set."""
         names = settings.endpoints
-        of_engine = _fill(
-            OF_ENGINE,
+        engine_files = _fill(
+            ENGINE_FILES,
             PATHS=shlex.join(plan.paths(settings, folder="")),
             TEXTS=shlex.join(plan.texts(settings, folder="")),
         )
         engines = _fill(
             ENGINES,
-            OF_ENGINE=of_engine.strip(),
-            AS_USER=shlex.quote(script(of_engine)),
+            ENGINE_FILES=engine_files.strip(),
+            AS_USER=shlex.quote(script(engine_files)),
             SYSTEM=shlex.join(SYSTEM),
             SNAP=shlex.join(SNAP),
             ROOTLESS0=ROOTLESS[0],
             ROOTLESS1=ROOTLESS[1],
         )
-        parts = [client_hosts.emit(trusting), RUN_AS, ASK, engines]
+        parts = [client_hosts.emit(family), RUN_AS, CAPTURE_AS, engines]
         if users:
             keys = "|".join("".join(f"[{c}]" if c in ".[" else c for c in name) for name in names)
-            in_home = script(_fill(IN_HOME, KEYS=keys, NAMES=shlex.join(names)))
-            parts.append(_fill(USERS, USERS=shlex.join(users), IN_HOME=shlex.quote(in_home)))
+            home_files = script(_fill(HOME_FILES, KEYS=keys, NAMES=shlex.join(names)))
+            parts.append(_fill(USERS, USERS=shlex.join(users), HOME_FILES=shlex.quote(home_files)))
         return script(*parts)
 
     def process(self, output: list[str]) -> DockerHost:
-        """Read the answer; `FactProcessError` where it is not whole."""
+        """Parse the output; `FactProcessError` if it is incomplete."""
         answer = read_answer(output)
         rootless = [_rootless(*fields) for fields in answer.all("rootless")]
         paths, texts = dict(answer.paths), dict(answer.texts)
-        for path, text in answer.all("given"):
+        for path, text in answer.all("config"):
             name = _bytes(path)
             texts[name] = decode(name, text)
-        for engine, told in rootless:  # nothing that is not of that engine: no user speaks for another
+        for engine, reported in rootless:  # only files of that engine, so that no user can forge others
             below = f"{engine.folder}/"
-            paths |= {path: found for path, found in told.paths.items() if path.startswith(below)}
-            texts |= {path: text for path, text in told.texts.items() if path.startswith(below)}
+            paths |= {path: found for path, found in reported.paths.items() if path.startswith(below)}
+            texts |= {path: text for path, text in reported.texts.items() if path.startswith(below)}
         return DockerHost(
             paths=paths,
             texts=texts,
@@ -182,31 +182,31 @@ class DockerHostFact(FactBase[DockerHost | None]):
         )
 
 
-def _rootless(name: str, uid: str, gid: str, told: str, *home: str) -> tuple[Engine, Answer]:
-    """Return a user's engine, and what that user tells of it."""
+def _rootless(name: str, uid: str, gid: str, output: str, *home: str) -> tuple[Engine, Answer]:
+    """Return a user's engine, and what was read of it with that user's rights."""
     user = User(name, int(uid), int(gid), "|".join(home))
     folder, configuration = (f"{user.home}/{path}" for path in ROOTLESS)
-    return Engine(folder, configuration, user), read_answer(b64decode(told).decode().split("\n"))
+    return Engine(folder, configuration, user), read_answer(b64decode(output).decode().split("\n"))
 
 
 def _bytes(encoded: str) -> str:
-    """Decode what may be of any bytes, as `os.fsdecode` does."""
+    """Decode Base64 of arbitrary bytes to a string, as `os.fsdecode` does."""
     return b64decode(encoded).decode(errors="surrogateescape")
 
 
 def _home(name: str, fields: list[str]) -> Home | None:
     if not fields:
         return None
-    uid, gid, told, *home = fields
-    answer = read_answer(b64decode(told).decode().split("\n"))
+    uid, gid, output, *home = fields
+    answer = read_answer(b64decode(output).decode().split("\n"))
     return Home(
         user=User(name, int(uid), int(gid), "|".join(home)),
         folders=[folder for (folder,) in answer.all("folder")],
         paths=answer.paths,
         texts=answer.texts,
-        told={
-            (helper, registry): HelperResponse(int(code), b64decode(output).decode(errors="replace"))
-            for helper, registry, code, output in answer.all("helper")
+        responses={
+            (helper, registry): HelperResponse(int(code), b64decode(printed).decode(errors="replace"))
+            for helper, registry, code, printed in answer.all("helper")
         },
     )
 

@@ -1,6 +1,6 @@
-"""Users of a Docker host who are logged in: an entry in their `config.json`, or in what they keep logins with instead.
+"""Logins of a Docker host's users: an entry in their `config.json`, or in the credential helper that it names.
 
-All of it is read and written with the user's own rights (`tasks.model.users`).
+Everything is read and written with the user's own rights (`tasks.remote.users`).
 """
 
 from __future__ import annotations
@@ -17,47 +17,47 @@ from tasks.remote.steps import Conflict, Step
 from tasks.remote.users import User
 
 FILE = "regular"
-"""Begins what `stat` calls a file."""
+"""The first word of what `stat` calls a file."""
 
 
 @dataclass(frozen=True)
 class Home:
-    """What a user has: `folders` those in which a Docker client keeps its configuration, and what stands there.
+    """What a user has. `folders` are those in which Docker clients keep their configuration.
 
-    `texts` are the `config.json` that the user can read; `told` what the helpers named in them answered, by
-    (helper, registry's name). The snap's Docker client has a folder of its own (docker/cli#3961).
+    The snap's client has a folder of its own (docker/cli#3961). `texts` are the `config.json` files that the user can
+    read; `responses` are the answers of the helpers that they name, by (helper, registry's name).
     """
 
     user: User
     folders: Sequence[str] = ()
     paths: Mapping[str, Observed | None] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
-    told: Mapping[tuple[str, str], HelperResponse] = field(default_factory=dict)
+    responses: Mapping[tuple[str, str], HelperResponse] = field(default_factory=dict)
 
 
 def steps(
     users: Iterable[str], names: Sequence[str], login: Login, found: Mapping[str, Home | None]
 ) -> list[Step]:
-    """Return the steps that log `users` in to each of `names`; `Conflict` where something of theirs is in the way.
+    """Return the steps that log `users` in to each of `names`; `Conflict` if a file of theirs prevents that.
 
-    Whoever is not in `users` is left alone, and keeps a login of an earlier run.
+    Users who are not in `users` are left alone, and keep a login of an earlier run.
     """
-    taken: list[Step] = []
+    due: list[Step] = []
     for name in users:
         home = found[name]
         if home is None:
             raise Conflict(
                 f"registry_login_users: there is no user {name} on this host",
-                "make it there, or take it out of registry_login_users, and run again",
+                "create it there, or remove it from registry_login_users, and run again",
             )
         if home.paths[home.user.home] is None:
             raise Conflict(
-                f"registry_login_users: the home of {name} ({home.user.home}) is not there",
-                "make it there, or take the user out of registry_login_users, and run again",
+                f"registry_login_users: the home of {name} ({home.user.home}) does not exist",
+                "create it there, or remove the user from registry_login_users, and run again",
             )
         for folder in home.folders:
-            taken += _log_in(home, folder, names, login)
-    return taken
+            due += _log_in(home, folder, names, login)
+    return due
 
 
 def _log_in(home: Home, folder: str, names: Sequence[str], login: Login) -> list[Step]:
@@ -66,16 +66,16 @@ def _log_in(home: Home, folder: str, names: Sequence[str], login: Login) -> list
     _check(home, path, FILE)
     present = home.paths[path]
     text = home.texts.get(path, "")
-    taken = files.leftovers({new: home.paths[new] for new in [files.temporary(path)]})
+    due = files.leftovers({new: home.paths[new] for new in [files.temporary(path)]})
     in_file, in_helpers = [], []
     for name in names:
         if helper := logins.helper_for(text, name, path):
-            in_helpers += _keep(home, helper, name, login, path)
+            in_helpers += _store_in_helper(home, helper, name, login, path)
         else:
             in_file.append(name)
     wanted = logins.merge(text, in_file, login, path)
     if home.paths[folder] is None and wanted != text:
-        taken.append(
+        due.append(
             Step(f"make {folder}: it is missing", f"umask 077; mkdir {shlex.quote(folder)}", path=folder)
         )
     if wanted != text:
@@ -84,22 +84,22 @@ def _log_in(home: Home, folder: str, names: Sequence[str], login: Login) -> list
             f"{user.name} has no login for {', '.join(missing)}" if missing
             else f"the login of {user.name} is not as it should be"
         )  # fmt: skip
-        taken.append(files.write_private(path, wanted, reason))
+        due.append(files.write_private(path, wanted, reason))
     elif present and int(present.mode, 8) != 0o600:
         reason = f"its mode is {present.mode.zfill(4)}, not 0600"
-        taken.append(Step(f"set mode of {path}: {reason}", f"chmod 0600 {shlex.quote(path)}", path=path))
-    return [replace(step, script=user.run(step.script)) for step in taken + in_helpers]
+        due.append(Step(f"set mode of {path}: {reason}", f"chmod 0600 {shlex.quote(path)}", path=path))
+    return [replace(step, script=user.run(step.script)) for step in due + in_helpers]
 
 
-def _keep(home: Home, helper: Helper, name: str, login: Login, path: str) -> list[Step]:
-    """Return the step that gives a login to the helper, if that does not hold it.
+def _store_in_helper(home: Home, helper: Helper, name: str, login: Login, path: str) -> list[Step]:
+    """Return the step that stores a login in the helper, if it does not hold it.
 
-    `docker login` would do the same, but write the whole file anew in its own form, and ask the engine.
+    `docker login` would do the same, but it also rewrites the file and needs a running engine.
     """
-    if logins.helper_holds(home.told.get((helper.name, name)), helper, name, login, home.user.name):
+    if logins.helper_holds(home.responses.get((helper.name, name)), helper, name, login, home.user.name):
         return []
     program = helper.program
-    complaint = f"{program} does not take the login; see why, or take it out of {path}"
+    complaint = f"{program} does not accept the login; see why, or remove it from {path}"
     script = (
         f"timeout -k 2 20 {shlex.quote(program)} store >/dev/null 2>&1 || "
         f"{{ echo {shlex.quote(complaint)} >&2; exit 1; }}"
@@ -109,14 +109,14 @@ def _keep(home: Home, helper: Helper, name: str, login: Login, path: str) -> lis
 
 
 def _check(home: Home, path: str, kind: str) -> None:
-    """Raise `Conflict` where a path is not the user's own file or folder."""
+    """Raise `Conflict` if a path is not the user's own file or folder."""
     found, user = home.paths[path], home.user
     if found is None:
         return
     if kind not in found.kind:
         raise Conflict(
-            f"{path} is a {found.kind}, where a {kind}{' file' * (kind == FILE)} of {user.name} is needed",
-            f"replace it by one, or take {user.name} out of registry_login_users, and run again",
+            f"{path} is a {found.kind}, but has to be a {kind}{' file' * (kind == FILE)} of {user.name}",
+            f"replace it by one, or remove {user.name} from registry_login_users, and run again",
         )
     if found.owner != user.uid:
         raise Conflict(
@@ -124,4 +124,4 @@ def _check(home: Home, path: str, kind: str) -> None:
             f"give it back (chown {user.uid}:{user.gid} {path}) and run again",
         )
     if kind == FILE and path not in home.texts:
-        raise Conflict(f"{user.name} may not read {path}", f"mend that (chmod 0600 {path}) and run again")
+        raise Conflict(f"{user.name} may not read {path}", f"fix that (chmod 0600 {path}) and run again")

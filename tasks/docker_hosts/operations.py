@@ -1,4 +1,4 @@
-"""Trust on a Docker host."""
+"""Carry out what a Docker host needs."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ from tasks.run.pending_hosts import mark_finished
 
 @operation()
 def trust() -> Generator[PyinfraCommand, None, None]:
-    """Give the engine the CA, the host the registry's address, and the users their login."""
+    """Give the engines the CA, the host the registry's address, and the users their login."""
     yield from apply_steps(host, decide, _noop_reason)
-    mark_finished(current(), host, "docker_hosts", _holds())
+    mark_finished(current(), host, "docker_hosts", _describe())
 
 
 def decide(run: Run) -> list[Step]:
-    """Return the steps; `Conflict` where something on the host stands against them, or it could not be read."""
-    settings, own = run.configuration.settings, run.configuration.hosts[host.name]
+    """Return the steps; `Conflict` if something on the host contradicts them, or it could not be read."""
+    configuration = run.configuration
     registry = finished_registry(host)
     found = read_facts(run)
-    wanted = DockerTarget(
+    target = DockerTarget(
         ca_pem=registry.ca_pem,
         address=registry.address,
         login=registry.login,
-        trusting=_trusting(run),
+        family=_family(run),
     )
-    return plan.steps(settings, own, wanted, found)
+    return plan.steps(configuration.settings, configuration.hosts[host.name], target, found)
 
 
 def read_facts(run: Run) -> DockerHost:
-    """Read what the host has; `Conflict` where it could not be read."""
+    """Read what the host has; `Conflict` if it could not be read."""
     return read_fact(
         host,
         DockerHostFact,
         settings=run.configuration.settings,
         users=run.configuration.hosts[host.name].registry_login_users,
-        trusting=_trusting(run),
+        family=_family(run),
     )
 
 
-def _trusting(run: Run) -> Family | None:
+def _family(run: Run) -> Family | None:
     return client_hosts.family(run.configuration.hosts[host.name], run.machines[host.name].family)
 
 
@@ -61,7 +61,7 @@ def _noop_reason(run: Run) -> str:
     return "Docker trusts the registry and finds it" + (", and its users are logged in" if users else "")
 
 
-def _holds() -> str:
+def _describe() -> str:
     configuration = current().configuration
     users = configuration.hosts[host.name].registry_login_users
     logged_in = f"; logged in: {', '.join(users)}" if users else ""

@@ -1,7 +1,7 @@
-"""A Docker host: the CA where each engine looks for it, the registry's names, and users who are logged in.
+"""A Docker host: the CA for each of its engines, the registry's names in `/etc/hosts`, and the logins of users.
 
-Both image stores read `certs.d`: the graph drivers' (moby, `daemon/pkg/registry`) and containerd's, which takes
-its `.crt` files unless a `hosts.toml` stands beside them.
+Both image stores read `certs.d`: the graph drivers' (moby, `daemon/pkg/registry`) and containerd's, which uses
+the `.crt` files there unless a `hosts.toml` is beside them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SYSTEM = ("/etc/docker", "/etc/docker/daemon.json")
 """Folder and configuration of the system's engine."""
 
 ROOTLESS = (".config/docker", ".config/docker/daemon.json")
-"""The same for a user's own engine, below the home (moby, `CertsDir`); a changed XDG_CONFIG_HOME is not seen."""
+"""The same for a user's own engine, relative to the home (moby, `CertsDir`). A changed XDG_CONFIG_HOME is not seen."""
 
 SNAP = ("/var/snap/docker/current/etc/docker", "/var/snap/docker/current/config/daemon.json")
 """The same for the snap (canonical/docker-snap#42, #51, and its README)."""
@@ -34,7 +34,7 @@ SNAP = ("/var/snap/docker/current/etc/docker", "/var/snap/docker/current/config/
 
 @dataclass(frozen=True)
 class Engine:
-    """Where an engine looks: `folder` holds its `certs.d`; `user` is who runs it, None for root."""
+    """Where an engine finds its files: `folder` contains `certs.d`. `user` is who runs it, None for root."""
 
     folder: str
     configuration: str
@@ -43,10 +43,10 @@ class Engine:
 
 @dataclass(frozen=True)
 class DockerHost:
-    """A Docker host as it is. `texts` has those of the files that are there, by path.
+    """A Docker host as it is. `texts` are the texts of the existing files, by path.
 
-    `daemons` are the arguments of the engines that run, by process id; `homes` those of the users who are to be
-    logged in, None for one that does not exist.
+    `daemons` are the arguments of root's running engines, by process id. `homes` are those of the users who are to be
+    logged in, None for a user who does not exist.
     """
 
     paths: Mapping[str, Observed | None]
@@ -59,50 +59,52 @@ class DockerHost:
 
 @dataclass(frozen=True)
 class DockerTarget:
-    """What a Docker host is to have: `trusting` is whose trust store gets the CA as well, None for none."""
+    """What a Docker host is to have. `family` is set if the system's trust store gets the CA as well."""
 
     ca_pem: str
     address: str
     login: Login
-    trusting: Family | None = None
+    family: Family | None = None
 
 
 def paths(settings: Settings, folder: str = SYSTEM[0]) -> list[str]:
-    """Return the paths to be told of in an engine's folder (the port is part of a name's folder)."""
+    """Return the paths to look at in an engine's folder. The port is part of a name's folder."""
     certs, names = f"{folder}/certs.d", settings.endpoints
     stronger = [f"{certs}/{other}" for name in names if (other := certs_d.stronger_folder(name))]
     return [*certs_d.paths(certs, names), *stronger]
 
 
 def texts(settings: Settings, folder: str = SYSTEM[0]) -> list[str]:
-    """Return the files there whose texts are to be told."""
+    """Return the files in an engine's folder whose texts are read."""
     return [*ca_files(settings, folder), *_hosts_tomls(settings, folder)]
 
 
 def ca_files(settings: Settings, folder: str = SYSTEM[0]) -> list[str]:
-    """Return where an engine looks for the CA, a file for each name."""
+    """Return the file in which an engine looks for the CA, for each name."""
     return certs_d.certificates(f"{folder}/certs.d", settings.endpoints)
 
 
-def steps(settings: Settings, own: HostSettings, wanted: DockerTarget, found: DockerHost) -> list[Step]:
-    """Return the steps, in their order; `Conflict` where something of the user's says otherwise."""
+def steps(
+    settings: Settings, host_settings: HostSettings, target: DockerTarget, found: DockerHost
+) -> list[Step]:
+    """Return the steps, in their order; `Conflict` if something of the user's contradicts them."""
     for engine in found.engines:
-        _check(engine, settings, wanted.address, found)
+        _check(engine, settings, target.address, found)
     for pid, arguments in found.daemons.items():
-        conflicts.check_arguments(pid, arguments, settings, wanted.address)
+        conflicts.check_arguments(pid, arguments, settings, target.address)
         for path in conflicts.values_of("--config-file", arguments):
-            conflicts.check_configuration(path, found.texts.get(path, ""), settings, wanted.address)
-    trusted = [step for engine in found.engines for step in _trust(engine, settings, wanted.ca_pem, found)]
-    shared = client_hosts.steps(settings, wanted.ca_pem, wanted.address, wanted.trusting, found.client)
-    users = logins.steps(own.registry_login_users, settings.endpoints, wanted.login, found.homes)
+            conflicts.check_configuration(path, found.texts.get(path, ""), settings, target.address)
+    trusted = [step for engine in found.engines for step in _trust(engine, settings, target.ca_pem, found)]
+    shared = client_hosts.steps(settings, target.ca_pem, target.address, target.family, found.client)
+    users = logins.steps(host_settings.registry_login_users, settings.endpoints, target.login, found.homes)
     return trusted + shared + users
 
 
 def _trust(engine: Engine, settings: Settings, ca_pem: str, found: DockerHost) -> list[Step]:
     owner, group = (engine.user.uid, engine.user.gid) if engine.user else (0, 0)
-    there = {path: found.paths[path] for path in paths(settings, engine.folder)}
+    observed = {path: found.paths[path] for path in paths(settings, engine.folder)}
     items = certs_d.wanted(f"{engine.folder}/certs.d", settings.endpoints, ca_pem, owner, group)
-    placed = files.leftovers(there) + files.place(items, there)
+    placed = files.leftovers(observed) + files.place(items, observed)
     if engine.user is None:
         return placed
     return [replace(step, script=engine.user.run(step.script)) for step in placed]
@@ -116,7 +118,7 @@ def _check(engine: Engine, settings: Settings, address: str, found: DockerHost) 
         path = f"{engine.folder}/certs.d/{other}"
         if other and found.paths[path]:
             raise Conflict(
-                f"{path} is there, in which Docker's containerd image store looks before it looks for our ca.crt",
+                f"{path} exists, and Docker's containerd image store looks there before it looks for our ca.crt",
                 f"move it away (mv {path} {path}.old) and run again",
             )
     for path in _hosts_tomls(settings, engine.folder):

@@ -217,7 +217,7 @@ CONFLICTS = {
     "a symbolic link": (
         f"mv {CONFIG} {CONFIG}.x && ln -s {CONFIG}.x {CONFIG}",
         f"rm {CONFIG} && mv {CONFIG}.x {CONFIG}",
-        f"{CONFIG} is a symbolic link, where a regular file of ci is needed",
+        f"{CONFIG} is a symbolic link, but has to be a regular file of ci",
     ),
 }
 

@@ -1,7 +1,7 @@
 """No secret shows in arguments, environments, output, in what Docker tells, or in a file that others may read.
 
-One host deploys to itself and verifies itself, every command traced. The secrets are looked for by value: passwords
-generated and custom ones, their hashes, the keys, and the registry's own secret.
+One host deploys to itself and verifies itself, every command traced. The secrets are looked for by value: generated
+and custom passwords, their hashes, the keys, and the registry's own secret.
 """
 
 from __future__ import annotations

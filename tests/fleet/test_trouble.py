@@ -85,7 +85,8 @@ def test_a_state_folder_that_cannot_be_made(host: BenchHost, tmp_path: Path) -> 
 def test_docker_does_not_answer(host: BenchHost, deployment: Deployment) -> None:
     with trouble(host, "kill -STOP $(pidof dockerd)", "kill -CONT $(pidof dockerd)"):
         fails(
-            deployment, "Docker Engine takes requests but does not answer within 20 seconds; look at its log"
+            deployment,
+            "Docker Engine accepts requests but does not answer within 20 seconds; look at its log",
         )
     recovers(deployment)
 

@@ -29,7 +29,7 @@ def test_an_engine_that_is_there_is_used_on_any_distribution(
 
 @pytest.mark.parametrize("family", ["debian ", "ubuntu debian", "raspbian debian"])
 @pytest.mark.parametrize(("client", "found"), [(False, "there is none"), (True, "there is only its client")])
-def test_where_there_is_none_it_is_installed_and_then_started(family: str, client: bool, found: str) -> None:
+def test_if_there_is_none_it_is_installed_and_then_started(family: str, client: bool, found: str) -> None:
     steps = docker_engine.steps(machine("absent", family, client=client))
     assert [step.text for step in steps] == [INSTALL + found, START]
     assert [step.stdin for step in steps] == [None, None]
@@ -37,21 +37,21 @@ def test_where_there_is_none_it_is_installed_and_then_started(family: str, clien
 
 
 @pytest.mark.parametrize("family", ["fedora ", "rhel fedora", "alpine ", "notdebian debianish", " ", ""])
-def test_other_distributions_are_told_to_install_it_themselves(family: str) -> None:
+def test_users_of_other_distributions_install_it_themselves(family: str) -> None:
     with pytest.raises(Conflict) as stop:
         docker_engine.steps(machine("absent", family))
     assert (stop.value.problem, stop.value.remedy) == (
-        "there is no Docker Engine, and this project installs it on Debian's family only",
+        "there is no Docker Engine, and this project installs it only on Debian and its derivatives",
         "install Docker Engine as its documentation says, and run again",
     )
 
 
 @pytest.mark.parametrize("family", ["debian ", "fedora "])
-def test_an_engine_that_gives_no_answer_is_not_taken_for_a_stopped_one(family: str) -> None:
+def test_an_engine_that_does_not_answer_is_not_a_stopped_one(family: str) -> None:
     with pytest.raises(Conflict) as stop:
         docker_engine.steps(machine("silent", family))
     assert (stop.value.problem, stop.value.remedy) == (
-        "Docker Engine takes requests but does not answer within 20 seconds",
+        "Docker Engine accepts requests but does not answer within 20 seconds",
         "look at its log (journalctl -u docker), restart it, and run again",
     )
 

@@ -1,4 +1,4 @@
-"""What makes a Docker Engine check no certificate of ours, or look elsewhere for the CA: found and quoted."""
+"""Configuration that makes a Docker Engine skip the check of our certificate or ignore the CA is quoted."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_an_insecure_registry_of_ours_is_quoted(way: str, entry: str, what: str 
         problem = (
             f"{DAEMON} line 5 has {entries} in insecure-registries, so Docker checks no certificate of {what}"
         )
-        remedy = "take it out, restart Docker there, and run again"
+        remedy = "remove it, restart Docker there, and run again"
     else:
         arguments = [way + entry] if way.endswith("=") else [way, entry]
         daemons = {"7": ["/usr/sbin/dockerd", "--insecure-registry", "x.y", *arguments, "-H", "fd://"]}
@@ -65,7 +65,7 @@ def test_an_insecure_registry_of_ours_is_quoted(way: str, entry: str, what: str 
         problem = (
             f"dockerd (pid 7) runs with --insecure-registry {entry}, so it checks no certificate of {what}"
         )
-        remedy = "take it out of its unit (systemctl cat docker), restart Docker there, and run again"
+        remedy = "remove it from its unit (systemctl cat docker), restart Docker there, and run again"
     found = replace(found, client=ClientHost(LOCALHOST))
     if what:
         assert stop(found, **PORT) == (problem, remedy)
@@ -94,12 +94,12 @@ def test_a_daemon_json_that_is_broken(text: str, problem: str) -> None:
         "\ufeff{}",
     ],
 )
-def test_a_daemon_json_that_is_none_of_our_business(text: str) -> None:
+def test_a_daemon_json_that_is_no_conflict(text: str) -> None:
     assert texts(with_text(converged(), DAEMON, text)) == []
 
 
 @pytest.mark.parametrize("argument", [["--config-file", "/srv/d.json"], ["--config-file=/srv/d.json"]])
-def test_a_configuration_that_stands_elsewhere_is_read_too(argument: list[str]) -> None:
+def test_a_configuration_in_another_place_is_read_too(argument: list[str]) -> None:
     found = with_text(converged(), "/srv/d.json", '{"insecure-registries": ["registry.homelab.local"]}')
     assert texts(found) == []
     assert stop(replace(found, daemons={"7": ["dockerd", *argument]}))[0].startswith(
@@ -113,7 +113,7 @@ def test_a_configuration_that_stands_elsewhere_is_read_too(argument: list[str]) 
         ("server = 'x'\n[host.'https://x']\n  skip_verify=true # why\n",
          " line 3 says 'skip_verify=true # why', so no certificate is checked there"),
         ("server = 'x'\nskip_verify = false\n",
-         " is there, with which Docker's containerd image store ignores the ca.crt beside it"),
+         " exists, so Docker's containerd image store ignores the ca.crt beside it"),
         ("\n", None),
     ],
 )  # fmt: skip
@@ -132,12 +132,12 @@ def test_a_folder_that_is_looked_up_first() -> None:
     found = converged(**PORT)
     assert found.paths[path] is None
     assert stop(replace(found, paths={**found.paths, path: DIRECTORY}), **PORT) == (
-        f"{path} is there, in which Docker's containerd image store looks before it looks for our ca.crt",
+        f"{path} exists, and Docker's containerd image store looks there before it looks for our ca.crt",
         f"move it away (mv {path} {path}.old) and run again",
     )
 
 
-def test_a_loopback_address_is_one_even_where_the_file_is_not_managed() -> None:
+def test_a_loopback_address_is_a_conflict_even_if_the_file_is_not_managed() -> None:
     found = with_text(converged(), HOSTS, LOCALHOST + "127.0.1.1 registry.homelab.local\n")
     problem = (
         "/etc/hosts line 2 gives registry.homelab.local the loopback address 127.0.1.1, where Docker checks no "

@@ -1,4 +1,4 @@
-"""What a real sh tells of a Docker host: its engines, whoever runs them, and of each the files to the byte.
+"""What the script reports of a Docker host: its engines, who runs them, and their files to the byte.
 
 The paths are moved below a folder of the test's. getent is a fake (a shell function), and so is setpriv, a program
 that changes no user but notes who was asked for.
@@ -75,7 +75,7 @@ while [ "$1" != -- ]; do shift; done; shift; exec "$@"
         assert done.stdout.isascii()
         return done.stdout.split("\n")
 
-    def told(self) -> DockerHost:
+    def read(self) -> DockerHost:
         return DockerHostFact().process(self.lines())
 
 
@@ -85,7 +85,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def test_a_host_with_nothing_of_ours(machine: Machine) -> None:
-    found = machine.told()
+    found = machine.read()
     etc = f"{machine.folder}/etc/docker"
     assert found.engines == [Engine(etc, f"{etc}/daemon.json")]
     assert found.paths == dict.fromkeys(docker_hosts.paths(SETTINGS, etc))
@@ -93,7 +93,7 @@ def test_a_host_with_nothing_of_ours(machine: Machine) -> None:
     assert (found.homes, found.client.rescue, found.client.hosts_is_mount) == ({}, None, False)
 
 
-def test_the_engine_s_files_are_told_to_the_byte(machine: Machine) -> None:
+def test_the_engine_s_files_are_reported_to_the_byte(machine: Machine) -> None:
     texts = {
         f"etc/docker/{FOLDER}/ca.crt": PEM,
         f"etc/docker/{FOLDER}/hosts.toml": "server = 'x'",
@@ -102,7 +102,7 @@ def test_the_engine_s_files_are_told_to_the_byte(machine: Machine) -> None:
     for path, text in texts.items():
         machine.write(path, text)
     machine.write("etc/docker/certs.d/registry.homelab.local_5443_/x", "")
-    found = machine.told()
+    found = machine.read()
     told = {path.removeprefix(f"{machine.folder}/"): text for path, text in found.texts.items()}
     assert told.items() >= texts.items()
     there = {
@@ -128,14 +128,14 @@ def sockets(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 @pytest.mark.usefixtures("sockets")
 def test_engines_of_users_and_of_the_snap(machine: Machine) -> None:
-    """One runs, one has its unit; that of a system user (below 1000) is none, and nobody is told of twice."""
+    """One runs, one has its unit. A system user (below 1000) has none, and no engine is reported twice."""
     for name in ("ci", "old", "builder"):
         machine.write(f"home/{name}/.config/systemd/user/docker.service", "[Unit]\n")
     machine.write("home/ci/.config/docker/daemon.json", "{}")
     machine.write(f"home/builder/.config/docker/{FOLDER}/ca.crt", PEM)
     machine.write("var/snap/docker/7/config/daemon.json", "{}")
     (machine.folder / "var/snap/docker/current").symlink_to("7")
-    found = machine.told()
+    found = machine.read()
     root = str(machine.folder)
     homes = {name: f"{root}/home/{name}" for name in machine.users}
     assert found.engines[1] == Engine(root + docker_hosts.SNAP[0], root + docker_hosts.SNAP[1])
@@ -152,13 +152,13 @@ def test_engines_of_users_and_of_the_snap(machine: Machine) -> None:
 
 
 @pytest.mark.usefixtures("sockets")
-def test_a_user_s_engine_is_told_of_with_that_user_s_rights(machine: Machine) -> None:
-    machine.told()
+def test_a_user_s_engine_is_read_with_that_user_s_rights(machine: Machine) -> None:
+    machine.read()
     assert (machine.folder / "asked").read_text() == "--reuid=4242 --regid=4242 --init-groups\n"
 
 
-def test_no_user_speaks_for_anything_else(machine: Machine) -> None:
-    """As one could who writes to the output of a shell of their own."""
+def test_no_user_can_forge_other_files(machine: Machine) -> None:
+    """A user could write anything to the output of their own shell."""
     etc = f"{machine.folder}/etc/docker/daemon.json"
     machine.write("etc/docker/daemon.json", "{}")
     folder = f"{machine.folder}/home/ci/.config/docker"
@@ -177,23 +177,23 @@ def test_no_user_speaks_for_anything_else(machine: Machine) -> None:
 def test_a_file_of_a_user_s_that_is_too_large_is_named(machine: Machine) -> None:
     path = "home/builder/.config/docker/daemon.json"
     machine.write(path, "x" * (1 << 20))
-    assert len(machine.told().texts[f"{machine.folder}/{path}"]) == 1 << 20
+    assert len(machine.read().texts[f"{machine.folder}/{path}"]) == 1 << 20
     machine.write(path, "x" * ((1 << 20) + 1))
     with pytest.raises(FailedError, match=rf"^{machine.folder}/{path} is larger than 1 MiB\n$"):
-        machine.told()
+        machine.read()
 
 
 @pytest.mark.usefixtures("sockets")
-def test_what_a_user_s_files_make_a_script_complain_of_moves_no_cursor(machine: Machine) -> None:
+def test_an_error_about_a_user_s_files_moves_no_cursor(machine: Machine) -> None:
     machine.users = {"x\x1b[2Jé": 4242}
     machine.write("home/x\x1b[2Jé/.config/docker/daemon.json", "x" * ((1 << 20) + 1))
     with pytest.raises(
         FailedError, match=r"^/\S+/home/x\[2J/.config/docker/daemon.json is larger than 1 MiB\n$"
     ):
-        machine.told()
+        machine.read()
 
 
-def test_nor_does_what_is_no_text(machine: Machine) -> None:
+def test_nor_does_an_error_about_what_is_not_text(machine: Machine) -> None:
     told = b64encode(b"text|\x1b[2J|/w==\nend").decode()
     line = f"rootless|ci|1000|1000|{told}|{machine.folder}/home/ci"
     with pytest.raises(FactProcessError, match=r"^\\x1b\[2J is not UTF-8 text$"):
@@ -216,7 +216,7 @@ def dockerd(folder: Path, *arguments: str | bytes) -> Iterator[str]:
 
 
 AS_ROOT = """stat() { case "$*" in ('-c %u /proc/'*) echo 0 ;; (*) command stat "$@" ;; esac; }\n"""
-"""What whoever runs the tests is taken for."""
+"""Makes the processes of whoever runs the tests look like root's."""
 
 
 def test_the_arguments_of_an_engine_that_runs(machine: Machine, tmp_path: Path) -> None:
@@ -224,17 +224,17 @@ def test_the_arguments_of_an_engine_that_runs(machine: Machine, tmp_path: Path) 
     machine.write("else\\where|.json", '{"a": 1}')
     arguments = ["--config-file", f"{tmp_path}/else\\where|.json", "--insecure-registry=x.y", ""]
     with dockerd(tmp_path, *arguments) as pid:
-        found = machine.told()
+        found = machine.read()
     assert found.daemons[pid] == [f"{tmp_path}/dockerd", "-c", "read x", *arguments]
     assert found.texts[f"{tmp_path}/else\\where|.json"] == '{"a": 1}'
 
 
-def test_arguments_that_are_no_text(machine: Machine, tmp_path: Path) -> None:
+def test_arguments_that_are_not_text(machine: Machine, tmp_path: Path) -> None:
     machine.as_who = AS_ROOT
     file = os.fsencode(tmp_path) + b"/\xff.json"
     Path(os.fsdecode(file)).write_text("{}")
     with dockerd(tmp_path, b"--config-file=" + file, b"a\n|\xfe") as pid:
-        found = machine.told()
+        found = machine.read()
     assert found.daemons[pid][-2:] == [f"--config-file={os.fsdecode(file)}", "a\n|\udcfe"]
     assert found.texts[os.fsdecode(file)] == "{}"
 
@@ -242,7 +242,7 @@ def test_arguments_that_are_no_text(machine: Machine, tmp_path: Path) -> None:
 def test_a_process_of_a_user_s_that_has_the_name_is_no_engine(machine: Machine, tmp_path: Path) -> None:
     machine.as_who = AS_ROOT.replace("echo 0", "echo 1000")
     with dockerd(tmp_path, "--config-file=/etc/hosts") as pid:
-        assert pid not in machine.told().daemons
+        assert pid not in machine.read().daemons
 
 
 def test_nor_is_a_program_of_root_s_that_is_started_by_a_link(machine: Machine, tmp_path: Path) -> None:
@@ -253,27 +253,27 @@ def test_nor_is_a_program_of_root_s_that_is_started_by_a_link(machine: Machine, 
     with subprocess.Popen([link, "-c", "read x"], stdin=subprocess.PIPE) as running:
         while Path(f"/proc/{running.pid}/comm").read_text() != "dockerd\n":
             os.sched_yield()
-        found = machine.told()
+        found = machine.read()
         running.communicate()
     assert str(running.pid) not in found.daemons
 
 
 @pytest.mark.parametrize("rescue", ["", "half\n", "127.0.0.1 localhost\n" * 5000])
-def test_what_a_killed_run_left_is_told_even_if_it_is_empty(machine: Machine, rescue: str) -> None:
+def test_what_a_killed_run_left_is_reported_even_if_it_is_empty(machine: Machine, rescue: str) -> None:
     machine.write("etc/.hosts.homelab-rescue", rescue)
-    text = machine.told().texts[f"{machine.folder}/etc/.hosts.homelab-rescue"]
+    text = machine.read().texts[f"{machine.folder}/etc/.hosts.homelab-rescue"]
     assert text == rescue
 
 
 @pytest.mark.parametrize("path", ["etc/hosts", "etc/docker/daemon.json", f"etc/docker/{FOLDER}/ca.crt"])
-def test_what_is_no_text_is_unknown(machine: Machine, path: str) -> None:
+def test_what_is_not_text_is_unknown(machine: Machine, path: str) -> None:
     machine.write(path, "")
     (machine.folder / path).write_bytes(b"\xff\xfe")
     with pytest.raises(FactProcessError, match=rf"^{machine.folder / path} is not UTF-8 text$"):
-        machine.told()
+        machine.read()
 
 
-def test_an_answer_that_is_cut_anywhere_is_none(machine: Machine) -> None:
+def test_output_that_is_cut_anywhere_is_rejected(machine: Machine) -> None:
     machine.write(f"etc/docker/{FOLDER}/ca.crt", PEM)
     whole = [line for line in machine.lines() if line]
     assert len(whole) > 7

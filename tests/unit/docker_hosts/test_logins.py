@@ -1,4 +1,4 @@
-"""Users of a Docker host who are logged in: what a real sh tells of their homes, what is done, and that it is done.
+"""Logins of a Docker host's users: what the script reports of their homes, the steps, and their effect.
 
 getent is a fake here (a shell function with users of the test's own), and so is the credential helper; the users' homes
 are folders of the test, and the scripts run as whoever runs the tests.
@@ -229,7 +229,7 @@ def test_a_helper_that_cannot_be_used(
     )
 
 
-def test_a_helper_that_does_not_take_it_fails_with_one_line(machine: Machine) -> None:
+def test_a_helper_that_does_not_accept_it_fails_with_one_line(machine: Machine) -> None:
     machine.helper()
     (machine.home / ".fake-logins").mkdir()
     (machine.home / ".fake-logins/full").touch()
@@ -240,21 +240,21 @@ def test_a_helper_that_does_not_take_it_fails_with_one_line(machine: Machine) ->
     )
     assert done.returncode == 1
     assert done.stdout + done.stderr == (
-        f"docker-credential-fake does not take the login; see why, or take it out of {machine.config}\n"
+        f"docker-credential-fake does not accept the login; see why, or remove it from {machine.config}\n"
     )
 
 
-# What is in the way.
+# Conflicts.
 
 
 def test_a_user_or_a_home_that_is_not_there(machine: Machine) -> None:
     assert machine.stop("ci", "nouser") == "registry_login_users: there is no user nouser on this host"
     assert machine.stop("other") == (
-        f"registry_login_users: the home of other ({machine.home.parent}/gone) is not there"
+        f"registry_login_users: the home of other ({machine.home.parent}/gone) does not exist"
     )
 
 
-def test_where_users_cannot_be_looked_up_nothing_is_known(machine: Machine) -> None:
+def test_if_users_cannot_be_looked_up_nothing_is_known(machine: Machine) -> None:
     command = machine.getent + DockerHostFact().command(SETTINGS, ["broken"], None)
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
@@ -279,20 +279,22 @@ def a_fifo(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("prepare", "problem"),
     [
-        (linked, "~/.docker/config.json is a symbolic link, where a regular file of ci is needed"),
-        (folder_linked, "~/.docker is a symbolic link, where a directory of ci is needed"),
-        (a_fifo, "~/.docker/config.json is a fifo, where a regular file of ci is needed"),
+        (linked, "~/.docker/config.json is a symbolic link, but has to be a regular file of ci"),
+        (folder_linked, "~/.docker is a symbolic link, but has to be a directory of ci"),
+        (a_fifo, "~/.docker/config.json is a fifo, but has to be a regular file of ci"),
         (lambda machine: machine.write('{\n"auths": {\n'), "~/.docker/config.json line 3 is not JSON ("),
         (lambda machine: machine.write("[]"), "~/.docker/config.json line 1 is JSON, but not an object"),
     ],
     ids=["a link", "a folder's link", "a fifo", "broken", "a list"],
 )
-def test_what_is_no_config_json(machine: Machine, prepare: Callable[[Machine], None], problem: str) -> None:
+def test_what_is_not_a_config_json(
+    machine: Machine, prepare: Callable[[Machine], None], problem: str
+) -> None:
     prepare(machine)
     assert machine.stop().startswith(problem)
 
 
-def test_what_a_link_leads_to_is_not_even_read(machine: Machine) -> None:
+def test_the_target_of_a_link_is_not_even_read(machine: Machine) -> None:
     linked(machine)
     home = machine.ask("ci")["ci"]
     assert home

@@ -1,4 +1,4 @@
-"""What a Docker host gets: the CA for each name, and an entry for the names; and what of the user's is in the way."""
+"""What a Docker host gets: the CA for each name, and an entry for the names; and what the user has that conflicts."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def file(pem: str = CA) -> Observed:
 
 
 def fresh(**settings: Any) -> DockerHost:
-    """A host on which there is nothing of ours."""
+    """A host without anything of ours."""
     paths = dict.fromkeys(docker_hosts.paths(Settings(**settings)))
     return DockerHost(paths, client=ClientHost(LOCALHOST))
 
 
 def converged(pem: str = CA, entry: str = ENTRY, **settings: Any) -> DockerHost:
-    """A host that has all, with this certificate."""
+    """A host that has everything, with this certificate."""
     found = fresh(**settings)
     files = docker_hosts.ca_files(Settings(**settings))
     there = {path: file(pem) for path in files}
@@ -119,7 +119,7 @@ def stop(found: DockerHost, **settings: Any) -> tuple[str, str]:
         (EXTRA, EXTRA_FOLDERS),
     ],
 )
-def test_each_name_and_port_has_a_folder_and_all_paths_are_asked_for(
+def test_each_name_and_port_has_a_folder_and_all_paths_are_requested(
     settings: dict[str, Any], folders: list[str]
 ) -> None:
     given = Settings(**settings)
@@ -170,7 +170,9 @@ def test_extra_names_and_ports_get_folders_of_their_own_and_only_names_an_entry(
 @pytest.mark.parametrize("rescued", [True, False])
 @pytest.mark.parametrize("mount", [True, False])
 @pytest.mark.parametrize("settings", [{}, EXTRA, {"registry_manage_hosts_file": False}])
-def test_a_host_that_has_all_needs_nothing(settings: dict[str, Any], mount: bool, rescued: bool) -> None:
+def test_a_host_that_has_everything_needs_nothing(
+    settings: dict[str, Any], mount: bool, rescued: bool
+) -> None:
     entry = ENTRY
     if settings == EXTRA:
         entry = f"{ADDRESS} registry.homelab.local images.homelab.local # homelab-registry\n"
@@ -219,7 +221,7 @@ def test_one_difference_is_one_step(path: str, observed: Observed | None, text: 
     [(CERTS, "regular file", "folder"), (FOLDER, "symbolic link", "folder"), (FILE, "directory", "file"),
      (FILE, "symbolic link", "file")],
 )  # fmt: skip
-def test_something_else_at_a_path_of_ours_is_the_user_s_business(path: str, kind: str, ours: str) -> None:
+def test_something_else_at_a_path_of_ours_is_a_conflict(path: str, kind: str, ours: str) -> None:
     assert stop(on(path, replace(DIRECTORY, kind=kind))) == (
         f"{path} is a {kind}, but this project keeps a {ours} there",
         f"move it away (mv {path} {path}.old) and run again",
@@ -291,7 +293,7 @@ def test_another_authority_s_certificate_is_not_overwritten(
     [OLDER_CA, CA + OLDER_CA, CA[:-30], "", "\n", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"],
     ids=["an older one", "two", "cut", "empty", "blank", "no certificate"],
 )  # fmt: skip
-def test_our_own_older_or_damaged_one_is_written_anew(pem: str) -> None:
+def test_our_own_older_or_damaged_one_is_replaced(pem: str) -> None:
     (step,) = steps(converged(pem))
     assert step.text == f"write {FILE}: its content is not as it should be"
     assert step.stdin == CA
@@ -300,7 +302,7 @@ def test_our_own_older_or_damaged_one_is_written_anew(pem: str) -> None:
 # The entry.
 
 
-def test_the_entry_of_an_older_address_is_mended() -> None:
+def test_the_entry_of_an_older_address_is_fixed() -> None:
     found = converged(entry="192.168.1.9 registry.homelab.local # homelab-registry\n")
     (step,) = steps(found)
     assert step.text == "write /etc/hosts: our entry is not as it should be"
@@ -338,7 +340,7 @@ def test_a_line_of_the_user_s_with_another_address_is_quoted() -> None:
 
 
 @pytest.mark.parametrize("theirs", ["", "10.0.0.9 registry.homelab.local\n"])
-def test_where_the_file_is_not_to_be_managed_our_entry_is_taken_out(theirs: str) -> None:
+def test_if_the_file_is_not_managed_our_entry_is_removed(theirs: str) -> None:
     found = with_text(converged(), HOSTS, LOCALHOST + ENTRY + theirs)
     (step,) = steps(found, registry_manage_hosts_file=False)
     assert step.text == "write /etc/hosts: our entry is no longer wanted"
@@ -376,20 +378,20 @@ def test_each_engine_of_a_host_is_given_the_ca_where_it_looks(engine: Engine) ->
 
 
 @pytest.mark.parametrize("engine", [ROOTLESS, SNAP])
-def test_what_stands_against_the_ca_is_found_for_each(engine: Engine) -> None:
+def test_conflicts_are_found_for_each_engine(engine: Engine) -> None:
     found = with_engine(engine)
     insecure = with_text(found, engine.configuration, '{"insecure-registries": ["registry.homelab.local"]}')
     assert stop(insecure)[0].startswith(f"{engine.configuration} line 1 has ")
     path = f"{engine.folder}/certs.d/registry.homelab.local/hosts.toml"
-    assert stop(with_text(found, path, "x = 1"))[0].startswith(f"{path} is there")
+    assert stop(with_text(found, path, "x = 1"))[0].startswith(f"{path} exists, ")
     path = f"{engine.folder}/certs.d/registry.homelab.local/ca.crt"
     assert stop(with_text(found, path, THEIRS))[0].startswith(
         f"{path} holds a certificate of another authority"
     )
 
 
-def test_all_of_it_comes_in_one_order() -> None:
-    """The CA, the name, the system's trust store, the users; what stands in the way of the last stops the first."""
+def test_everything_comes_in_one_order() -> None:
+    """The CA, the name, the system's trust store, the users; a conflict with the last stops the first."""
     home = Home(CI, ["/home/ci/.docker"], {
         CI.home: DIRECTORY, "/home/ci/.docker": None, "/home/ci/.docker/config.json": None,
         "/home/ci/.docker/.config.json.homelab-new": None,

@@ -246,16 +246,16 @@ def test_a_new_leaf_is_one_file_and_no_restart() -> None:
     assert texts(renewed, found) == [f"write {path}: its content is not as it should be"]
 
 
-def test_a_typed_password_is_marked_for_the_gateway_and_restarts_nothing() -> None:
+def test_a_custom_password_is_marked_for_the_gateway_and_restarts_nothing() -> None:
     found = converged(desire())
     htpasswd = f"{layout.FOLDER}/{layout.HTPASSWD}"
     mark = f"{layout.FOLDER}/{layout.CUSTOM_PASSWORDS}/ci"
-    typed = layout.desire(
+    custom = layout.desire(
         Settings(), replace(SECRETS, htpasswd="admin:$2b$04$x\nci:$2b$12$x\n"), IMAGES, TEMPLATES
     )
     rewritten = f"write {htpasswd}: its content is not as it should be"
-    assert texts(typed, found) == [rewritten, f"write {mark}: it is missing"]
-    assert texts(desire(), converged(typed)) == [
+    assert texts(custom, found) == [rewritten, f"write {mark}: it is missing"]
+    assert texts(desire(), converged(custom)) == [
         rewritten,
         f"remove {mark}: its account's password is a generated one",
     ]
