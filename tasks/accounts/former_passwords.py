@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.accounts.logins import Login
-from tasks.accounts.passwords import Former
+from tasks.accounts.passwords import FormerPassword
 from tasks.remote.steps import Step
 from tasks.settings.load import HostSettings, Settings
 
@@ -51,12 +51,12 @@ def uploads(log: Log) -> set[str]:
     return {repository for repository, written in log.uploads.items() if written > log.now - QUIET}
 
 
-def good_until(former: Former, settings: Settings) -> tuple[dt.datetime, str]:
+def good_until(former: FormerPassword, settings: Settings) -> tuple[dt.datetime, str]:
     """Return until when a former password stays valid at least, and why."""
     days = dt.timedelta(days=settings.registry_password_grace_days)
     ends = [(former.since + days, "registry_password_grace_days")]
-    if former.told:
-        ends.append((former.told + KUBELET_REMEMBERS, "kubelets remember it"))
+    if former.kubelet_updated:
+        ends.append((former.kubelet_updated + KUBELET_REMEMBERS, "kubelets remember it"))
     return max(ends)
 
 
@@ -99,6 +99,6 @@ def check_proof(output: str) -> bool:
     return True
 
 
-def without(former: Mapping[str, Former], revoked: Sequence[str]) -> dict[str, Former]:
+def without(former: Mapping[str, FormerPassword], revoked: Sequence[str]) -> dict[str, FormerPassword]:
     """Return the former passwords without those that were revoked."""
     return {name: each for name, each in former.items() if name not in revoked}

@@ -37,17 +37,17 @@ NEXT = "---"
 
 
 @dataclass(frozen=True)
-class Former:
+class FormerPassword:
     """The hash of an account's former password, and since when (UTC) another one is the present one.
 
-    `hosts` are those that stored it then, whatever the settings say now. `told` is when a kubelet last got the present
-    one.
+    `hosts` are those that stored it then, whatever the settings say now. `kubelet_updated` is when a kubelet last got
+    the present one.
     """
 
     hashed: str = field(repr=False)
     since: dt.datetime
     hosts: tuple[str, ...] = ()
-    told: dt.datetime | None = None
+    kubelet_updated: dt.datetime | None = None
 
 
 def generate() -> str:
@@ -125,9 +125,9 @@ def find_former(
     passwords: Mapping[str, str],
     hashed: Mapping[str, str],
     present: Mapping[str, str],
-    former: Mapping[str, Former],
+    former: Mapping[str, FormerPassword],
     now: dt.datetime,
-) -> dict[str, Former]:
+) -> dict[str, FormerPassword]:
     """Return the former password of each account that has one.
 
     That is the `present` hash if it no longer fits the account's password, else the one in `former`. At most two
@@ -142,7 +142,7 @@ def find_former(
                 found[name] = known
         elif hashed[name] != before and not _matches(password, before):
             # Known already if a run was killed before it wrote the new hash.
-            found[name] = known if known and known.hashed == before else Former(before, now)
+            found[name] = known if known and known.hashed == before else FormerPassword(before, now)
         elif known and known.hashed != before:
             found[name] = known
     return found

@@ -55,7 +55,9 @@ def _tell_kubelet(run: Run, steps: Sequence[Step], account: str) -> list[AnyStep
     former = context.desired.former.get(account)
     if former is None or not any(step.path == logins.KUBELET for step in steps):
         return []
-    context.decide(former={**context.desired.former, account: replace(former, told=dt.datetime.now(dt.UTC))})
+    context.decide(
+        former={**context.desired.former, account: replace(former, kubelet_updated=dt.datetime.now(dt.UTC))}
+    )
     return [write_former(run, f"the kubelet there remembers the former password of {account}")]
 
 

@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from tasks.accounts import passwords
-from tasks.accounts.passwords import Former
+from tasks.accounts.passwords import FormerPassword
 from tasks.certificates.ca import KeyPair, read_key_pair
 from tasks.certificates.rollover import Successor
 from tasks.state.authorities import ADOPT, AuthorityFolders
@@ -36,7 +36,7 @@ class State:
     leaf: KeyPair | None = None
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     hashes: Mapping[str, str] = field(default_factory=dict, repr=False)
-    former: Mapping[str, Former] = field(default_factory=dict, repr=False)
+    former: Mapping[str, FormerPassword] = field(default_factory=dict, repr=False)
     http_secret: str | None = field(default=None, repr=False)
     registry_host: str | None = None
     images: dict[str, str] = field(default_factory=dict)
@@ -144,14 +144,14 @@ class Store:
         """Write the htpasswd entries, so that later runs keep a password's hash."""
         self._files.write(self.folder / "htpasswd", passwords.htpasswd(hashes))
 
-    def write_former(self, former: Mapping[str, Former]) -> None:
+    def write_former(self, former: Mapping[str, FormerPassword]) -> None:
         """Write the hashes of former passwords that are still accepted."""
         record = {
             name: {
                 "hash": each.hashed,
                 "since": each.since.isoformat(),
                 "hosts": each.hosts,
-                "told": each.told and each.told.isoformat(),
+                "told": each.kubelet_updated and each.kubelet_updated.isoformat(),
             }
             for name, each in former.items()
         }
@@ -200,11 +200,11 @@ class Store:
         except ValueError as error:
             raise damaged_file(path, error, "remove it; the next run hashes the passwords again") from None
 
-    def _read_former(self) -> dict[str, Former]:
+    def _read_former(self) -> dict[str, FormerPassword]:
         path = self.folder / "former.json"
         try:
             return {
-                name: Former(
+                name: FormerPassword(
                     str(each["hash"]),
                     dt.datetime.fromisoformat(each["since"]),
                     tuple(map(str, each["hosts"])),

@@ -167,8 +167,8 @@ def test_the_old_one_is_good_as_long_as_kubelets_remember_it(
     assert logs_in(cluster, life.old)
     # A day later, as it were, a node is back which was off.
     former, day = deployment.store.read().former["cluster"], dt.timedelta(days=1)
-    assert former.told
-    earlier = replace(former, since=former.since - day, told=former.told - day)
+    assert former.kubelet_updated
+    earlier = replace(former, since=former.since - day, kubelet_updated=former.kubelet_updated - day)
     deployment.store.write_former({"cluster": earlier})
     node = cluster.nodes["node16"]
     auth = b64encode(f"cluster:{life.old}".encode()).decode()

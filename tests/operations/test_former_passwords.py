@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tasks.accounts import passwords
-from tasks.accounts.passwords import Former
+from tasks.accounts.passwords import FormerPassword
 from tests.operations.runs import ROOT
 from tests.operations.test_command_line import STEM, answering_hosts
 from tests.operations.test_custom_password import ran, store
@@ -18,7 +18,7 @@ from tests.operations.test_custom_password import ran, store
 def test_a_rotation_that_was_killed_before_the_password_was_written_is_finished(tmp_path: Path) -> None:
     made = store(tmp_path, **{name: passwords.generate() for name in ("admin", "ci", "cluster")})
     before = made.read()
-    noted = Former(before.hashes["ci"], dt.datetime.now(dt.UTC), ("@fake/pi",))
+    noted = FormerPassword(before.hashes["ci"], dt.datetime.now(dt.UTC), ("@fake/pi",))
     made.write_former({"ci": noted})
     found = ran(tmp_path)
     assert "step: generate a password for ci: a run that was killed was to make a new one" in found.output

@@ -14,7 +14,7 @@ from pyinfra.api.operation import operation
 
 from tasks.accounts import former_passwords
 from tasks.accounts import passwords as accounts
-from tasks.accounts.passwords import Former
+from tasks.accounts.passwords import FormerPassword
 from tasks.registry.context import RegistryContext
 from tasks.run.apply import AnyStep, LocalStep, apply_steps
 from tasks.run.context import Run
@@ -41,7 +41,7 @@ def _passwords(run: Run) -> tuple[list[AnyStep], dict[str, str]]:
     """Return the steps that generate missing and requested passwords, and all passwords."""
     context = run.part(RegistryContext)
     settings = run.configuration.settings
-    pending: Mapping[str, Former] = {}
+    pending: Mapping[str, FormerPassword] = {}
     if "new passwords" in run.requests:
         present = context.present.passwords
         pending = _former(run, present, accounts.hashes(present, context.present.hashes))
@@ -81,7 +81,7 @@ def _was_asked_for(run: Run, name: str, password: str) -> bool:
     )
 
 
-def _former(run: Run, passwords: Mapping[str, str], hashed: Mapping[str, str]) -> dict[str, Former]:
+def _former(run: Run, passwords: Mapping[str, str], hashed: Mapping[str, str]) -> dict[str, FormerPassword]:
     """Return the former password of each account that has one, if these are its passwords and hashes."""
     context = run.part(RegistryContext)
     now, known = dt.datetime.now(dt.UTC), context.present.former

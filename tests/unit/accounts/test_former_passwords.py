@@ -10,7 +10,7 @@ import pytest
 
 from tasks.accounts import former_passwords
 from tasks.accounts.former_passwords import KUBELET_REMEMBERS, Log
-from tasks.accounts.passwords import Former
+from tasks.accounts.passwords import FormerPassword
 from tasks.rotations.facts import FormerPasswordsFact
 from tasks.settings.load import Settings
 from tasks.settings.schema import HostSettings
@@ -108,9 +108,9 @@ def test_a_login_that_is_rejected_is_no_proof(answer: str, problem: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("days", "told", "until"),
+    ("days", "updated", "until"),
     [(0, None, SINCE), (7, None, SINCE + 7 * DAY), (0, SINCE + DAY, SINCE + DAY + KUBELET_REMEMBERS)],
 )
-def test_until_when_one_is_valid(days: int, told: dt.datetime | None, until: dt.datetime) -> None:
-    former = Former("", SINCE, told=told)
+def test_until_when_one_is_valid(days: int, updated: dt.datetime | None, until: dt.datetime) -> None:
+    former = FormerPassword("", SINCE, kubelet_updated=updated)
     assert former_passwords.good_until(former, Settings(registry_password_grace_days=days))[0] == until

@@ -7,7 +7,7 @@ import bcrypt
 import pytest
 
 from tasks.accounts import passwords as accounts
-from tasks.accounts.passwords import Former
+from tasks.accounts.passwords import FormerPassword
 
 
 def test_generated_passwords_are_long_recognisable_and_never_the_same() -> None:
@@ -125,14 +125,16 @@ def test_which_password_is_a_former_one(
         {"ci": password},
         accounts.hashes({"ci": password}, before),
         before,
-        {"ci": Former(HASHED[former[0]], former[1])} if former else {},
+        {"ci": FormerPassword(HASHED[former[0]], former[1])} if former else {},
         NOW,
     )
-    assert found == ({"ci": Former(HASHED[replaced[0]], replaced[1])} if replaced else {})
+    assert found == ({"ci": FormerPassword(HASHED[replaced[0]], replaced[1])} if replaced else {})
 
 
 def test_an_account_that_is_gone_has_no_former_password() -> None:
-    assert accounts.find_former({}, {}, {"ci": HASHED[NEW]}, {"ci": Former(HASHED[OLD], NOW)}, NOW) == {}
+    assert (
+        accounts.find_former({}, {}, {"ci": HASHED[NEW]}, {"ci": FormerPassword(HASHED[OLD], NOW)}, NOW) == {}
+    )
 
 
 def test_a_hash_of_another_cost_makes_no_former_password() -> None:

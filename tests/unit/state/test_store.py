@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tasks.accounts import passwords
-from tasks.accounts.passwords import Former
+from tasks.accounts.passwords import FormerPassword
 from tasks.certificates import ca, rollover
 from tasks.certificates.ca import KeyPair
 from tasks.certificates.rollover import Successor
@@ -36,7 +36,7 @@ def fill(store: Store, registry_host: str) -> None:
     for name, password in PASSWORDS.items():
         store.write_password(name, password)
     store.write_hashes(HASHES)
-    store.write_former({"ci": Former(HASHES["admin"], NOW)})
+    store.write_former({"ci": FormerPassword(HASHES["admin"], NOW)})
     store.write_http_secret("ab" * 32)
     store.write_record(registry_host, {"docker.io/library/registry:3": "registry@sha256:" + "0" * 64})
 
@@ -63,7 +63,7 @@ def test_the_state_is_read_as_it_was_written(store: Store) -> None:
     assert not state.is_empty
     assert state.passwords["ci"] == "typed by hand"
     assert set(state.hashes) == {"admin", "ci"}
-    assert state.former == {"ci": Former(HASHES["admin"], NOW)}
+    assert state.former == {"ci": FormerPassword(HASHES["admin"], NOW)}
     assert state.http_secret == "ab" * 32
     assert state.registry_host == "nas"
     assert state.images == {"docker.io/library/registry:3": "registry@sha256:" + "0" * 64}
