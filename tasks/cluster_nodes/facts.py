@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
@@ -13,7 +14,7 @@ from tasks.clients.system_trust import Family
 from tasks.cluster_nodes.node import Node
 from tasks.cluster_nodes.runtimes.table import RUNTIMES
 from tasks.remote import files
-from tasks.remote.fact_scripts import emit_paths, fail_host_on_bad_output, read_answer, script
+from tasks.remote.fact_scripts import fail_host_on_bad_output, read_answer, script
 
 # A unit that runs is told with the moment it was started. systemctl has --timestamp from 248 on; before, whole
 # seconds have to do, cut off, so that a restart may come once more than it has to.
@@ -57,7 +58,10 @@ nl='
 '
 has_program() { command -v "$1" >/dev/null || [ -x "/usr/local/bin/$1" ]; }
 reject_pipe() { case $1 in (*'|'*) echo "unsupported_path|$1"; return 1 ;; esac; }
-"""
+emit_file() { # its text, and what a killed run left of it
+    if [ -f "$1" ] && reject_pipe "$1"; then emit_text "$1"; emit_path "${1%/*}/.${1##*/}@SUFFIX@"; fi
+}
+""".replace("@SUFFIX@", files.NEW_SUFFIX)
 
 
 def paths(endpoints: Sequence[str]) -> list[str]:
@@ -74,24 +78,48 @@ def texts(endpoints: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*found, *login_files]))
 
 
-def _emit_matching(patterns: Iterable[str]) -> str:
-    words = ("*".join(map(shlex.quote, pattern.split("*"))) for pattern in patterns)
-    return f'for file in {" ".join(words)}; do ! reject_pipe "$file" || emit_text "$file"; done'
+def read_node(endpoints: Sequence[str], read: Callable[[list[str], list[str]], Node]) -> Node:
+    """Return what `read` finds on a node, given further paths and texts to look at.
+
+    They are those that the files there name, as an import does: a host without such files is read once.
+    """
+    named: tuple[list[str], list[str]] = ([], [])
+    while True:
+        found, before = read(*named), named
+        more = [runtime.more(endpoints, found) for runtime in RUNTIMES.values()]
+        named = [path for paths, _ in more for path in paths], [path for _, texts in more for path in texts]
+        if named == before:
+            return found
+
+
+def _emit(paths: Iterable[str], patterns: Iterable[str]) -> str:
+    # A shell's `*` matches no name that begins with a dot.
+    all_names = [each for pattern in patterns for each in (pattern, re.sub(r"/(\*[^/]*)$", r"/.\1", pattern))]
+    words = ["*".join(map(shlex.quote, pattern.split("*"))) for pattern in dict.fromkeys(all_names)]
+    return (
+        f'for path in {shlex.join(paths)}; do ! reject_pipe "$path" || emit_path "$path"; done\n'
+        f'for file in {" ".join(words)}; do emit_file "$file"; done'
+    )
 
 
 @fail_host_on_bad_output
 class ClusterNodeFact(FactBase[Node | None]):
     """One round trip. What it tells may hold passwords, of the user's and ours."""
 
-    def command(self, endpoints: Sequence[str], trusting: Family | None) -> str:
-        """Return the script. `endpoints` are the registry's; `trusting` is whose trust store is read, None for none."""
+    def command(
+        self, endpoints: Sequence[str], trusting: Family | None, more_paths: list[str], more_texts: list[str]
+    ) -> str:
+        """Return the script.
+
+        `endpoints` are the registry's; `trusting` is whose trust store is read, None for none. The rest is what is
+        looked at besides `paths` and `texts`.
+        """
         units = [unit for runtime in RUNTIMES.values() for unit in (*runtime.units, *runtime.other_units)]
         return script(
             FUNCTIONS,
             f"units={shlex.quote(' '.join(units))}",
             SERVICES,
-            emit_paths(paths(endpoints)),
-            _emit_matching(texts(endpoints)),
+            _emit([*paths(endpoints), *more_paths], [*texts(endpoints), *more_texts]),
             *(runtime.script(endpoints) for runtime in RUNTIMES.values()),
             client_hosts.emit(trusting),
         )
@@ -113,6 +141,5 @@ class ClusterNodeFact(FactBase[Node | None]):
             paths=answer.paths,
             texts=answer.texts,
             client=client_hosts.read(answer),
-            imports=frozenset("|".join(pattern) for pattern in answer.all("import")),
             requiring_containerd=frozenset(unit for (unit,) in answer.all("requiring")),
         )

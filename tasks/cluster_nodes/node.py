@@ -17,8 +17,8 @@ class Node:
 
     `runtimes` are those that were found, by name, `started` when each unit of systemd that runs was started (seconds
     since 1970). `containerd_config` is the main file that containerd reads, `data` the data folder of K3s and of RKE2.
-    `paths` and `texts` are the files and folders that were looked at, by path. `imports` are what containerd's files
-    import, as the host's shell read it. `requiring_containerd` are the units that are restarted with containerd's.
+    `paths` and `texts` are the files and folders that were looked at, by path. `requiring_containerd` are the units
+    that are restarted with containerd's.
     """
 
     runtimes: Collection[str] = frozenset()
@@ -29,7 +29,6 @@ class Node:
     paths: Mapping[str, Observed | None] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     client: ClientHost = field(default_factory=ClientHost)
-    imports: Collection[str] = frozenset()
     requiring_containerd: Collection[str] = frozenset()
 
 

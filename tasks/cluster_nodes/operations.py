@@ -15,7 +15,7 @@ from tasks.clients import plan as client_hosts
 from tasks.clients.endpoint import FinishedRegistry, finished_registry
 from tasks.clients.system_trust import Family
 from tasks.cluster_nodes import logins, plan
-from tasks.cluster_nodes.facts import ClusterNodeFact
+from tasks.cluster_nodes.facts import ClusterNodeFact, read_node
 from tasks.cluster_nodes.node import Node, NodeTarget
 from tasks.registry.context import RegistryContext
 from tasks.registry.operations.accounts import write_former
@@ -63,8 +63,17 @@ def _tell_kubelet(run: Run, steps: Sequence[Step], account: str) -> list[AnyStep
 
 def read_facts(run: Run) -> Node:
     """Read what the host has; `Conflict` where it could not be read."""
-    return read_fact(
-        host, ClusterNodeFact, endpoints=run.configuration.settings.endpoints, trusting=_trusting(run)
+    endpoints = run.configuration.settings.endpoints
+    return read_node(
+        endpoints,
+        lambda paths, texts: read_fact(
+            host,
+            ClusterNodeFact,
+            endpoints=endpoints,
+            trusting=_trusting(run),
+            more_paths=paths,
+            more_texts=texts,
+        ),
     )
 
 

@@ -69,11 +69,10 @@ def read_fact(host: Host, fact: type[FactBase[T | None]], *, holds: bool = False
     no other role's steps change it.
     """
     run = current()
-    known = run.facts.get((host.name, fact))
-    if known is None or known[0] != arguments or (run.report.steps and not run.dry and not holds):
-        answer = get_fact(host.state, host, fact, kwargs=arguments, apply_failed_hosts=False)
-        known = run.facts[host.name, fact] = (arguments, answer)
-    found: T | None = known[1]
+    answers, question = run.facts.setdefault((host.name, fact), {}), str(arguments)
+    if question not in answers or (run.report.steps and not run.dry and not holds):
+        answers[question] = get_fact(host.state, host, fact, kwargs=arguments, apply_failed_hosts=False)
+    found: T | None = answers[question]
     if found is None:
         raise Conflict(
             "what this host has could not be read (see above), and unknown is not taken as absent",

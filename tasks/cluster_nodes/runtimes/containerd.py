@@ -45,47 +45,7 @@ if [ -n "$pid" ] && [ "$pid" != 0 ]; then
     [ -z "$given" ] || config=$(realpath -ms -- "$given") || exit 1
 fi
 echo "config|$config"
-imports() {
-    uncommented=$(sed 's/^[[:space:]]*#.*//' < "$1" | tr '\n' ' ')
-    echo "$uncommented" | grep -o 'imports[[:space:]]*=[[:space:]]*\[[^]]*\]' |
-        grep -o "\"[^\"]*\"\|'[^']*'" | sed "s/^.//;s/.\$//;s|^[^/]|${1%/*}/&|"
-}
-pending=$config; seen=; roots=$certs
-while [ -n "$pending" ]; do
-    file=${pending%%"$nl"*}
-    case $pending in (*"$nl"*) pending=${pending#*"$nl"} ;; (*) pending= ;; esac
-    case "$nl$seen$nl" in (*"$nl$file$nl"*) continue ;; esac
-    seen="$seen$nl$file"
-    [ -f "$file" ] && reject_pipe "$file" || continue
-    emit_text "$file"
-    emit_path "${file%/*}/.${file##*/}$suffix"
-    named=$(imports "$file")
-    roots="$roots$nl$(grep -o "config_path[[:space:]]*=[[:space:]]*[\"'][^\"']*" < "$file" | sed "s/^[^\"']*.//")"
-    IFS=$nl
-    set -f
-    for each in $named; do
-        each=$(realpath -ms -- "$each") || exit 1
-        echo "import|$each"
-    done
-    set +f
-    for each in $named; do
-        each=$(realpath -ms -- "$each") || exit 1
-        pending="$pending${pending:+$nl}$each"
-    done
-    unset IFS
-done
-IFS=$nl
-for root in $(echo "$roots" | sed 's|\(.\)/*$|\1|' | sort -u); do
-    case $root in
-        (*:*) ;;
-        (*'|'*) reject_pipe "$root" ;;
-        (/*)
-            emit_path "$root"
-            for each in $below; do emit_path "$root/$each"; done
-            for each in $below; do case $each in (*/ca.crt|*/hosts.toml) emit_text "$root/$each" ;; esac; done ;;
-    esac
-done
-unset IFS
+emit_file "$config"
 """
 
 
@@ -98,22 +58,22 @@ class Containerd(Runtime):
     login_file = logins.KUBELET
 
     def paths(self, endpoints: Sequence[str]) -> list[str]:
-        """Return the paths of files and folders to look at; `script` adds those below the folder in force."""
-        return [HOME, RESTART_DUE]
+        """Return the paths of files and folders to look at."""
+        return [HOME, RESTART_DUE, *paths_in(CERTS, endpoints)]
 
     def texts(self, endpoints: Sequence[str]) -> list[str]:
-        """Return the paths of files to read: none before the main file is known."""
-        return []
+        """Return the paths of files to read; `script` adds the main file of its configuration."""
+        return texts_in(CERTS, endpoints)
 
     def script(self, endpoints: Sequence[str]) -> str:
-        """Return the shell lines that find it, its configuration, and our files in each folder that this names."""
-        given = {
-            "config": CONFIG,
-            "certs": CERTS,
-            "below": "\n".join(relative(endpoints)),
-            "suffix": files.NEW_SUFFIX,
-        }
-        return "\n".join(f"{name}={shlex.quote(value)}" for name, value in given.items()) + SCRIPT
+        """Return the shell lines that find it and its configuration."""
+        return f"config={shlex.quote(CONFIG)}{SCRIPT}"
+
+    def more(self, endpoints: Sequence[str], found: Node) -> tuple[list[str], list[str]]:
+        """Return what the configuration names: files that it imports, and folders that are a `config_path`."""
+        imports, folders = containerd_config.named(found.containerd_config, found.texts)
+        paths = [path for folder in folders for path in paths_in(folder, endpoints)]
+        return paths, imports + [path for folder in folders for path in texts_in(folder, endpoints)]
 
     def switched_off(self, found: Node) -> str | None:
         """Return where the CRI is switched off, as in the configuration that comes with Docker; None if it is on."""
@@ -123,11 +83,6 @@ class Containerd(Runtime):
         """Return the steps, in their order; `Conflict` if something of the user's contradicts them."""
         configured, current = _in_force(found)
         root = configured.folder
-        if root not in found.paths:
-            raise Conflict(
-                f"{configured.place} sets config_path in a way that could not be read from the host",
-                f'write it in one line, config_path = "{root}", and run again',
-            )
         # Not ours, but a folder on the way that is made with ours is for root alone.
         wanted = [] if found.paths[HOME] else [Folder(HOME)]
         if root == CERTS or found.paths[root] is None:
@@ -143,15 +98,19 @@ class Containerd(Runtime):
         return files.place(wanted, found.paths) + _configure(configured, current, found)
 
 
-def relative(endpoints: Iterable[str]) -> list[str]:
-    """Return all paths to look at below a folder that `config_path` may name."""
-    found = []
-    for endpoint in endpoints:
-        found += [endpoint, f"{endpoint}/ca.crt", f"{endpoint}/hosts.toml"]
-        found += [files.temporary(path) for path in found[-2:]]
-        if stronger := certs_d.stronger_folder(endpoint):
-            found.append(stronger)
-    return found
+def texts_in(folder: str, endpoints: Iterable[str]) -> list[str]:
+    """Return our files in a folder that `config_path` names."""
+    return [f"{folder}/{endpoint}/{name}" for endpoint in endpoints for name in ("ca.crt", "hosts.toml")]
+
+
+def paths_in(folder: str, endpoints: Sequence[str]) -> list[str]:
+    """Return all that is to be looked at there."""
+    stronger = [certs_d.stronger_folder(endpoint) for endpoint in endpoints]
+    return [
+        folder,
+        *files.observed_paths(texts_in(folder, endpoints)),
+        *(f"{folder}/{each}" for each in stronger if each),
+    ]
 
 
 def hosts_toml(folder: str, endpoint: str) -> str:
@@ -168,9 +127,8 @@ def hosts_toml(folder: str, endpoint: str) -> str:
 
 
 def _load(found: Node) -> list[Loaded]:
-    """Return the files of its configuration, of which the host has told all that they import."""
+    """Return the files of its configuration."""
     version = containerd_config.version_of(found.containerd_version)
-    containerd_config.check_told(found.containerd_config, found.texts, found.imports)
     return containerd_config.load(found.containerd_config, found.texts, version)
 
 

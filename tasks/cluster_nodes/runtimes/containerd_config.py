@@ -10,7 +10,9 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +25,7 @@ CERTS = "/etc/containerd/certs.d"
 TWO_PATHS = "/etc/containerd/certs.d:/etc/docker/certs.d"
 """The default of 2.2 and later, which pulls through the CRI take for one folder (containerd#12808)."""
 
-CRI_1, CRI_2, IMAGES = "cri", "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"
+NAMES = CRI_1, CRI_2, IMAGES = "cri", "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"
 """The plugin that pulls, by its name in configuration versions 1, 2, and 3 or later."""
 
 DISABLING = frozenset({CRI_1, CRI_2, IMAGES, "io.containerd.cri.v1.runtime"})
@@ -86,12 +88,18 @@ class InForce:
         """The single folder in which `hosts.toml` are looked for; `Conflict` where the value is no such folder."""
         if self.ours_to_set:
             return CERTS
-        if not self.value.startswith("/") or ":" in self.value:
+        folder = _folder(self.value)
+        if folder is None:
             raise Conflict(
                 f"{self.place} sets config_path to {self.value!r}, which is not one absolute path",
                 f'set it to "{CERTS}" and run again',
             )
-        return posixpath.normpath(self.value)
+        return folder
+
+
+def _folder(value: str) -> str | None:
+    """Return a `config_path` as one folder, None if it is none."""
+    return posixpath.normpath(value) if value.startswith("/") and ":" not in value else None
 
 
 def version_of(told: str) -> tuple[int, int]:
@@ -129,23 +137,30 @@ def load(main: str, texts: Mapping[str, str], version: tuple[int, int]) -> list[
     ]
 
 
-def check_told(main: str, texts: Mapping[str, str], told: Collection[str]) -> None:
-    """Raise `Conflict` where a file imports what is not among what was `told`: the host's shell, which followed the
-    imports, knows no TOML, and what it passed over would be unknown here."""
+def named(main: str, texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Return what the files that were read so far name: what they import, as paths and as patterns with `*` that match
+    at least that, and the folders that are a `config_path`.
+
+    A file that is broken names nothing here: `load` raises the `Conflict` if it is needed.
+    """
+    imports: list[str] = []
+    folders: list[str] = []
     pending, seen = [main], set()
     while pending:
         path = pending.pop()
         if path in seen or path not in texts:
             continue
         seen.add(path)
-        for pattern in _patterns(path, toml_edit.read(texts[path], path)):
-            if pattern not in told:
-                line = toml_edit.line_of(texts[path], ["imports"])
-                raise Conflict(
-                    f"{path} line {line} imports {pattern} in a way that could not be read from the host",
-                    "write imports without comments in it, and run again",
-                )
-            pending += [each for each in texts if _matches(each, pattern)] if "*" in pattern else [pattern]
+        with suppress(*toml_edit.UNREADABLE):
+            says = tomllib.loads(texts[path])
+            for pattern in _patterns(path, says):
+                imports.append(re.sub(r"\[[^\]]*\]|\?", "*", pattern) if "*" in pattern else pattern)
+                pending += [each for each in texts if _matches(each, pattern)]
+            values = [toml_edit.value_at(says, "plugins", name, "registry", "config_path") for name in NAMES]
+            folders += [
+                folder for value in values if (folder := _folder(str(value or ""))) and folder != CERTS
+            ]
+    return sorted(set(imports)), sorted(set(folders))
 
 
 def in_force(files: Sequence[Loaded], version: tuple[int, int]) -> InForce:
@@ -217,27 +232,27 @@ def _names(own: int, shared: int, version: tuple[int, int]) -> tuple[str, ...]:
 
 def _imports(path: str, texts: Mapping[str, str], says: Mapping[str, Any]) -> list[str]:
     found: list[str] = []
-    for full in _patterns(path, says):
-        if "*" in full:
-            found += [each for each in sorted(texts) if _matches(each, full)]
-        elif full in texts:
-            found.append(full)
-        else:
+    for pattern in _patterns(path, says):
+        matching = [each for each in sorted(texts) if _matches(each, pattern)]
+        if not matching and "*" not in pattern:
             line = toml_edit.line_of(texts[path], ["imports"])
             raise Conflict(
-                f"{path} line {line} imports {full}, which is not there", "correct it and run again"
+                f"{path} line {line} imports {pattern}, which is not there", "correct it and run again"
             )
+        found += matching
     return found
 
 
 def _patterns(path: str, says: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what a file imports as absolute paths and patterns, of the form that `realpath -ms` gives them."""
+    """Yield what a file imports, as absolute paths and patterns."""
     for pattern in toml_edit.values_at(says, "imports"):
         full = posixpath.normpath(posixpath.join(posixpath.dirname(path), str(pattern)))
         yield f"/{full.lstrip('/')}"
 
 
 def _matches(path: str, pattern: str) -> bool:
-    """Match as Go's `filepath.Glob` does: no wildcard goes beyond a slash."""
+    """Match as containerd does, with Go's `filepath.Glob` if there is a `*`: no wildcard goes beyond a slash."""
+    if "*" not in pattern:
+        return path == pattern
     parts, wanted = path.split("/"), pattern.split("/")
     return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))

@@ -39,6 +39,10 @@ class Runtime(ABC):
         """
         return f"if has_program {self.name}; then echo 'runtime|{self.name}'; fi"
 
+    def more(self, endpoints: Sequence[str], found: Node) -> tuple[list[str], list[str]]:
+        """Return further paths to look at and files to read, which what was read so far names; none is usual."""
+        return [], []
+
     def switched_off(self, found: Node) -> str | None:
         """Return where its configuration keeps nodes from pulling with it, None if it does not."""
         return None

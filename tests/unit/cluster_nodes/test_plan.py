@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -20,6 +20,7 @@ from tasks.cluster_nodes.facts import ClusterNodeFact
 from tasks.cluster_nodes.logins import PODMAN
 from tasks.cluster_nodes.node import Node, NodeTarget
 from tasks.cluster_nodes.runtimes import containerd, containerd_config
+from tasks.cluster_nodes.runtimes.containerd_config import CRI_2, IMAGES, TWO_PATHS
 from tasks.cluster_nodes.runtimes.k3s_rke2 import K3S, RKE2
 from tasks.cluster_nodes.runtimes.table import RUNTIMES
 from tasks.remote.fact_scripts import script
@@ -40,12 +41,17 @@ ENTRY = "write /etc/hosts: our entry is missing"
 
 def node(*runtimes: str, config: str | None = None, started: Mapping[str, float] | None = None) -> Node:
     """A host with these runtimes and nothing of ours."""
-    told = [*facts.paths([NAME]), CERTS]
-    told += [f"{CERTS}/{path}" for path in containerd.relative(SETTINGS.endpoints)]
     texts = {} if config is None else {CONFIG: config}
     client = ClientHost(hosts="127.0.0.1 localhost\n")
     return Node(
-        frozenset(runtimes), started or {}, "1.6.20", CONFIG, DATA, dict.fromkeys(told), texts, client
+        frozenset(runtimes),
+        started or {},
+        "1.6.20",
+        CONFIG,
+        DATA,
+        dict.fromkeys(facts.paths([NAME])),
+        texts,
+        client,
     )
 
 
@@ -182,23 +188,41 @@ def test_a_loopback_address_of_our_name_stops_it() -> None:
 # The fact, run here in a real sh on files of ours.
 
 
-FOLDERS = r"(?<!agent)(/etc/(?:containerd|containers|crio|rancher)|/root/\.config|/var/lib/kubelet)\b"
-"""The folders that the fact reads, but for those of data."""
+FOLDERS = r"(/etc/(?:containerd|containers|crio|rancher)|/root/\.config|/run/systemd|/var/lib/kubelet)\b"
+"""The folders that the fact reads, but for those of data. Nothing below asks this machine's own systemd."""
 
 
-def answer(root: Path, path: str = "/usr/bin:/bin") -> list[str]:
-    """What the fact's script prints if all that it reads is below `root`."""
-    command = re.sub(FOLDERS, rf"{root}\1", ClusterNodeFact().command([NAME], None))
-    done = subprocess.run(
+def below(root: Path, text: str) -> str:
+    """Return a text with these folders below `root`, if they are not there yet."""
+    return re.sub(rf"(?<!agent)(?<!{re.escape(str(root))}){FOLDERS}", rf"{root}\1", text)
+
+
+def ran(
+    root: Path, path: str = "/usr/bin:/bin", more: Sequence[list[str]] = ([], [])
+) -> subprocess.CompletedProcess[str]:
+    """The fact's script, with all that it reads below `root`; `more` are further paths and texts."""
+    command = below(root, ClusterNodeFact().command([NAME], None, *more))
+    return subprocess.run(
         ["sh", "-c", command], capture_output=True, text=True, check=False, env={"PATH": path}
     )
+
+
+def answer(root: Path, path: str = "/usr/bin:/bin", more: Sequence[list[str]] = ([], [])) -> list[str]:
+    done = ran(root, path, more)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
 
 
-def told(root: Path) -> Node:
-    """What the fact reads, but for this machine's own /etc/hosts."""
-    found = ClusterNodeFact().process(answer(root))
+def told(root: Path, trips: int = 1) -> Node:
+    """What is read in some round trips, but for this machine's own /etc/hosts."""
+    asked = []
+
+    def read(*more: list[str]) -> Node:
+        asked.append(more)
+        return ClusterNodeFact().process(answer(root, more=more))
+
+    found = facts.read_node([NAME], read)
+    assert len(asked) == trips
     assert found.client.hosts == Path("/etc/hosts").read_text()
     texts = {path: text for path, text in found.texts.items() if path != "/etc/hosts"}
     return replace(found, texts=texts, client=ClientHost())
@@ -211,7 +235,7 @@ def write(root: Path, path: str, text: str = "") -> str:
     return str(file)
 
 
-def test_imports_are_followed_in_the_host_s_shell(tmp_path: Path) -> None:
+def test_imports_are_followed(tmp_path: Path) -> None:
     main = write(tmp_path, "etc/containerd/config.toml", """version = 2
 imports = [ "conf.d/*.toml", # all
   'a b.toml', "ROOT/far/*/x.toml",
@@ -221,6 +245,7 @@ imports = [ "conf.d/*.toml", # all
     files = [
         write(tmp_path, "etc/containerd/conf.d/1.toml", 'imports = ["../config.toml", "deeper.toml"]\n'),
         write(tmp_path, "etc/containerd/conf.d/2.toml"),
+        write(tmp_path, "etc/containerd/conf.d/.hidden.toml"),
         write(tmp_path, "etc/containerd/conf.d/deeper.toml", "x = 1\n"),
         write(tmp_path, "etc/containerd/a b.toml"),
         write(tmp_path, "far/1/x.toml"),
@@ -228,9 +253,8 @@ imports = [ "conf.d/*.toml", # all
     ]
     write(tmp_path, "etc/containerd/commented.toml", "[[[")
     write(tmp_path, "etc/containerd/conf.d/no.txt", "[[[")
-    found = told(tmp_path)
+    found = told(tmp_path, trips=3)  # the main file, what it imports, and what that imports
     assert found.containerd_config == main
-    containerd_config.check_told(main, found.texts, found.imports)
     texts = dict(found.texts)
     assert set(texts) == {main, *files}
     with pytest.raises(Conflict, match=r"gone\.toml, which is not there"):
@@ -241,38 +265,60 @@ imports = [ "conf.d/*.toml", # all
 
 
 @pytest.mark.parametrize(
-    "imports",
+    ("imports", "names"),
     [
-        '[\n  "a.toml", # see [1]\n  "conf.d/*.toml",\n]',
-        '["[a].toml", "conf.d/*.toml"]',
-        '["conf.d/\\u002a.toml"]',
+        ('[\n  "a.toml", # see [1]\n  "conf.d/*.toml",\n]', {"a.toml", "conf.d/1.toml"}),
+        ('["[a].toml", "conf.d/*.toml"]', {"[a].toml", "conf.d/1.toml"}),
+        ('["conf.d/\\u002a.toml"]', {"conf.d/1.toml"}),
+        ('["co?f.[d]/*.t[ox]ml"]', {"conf.d/1.toml"}),
+        ('["./conf.d/../a.toml", "//etc/gone/*"]', {"a.toml"}),
     ],
 )
-def test_an_import_that_the_shell_passes_over_is_a_conflict(imports: str, tmp_path: Path) -> None:
+def test_imports_are_read_as_toml_has_them(imports: str, names: set[str], tmp_path: Path) -> None:
     main = write(tmp_path, "etc/containerd/config.toml", f"version = 3\nimports = {imports}\n")
-    write(tmp_path, "etc/containerd/a.toml")
-    write(tmp_path, "etc/containerd/conf.d/1.toml")
-    found = told(tmp_path)
-    with pytest.raises(Conflict) as raised:
-        containerd_config.check_told(main, found.texts, found.imports)
-    assert raised.value.problem.startswith(f"{main} line 2 imports {tmp_path}/etc/containerd/")
-    assert raised.value.problem.endswith(" in a way that could not be read from the host")
+    for name in ("a.toml", "[a].toml", "conf.d/1.toml", "conf.d/1.tml"):
+        write(tmp_path, f"etc/containerd/{name}")
+    loaded = containerd_config.load(main, told(tmp_path, trips=2).texts, (2, 1))
+    assert {each.path for each in loaded} == {main, *(f"{tmp_path}/etc/containerd/{name}" for name in names)}
 
 
-def test_the_folders_of_every_config_path_are_told(tmp_path: Path) -> None:
-    write(tmp_path, "etc/containerd/config.toml", 'imports = ["d.toml"]\nconfig_path = "ROOT/own/"\n')
-    write(tmp_path, "etc/containerd/d.toml", "config_path = '/x:/y'\n  config_path='ROOT/other folder'\n")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "imports = []\n",
+        'imports = "a.toml"\n',
+        "imports = [\n",
+        f'[plugins."{CRI_2}".registry]\nconfig_path = "{CERTS}"\n',
+        f'[plugins."{CRI_2}".registry]\nconfig_path = "{TWO_PATHS}"\n',
+    ],
+)
+def test_a_host_without_imports_is_read_once(text: str, tmp_path: Path) -> None:
+    main = tmp_path / "etc/containerd/config.toml"
+    main.parent.mkdir(parents=True)
+    main.write_text(text)
+    assert told(tmp_path).texts == {str(main): text}
+
+
+def test_an_import_that_cannot_be_read_is_not_taken_as_absent(tmp_path: Path) -> None:
+    large = write(tmp_path, "etc/containerd/conf.d/1.toml", "#" * 1048577)
+    done = ran(tmp_path, more=([], [f"{tmp_path}/etc/containerd/conf.d/*.toml"]))
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{large} is larger than 1 MiB\n")
+
+
+def test_the_folders_of_every_config_path_are_read(tmp_path: Path) -> None:
+    main = 'imports = ["d.toml"]\n[plugins.cri.registry]\nconfig_path = "ROOT/own/"\n'
+    write(tmp_path, "etc/containerd/config.toml", main)
+    imported = "[plugins.cri.registry]\nconfig_path = '/x:/y'\n"
+    imported += f"[plugins.'{IMAGES}'.registry]\n  config_path='ROOT/other folder'\n"
+    write(tmp_path, "etc/containerd/d.toml", imported)
     hosts = write(tmp_path, f"other folder/{NAME}/hosts.toml", "x\n")
-    found = told(tmp_path)
-    folders = [f"{tmp_path}/etc/containerd/certs.d", f"{tmp_path}/own", f"{tmp_path}/other folder"]
-    below = [
-        path
-        for folder in folders
-        for path in [folder, *(f"{folder}/{x}" for x in containerd.relative([NAME]))]
-    ]
-    new = [f"{tmp_path}/etc/containerd/.{name}.homelab-new" for name in ("config.toml", "d.toml")]
-    always = [re.sub(FOLDERS, rf"{tmp_path}\1", path) for path in facts.paths([NAME])]
-    assert found.paths == {path: seen(Path(path)) for path in [*always, *below, *new]}
+    found = told(tmp_path, trips=3)
+    paths = [below(tmp_path, path) for path in facts.paths([NAME])]
+    for folder in ("own", "other folder"):
+        paths += containerd.paths_in(f"{tmp_path}/{folder}", [NAME])
+    paths += [f"{tmp_path}/etc/containerd/.{name}.homelab-new" for name in ("config.toml", "d.toml")]
+    assert found.paths == {path: seen(Path(path)) for path in paths}
     assert found.texts[hosts] == "x\n"
 
 
@@ -324,7 +370,7 @@ def test_a_data_folder_may_be_given_to_the_service(
     program(tmp_path / "bin", "systemctl", f"cat {text}")
     services = facts.SERVICES.replace("/run/systemd/system", f"{tmp_path}/run")
     runtimes = [distribution.script([]) for distribution in (K3S, RKE2)]
-    command = re.sub(FOLDERS, rf"{tmp_path}\1", script(facts.FUNCTIONS, "units=x", services, *runtimes))
+    command = below(tmp_path, script(facts.FUNCTIONS, "units=x", services, *runtimes))
     done = subprocess.run(
         ["sh", "-c", command],
         capture_output=True,
@@ -346,7 +392,7 @@ def test_a_data_folder_may_be_given_to_the_service(
     [
         ("etc/rancher/k3s/config.yaml", "data-dir: ROOT/a|b\n", "a|b"),
         ("etc/containerd/config.toml", 'imports = ["conf|d/x.toml"]\n', "etc/containerd/conf|d/x.toml"),
-        ("etc/containerd/config.toml", "config_path = 'ROOT/c|d'\n", "c|d"),
+        ("etc/containerd/config.toml", "plugins.cri.registry.config_path = 'ROOT/c|d'\n", "c|d"),
         ("etc/containers/registries.conf.d/a|b.conf", "", "etc/containers/registries.conf.d/a|b.conf"),
     ],
 )
@@ -360,12 +406,13 @@ def test_a_path_that_cannot_be_told_is_said(path: str, text: str, barred: str, t
 
 def test_paths_texts_and_patterns(tmp_path: Path) -> None:
     conf = write(tmp_path, "etc/containers/registries.conf.d/1 2.conf", "|\n")
+    hidden = write(tmp_path, "etc/containers/registries.conf.d/.hidden.conf")
     crio = write(tmp_path, "etc/crio/crio.conf.d/1.conf", "x\n")
     login = write(tmp_path, "var/lib/kubelet/config.json", "é")
     found = told(tmp_path)
     podman = f"{tmp_path}{PODMAN}"
     assert {path: found.paths[path] for path in (login, podman)} == {login: seen(Path(login)), podman: None}
-    assert found.texts == {conf: "|\n", crio: "x\n", login: "é"}
+    assert found.texts == {conf: "|\n", hidden: "", crio: "x\n", login: "é"}
 
 
 def program(folder: Path, name: str, text: str = "") -> None:
@@ -439,7 +486,6 @@ ANSWER = [
     "runtime|containerd",
     "containerd|1.6.20~ds1",
     "config|/etc/containerd/config.toml",
-    "import|/etc/a|b.toml",
     "data|k3s|/d",
     "mount|yes",
     "end",
@@ -456,7 +502,6 @@ def test_a_node_s_whole_answer() -> None:
         paths={"/a": None},
         texts={"/b": "x\n"},
         client=ClientHost(hosts_is_mount=True),
-        imports=frozenset({"/etc/a|b.toml"}),
         requiring_containerd=frozenset({"docker.service"}),
     )
 

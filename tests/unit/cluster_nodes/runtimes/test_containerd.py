@@ -52,14 +52,12 @@ def host(
     started: float | None = STARTED,
 ) -> Node:
     """A host with nothing of ours but, if it is given, the configuration."""
-    told = [RESTART_DUE, CERTS, root]
-    told += [f"{folder}/{path}" for folder in (CERTS, root) for path in containerd.relative(names)]
+    told = [*Containerd().paths(names), *containerd.paths_in(root, names)]
     return Node(
         containerd_version=version,
         containerd_config=CONFIG,
         started={} if started is None else {UNIT: started},
         paths={**dict.fromkeys(told), "/etc/containerd": FOLDERS, **(paths or {})},
-        imports={"/etc/containerd/conf.d/*.toml", "/etc/containerd/gone.toml"},
         texts={**({} if config is None else {CONFIG: config}), **(texts or {})},
     )
 
@@ -228,19 +226,30 @@ def test_hosts_toml_to_the_letter() -> None:
 
 
 def test_each_name_has_a_folder_and_all_paths_are_asked_for() -> None:
-    assert containerd.relative([NAME, "[fd00::1]:5443"]) == [
-        NAME,
-        f"{NAME}/ca.crt",
-        f"{NAME}/hosts.toml",
-        f"{NAME}/.ca.crt.homelab-new",
-        f"{NAME}/.hosts.toml.homelab-new",
-        "[fd00::1]:5443",
-        "[fd00::1]:5443/ca.crt",
-        "[fd00::1]:5443/hosts.toml",
-        "[fd00::1]:5443/.ca.crt.homelab-new",
-        "[fd00::1]:5443/.hosts.toml.homelab-new",
-        "[fd00::1]_5443_",
+    assert containerd.paths_in("/c", [NAME, "[fd00::1]:5443"]) == [
+        "/c",
+        f"/c/{NAME}",
+        "/c/[fd00::1]:5443",
+        f"/c/{NAME}/ca.crt",
+        f"/c/{NAME}/hosts.toml",
+        "/c/[fd00::1]:5443/ca.crt",
+        "/c/[fd00::1]:5443/hosts.toml",
+        f"/c/{NAME}/.ca.crt.homelab-new",
+        f"/c/{NAME}/.hosts.toml.homelab-new",
+        "/c/[fd00::1]:5443/.ca.crt.homelab-new",
+        "/c/[fd00::1]:5443/.hosts.toml.homelab-new",
+        "/c/[fd00::1]_5443_",
     ]
+
+
+def test_a_folder_of_the_user_s_is_read_before_anything_is_decided() -> None:
+    found = host(f"version = 2\n{two('/elsewhere/')}")
+    assert Containerd().more([NAME], found) == (
+        containerd.paths_in("/elsewhere", [NAME]),
+        containerd.texts_in("/elsewhere", [NAME]),
+    )
+    with pytest.raises(KeyError, match="/elsewhere"):
+        steps(found)
 
 
 @pytest.mark.parametrize("config", [SET, f"version = 3\n{three(CERTS)}"])
@@ -374,13 +383,9 @@ INLINE = "beside which containerd's CRI does not start with a config_path"
          f"containerd's CRI is switched off ({CONFIG} line 1: disabled_plugins has \"cri\"), so no node pulls with it"),
         (f"version = 2\n{two('/a:/b')}", f"{CONFIG} line 3 sets config_path to '/a:/b', which is not one absolute path"),
         (f"version = 2\n{two('certs.d')}", f"{CONFIG} line 3 sets config_path to 'certs.d', which is not one absolute path"),
-        (f"version = 2\n{two('/elsewhere')}",
-         f"{CONFIG} line 3 sets config_path in a way that could not be read from the host"),
         ("version = 2\n[plugins\n", f"{CONFIG} line 2 is not TOML"),
         ("imports = 1\ndisabled_plugins = 2\nplugins = 3\n", f"{CONFIG} line 3 is not a table"),
         ("version = 9\n", f"{CONFIG} line 1 has configuration version 9, and the newest this project knows is 4"),
-        ('version = 2\nimports = ["passed-over.toml"]\n',
-         f"{CONFIG} line 2 imports /etc/containerd/passed-over.toml in a way that could not be read from the host"),
         ('version = 2\nimports = ["gone.toml"]\n',
          f"{CONFIG} line 2 imports /etc/containerd/gone.toml, which is not there"),
     ],
