@@ -14,6 +14,7 @@ from tasks.cluster_nodes import logins
 from tasks.cluster_nodes.node import Node, NodeTarget
 from tasks.cluster_nodes.runtimes.runtime import Runtime
 from tasks.remote import files, toml_edit
+from tasks.remote.source_lines import line_of
 from tasks.remote.steps import Conflict, Step
 from tasks.settings.load import Settings
 from tasks.settings.types import RuntimeName
@@ -89,7 +90,7 @@ def _check_crio(endpoints: Sequence[str], address: str, texts: Mapping[str, str]
             continue
         for name in toml_edit.values_at(toml_edit.read(text, path), "crio", "image", "insecure_registries"):
             if any(_covers(str(name), ours) for ours in endpoints) or _holds(str(name), address):
-                line = _line(text, f'"{name}"')
+                line = _line(text, name)
                 raise Conflict(
                     f'{path} line {line} has "{name}" in insecure_registries, so CRI-O checks no '
                     f"certificate of {endpoints[0]}",
@@ -122,10 +123,10 @@ def _insecure(path: str, text: str) -> Iterator[tuple[str, int]]:
         if toml_edit.value_at(entry, "insecure") is True:
             for key in ("prefix", "location"):
                 if name := str(toml_edit.value_at(entry, key) or ""):
-                    yield name, _line(text, f'"{name}"')
+                    yield name, _line(text, name)
     # The first version of the format.
     for name in toml_edit.values_at(says, "registries", "insecure", "registries"):
-        yield str(name), _line(text, f'"{name}"')
+        yield str(name), _line(text, name)
 
 
 def _check_led_here(path: str, text: str, endpoints: Sequence[str]) -> None:
@@ -146,24 +147,21 @@ def _check_led_here(path: str, text: str, endpoints: Sequence[str]) -> None:
             where, problem = "location", f"leads {ours} to another location"
         else:
             continue
-        line = _line_in_entry(text, index, where) or _line(text, f'"{prefix or location}"')
+        line = _line_in_entry(text, index, where, prefix or location)
         raise Conflict(f"{path} line {line} {problem}", "take that out and run again")
 
 
-def _line_in_entry(text: str, index: int, key: str) -> int | None:
-    """Return the line with a key, or a table, of the entry with an index; None where that is written in another way."""
-    lines = text.splitlines()
-    headers = [at for at, line in enumerate(lines) if re.match(r"\s*\[\[\s*registry\s*\]\]", line)]
-    if index >= len(headers):
-        return None
-    end = [*headers, len(lines)][index + 1]
-    wanted = re.compile(rf"\s*(?:[\"']?{key}[\"']?\s*=|\[\[\s*registry\s*\.\s*{key}\s*\]\])")
-    return next((at + 1 for at in range(headers[index], end) if wanted.match(lines[at])), headers[index] + 1)
+def _line_in_entry(text: str, index: int, key: str, name: str) -> int:
+    """Return the line with a key, or a table, of the entry with an index; that with its name if entries are inline."""
+    header = re.compile(r"^[ \t]*\[\[\s*registry\s*\]\]", re.MULTILINE)
+    if index >= len(header.findall(text)):
+        return _line(text, name)
+    written = rf"^[ \t]*(?:[\"']?{key}[\"']?\s*=|\[\[\s*registry\s*\.\s*{key}\s*\]\])"
+    return line_of(text, *[header] * (index + 1), re.compile(written, re.MULTILINE))
 
 
-def _line(text: str, word: str) -> int:
-    at = max(text.find(word), text.find(word.replace('"', "'")), 0)
-    return text.count("\n", 0, at) + 1
+def _line(text: str, name: str) -> int:
+    return line_of(text, re.compile(f"[\"']{re.escape(name)}[\"']"))
 
 
 def _covers(name: str, endpoint: str) -> bool:

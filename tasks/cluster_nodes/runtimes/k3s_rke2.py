@@ -20,6 +20,7 @@ from tasks.cluster_nodes.runtimes import registries_yaml
 from tasks.cluster_nodes.runtimes.runtime import Runtime
 from tasks.remote import files, toml_edit
 from tasks.remote.files import File, Folder
+from tasks.remote.source_lines import line_at
 from tasks.remote.steps import Conflict, Step, restart
 from tasks.settings.load import Settings
 from tasks.settings.types import RuntimeName
@@ -227,27 +228,20 @@ def _check_templates(folder: str, texts: Mapping[str, str]) -> None:
     file that is imported names another place."""
     templates = [f"{folder}/{name}" for name in TEMPLATES]
     added = [path for path in texts if path.startswith(tuple(f"{folder}/{name}/" for name in DROP_INS))]
-    for path in [*templates, *added]:
-        text = texts.get(path)
-        if text is None or (path in templates and re.search(r"\{\{-?\s*template\s+\"base\"", text)):
+    for path in [*(path for path in templates if path in texts), *added]:
+        text, is_template = texts[path], path in templates
+        if is_template and re.search(r"\{\{-?\s*template\s+\"base\"", text):
             continue
         given = re.search(r"^[^#\n]*\bconfig_path[\"']?\s*=\s*(.*)$", text, re.MULTILINE)
-        if given is None and path in added:
+        ours = r"NodeConfig\.Containerd\.Registry\b|agent/etc/containerd/certs\.d/?[\"']"
+        if re.search(ours, given[1]) if given else not is_template:
             continue
-        if given and re.search(
-            r"NodeConfig\.Containerd\.Registry\b|agent/etc/containerd/certs\.d/?[\"']", given[1]
-        ):
-            continue
-        if given and path in added:
-            line = text.count("\n", 0, given.start(1)) + 1
-            raise Conflict(
-                f"{path} line {line} sets config_path to {given[1].strip()}, so containerd would not see our CA",
-                "take that line out and run again",
-            )
-        line = text.count("\n", 0, given.start(1)) + 1 if given else 1
+        place = f"{path} line {line_at(text, given.start(1)) if given else 1}"
         what = f"sets config_path to {given[1].strip()}" if given else "sets no config_path"
         raise Conflict(
-            f"{path} line {line} {what}, so containerd would not see our CA",
+            f"{place} {what}, so containerd would not see our CA",
             'begin it with {{ template "base" . }}, or set config_path = "{{ .NodeConfig.Containerd.Registry }}", '
-            "and run again",
+            "and run again"
+            if is_template
+            else "take that line out and run again",
         )
