@@ -1,4 +1,4 @@
-"""Folders of the form of `certs.d`: our CA as a file for each name, where others may have put theirs."""
+"""A `certs.d` folder, with our CA in a file for each name, among files of other registries."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from tasks.remote.steps import Conflict
 
 
 def certificates(certs: str, names: Iterable[str]) -> list[str]:
-    """Return where the CA is looked for below `certs`, a file for each of `names` (with their port)."""
+    """Return the paths of the CA below `certs`, one for each of `names` (with their port)."""
     return [f"{certs}/{name}/ca.crt" for name in names]
 
 
 def paths(certs: str, names: Iterable[str]) -> list[str]:
-    """Return all paths there to be told of."""
+    """Return all paths to look at there."""
     return [certs, *files.observed_paths(certificates(certs, names))]
 
 
 def wanted(certs: str, names: Iterable[str], ca_pem: str, owner: int = 0, group: int = 0) -> list[Folder]:
-    """Return the folders and files that are to be there, each folder before what is in it."""
+    """Return the folders and files that must be there, each folder before what is in it."""
     items = [Folder(certs, owner=owner, group=group)]
     for path in certificates(certs, names):
         items.append(Folder(files.parent(path), owner=owner, group=group))
@@ -32,7 +32,7 @@ def wanted(certs: str, names: Iterable[str], ca_pem: str, owner: int = 0, group:
 
 
 def check(paths: Iterable[str], texts: Mapping[str, str]) -> None:
-    """Raise `Conflict` where one of `paths` holds a certificate of another authority; `texts` are those there are."""
+    """Raise `Conflict` if one of `paths` holds a certificate of another authority. `texts` are the existing files."""
     for path in paths:
         try:
             found = x509.load_pem_x509_certificates(texts.get(path, "").encode())
@@ -46,6 +46,6 @@ def check(paths: Iterable[str], texts: Mapping[str, str]) -> None:
 
 
 def stronger_folder(name: str) -> str | None:
-    """Return the folder that is looked up before a name's own, or None (containerd's hosts.go, `hostDirectory`)."""
+    """Return the folder that is looked up before that of `name`, or None (containerd's hosts.go, `hostDirectory`)."""
     host, _, port = name.rpartition(":")
     return f"{host}_{port}_" if host and port.isdigit() else None

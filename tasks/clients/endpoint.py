@@ -1,4 +1,4 @@
-"""What clients are told of the registry, once it is there to be told of."""
+"""What clients need to know of the registry, as soon as it runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FinishedRegistry:
 def finished_registry(host: Host) -> FinishedRegistry:
     """Return what a client `host` needs to know.
 
-    Raises `Conflict` where the registry host is not finished: nothing is told to trust what is not there. A plan
+    Raises `Conflict` if the registry host is not finished: no client trusts a registry that does not run. A plan
     takes what a run would make.
     """
     run = current()

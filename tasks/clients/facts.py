@@ -16,7 +16,7 @@ from tasks.remote.fact_scripts import Answer, emit_paths, emit_texts
 
 
 def emit(trusting: Family | None) -> str:
-    """Return the shell lines; `trusting` is whose trust store is asked for, None for no question about it."""
+    """Return the shell lines. `trusting` is the family whose trust store is read, None to read none."""
     lines = [
         emit_texts([hosts_file.PATH, hosts_file.RESCUE]),
         f"if grep -q ' {hosts_file.PATH} ' /proc/self/mountinfo; then echo 'mount|yes'; fi",
@@ -27,7 +27,7 @@ def emit(trusting: Family | None) -> str:
 
 
 def read(answer: Answer) -> ClientHost:
-    """Return what those lines told."""
+    """Return what those lines printed."""
     return ClientHost(
         hosts=answer.texts.get(hosts_file.PATH, ""),
         rescue=answer.texts.get(hosts_file.RESCUE),
@@ -50,7 +50,7 @@ def _store(answer: Answer) -> TrustStore:
 
 
 def _certificate(text: str) -> bytes:
-    """Decode a certificate. A damaged one stays what it is: unlike any other."""
+    """Decode a certificate. A damaged one stays text, and so differs from every other."""
     try:
         return b64decode(text, validate=True)
     except binascii.Error:

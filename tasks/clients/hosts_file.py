@@ -1,6 +1,6 @@
 """`/etc/hosts`: our one line in a file that belongs to the user.
 
-`.local` names are multicast DNS's (RFC 6762), and a name server at home may know nothing: an entry settles it.
+`.local` names belong to multicast DNS (RFC 6762), and a name server at home may not know them. An entry always works.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ RESCUE = "/etc/.hosts.homelab-rescue"
 
 
 def merge(text: str, address: str | None, names: Iterable[str]) -> str:
-    """Return the text with exactly one line of ours, where ours stood or else at the end; every other byte as it was.
+    """Return the text with exactly one line of ours, in its place or at the end, and every other byte unchanged.
 
-    `address` None takes our line out. Raises `Conflict`, quoting the line, where one of the user's gives a name
-    of ours another address, or with none of ours a loopback address.
+    `address` None removes our line. Raises `Conflict`, quoting the line, if one of the user's gives a name of ours
+    another address, or a loopback address even if `address` is None.
     """
     names = list(names)
     ours = f"{address} {' '.join(names)} {MARK}\n" if address and names else ""
@@ -44,10 +44,10 @@ def merge(text: str, address: str | None, names: Iterable[str]) -> str:
 def steps(
     text: str, address: str | None, names: Iterable[str], *, is_mount: bool, rescue: str | None
 ) -> list[Step]:
-    """Return the steps that give the file our entry (`address` None: take it out), or none.
+    """Return the steps that write our entry (`address` None: remove it), or none.
 
-    Where the file is a mount it can only be written in place, which a kill can interrupt: the whole new text is
-    then first put beside it (`rescue`), and the next run starts from there.
+    A file that is a mount can only be written in place, and a kill can interrupt that. So the new text is written
+    beside it first (`rescue`), and the next run starts from there.
     """
     interrupted = rescue is not None and rescue.startswith(text)
     wanted = merge(rescue if interrupted and rescue else text, address, names)
@@ -76,8 +76,8 @@ def steps(
 def _check(line: str, number: int, address: str | None, names: list[str]) -> None:
     """Raise `Conflict` for a line of the user's that gives a name of ours another address.
 
-    Where the file is not ours to manage (`address` None) only a loopback address is one: Docker checks no certificate
-    there, even if the name has another address too (moby before 29.8.2, CVE-2026-92543).
+    If the file is not ours to manage (`address` None), only a loopback address is a conflict: Docker checks no
+    certificate there, even if the name has another address too (moby before 29.8.2, CVE-2026-92543).
     """
     fields = line.partition("#")[0].split()
     taken = [name for name in fields[1:] if name.lower() in names]

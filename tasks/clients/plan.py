@@ -1,6 +1,6 @@
-"""What every host that uses the registry gets, whatever it runs: the names, and the CA in the system's store.
+"""What every host that uses the registry gets: the names in `/etc/hosts`, and the CA in the system's trust store.
 
-A Docker host that is a node of a cluster too gets these once, as a Docker host.
+A Docker host that is a cluster node too gets these once, as a Docker host.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from tasks.settings.load import HostSettings, Settings
 
 @dataclass(frozen=True)
 class ClientHost:
-    """Such a host as it is. `store` is None where nobody asked for it.
+    """Such a host as it is. `store` is None if it was not read.
 
-    Where `/etc/hosts` is a mount, as in a container, a rename is refused (EBUSY) and it is written in place.
+    If `/etc/hosts` is a mount, as in a container, it cannot be renamed over (EBUSY) and is written in place.
     """
 
     hosts: str = ""
@@ -28,14 +28,14 @@ class ClientHost:
 
 
 def family(host_settings: HostSettings, words: str) -> Family | None:
-    """Return whose trust store is to be managed, None where it is not; `Conflict` where it is not known."""
+    """Return the family whose trust store is managed, None if it is not; `Conflict` if the family is not known."""
     return system_trust.family_of(words) if host_settings.registry_system_trust else None
 
 
 def steps(
     settings: Settings, ca_pem: str, address: str, trusting: Family | None, found: ClientHost
 ) -> list[Step]:
-    """Return the steps, in their order; `Conflict` where something of the user's says otherwise."""
+    """Return the steps, in their order; `Conflict` if something of the user's contradicts them."""
     named = hosts_file.steps(
         found.hosts,
         address if settings.registry_manage_hosts_file else None,

@@ -1,8 +1,8 @@
-"""The system's own trust store: our certificates among those that every program of a host trusts.
+"""The system's trust store: our certificates among those that all programs of a host trust.
 
-Each family of distributions has a folder for certificates of the administrator's and a program that makes the
-store out of it: update-ca-certificates(8), update-ca-trust(8), trust(1). Whether that has to run is told by the
-store and the time of the folder, not by what was written before.
+Each family of distributions has a folder for the administrator's certificates and a program that makes the store from
+it: update-ca-certificates(8), update-ca-trust(8), trust(1). Whether that program has to run follows from the content of
+the store and the time of the folder, not from what this run has written.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from tasks.remote.files import File, Observed
 from tasks.remote.steps import Conflict, Step
 
 MOST = 2
-"""How many certificates there are at most: the old one and the new one, while a CA is being replaced."""
+"""How many certificates there are at most: the old and the new one, during a CA rollover."""
 
 
 @dataclass(frozen=True)
 class Family:
     """How a family of distributions keeps its store.
 
-    `folder` is the administrator's, `store` what programs read, `program` makes it (by `refresh`), and `package` brings
-    that program. `hashes` is the folder of OpenSSL's links by hash, where a program may look instead. `anchors` is what
-    in the folder goes into the store, as arguments of find(1).
+    `folder` is the administrator's, `store` the file that programs read. `program` makes it, by the command `refresh`,
+    and is part of `package`. `hashes` is the folder of OpenSSL's links by hash, which some programs read instead.
+    `anchors` selects the files of the folder that go into the store, as arguments of find(1).
     """
 
     folder: str
@@ -42,8 +42,8 @@ class Family:
     anchors: str = "-maxdepth 1 -type f ! -name '.*'"
 
 
-# update-ca-certificates makes the links by which OpenSSL finds a certificate only where it meets a new or a removed
-# file, not one whose content has changed; without our links it takes ours for new.
+# update-ca-certificates makes OpenSSL's links only if a file is new or gone, not if its content has changed. Without
+# our links it takes our files for new.
 DEBIAN = Family(
     "/usr/local/share/ca-certificates",
     "/etc/ssl/certs/ca-certificates.crt",
@@ -73,10 +73,10 @@ FAMILIES = {"debian": DEBIAN, "ubuntu": DEBIAN, "rhel": RHEL, "fedora": RHEL, "c
 
 @dataclass(frozen=True)
 class TrustStore:
-    """A host's store as it is. Certificates are told as DER, and only those that bear our organization.
+    """A host's store as it is: the certificates that name our organization, as DER.
 
-    `stored` are those that programs find in it, `anchors` those in each file of the administrator's folder.
-    `hashed` are the files that OpenSSL finds by their links, `refresher` tells that the store can be made anew.
+    `stored` are those in the store, `anchors` those in each file of the administrator's folder. `hashed` are the files
+    that OpenSSL finds by their links. `refresher` says that the program that makes the store is there.
     """
 
     paths: Mapping[str, Observed | None]
@@ -87,7 +87,7 @@ class TrustStore:
 
 
 def family_of(words: str) -> Family:
-    """Return the family that os-release's words (ID, then ID_LIKE) tell; `Conflict` for one that is not known."""
+    """Return the family that os-release's words (ID, then ID_LIKE) name; `Conflict` if it is not known."""
     for word in words.split():
         if word in FAMILIES:
             return FAMILIES[word]
@@ -104,9 +104,9 @@ def paths(family: Family) -> list[str]:
 
 
 def emit(family: Family) -> str:
-    """Return the shell lines that tell of the store: `stored`, `anchor`, `hashed` and `refresher`.
+    """Return the shell lines that print `stored`, `anchor`, `hashed` and `refresher`.
 
-    Of a store with hundreds of certificates only those are told that hold our organization's name.
+    Of the store's hundreds of certificates they print those with our organization's name.
     """
     written = " ".join(map(shlex.quote, _written(family)))
     hashed = (
@@ -115,16 +115,16 @@ def emit(family: Family) -> str:
         "&& printf 'hashed|%s\\n' \"$file\"\ndone"
     )
     return f"""
-tell_ours() {{
+emit_ours() {{
     awk -v what="$1" '/BEGIN CERTIFICATE/ {{ text = ""; inside = 1; next }}
         /END CERTIFICATE/ {{ if (inside && text ~ /{"|".join(_forms())}/) print what "|" text; inside = 0 }}
         inside {{ sub(/\\r$/, ""); text = text $0 }}' "$2" || exit 1
 }}
-if [ -f {family.store} ]; then tell_ours stored {family.store}; fi
+if [ -f {family.store} ]; then emit_ours stored {family.store}; fi
 if [ -d {family.folder} ]; then
     anchors=$(find -L {family.folder} {family.anchors}) || exit 1
     printf '%s\\n' "$anchors" | while IFS= read -r file; do
-        if [ -f "$file" ]; then tell_ours "anchor|$file" "$file"; fi
+        if [ -f "$file" ]; then emit_ours "anchor|$file" "$file"; fi
     done || exit 1
 fi
 {hashed if family.hashes else ""}
@@ -135,7 +135,7 @@ if command -v {family.program} >/dev/null; then echo 'refresher|yes'; fi
 def steps(family: Family, ca_pem: str, found: TrustStore) -> list[Step]:
     """Return the steps that make the system trust the certificates in `ca_pem`, and no other of ours.
 
-    One certificate to a file, as update-ca-certificates(8) asks for. `Conflict` where the store cannot be made anew.
+    One certificate per file, as update-ca-certificates(8) requires. `Conflict` if the store cannot be refreshed.
     """
     written = _written(family)
     certificates = x509.load_pem_x509_certificates(ca_pem.encode())[:MOST]
@@ -152,7 +152,7 @@ def steps(family: Family, ca_pem: str, found: TrustStore) -> list[Step]:
     if reason or any(step.writes for step in placed):
         if not found.refresher:
             raise Conflict(
-                f"registry_system_trust: {family.program} is not there to make the system's trust store",
+                f"registry_system_trust: {family.program}, which makes the system's trust store, is missing",
                 f"install {family.package} there and run again",
             )
         why = reason or "a certificate in it changes"
@@ -165,8 +165,8 @@ def _stale(
 ) -> str | None:
     if not ours <= found.stored:
         return "our certificate is not in it"
-    # One that something else brings in is somebody else's business, and no refresh would take it out. Not all that
-    # can do so is known here, so that a store which was made after the last change in the folder is left alone.
+    # A refresh does not remove a certificate that comes from another file. Not all such files are known here, so a
+    # store that is newer than the last change of the folder is left alone.
     others = {path: held for path, held in found.anchors.items() if path not in _written(family)}
     unwanted = found.stored - ours - frozenset().union(*others.values())
     if unwanted and (changed or _newer(found.paths[family.folder], found.paths[family.store])):
@@ -188,7 +188,7 @@ def _written(family: Family) -> list[str]:
 
 
 def _forms() -> list[str]:
-    """Return how base64 can spell our organization's name, by where in a group of three octets it begins."""
+    """Return how base64 can encode our organization's name, by its offset in a group of three octets."""
     name = ORGANIZATION.encode()
     spelled = []
     for before in range(3):

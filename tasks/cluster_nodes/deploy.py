@@ -1,4 +1,4 @@
-"""The cluster's nodes, and other hosts that pull without Docker."""
+"""Cluster nodes, and other hosts that pull without Docker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasks.run.apply import prefetch
 
 @deploy("Cluster nodes")
 def trust() -> None:
-    """Make each container runtime trust the registry and find it."""
+    """Make each container runtime trust the registry, and the host find it."""
     if "cluster_nodes" in host.groups:
         prefetch(operations.read_facts)
         operations.trust(name="trust and name")

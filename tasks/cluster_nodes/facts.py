@@ -16,16 +16,17 @@ from tasks.cluster_nodes.runtimes.table import RUNTIMES
 from tasks.remote import files
 from tasks.remote.fact_scripts import fail_host_on_bad_output, read_answer, script
 
-# A unit that runs is told with the moment it was started. systemctl has --timestamp from 248 on; before, whole
-# seconds have to do, cut off, so that a restart may come once more than it has to.
+# Sets $services to what systemd says of $units, $loaded to those that are installed, and $pid to containerd's process.
+# systemctl has --timestamp since 248. An older one prints whole seconds, cut off: a restart may then come once too
+# often.
 SERVICES = r"""
 show() {
     systemctl show -p Id -p LoadState -p ActiveState -p MainPID -p ExecMainStartTimestamp -p RequiredBy -p BoundBy \
         -p ConsistsOf -p ExecStart -p Environment -p EnvironmentFiles "$@"
 }
-pid=; loaded=; told=; load=; active=; started=; requiring=
+pid=; loaded=; services=; load=; active=; started=; requiring=
 if [ -d /run/systemd/system ]; then
-    told=$(show --timestamp=us+utc $units 2>/dev/null || show $units) || exit 1
+    services=$(show --timestamp=us+utc $units 2>/dev/null || show $units) || exit 1
     while IFS='=' read -r key value; do
         case $key in
             (Id) id=$value ;;
@@ -45,43 +46,42 @@ if [ -d /run/systemd/system ]; then
                 load=; active=; started=; requiring= ;;
         esac
     done <<END
-$told
+$services
 
 END
 fi
 """
 
-# K3s puts links to itself beside it, and not every search path has /usr/local/bin.
-# A bar parts the fields of an answer, and a line break the names in a list, as it cannot be in one.
+# Not every search path has /usr/local/bin. A | separates the fields of an answer, so no path may have one.
 FUNCTIONS = r"""
 nl='
 '
 has_program() { command -v "$1" >/dev/null || [ -x "/usr/local/bin/$1" ]; }
 reject_pipe() { case $1 in (*'|'*) echo "unsupported_path|$1"; return 1 ;; esac; }
-emit_file() { # its text, and what a killed run left of it
+emit_file() { # the text of a file, and what a killed run left beside it
     if [ -f "$1" ] && reject_pipe "$1"; then emit_text "$1"; emit_path "${1%/*}/.${1##*/}@SUFFIX@"; fi
 }
 """.replace("@SUFFIX@", files.NEW_SUFFIX)
 
 
 def paths(endpoints: Sequence[str]) -> list[str]:
-    """Return the paths of files and folders that are looked at on every node."""
+    """Return the paths of files and folders to look at on every node."""
     login_files = dict.fromkeys(runtime.login_file for runtime in RUNTIMES.values() if runtime.login_file)
     found = [path for runtime in RUNTIMES.values() for path in runtime.paths(endpoints)]
     return list(dict.fromkeys([*found, *files.observed_paths(login_files)]))
 
 
 def texts(endpoints: Sequence[str]) -> list[str]:
-    """Return the paths of files that are read on every node, as patterns in which `*` stands for anything."""
+    """Return the paths of files to read on every node, as patterns in which `*` stands for any part of a name."""
     login_files = [runtime.login_file for runtime in RUNTIMES.values() if runtime.login_file]
     found = [path for runtime in RUNTIMES.values() for path in runtime.texts(endpoints)]
     return list(dict.fromkeys([*found, *login_files]))
 
 
 def read_node(endpoints: Sequence[str], read: Callable[[list[str], list[str]], Node]) -> Node:
-    """Return what `read` finds on a node, given further paths and texts to look at.
+    """Return what `read` finds on a node, which is given paths to look at and texts to read besides the usual ones.
 
-    They are those that the files there name, as an import does: a host without such files is read once.
+    At first there are none. If a file on the node names others, as an import does, all is read once more with these.
     """
     named: tuple[list[str], list[str]] = ([], [])
     while True:
@@ -104,15 +104,15 @@ def _emit(paths: Iterable[str], patterns: Iterable[str]) -> str:
 
 @fail_host_on_bad_output
 class ClusterNodeFact(FactBase[Node | None]):
-    """One round trip. What it tells may hold passwords, of the user's and ours."""
+    """What a node has, in one round trip. The answer may hold passwords, the user's and ours."""
 
     def command(
         self, endpoints: Sequence[str], trusting: Family | None, more_paths: list[str], more_texts: list[str]
     ) -> str:
         """Return the script.
 
-        `endpoints` are the registry's; `trusting` is whose trust store is read, None for none. The rest is what is
-        looked at besides `paths` and `texts`.
+        `endpoints` are the registry's. `trusting` is the family whose trust store is read, None to read none.
+        `more_paths` and `more_texts` are looked at besides `paths` and `texts`.
         """
         units = [unit for runtime in RUNTIMES.values() for unit in (*runtime.units, *runtime.other_units)]
         return script(
@@ -125,7 +125,7 @@ class ClusterNodeFact(FactBase[Node | None]):
         )
 
     def process(self, output: list[str]) -> Node:
-        """Read the answer; `FactProcessError` where it is not whole, or tells of a path that cannot be told."""
+        """Read the answer; `FactProcessError` if it was cut short, or a path has a | in it."""
         answer = read_answer(output)
         for path in answer.all("unsupported_path"):
             raise FactProcessError(f"{'|'.join(path)} has a | in its name, which is not supported: rename it")

@@ -1,6 +1,6 @@
-"""The login that a node pulls with by itself, where it is not K3s or RKE2 that keeps it: the kubelet's, and Podman's.
+"""The login that a node pulls with by itself, in the kubelet's or Podman's file. K3s and RKE2 have files of their own.
 
-An entry stays where it was made when `registry_node_login` is switched off again, as those of users do.
+An entry stays if `registry_node_login` is switched off again, as the logins of users do.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
 
 KUBELET = "/var/lib/kubelet/config.json"
-"""What the kubelet hands to the runtime with each pull (kubernetes.io, "Pull an Image from a Private Registry")."""
+"""What the kubelet gives the runtime with each pull (kubernetes.io, "Pull an Image from a Private Registry")."""
 
 PODMAN = "/root/.config/containers/auth.json"
-"""Where root's Podman looks after the one in XDG_RUNTIME_DIR, which a reboot takes away (containers-auth.json(5))."""
+"""What root's Podman reads after the file in XDG_RUNTIME_DIR, which is lost at a reboot (containers-auth.json(5))."""
 
 
 def steps(

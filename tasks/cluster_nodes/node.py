@@ -15,10 +15,10 @@ from tasks.remote.files import Observed
 class Node:
     """A node as it is.
 
-    `runtimes` are those that were found, by name, `started` when each unit of systemd that runs was started (seconds
-    since 1970). `containerd_config` is the main file that containerd reads, `data` the data folder of K3s and of RKE2.
-    `paths` and `texts` are the files and folders that were looked at, by path. `requiring_containerd` are the units
-    that are restarted with containerd's.
+    `runtimes` are the names of those that it has, `started` is the start of each running systemd unit in seconds since
+    1970. `containerd_config` is the main file that containerd reads, `data` the data folders of K3s and of RKE2.
+    `paths` and `texts` are all files and folders that were looked at, by path. `requiring_containerd` are the units
+    that systemd restarts with containerd's.
     """
 
     runtimes: Collection[str] = frozenset()
@@ -36,14 +36,14 @@ class Node:
 class NodeTarget:
     """What a node is to have.
 
-    `runtimes` are the names of those to serve, `login` the account that the node pulls with by itself, None if it does
-    not. `named_elsewhere` says that it is a Docker host too, and gets what every client host gets as that. `trusting`
-    is whose trust store gets the CA as well, None for none.
+    `runtimes` are the names of those to serve, `login` is the account that the node pulls with by itself, None if it
+    does not. A node that `is_docker_host` too gets as that what every client host gets. `trusting` is the family whose
+    trust store gets the CA as well, None for none.
     """
 
     ca_pem: str
     address: str
     runtimes: Collection[str]
     login: Login | None = None
-    named_elsewhere: bool = False
+    is_docker_host: bool = False
     trusting: Family | None = None

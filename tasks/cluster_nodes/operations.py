@@ -29,28 +29,28 @@ from tasks.run.pending_hosts import mark_finished
 def trust() -> Generator[PyinfraCommand, None, None]:
     """Give each runtime the CA, and the host the registry's address."""
     served: list[str] = []
-    yield from apply_steps(host, partial(_decide, served), lambda _: _trust(served, "the registry"))
+    yield from apply_steps(host, partial(_decide, served), lambda _: _outcome(served, "the registry"))
     if served:
         names = ", ".join(current().configuration.settings.endpoints)
-        mark_finished(current(), host, "cluster_nodes", _trust(served, names))
+        mark_finished(current(), host, "cluster_nodes", _outcome(served, names))
 
 
-def _trust(served: list[str], whom: str) -> str:
+def _outcome(served: list[str], whom: str) -> str:
     return f"{plan.join_names(served)} {'trusts' if len(served) == 1 else 'trust'} {whom}"
 
 
 def _decide(served: list[str], run: Run) -> list[AnyStep]:
-    """Return the steps, and note the runtimes that are `served`."""
+    """Return the steps, and put the runtimes that are served into `served`."""
     registry = finished_registry(host)
     found = read_facts(run)
-    needed = wanted(run, registry, found)
-    steps = plan.steps(run.configuration.settings, needed, found)
-    served[:] = needed.runtimes
-    return [*_tell_kubelet(run, steps, registry.login.account), *steps]
+    target = node_target(run, registry, found)
+    steps = plan.steps(run.configuration.settings, target, found)
+    served[:] = target.runtimes
+    return [*_note_kubelet(run, steps, registry.login.account), *steps]
 
 
-def _tell_kubelet(run: Run, steps: Sequence[Step], account: str) -> list[AnyStep]:
-    """Return the step that notes when a kubelet is given a login which has a former password."""
+def _note_kubelet(run: Run, steps: Sequence[Step], account: str) -> list[AnyStep]:
+    """Return the step that notes when a kubelet gets a new login whose account has a former password."""
     context = run.part(RegistryContext)
     former = context.desired.former.get(account)
     if former is None or not any(step.path == logins.KUBELET for step in steps):
@@ -62,7 +62,7 @@ def _tell_kubelet(run: Run, steps: Sequence[Step], account: str) -> list[AnyStep
 
 
 def read_facts(run: Run) -> Node:
-    """Read what the host has; `Conflict` where it could not be read."""
+    """Read what the host has; `Conflict` if it could not be read."""
     endpoints = run.configuration.settings.endpoints
     return read_node(
         endpoints,
@@ -77,24 +77,24 @@ def read_facts(run: Run) -> Node:
     )
 
 
-def wanted(run: Run, registry: FinishedRegistry, found: Node) -> NodeTarget:
-    """Return what the host is to have; `Conflict` where it has no runtime to serve."""
+def node_target(run: Run, registry: FinishedRegistry, found: Node) -> NodeTarget:
+    """Return what the host is to have; `Conflict` if it has no runtime to serve."""
     own = run.configuration.hosts[host.name]
     return NodeTarget(
         ca_pem=registry.ca_pem,
         address=registry.address,
         runtimes=plan.runtimes(own, found),
         login=registry.login if own.registry_node_login else None,
-        named_elsewhere=_named_elsewhere(),
+        is_docker_host=_is_docker_host(),
         trusting=_trusting(run),
     )
 
 
-def _named_elsewhere() -> bool:
+def _is_docker_host() -> bool:
     return "docker_hosts" in host.groups
 
 
 def _trusting(run: Run) -> Family | None:
-    if _named_elsewhere():
+    if _is_docker_host():
         return None
     return client_hosts.family(run.configuration.hosts[host.name], run.machines[host.name].family)

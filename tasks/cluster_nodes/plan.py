@@ -50,6 +50,6 @@ def steps(settings: Settings, target: NodeTarget, found: Node) -> list[Step]:
     if target.login:
         login_files = [runtime.login_file for runtime in served if runtime.login_file]
         taken += logins.steps(login_files, settings.endpoints, target.login, found.paths, found.texts)
-    if not target.named_elsewhere:
+    if not target.is_docker_host:
         taken += client_hosts.steps(settings, target.ca_pem, target.address, target.trusting, found.client)
     return list(dict.fromkeys(taken))  # runtimes that read the same files need the same steps

@@ -77,7 +77,7 @@ class Deployed:
         return self._on(host, decide)
 
     def _wanted(self, found: Node) -> NodeTarget:
-        return cluster_nodes.wanted(self._run, finished_registry(ctx_host.get()), found)
+        return cluster_nodes.node_target(self._run, finished_registry(ctx_host.get()), found)
 
     def _on(self, host: Host, decide: Callable[[], T]) -> T:
         """Return what is decided for a host; one line where something there keeps a deploy from deciding."""

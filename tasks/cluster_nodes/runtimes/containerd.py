@@ -1,7 +1,7 @@
-"""containerd with its CRI: the CA and a `hosts.toml` for each name, one `config_path`, and a restart when that is new.
+"""containerd with its CRI: the CA and a `hosts.toml` for each name, one `config_path`, and a restart if that is new.
 
-`hosts.toml` needs no restart; `config_path` does (containerd's docs/hosts.md). Whether one is due is read off a
-marker in /run, which is made just before the new configuration is in place, and is gone after a reboot.
+A new `hosts.toml` needs no restart, a new `config_path` does (containerd's docs/hosts.md). A flag file in /run says
+that a restart is due. It is made just before the new configuration is in place, and is gone after a reboot.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RESTART_DUE = "/run/homelab-registry-restart-containerd"
 MARK = "# Written by homelab-registry; a change here is undone by its next run."
 
 
-# RKE2's containerd may be on the search path, and links to K3s beside it: neither is one of its own.
+# A link to K3s, or the containerd of RKE2, may be on the search path: that is no containerd of its own.
 SCRIPT = r"""
 program=$(readlink -f "$(command -v containerd || echo /nowhere)")
 case $program in
@@ -62,7 +62,7 @@ class Containerd(Runtime):
         return [HOME, RESTART_DUE, *paths_in(CERTS, endpoints)]
 
     def texts(self, endpoints: Sequence[str]) -> list[str]:
-        """Return the paths of files to read; `script` adds the main file of its configuration."""
+        """Return the paths of files to read; `script` adds the main configuration file."""
         return texts_in(CERTS, endpoints)
 
     def script(self, endpoints: Sequence[str]) -> str:
@@ -76,14 +76,14 @@ class Containerd(Runtime):
         return paths, imports + [path for folder in folders for path in texts_in(folder, endpoints)]
 
     def switched_off(self, found: Node) -> str | None:
-        """Return where the CRI is switched off, as in the configuration that comes with Docker; None if it is on."""
+        """Return where the CRI is switched off, as in the configuration of Docker's package; None if it is on."""
         return containerd_config.disabled(_load(found))
 
     def steps(self, settings: Settings, target: NodeTarget, found: Node) -> list[Step]:
         """Return the steps, in their order; `Conflict` if something of the user's contradicts them."""
         configured, current = _in_force(found)
         root = configured.folder
-        # Not ours, but a folder on the way that is made with ours is for root alone.
+        # Not ours. But if it were made on the way to ours, root alone could read it.
         wanted = [] if found.paths[HOME] else [Folder(HOME)]
         if root == CERTS or found.paths[root] is None:
             wanted.append(Folder(root))
@@ -116,8 +116,8 @@ def paths_in(folder: str, endpoints: Sequence[str]) -> list[str]:
 def hosts_toml(folder: str, endpoint: str) -> str:
     """Return the file that tells containerd how to reach a registry.
 
-    The CA is named twice. Outside of a table alone it does not do (containerd#13212). But what stands there is asked
-    once more where the host answers 404: without the CA a missing tag reads as a certificate of unknown authority.
+    The CA is named twice. Outside the table alone it is not enough (containerd#13212). But containerd asks `server`
+    once more if the host answers 404: without the CA there, a missing tag is reported as an unknown authority.
     """
     url, ca = f"https://{endpoint}", f"{folder}/ca.crt"
     return (
@@ -133,7 +133,7 @@ def _load(found: Node) -> list[Loaded]:
 
 
 def _in_force(found: Node) -> tuple[InForce, str]:
-    """Return the `config_path` in force, and the text of the file to write it to, "" where there is none yet."""
+    """Return the `config_path` in force, and the text of the file to write it to, "" if there is none yet."""
     version, loaded = containerd_config.version_of(found.containerd_version), _load(found)
     if where := containerd_config.disabled(loaded):
         raise Conflict(
@@ -163,7 +163,7 @@ def _configure(configured: InForce, current: str, found: Node) -> list[Step]:
         first = f"touch {RESTART_DUE}" if started is not None else "true"
         written = [files.rewrite(configured.file.path, text, reason, first=first)]
     marker = found.paths[RESTART_DUE]
-    # A service that is not running did not come up with the new configuration, or was stopped before it.
+    # A service that does not run failed to start with the new configuration, or was stopped before.
     overdue = marker is not None and (started is None or marker.modified >= started)
     due = started is not None if written else overdue
     if due and DOCKER_UNIT in found.started and DOCKER_UNIT in found.requiring_containerd:
@@ -178,7 +178,7 @@ def _configure(configured: InForce, current: str, found: Node) -> list[Step]:
 
 
 def _not_now(configured: InForce, current: str, written: list[Step]) -> Conflict:
-    """Return why there is no restart that would take Docker Engine along, and what to do instead."""
+    """Return why there is no restart, which would stop Docker's containers, and what to do instead."""
     by_hand = f"run systemctl restart {UNIT} yourself at a good moment"
     if written:
         header = ".".join(f'"{key}"' if "." in key else key for key in configured.keys[:-1])

@@ -1,4 +1,4 @@
-"""containerd's `config.toml` and the files it imports: the `config_path` in force, and where it has to be written.
+"""containerd's `config.toml` and the files it imports: the `config_path` in force, and the file to write it to.
 
 The rules are those of containerd's own loader (1.x: `services/server/config/config.go`, 2.x:
 `cmd/containerd/server/config/config.go`): files are read breadth-first, and a later one wins. In 1.x it replaces a
@@ -20,10 +20,10 @@ from tasks.remote import toml_edit
 from tasks.remote.steps import Conflict
 
 CERTS = "/etc/containerd/certs.d"
-"""The folder that `config_path` is set to where it is ours to set."""
+"""The folder that we set `config_path` to, if nobody has chosen another."""
 
 TWO_PATHS = "/etc/containerd/certs.d:/etc/docker/certs.d"
-"""The default of 2.2 and later, which pulls through the CRI take for one folder (containerd#12808)."""
+"""The default since 2.2, which pulls through the CRI take for a single folder (containerd#12808)."""
 
 NAMES = CRI_1, CRI_2, IMAGES = "cri", "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"
 """The plugin that pulls, by its name in configuration versions 1, 2, and 3 or later."""
@@ -36,9 +36,9 @@ NEWEST = 4
 
 @dataclass(frozen=True)
 class Loaded:
-    """One of the files: its text, what it says, and the names under which containerd finds the pulling plugin in it.
+    """One of the files: its text, what it says, and the names under which containerd looks there for the plugin.
 
-    Of these the first one wins.
+    The first of these names wins.
     """
 
     path: str
@@ -56,7 +56,7 @@ class Loaded:
         return toml_edit.value_at(self.says, "plugins", name)
 
     def line(self, *keys: str) -> str:
-        """Return the place of some keys as messages name it."""
+        """Return file and line of some keys, as messages name them."""
         return f"{self.path} line {toml_edit.line_of(self.text, keys)}"
 
 
@@ -85,7 +85,7 @@ class InForce:
 
     @property
     def folder(self) -> str:
-        """The single folder in which `hosts.toml` are looked for; `Conflict` where the value is no such folder."""
+        """The folder with a `hosts.toml` for each registry; `Conflict` if the value is not a single folder."""
         if self.ours_to_set:
             return CERTS
         folder = _folder(self.value)
@@ -98,26 +98,26 @@ class InForce:
 
 
 def _folder(value: str) -> str | None:
-    """Return a `config_path` as one folder, None if it is none."""
+    """Return the folder that a `config_path` is, None if it is not a single absolute path."""
     return posixpath.normpath(value) if value.startswith("/") and ":" not in value else None
 
 
-def version_of(told: str) -> tuple[int, int]:
-    """Return major and minor of containerd's version; `Conflict` where it tells none."""
-    if found := re.match(r"v?(\d+)\.(\d+)", told):
+def version_of(reported: str) -> tuple[int, int]:
+    """Return the major and minor number of containerd's version; `Conflict` if it reports none."""
+    if found := re.match(r"v?(\d+)\.(\d+)", reported):
         return int(found[1]), int(found[2])
-    raise Conflict(f"containerd tells no version ({told!r})", "mend its installation and run again")
+    raise Conflict(f"containerd reports no version ({reported!r})", "fix its installation and run again")
 
 
 def fresh(version: tuple[int, int]) -> str:
-    """Return the text of a new main file, for a containerd that has none."""
+    """Return the text of a new main file."""
     return f"version = {2 if version < (2, 0) else 3}\n"
 
 
 def load(main: str, texts: Mapping[str, str], version: tuple[int, int]) -> list[Loaded]:
-    """Return the files in the order in which containerd reads them; none where there is no main file.
+    """Return the files in the order in which containerd reads them; none if there is no main file.
 
-    Raises `Conflict` where one is broken or not there. `texts` are those the host told of, by path.
+    Raises `Conflict` if one is broken or missing. `texts` are the files that were read, by path.
     """
     texts = {posixpath.normpath(path): text for path, text in texts.items()}
     if main not in texts:
@@ -138,10 +138,10 @@ def load(main: str, texts: Mapping[str, str], version: tuple[int, int]) -> list[
 
 
 def named(main: str, texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Return what the files that were read so far name: what they import, as paths and as patterns with `*` that match
-    at least that, and the folders that are a `config_path`.
+    """Return what the files that were read so far name: the files that they import, and each `config_path`.
 
-    A file that is broken names nothing here: `load` raises the `Conflict` if it is needed.
+    In an import `*` may match more than containerd's pattern does. A broken file names nothing: `load` raises the
+    `Conflict` if the file is needed.
     """
     imports: list[str] = []
     folders: list[str] = []
@@ -179,7 +179,7 @@ def in_force(files: Sequence[Loaded], version: tuple[int, int]) -> InForce:
 
 
 def disabled(files: Sequence[Loaded]) -> str | None:
-    """Return where the CRI is switched off, None where it is on. The lists of all files add up."""
+    """Return where the CRI is switched off, None if it is on. The lists of all files add up."""
     for file in files:
         if found := DISABLING.intersection(map(str, toml_edit.values_at(file.says, "disabled_plugins"))):
             return f'{file.line("disabled_plugins")}: disabled_plugins has "{sorted(found)[0]}"'
@@ -187,7 +187,7 @@ def disabled(files: Sequence[Loaded]) -> str | None:
 
 
 def check_inline(files: Sequence[Loaded]) -> None:
-    """Raise `Conflict` where registries are configured inline, which `config_path` excludes (containerd#5304)."""
+    """Raise `Conflict` if registries are configured inline, which `config_path` excludes (containerd#5304)."""
     for file in files:
         for name in file.names:
             registry = file.registry(name)
@@ -218,10 +218,10 @@ def _version(path: str, text: str, says: Mapping[str, Any]) -> int:
 
 
 def _names(own: int, shared: int, version: tuple[int, int]) -> tuple[str, ...]:
-    """Return the plugin's names in a file with a version of its `own` (0: none).
+    """Return the plugin's names in a file whose `own` configuration version is this (0: it has none).
 
-    Until 2.2 the version that is read last is that of all files. From 2.3 on each is migrated by itself, and what
-    stands under an older name replaces what stands under a newer one.
+    Until 2.2 the version that is read last applies to all files. Since 2.3 each file is migrated by itself, and the
+    settings under an older name replace those under a newer one.
     """
     if version < (2, 0):
         return (CRI_1,) if shared < 2 else (CRI_2,)

@@ -1,6 +1,6 @@
 """CRI-O and Podman (Buildah and Skopeo too): the CA for each name, which they read at every pull.
 
-The folder is the one of containers/image (containers-certs.d(5)).
+The folder is that of containers/image (containers-certs.d(5)).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from tasks.settings.load import Settings
 from tasks.settings.types import RuntimeName
 
 CERTS = "/etc/containers/certs.d"
-OF_ROOT = "/root/.config/containers/certs.d"
-"""Looked up first, where it has a folder for a name at all (containers-certs.d(5))."""
+ROOT_CERTS = "/root/.config/containers/certs.d"
+"""Looked up first, if it has a folder for a name at all (containers-certs.d(5))."""
 
 CONFIG = "/etc/containers/registries.conf"
 DROP_INS = "/etc/containers/registries.conf.d/*.conf"
@@ -39,7 +39,7 @@ class Podman(Runtime):
 
     def paths(self, endpoints: Sequence[str]) -> list[str]:
         """Return the paths of files and folders to look at."""
-        return [*certs_d.paths(CERTS, endpoints), *(f"{OF_ROOT}/{endpoint}" for endpoint in endpoints)]
+        return [*certs_d.paths(CERTS, endpoints), *(f"{ROOT_CERTS}/{endpoint}" for endpoint in endpoints)]
 
     def texts(self, endpoints: Sequence[str]) -> list[str]:
         """Return the paths of files to read."""
@@ -50,20 +50,20 @@ class Podman(Runtime):
         endpoints = settings.endpoints
         certs_d.check(certs_d.certificates(CERTS, endpoints), found.texts)
         for endpoint in endpoints:
-            if found.paths[path := f"{OF_ROOT}/{endpoint}"]:
+            if found.paths[path := f"{ROOT_CERTS}/{endpoint}"]:
                 raise Conflict(
                     f"{path} is looked up before {CERTS}/{endpoint} when root pulls, and is not ours",
-                    f"move it away (mv {path} {OF_ROOT}/old-{endpoint}) and run again",
+                    f"move it away (mv {path} {ROOT_CERTS}/old-{endpoint}) and run again",
                 )
         for path, text in found.texts.items():
             if path.startswith(CONFIG):
                 _check_secure(path, text, endpoints)
-                _check_led_here(path, text, endpoints)
+                _check_location(path, text, endpoints)
         return files.place(certs_d.wanted(CERTS, endpoints, target.ca_pem), found.paths)
 
 
 class Crio(Podman):
-    """CRI-O, which needs what Podman needs, and has a configuration of its own beside that."""
+    """CRI-O, which needs what Podman needs, and has a configuration of its own besides."""
 
     name = "crio"
     title = "CRI-O"
@@ -124,15 +124,15 @@ def _insecure(path: str, text: str) -> Iterator[tuple[str, int]]:
             for key in ("prefix", "location"):
                 if name := str(toml_edit.value_at(entry, key) or ""):
                     yield name, _line(text, name)
-    # The first version of the format.
+    # Version 1 of the format.
     for name in toml_edit.values_at(says, "registries", "insecure", "registries"):
         yield str(name), _line(text, name)
 
 
-def _check_led_here(path: str, text: str, endpoints: Sequence[str]) -> None:
-    """Raise `Conflict` where pulls from our registry are refused, or go elsewhere (containers-registries.conf(5)).
+def _check_location(path: str, text: str, endpoints: Sequence[str]) -> None:
+    """Raise `Conflict` if pulls from our registry are refused, or go elsewhere (containers-registries.conf(5)).
 
-    An entry is for what begins with its prefix; where it has none, with its location.
+    An entry is about images that begin with its prefix or, if it has none, with its location.
     """
     for index, entry in enumerate(toml_edit.values_at(toml_edit.read(text, path), "registry")):
         prefix, location = (str(toml_edit.value_at(entry, key) or "") for key in ("prefix", "location"))
@@ -140,14 +140,14 @@ def _check_led_here(path: str, text: str, endpoints: Sequence[str]) -> None:
         if ours is None:
             continue
         if toml_edit.value_at(entry, "blocked") is True:
-            where, problem = "blocked", f"has {ours} blocked"
+            key, problem = "blocked", f"has {ours} blocked"
         elif toml_edit.values_at(entry, "mirror"):
-            where, problem = "mirror", f"has a mirror for {ours}, which would be asked first"
+            key, problem = "mirror", f"has a mirror for {ours}, which would be asked first"
         elif location and location.partition("/")[0] not in endpoints:
-            where, problem = "location", f"leads {ours} to another location"
+            key, problem = "location", f"leads {ours} to another location"
         else:
             continue
-        line = _line_in_entry(text, index, where, prefix or location)
+        line = _line_in_entry(text, index, key, prefix or location)
         raise Conflict(f"{path} line {line} {problem}", "take that out and run again")
 
 
@@ -165,7 +165,7 @@ def _line(text: str, name: str) -> int:
 
 
 def _covers(name: str, endpoint: str) -> bool:
-    """Tell whether a prefix or location is about a registry: it, a part of it, or a pattern for its domain."""
+    """Return whether a prefix or location is about a registry: it, a part of it, or a pattern for its domain."""
     host = name.partition("/")[0]
     if host.startswith("*."):
         return endpoint.rpartition(":")[0].endswith(host[1:]) or endpoint.endswith(host[1:])

@@ -1,7 +1,7 @@
-"""K3s and RKE2: the CA, our entries in `registries.yaml`, and a restart until what they generate from it is ours.
+"""K3s and RKE2: the CA, our entries in `registries.yaml`, and a restart if what they generated from it lacks them.
 
-Both bring a containerd of their own and write its configuration at their start, from `registries.yaml`
-(k3s: `pkg/agent/containerd/config.go`). So what was generated shows whether a restart is still due.
+Both have a containerd of their own and generate its configuration from `registries.yaml` when they start
+(k3s: `pkg/agent/containerd/config.go`). So the generated files show whether a restart is still due.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ DROP_INS = ("config-v3.toml.d", "config.toml.d")
 """The folders beside the templates whose `*.toml` the generated configuration imports."""
 
 
-# The data folder as the command line has it, or else the configuration, of which a later file wins
-# (docs.k3s.io/installation/configuration), or else the environment. systemd tells a command line with blanks between
-# its words, whatever these hold. K3s's own, in /proc, holds none any more.
+# The data folder is set by the command line, or else the configuration, in which a later file wins
+# (docs.k3s.io/installation/configuration), or else the environment. systemd prints a command line with spaces between
+# its words, even if a word has spaces. The one in /proc has no words any more: K3s overwrites it.
 SCRIPT = r"""
-argued() {
+from_arguments() {
     flag='\(-d\|--\{0,1\}data-dir\)'
     sed -n 's/^ExecStart=.* argv\[\]=\(.*\) ; ignore_errors=.*/\1/p' | tr ' ' '\n' |
         sed -n "/^$flag\$/{n;p;};s/^$flag=//p" | tail -n 1
 }
-configured() {
+from_configuration() {
     cat "$rancher/$1/config.yaml" "$rancher/$1/config.yaml.d"/*.yaml 2>/dev/null |
         sed -n "s/^\([\"']\{0,1\}\)data-dir\1[[:space:]]*:[[:space:]]*[\"']\{0,1\}\([^\"'#]*[^\"'#[:space:]]\).*/\2/p" |
         tail -n 1
 }
-surrounding() {
+from_environment() {
     while read -r line; do
         case $line in
             (Environment=*) printf '%s\n' "${line#*=}" | tr ' ' '\n' ;;
@@ -54,14 +54,15 @@ surrounding() {
         esac
     done | sed -n "s/^[\"']\{0,1\}$1=[\"']\{0,1\}\([^\"']*\).*/\1/p" | tail -n 1
 }
-shown=; data=
+service=; data=
 case $loaded in (*" $name."*|*" $name-"*)
-    shown=$(printf '%s\n' "$told" | awk -v RS= -v id="\nId=$name(-[a-z]+)?[.]service\n" '("\n" $0 "\n") ~ id') || exit 1
-    data=$(printf '%s\n' "$shown" | argued) ;;
+    service=$(printf '%s\n' "$services" |
+        awk -v RS= -v id="\nId=$name(-[a-z]+)?[.]service\n" '("\n" $0 "\n") ~ id') || exit 1
+    data=$(printf '%s\n' "$service" | from_arguments) ;;
 esac
-[ -n "$data" ] || [ ! -d "$rancher/$name" ] || data=$(configured "$name")
-[ -n "$data" ] || [ -z "$shown" ] ||
-    data=$(printf '%s\n' "$shown" | surrounding "$(echo "${name}_DATA_DIR" | tr a-z A-Z)")
+[ -n "$data" ] || [ ! -d "$rancher/$name" ] || data=$(from_configuration "$name")
+[ -n "$data" ] || [ -z "$service" ] ||
+    data=$(printf '%s\n' "$service" | from_environment "$(echo "${name}_DATA_DIR" | tr a-z A-Z)")
 data=${data:-/var/lib/rancher/$name}
 echo "data|$name|$data"
 if reject_pipe "$data"; then
@@ -77,7 +78,7 @@ fi
 
 @dataclass(frozen=True)
 class Distribution(Runtime):
-    """K3s or RKE2: its `name` on disk, its `title` for people, and the `units` it runs as, of which a host has one."""
+    """K3s or RKE2: its `name` on disk, its `title` for people, and its `units`, of which a host runs one."""
 
     name: RuntimeName
     title: str
@@ -95,7 +96,7 @@ class Distribution(Runtime):
 
     @property
     def ca_file(self) -> str:
-        """Where our CA is kept for it."""
+        """The path of our CA for it."""
         return f"{self.folder}/homelab-registry-ca.crt"
 
     def paths(self, endpoints: Sequence[str]) -> list[str]:
@@ -107,11 +108,11 @@ class Distribution(Runtime):
         return [self.ca_file, self.registries]
 
     def script(self, endpoints: Sequence[str]) -> str:
-        """Return the shell lines that find it, its data folder, and what it generated there."""
+        """Return the shell lines that find it, its data folder, and the files that it generated there."""
         given = {
             "name": self.name,
             "rancher": FOLDER,
-            "generated": "\n".join(relative(endpoints)),
+            "generated": "\n".join(generated_files(endpoints)),
             "drop_ins": " ".join(DROP_INS),
         }
         lines = [f"{name}={shlex.quote(value)}" for name, value in given.items()]
@@ -146,12 +147,12 @@ RKE2 = Distribution("rke2", "RKE2", ("rke2-server.service", "rke2-agent.service"
 
 
 def generated(data: str) -> str:
-    """Return the folder of the containerd configuration that it makes at its start."""
+    """Return the folder of the containerd configuration that it generates when it starts."""
     return f"{data}/agent/etc/containerd"
 
 
-def relative(endpoints: Iterable[str]) -> list[str]:
-    """Return the files to read below the folder of what is generated."""
+def generated_files(endpoints: Iterable[str]) -> list[str]:
+    """Return the files to read in that folder."""
     return [*TEMPLATES, "config.toml", *(path for name in endpoints for path in _hosts_tomls(name))]
 
 
@@ -170,21 +171,21 @@ def _write(kind: Distribution, wanted: str, login: Login | None, found: Node) ->
 def _lacking(
     kind: Distribution, settings: Settings, wanted: str, login: Login | None, found: Node
 ) -> Iterator[str]:
-    """Yield what the generated configuration lacks of what `registries.yaml` asks for on our behalf."""
+    """Yield what the generated configuration lacks of our entries in `registries.yaml`."""
     folder, accounts = generated(found.data[kind.name]), settings.registry_accounts
     config = found.texts.get(f"{folder}/config.toml", "")
     for endpoint in settings.endpoints:
-        told = [
+        generated_tomls = [
             found.texts[f"{folder}/{path}"]
             for path in _hosts_tomls(endpoint)
             if f"{folder}/{path}" in found.texts
         ]
-        if not any(_names_ca(text, kind.ca_file) for text in told):
+        if not any(_names_ca(text, kind.ca_file) for text in generated_tomls):
             yield f"what it generated from {kind.registries} does not name our CA for {endpoint}"
-        asked = registries_yaml.auth_of(wanted, endpoint, kind.registries)
+        expected = registries_yaml.auth_of(wanted, endpoint, kind.registries)
         present = _generated_auth(config, endpoint)
-        # A login that the user wrote, or took out, is none of ours to restart for.
-        if asked != present and (login or (asked is None and present and present[0] in accounts)):
+        # A login that the user wrote or removed is no reason for a restart.
+        if expected != present and (login or (expected is None and present and present[0] in accounts)):
             yield f"what it generated from {kind.registries} has another login for {endpoint}"
 
 
@@ -208,7 +209,7 @@ def _generated_auth(config: str, endpoint: str) -> tuple[str, str] | None:
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    """Return what a generated file says; one that is broken says nothing, and is made anew at the next start."""
+    """Return what a generated file says. A broken one says nothing: it is generated again at the next start."""
     try:
         return tomllib.loads(text)
     except toml_edit.UNREADABLE:
@@ -216,7 +217,7 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 def _hosts_tomls(endpoint: str) -> list[str]:
-    """Return where the generated `hosts.toml` may stand: with the port as it is, or as `_port_` (since K3s 1.32)."""
+    """Return the possible paths of the generated `hosts.toml`: with `:port`, or with `_port_` (since K3s 1.32)."""
     other = certs_d.stronger_folder(endpoint)
     # Go's net.SplitHostPort drops the brackets.
     names = [endpoint, other, other.replace("[", "").replace("]", "")] if other else [endpoint]
@@ -224,8 +225,8 @@ def _hosts_tomls(endpoint: str) -> list[str]:
 
 
 def _check_templates(folder: str, texts: Mapping[str, str]) -> None:
-    """Raise `Conflict` where a template of the user's leaves out where containerd is to look for `hosts.toml`, or a
-    file that is imported names another place."""
+    """Raise `Conflict` if a template of the user's does not set the folder of `hosts.toml`, or sets another, as an
+    imported file can do."""
     templates = [f"{folder}/{name}" for name in TEMPLATES]
     added = [path for path in texts if path.startswith(tuple(f"{folder}/{name}/" for name in DROP_INS))]
     for path in [*(path for path in templates if path in texts), *added]:

@@ -1,7 +1,7 @@
 """`registries.yaml` of K3s and RKE2: our entries under `configs`, in a file that belongs to the user.
 
-The form is the one of `github.com/rancher/wharfie/pkg/registries`. A parser tells where things stand, lines are put
-in and taken out there, and what comes out is parsed again: every other byte stays as it was.
+The format is that of `github.com/rancher/wharfie/pkg/registries`. A parser finds the positions, whole lines are
+inserted and removed there, and the result is parsed again. Every other byte stays as it was.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from tasks.accounts.logins import Login
 from tasks.remote.steps import Conflict
 
 MARK = "# homelab-registry"
-"""Ends the line of an `auth` that is ours, and so may be taken out."""
+"""Ends the line of an `auth` that is ours, and so may be removed."""
 
 UNREADABLE = (YAMLError, ValueError, LookupError, AttributeError, TypeError, AssertionError, RecursionError)
-"""What ruamel.yaml raises: not only its own, as on `!!bool maybe`, or on lists within lists."""
+"""What ruamel.yaml raises: its own errors, and Python's, for `!!bool maybe` or deep nesting."""
 
 BY_HAND = "write it as a block, a line for each key, and run again"
 
@@ -31,37 +31,37 @@ BY_HAND = "write it as a block, a line for each key, and run again"
 def merge(text: str, endpoints: Iterable[str], ca_file: str, login: Login | None, path: str) -> str:
     """Return the text with an entry for each of `endpoints` that names the CA, and the login or none of ours.
 
-    Raises `Conflict`, with the line, where the text is broken, says otherwise, or cannot be added to. `path` is the
-    file that messages speak of.
+    Raises `Conflict`, with the line, if the text is broken, contradicts the entry, or cannot be added to. `path` is the
+    file that messages name.
     """
     try:
         for endpoint in endpoints:
             others = _others(read(text, path), endpoint)
             _check(text, endpoint, ca_file, path)
-            text = _sound(_with_ca(text, endpoint, ca_file, path), endpoint, others, path)
-            text = _sound(_with_login(text, endpoint, login, path), endpoint, others, path)
+            text = _unless_others_changed(_with_ca(text, endpoint, ca_file, path), endpoint, others, path)
+            text = _unless_others_changed(_with_login(text, endpoint, login, path), endpoint, others, path)
     except RecursionError:
-        raise Conflict(f"{path} has an alias within what it stands for", "correct it and run again") from None
+        raise Conflict(f"{path} has an alias that contains itself", "correct it and run again") from None
     return text
 
 
 def read(text: str, path: str) -> dict[str, Any]:
-    """Return what a text says; `Conflict` with the line where it is broken."""
+    """Return what a text says; `Conflict` with the line if it is not a YAML mapping."""
     try:
         found = YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         # The rest of the message may hold a password.
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise Conflict(f"{path} line {line} is no YAML", "correct it and run again") from None
+        raise Conflict(f"{path} line {line} is not YAML", "correct it and run again") from None
     except UNREADABLE:
-        raise Conflict(f"{path} is no YAML", "correct it and run again") from None
+        raise Conflict(f"{path} is not YAML", "correct it and run again") from None
     if found is not None and not isinstance(found, dict):
-        raise Conflict(f"{path} line 1 is YAML, but no mapping", "correct it and run again")
+        raise Conflict(f"{path} line 1 is YAML, but not a mapping", "correct it and run again")
     return found or {}
 
 
 def auth_of(text: str, endpoint: str, path: str) -> tuple[str, str] | None:
-    """Return account and password of a registry, where the text has them."""
+    """Return the account and password for a registry, None if the text has none."""
     configs = read(text, path).get("configs") or {}
     entry = configs.get(endpoint) if isinstance(configs, dict) else None
     auth = entry.get("auth") if isinstance(entry, dict) else None
@@ -71,7 +71,7 @@ def auth_of(text: str, endpoint: str, path: str) -> tuple[str, str] | None:
 
 
 def _check(text: str, endpoint: str, ca_file: str, path: str) -> None:
-    """Raise `Conflict` where the user's own lines on our registry say otherwise."""
+    """Raise `Conflict` if the user's own lines about our registry contradict our entry."""
     for name in (endpoint, f"https://{endpoint}", f"http://{endpoint}"):
         if mirror := _find(text, ("mirrors", name)):
             raise Conflict(
@@ -98,7 +98,7 @@ def _with_ca(text: str, endpoint: str, ca_file: str, path: str) -> str:
     named = _find(text, keys)
     if named and _word(named.value) == ca_file:
         return text
-    return _put(_take_out(text, named, path), keys[:-1], [f"ca_file: {ca_file}"], path)
+    return _put(_remove(text, named, path), keys[:-1], [f"ca_file: {ca_file}"], path)
 
 
 def _with_login(text: str, endpoint: str, login: Login | None, path: str) -> str:
@@ -113,7 +113,7 @@ def _with_login(text: str, endpoint: str, login: Login | None, path: str) -> str
             f"{path} line {_line(present.key)} has a login of its own for our registry",
             "remove it, or set registry_node_login = False for this host, and run again",
         )
-    text = _take_out(text, present, path)
+    text = _remove(text, present, path)
     if login is None:
         return text
     # JSON's strings are YAML's double-quoted ones, whatever a password holds.
@@ -122,7 +122,7 @@ def _with_login(text: str, endpoint: str, login: Login | None, path: str) -> str
 
 
 def _others(says: Mapping[str, Any], endpoint: str) -> dict[str, Any]:
-    """Return all that a text says but for the entry of one registry."""
+    """Return all that a text says, except the entry of one registry."""
     configs = says.get("configs")
     kept = (
         {key: value for key, value in configs.items() if key != endpoint} if isinstance(configs, dict) else {}
@@ -130,28 +130,28 @@ def _others(says: Mapping[str, Any], endpoint: str) -> dict[str, Any]:
     return {**says, "configs": kept}
 
 
-def _sound(text: str, endpoint: str, others: Mapping[str, Any], path: str) -> str:
-    """Return a text that was changed; `Conflict` where it no longer says what it did of others."""
-    refused = Conflict(f"{path} is written in a way that this project cannot add to", BY_HAND)
+def _unless_others_changed(text: str, endpoint: str, others: Mapping[str, Any], path: str) -> str:
+    """Return the changed text; `Conflict` if what it says of other registries has changed."""
+    conflict = Conflict(f"{path} is written in a way that this project cannot add to", BY_HAND)
     try:
         found = YAML(typ="safe", pure=True).load(text)
     except UNREADABLE:
-        raise refused from None
+        raise conflict from None
     if _others(found or {}, endpoint) != others:
-        raise refused
+        raise conflict
     return text
 
 
 def _put(text: str, parents: Sequence[str], block: Sequence[str], path: str) -> str:
-    """Return the text with the lines of a new key as the first below `parents`, which are made where missing."""
-    there = 0
-    while there < len(parents) and _find(text, parents[: there + 1]):
-        there += 1
-    for parent in reversed(parents[there:]):
+    """Return the text with the lines of a new key right below `parents`, which are added if they are missing."""
+    existing = 0
+    while existing < len(parents) and _find(text, parents[: existing + 1]):
+        existing += 1
+    for parent in reversed(parents[existing:]):
         name = parent if parent.isalnum() else json.dumps(parent)
         block = [f"{name}:", *(f"  {line}" for line in block)]
-    if there:
-        return _put_below(text, parents[:there], block, path)
+    if existing:
+        return _put_below(text, parents[:existing], block, path)
     root = _compose(text)
     if root is None:
         return _insert(text, len(_lines(text)), 0, block)
@@ -174,12 +174,12 @@ def _put_below(text: str, keys: Sequence[str], block: Sequence[str], path: str) 
         return _insert(text, at.line + 1, value.start_mark.column, block)
     begin, end = value.start_mark.index, value.end_mark.index
     if value.value in ([], "", "~", "null") and (begin == end or value.start_mark.line == at.line):
-        # Nothing, or {}, which cannot stay beside what comes below.
+        # Nothing, or {}, which cannot stay before the lines below.
         return _insert(text[:begin] + text[end:], at.line + 1, at.column + 2, block)
     raise Conflict(f"{path} line {_line(pair.key)} is written in one line, or somewhere else", BY_HAND)
 
 
-def _take_out(text: str, pair: _Pair | None, path: str) -> str:
+def _remove(text: str, pair: _Pair | None, path: str) -> str:
     """Return the text without the lines of a key and its value."""
     if pair is None:
         return text
@@ -216,7 +216,7 @@ def _compose(text: str) -> MappingNode | None:
 
 
 def _find(text: str, keys: Sequence[str]) -> _Pair | None:
-    """Return the key that `keys` lead to, and its value, None where there is none."""
+    """Return the key at the path `keys` with its value, None if there is none."""
     node: Node | None = _compose(text)
     pair = None
     for key in keys:
@@ -229,7 +229,7 @@ def _find(text: str, keys: Sequence[str]) -> _Pair | None:
 
 
 def _word(node: Node) -> str:
-    """Return a plain value as it is written, "" where it is none at all."""
+    """Return a plain value as it is written, "" for null."""
     if str(node.tag).endswith(":null"):
         return ""
     return str(node.value) if isinstance(node, ScalarNode) else "a list or mapping"
@@ -240,14 +240,14 @@ def _line(node: Node) -> int:
 
 
 def _end_of(key: Node, value: Node) -> int:
-    """Return the last line (from 0) of a key with its value. One that is empty, or an alias, stands elsewhere."""
+    """Return the last line (from 0) of a key with its value. An empty value and an alias have no position."""
     if value.start_mark.index == value.end_mark.index:
         return int(key.start_mark.line)
     return max(int(key.start_mark.line), _last_line(value))
 
 
 def _last_line(node: Node) -> int:
-    """Return the last line (from 0) that a value reaches to; a parser's own mark lies behind what follows it."""
+    """Return the last line (from 0) of a value. The parser's end mark is behind the comments that follow."""
     if isinstance(node, MappingNode) and not node.flow_style and node.value:
         return _end_of(*node.value[-1])
     if isinstance(node, SequenceNode) and not node.flow_style and node.value:

@@ -14,8 +14,9 @@ from tasks.settings.types import RuntimeName
 class Runtime(ABC):
     """A container runtime: `name` in `registry_runtime`, and `title` for people.
 
-    An installed unit of `units` shows that a host has it; `other_units` are those that its steps depend on besides.
-    `login_file` is the `config.json` with the login that a node pulls with, None if the runtime keeps that itself.
+    `units` are the systemd units that it runs as: a host on which one is installed has it. `other_units` are further
+    units that its steps need to know about. `login_file` is the `config.json` with the login that a node pulls with,
+    None if the runtime has a file of its own for that.
     """
 
     name: RuntimeName
@@ -40,7 +41,7 @@ class Runtime(ABC):
         return f"if has_program {self.name}; then echo 'runtime|{self.name}'; fi"
 
     def more(self, endpoints: Sequence[str], found: Node) -> tuple[list[str], list[str]]:
-        """Return further paths to look at and files to read, which what was read so far names; none is usual."""
+        """Return further paths to look at and files to read, which the files that were read so far name."""
         return [], []
 
     def switched_off(self, found: Node) -> str | None:

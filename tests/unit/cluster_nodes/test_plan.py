@@ -60,7 +60,7 @@ def served(found: Node, *given: Any) -> list[str]:
 
 
 def steps(found: Node, *runtimes: str, login: Login | None = None, docker_host: bool = False) -> list[Step]:
-    wanted = NodeTarget(CA, ADDRESS, runtimes, login, named_elsewhere=docker_host)
+    wanted = NodeTarget(CA, ADDRESS, runtimes, login, is_docker_host=docker_host)
     return cluster_nodes.steps(SETTINGS, wanted, found)
 
 

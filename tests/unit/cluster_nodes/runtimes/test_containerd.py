@@ -415,7 +415,7 @@ def test_what_is_in_nobody_s_way(config: str) -> None:
 
 
 def test_an_unknown_version_is_said() -> None:
-    assert stop(replace(converged(), containerd_version="dev")) == "containerd tells no version ('dev')"
+    assert stop(replace(converged(), containerd_version="dev")) == "containerd reports no version ('dev')"
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_a_host_that_has_all_needs_nothing(kind: Distribution, login: Login | No
 
 
 def test_a_port_s_folder_is_found_in_either_spelling() -> None:
-    assert k3s_rke2.relative(["a.local:5443", "[fd00::1]:5443"])[3:] == [
+    assert k3s_rke2.generated_files(["a.local:5443", "[fd00::1]:5443"])[3:] == [
         "certs.d/a.local:5443/hosts.toml",
         "certs.d/a.local_5443_/hosts.toml",
         "certs.d/[fd00::1]:5443/hosts.toml",
