@@ -28,7 +28,7 @@ def test_one_line_of_ours_and_every_other_byte_as_it_was(before: str, after: str
     assert hosts_file.merge(before, "192.168.1.10", NAMES) == after
 
 
-def test_our_line_is_taken_out_and_nothing_else() -> None:
+def test_our_line_is_removed_and_nothing_else() -> None:
     assert hosts_file.merge(OURS + USERS + OURS, None, NAMES) == USERS
 
 
@@ -41,7 +41,7 @@ def test_our_line_is_taken_out_and_nothing_else() -> None:
         ("x registry.homelab.local", "x"),
     ],
 )
-def test_a_line_of_the_user_that_says_otherwise_is_quoted(line: str, address: str) -> None:
+def test_a_line_with_another_address_is_a_conflict_and_quoted(line: str, address: str) -> None:
     with pytest.raises(Conflict) as stop:
         hosts_file.merge(f"127.0.0.1 localhost\n{line}\n", "192.168.1.10", NAMES)
     assert "/etc/hosts line 2 gives" in stop.value.problem
@@ -53,7 +53,7 @@ def test_a_line_of_the_user_that_says_otherwise_is_quoted(line: str, address: st
 @pytest.mark.parametrize("managed", [True, False])
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.1.1", "::1", "::ffff:127.0.0.1"])
 @pytest.mark.parametrize("beside", [OURS, "192.168.1.10 images.homelab.local\n", ""])
-def test_a_loopback_address_is_refused_even_beside_the_right_one(
+def test_a_loopback_address_is_a_conflict_even_beside_the_right_one(
     beside: str, address: str, managed: bool
 ) -> None:
     line = f"{address} nas images.homelab.local # test"
@@ -71,7 +71,7 @@ def steps(text: str, rescue: str | None = None, *, mount: bool = False) -> list[
     return [f"{step.text} <- {step.stdin!r}" for step in found]
 
 
-def test_the_reason_is_told() -> None:
+def test_the_step_names_the_reason() -> None:
     assert steps(USERS + OURS) == []
     assert steps(USERS) == [f"write /etc/hosts: our entry is missing <- {USERS + OURS!r}"]
     assert steps("1.2.3.4 x # homelab-registry\n") == [

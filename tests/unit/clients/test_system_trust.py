@@ -1,4 +1,4 @@
-"""The system's trust store: what is told of it by a real sh and awk, and what is done about it."""
+"""The system's trust store: what a real sh and awk read of it, and the steps that follow."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def second(family: Family) -> str:
 
 
 def found(family: Family, *pairs: ca.KeyPair) -> TrustStore:
-    """A host that has these certificates, all over."""
+    """A host that has these certificates everywhere."""
     written = dict(zip([first(family), second(family)], pairs, strict=False))
     made = {family.folder: FOLDER, family.store: STORE, **{p: file(pair) for p, pair in written.items()}}
     return TrustStore(
@@ -84,14 +84,14 @@ def test_families(words: str, family: Family) -> None:
 
 
 @pytest.mark.parametrize(("words", "name"), [("opensuse-leap suse", "opensuse-leap"), ("", "this system")])
-def test_a_system_that_is_not_known(words: str, name: str) -> None:
+def test_an_unknown_family_is_a_conflict(words: str, name: str) -> None:
     with pytest.raises(Conflict) as stop:
         client_hosts.family(HostSettings(registry_system_trust=True), words)
     assert stop.value.problem == f"registry_system_trust: the trust store of {name} is not known"
     assert client_hosts.family(HostSettings(), words) is None
 
 
-def test_where_the_certificates_stand() -> None:
+def test_the_paths_of_the_certificates() -> None:
     assert [first(family) for family in FAMILIES] == [
         "/usr/local/share/ca-certificates/homelab-registry.crt",
         "/etc/pki/ca-trust/source/anchors/homelab-registry.crt",
@@ -108,7 +108,7 @@ def test_where_the_certificates_stand() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_rollover_of_the_authority(family: Family) -> None:
+def test_a_ca_rollover(family: Family) -> None:
     """None, one, old and new, the new one alone."""
     one, both = OLD.certificate_pem, OLD.certificate_pem + NEW.certificate_pem
     refresh = f"refresh {family.store}: "
@@ -133,8 +133,8 @@ def test_a_rollover_of_the_authority(family: Family) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_store_alone_tells_whether_it_is_to_be_made_anew(family: Family) -> None:
-    """As a run leaves it that is killed between a file and the refresh."""
+def test_a_refresh_follows_from_the_store_alone(family: Family) -> None:
+    """A run may be killed between a file and the refresh."""
     right = found(family, NEW)
     refresh = f"refresh {family.store}: "
     lacking = replace(right, stored=frozenset())
@@ -153,10 +153,10 @@ def test_the_store_alone_tells_whether_it_is_to_be_made_anew(family: Family) -> 
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_certificate_that_something_else_brings_in_is_no_reason_for_a_refresh_at_every_run(
+def test_a_certificate_from_another_file_is_no_reason_to_refresh_at_every_run(
     family: Family,
 ) -> None:
-    """Our old one stays in the store after a refresh, wherever it comes from: so another would not help."""
+    """Our old certificate stays in the store after a refresh if another file has it: a further refresh would not help."""
     refresh = f"refresh {family.store}: "
     retiring = replace(found(family, OLD, NEW), stored=frozenset([der(OLD), der(NEW)]))
     first_run = texts(family, NEW.certificate_pem, retiring)
@@ -195,7 +195,7 @@ def test_what_is_wrong_with_a_file(family: Family) -> None:
     [(DEBIAN, "update-ca-certificates", "ca-certificates"), (RHEL, "update-ca-trust", "ca-certificates"),
      (ARCH, "trust", "p11-kit")],
 )  # fmt: skip
-def test_without_its_program_nothing_is_begun(family: Family, program: str, package: str) -> None:
+def test_nothing_is_done_without_the_program(family: Family, program: str, package: str) -> None:
     with pytest.raises(Conflict) as stop:
         texts(family, NEW.certificate_pem, replace(found(family), refresher=False))
     assert program in stop.value.problem
@@ -207,7 +207,7 @@ def test_without_its_program_nothing_is_begun(family: Family, program: str, pack
 
 
 def told(family: Family, folder: Path) -> TrustStore:
-    """Run the lines with every path of theirs below a folder."""
+    """Run the lines with all their paths below a folder."""
     text = script(facts.emit(family))
     for part in ("/usr/local", "/etc/"):
         text = text.replace(part, f"{folder}{part}")
@@ -231,8 +231,8 @@ def test_nothing_there(family: Family, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_our_certificates_are_told_and_nobody_else_s(family: Family, tmp_path: Path) -> None:
-    """Among all of this machine's own store, wrapped in any manner, with text around them."""
+def test_only_our_certificates_are_printed(family: Family, tmp_path: Path) -> None:
+    """Among the certificates of this machine's store, with any line width, and text around them."""
     system = Path("/etc/ssl/certs/ca-certificates.crt").read_text()
     wide = NEW.certificate_pem.replace("\n", "").replace("CERTIFICATE-----", "CERTIFICATE-----\n", 1)
     wide = wide.replace("-----END", "\n-----END") + "\n"
@@ -254,7 +254,7 @@ def test_our_certificates_are_told_and_nobody_else_s(family: Family, tmp_path: P
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_anchors_are_those_that_the_family_s_program_takes(family: Family, tmp_path: Path) -> None:
+def test_anchors_are_the_files_that_the_family_s_program_reads(family: Family, tmp_path: Path) -> None:
     """update-ca-certificates descends and follows links (its find -L), and takes nothing but `.crt`."""
     write(tmp_path, f"{family.folder}/other/deep er/a.crt", OLD.certificate_pem)
     write(tmp_path, f"{family.folder}/b.pem", NEW.certificate_pem)
@@ -282,8 +282,8 @@ def test_links_by_hash_are_found_as_openssl_finds_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("before", range(3))
-def test_our_name_is_found_wherever_it_stands_in_base64(before: int) -> None:
-    """Every certificate of ours is found: the name may begin at any of three places in a group."""
+def test_our_name_is_found_at_any_offset_in_base64(before: int) -> None:
+    """The name may begin at any of the three offsets in a group."""
     lengths = [".".join(["a" * (3 + before), "homelab", "local"]), "x.local"]
     for name in lengths:
         pem = ca.make_authority([name], 10, NOW).certificate_pem

@@ -1,4 +1,4 @@
-"""containerd: where it looks for `hosts.toml`, what is written for it, when it is restarted, and what is in the way."""
+"""containerd: where it looks for `hosts.toml`, what is written for it, when it is restarted, and conflicts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def host(
     version: str = "1.6.20~ds1",
     started: float | None = STARTED,
 ) -> Node:
-    """A host with nothing of ours but, if it is given, the configuration."""
+    """A host with nothing of ours except, if it is given, the configuration."""
     told = [*Containerd().paths(names), *containerd.paths_in(root, names)]
     return Node(
         containerd_version=version,
@@ -157,10 +157,10 @@ def test_imports_are_followed_breadth_first_each_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "version"), [("v2.1.5", (2, 1)), ("1.6.20~ds1", (1, 6)), ("2.3.7+unknown", (2, 3))]
+    ("reported", "version"), [("v2.1.5", (2, 1)), ("1.6.20~ds1", (1, 6)), ("2.3.7+unknown", (2, 3))]
 )
-def test_the_version_is_read(told: str, version: tuple[int, int]) -> None:
-    assert containerd_config.version_of(told) == version
+def test_the_version_is_read(reported: str, version: tuple[int, int]) -> None:
+    assert containerd_config.version_of(reported) == version
 
 
 # The files.
@@ -192,7 +192,7 @@ def test_a_fresh_host_gets_folders_the_ca_and_hosts_toml_then_the_configuration_
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_the_marker_stays_where_the_restart_fails(code: int, tmp_path: Path) -> None:
+def test_the_flag_file_stays_if_the_restart_fails(code: int, tmp_path: Path) -> None:
     """Run in a real sh, with a fake of systemctl."""
     marker, fake = tmp_path / "due", tmp_path / "systemctl"
     marker.touch()
@@ -205,13 +205,13 @@ def test_the_marker_stays_where_the_restart_fails(code: int, tmp_path: Path) -> 
     assert ("journalctl -u containerd.service" in done.stderr) == (code == 1)
 
 
-def test_a_host_without_any_configuration_gets_its_folder_for_all_to_see() -> None:
+def test_the_folder_of_a_missing_configuration_is_made_readable_for_all() -> None:
     found = host(None, paths={"/etc/containerd": None})
     assert texts(found)[:2] == ["make /etc/containerd: it is missing", f"make {CERTS}: it is missing"]
     assert "chmod 0755 /etc/containerd" in steps(found)[0].script
 
 
-def test_hosts_toml_to_the_letter() -> None:
+def test_the_text_of_hosts_toml() -> None:
     text = containerd.hosts_toml(f"{CERTS}/[fd00::1]:5443", "[fd00::1]:5443")
     assert text == (
         "# Written by homelab-registry; a change here is undone by its next run.\n"
@@ -225,7 +225,7 @@ def test_hosts_toml_to_the_letter() -> None:
     assert list(tomllib.loads(text)["host"]) == ["https://[fd00::1]:5443"]
 
 
-def test_each_name_has_a_folder_and_all_paths_are_asked_for() -> None:
+def test_each_name_has_a_folder_and_all_its_paths_are_looked_at() -> None:
     assert containerd.paths_in("/c", [NAME, "[fd00::1]:5443"]) == [
         "/c",
         f"/c/{NAME}",
@@ -253,12 +253,12 @@ def test_a_folder_of_the_user_s_is_read_before_anything_is_decided() -> None:
 
 
 @pytest.mark.parametrize("config", [SET, f"version = 3\n{three(CERTS)}"])
-def test_a_host_that_has_all_needs_nothing(config: str) -> None:
+def test_a_converged_host_needs_nothing(config: str) -> None:
     version = "1.6.20" if config == SET else "2.3.7"
     assert steps(replace(converged(config), containerd_version=version)) == []
 
 
-def test_the_user_s_own_folder_is_followed_and_its_mode_left_alone() -> None:
+def test_the_user_s_folder_is_used_and_its_mode_left_alone() -> None:
     config = f"version = 2\n{two('/srv/certs/')}"
     assert texts(host(config, root="/srv/certs")) == [
         "make /srv/certs: it is missing",
@@ -287,7 +287,7 @@ def test_one_difference_is_one_step(path: str, observed: Observed | None, text: 
     assert texts(replace(found, paths={**found.paths, path: observed})) == [text]
 
 
-def test_a_change_in_a_file_that_bears_our_mark_is_undone() -> None:
+def test_a_change_in_a_file_with_our_mark_is_undone() -> None:
     found = converged()
     path, text = f"{FOLDER}/hosts.toml", containerd.hosts_toml(FOLDER, NAME) + "skip_verify = true\n"
     changed = replace(found, texts={**found.texts, path: text}, paths={**found.paths, path: file(text)})
@@ -321,7 +321,7 @@ def test_a_restart_is_due_until_it_has_been(
     assert [text.split(" containerd: ")[0] for text in texts(found)] == texts_expected
 
 
-def test_a_service_that_does_not_run_gets_no_marker_and_docker_s_share_is_told() -> None:
+def test_a_stopped_service_gets_no_flag_file_and_the_restart_step_mentions_docker() -> None:
     assert RESTART_DUE not in steps(replace(converged("version = 2\n"), started={}))[0].script
     assert steps(replace(converged("version = 2\n"), started={UNIT: STARTED, DOCKER_UNIT: STARTED}))[
         1
@@ -350,7 +350,9 @@ BY_HAND = "run systemctl restart containerd.service yourself at a good moment; o
         (SET, STARTED, BY_HAND),
     ],
 )  # fmt: skip
-def test_no_restart_that_takes_docker_along(config: str | None, marker: float | None, remedy: str) -> None:
+def test_a_restart_that_would_stop_docker_is_a_conflict(
+    config: str | None, marker: float | None, remedy: str
+) -> None:
     found = with_docker(converged(config))
     found = replace(found, paths={**found.paths, RESTART_DUE: None if marker is None else file("", marker)})
     assert stop(found) == REQUIRED
@@ -359,7 +361,7 @@ def test_no_restart_that_takes_docker_along(config: str | None, marker: float | 
     assert raised.value.remedy.startswith(remedy)
 
 
-def test_docker_is_no_matter_where_no_restart_is_due() -> None:
+def test_docker_does_not_matter_if_no_restart_is_due() -> None:
     assert steps(with_docker(converged())) == []
     stopped = replace(with_docker(converged("version = 2\n")), started={DOCKER_UNIT: STARTED})
     assert texts(stopped) == [f"write {CONFIG}: config_path is not set"]
@@ -390,11 +392,11 @@ INLINE = "beside which containerd's CRI does not start with a config_path"
          f"{CONFIG} line 2 imports /etc/containerd/gone.toml, which is not there"),
     ],
 )  # fmt: skip
-def test_what_the_configuration_says_otherwise(config: str, problem: str) -> None:
+def test_conflicts_in_the_configuration(config: str, problem: str) -> None:
     assert stop(converged(config)) == problem
 
 
-def test_a_drop_in_s_conflict_names_the_drop_in() -> None:
+def test_a_conflict_in_a_drop_in_names_the_drop_in() -> None:
     found = host(
         'version = 2\nimports = ["/etc/containerd/conf.d/*.toml"]\n',
         texts={DROP: f'[plugins."{CRI_2}".registry.mirrors.x]\nendpoint = []\n'},
@@ -410,11 +412,11 @@ def test_a_drop_in_s_conflict_names_the_drop_in() -> None:
         f'version = 2\ndisabled_plugins = ["io.containerd.internal.v1.opt"]\n{two(CERTS)}',
     ],
 )  # fmt: skip
-def test_what_is_in_nobody_s_way(config: str) -> None:
+def test_settings_that_are_no_conflict(config: str) -> None:
     assert steps(converged(config)) == []
 
 
-def test_an_unknown_version_is_said() -> None:
+def test_an_unknown_version_is_a_conflict() -> None:
     assert stop(replace(converged(), containerd_version="dev")) == "containerd reports no version ('dev')"
 
 
@@ -429,17 +431,17 @@ def test_an_unknown_version_is_said() -> None:
         ("[host\n", "line 1 is not TOML"),
     ],
 )  # fmt: skip
-def test_a_hosts_toml_that_is_not_ours(text: str, problem: str) -> None:
+def test_a_hosts_toml_of_the_user_s_is_a_conflict(text: str, problem: str) -> None:
     assert stop(host(texts={f"{FOLDER}/hosts.toml": text})) == f"{FOLDER}/hosts.toml {problem}"
 
 
-def test_a_folder_that_is_looked_up_first() -> None:
+def test_a_folder_that_is_looked_up_first_is_a_conflict() -> None:
     name = f"{NAME}:5443"
     found = host(names=[name], paths={f"{CERTS}/{NAME}_5443_": FOLDERS})
     assert stop(found, name) == f"{CERTS}/{NAME}_5443_ is looked up before {CERTS}/{name}, and is not ours"
 
 
-def test_another_authority_s_certificate() -> None:
+def test_a_certificate_of_another_authority_is_a_conflict() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Other")])
     builder = (
@@ -453,7 +455,7 @@ def test_another_authority_s_certificate() -> None:
     assert texts(host(texts={f"{FOLDER}/ca.crt": CA + CA}))
 
 
-def test_docker_s_own_configuration_switches_the_cri_off() -> None:
+def test_the_configuration_of_docker_s_package_switches_the_cri_off() -> None:
     assert Containerd().switched_off(host('disabled_plugins = ["cri"]\n')) == (
         f'{CONFIG} line 1: disabled_plugins has "cri"'
     )

@@ -39,7 +39,7 @@ def texts(observed: Mapping[str, Observed | None], **conf: str) -> list[str]:
     return [step.text for step in for_podman]
 
 
-def test_a_fresh_host_and_one_that_has_all() -> None:
+def test_a_fresh_host_and_a_converged_one() -> None:
     assert texts(MISSING) == [
         f"make {CERTS}: it is missing",
         f"make {FOLDER}: it is missing",
@@ -73,7 +73,7 @@ def test_one_difference_is_one_step(path: str, observed: Observed, text: str) ->
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(("key", "path"), [("main", CONFIG), ("drop", DROP_IN)])
-def test_a_check_that_is_switched_off(key: str, path: str, text: str, line: int) -> None:
+def test_a_registry_that_is_insecure_is_a_conflict(key: str, path: str, text: str, line: int) -> None:
     with pytest.raises(Conflict) as raised:
         texts(CONVERGED, **{key: text})
     assert raised.value.problem == (
@@ -95,7 +95,9 @@ def test_a_check_that_is_switched_off(key: str, path: str, text: str, line: int)
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(("key", "path"), [("main", CONFIG), ("drop", DROP_IN)])
-def test_pulls_that_are_led_elsewhere(key: str, path: str, text: str, problem: str) -> None:
+def test_pulls_that_are_blocked_or_go_elsewhere_are_a_conflict(
+    key: str, path: str, text: str, problem: str
+) -> None:
     with pytest.raises(Conflict) as raised:
         texts(CONVERGED, **{key: text})
     assert raised.value.problem == f"{path} {problem}"
@@ -117,11 +119,11 @@ def test_pulls_that_are_led_elsewhere(key: str, path: str, text: str, problem: s
         "registry = [1, {mirror = 2, insecure = true}]\n",
     ],
 )
-def test_what_is_in_nobody_s_way(text: str) -> None:
+def test_settings_that_are_no_conflict(text: str) -> None:
     assert texts(CONVERGED, main=text) == []
 
 
-def test_root_s_own_folder_comes_first() -> None:
+def test_a_folder_in_root_s_home_is_a_conflict() -> None:
     path = f"/root/.config/containers/certs.d/{NAME}"
     assert path in Podman().paths([NAME])
     with pytest.raises(Conflict) as raised:
@@ -131,7 +133,7 @@ def test_root_s_own_folder_comes_first() -> None:
 
 @pytest.mark.parametrize("path", ["/etc/crio/crio.conf", "/etc/crio/crio.conf.d/10-x.conf"])
 @pytest.mark.parametrize("name", [NAME, "192.168.1.0/24", "0.0.0.0/0"])
-def test_crio_s_own_switch(name: str, path: str) -> None:
+def test_insecure_registries_of_crio_are_a_conflict(name: str, path: str) -> None:
     text = f'[crio.image]\ninsecure_registries = ["a.b", "10.0.0.0/8", "a/b",\n"{name}"]\n'
     with pytest.raises(Conflict) as raised:
         Crio().steps(SETTINGS, TARGET, Node(paths=CONVERGED, texts={path: text}))
@@ -143,6 +145,6 @@ def test_crio_s_own_switch(name: str, path: str) -> None:
     assert Podman().steps(SETTINGS, TARGET, Node(paths=CONVERGED, texts={path: text})) == []
 
 
-def test_what_is_broken() -> None:
+def test_a_broken_file_is_a_conflict() -> None:
     with pytest.raises(Conflict, match=f"^{DROP_IN} line 2 is not TOML"):
         texts(CONVERGED, drop="a = 1\nb =\n")

@@ -1,4 +1,4 @@
-"""K3s and RKE2: what they get, and a restart that comes until what they generated is ours, and no longer."""
+"""K3s and RKE2: what they get, and restarts until the files that they generate have it, and no longer."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def auth(user: str, password: str) -> str:
 
 
 def host(kind: Distribution = K3S, /, **texts: str) -> Node:
-    """A host with the service and nothing of ours; `texts` are those of generated files by a short name."""
+    """A host with the service and nothing of ours; `texts` are those of generated files, by a short name."""
     data = f"/var/lib/rancher/{kind.name}"
     places = {"hosts": f"certs.d/{NAME}/hosts.toml", "config": "config.toml", "template": "config.toml.tmpl",
               "template_v3": "config-v3.toml.tmpl"}  # fmt: skip
@@ -96,7 +96,7 @@ def test_a_fresh_host(kind: Distribution, name: str) -> None:
     )
 
 
-def test_where_the_folder_is_missing_it_is_made_and_where_it_is_there_left_alone() -> None:
+def test_a_missing_folder_is_made() -> None:
     found = host()
     assert texts(replace(found, paths={**found.paths, K3S.folder: None}))[0] == (
         "make /etc/rancher/k3s: it is missing"
@@ -106,11 +106,11 @@ def test_where_the_folder_is_missing_it_is_made_and_where_it_is_there_left_alone
 @pytest.mark.parametrize("login", [None, LOGIN])
 @pytest.mark.parametrize("kind", [K3S, RKE2])
 @pytest.mark.parametrize("user", ["", "# mine\nmirrors:\n  docker.io:\n    endpoint: [x]\n"])
-def test_a_host_that_has_all_needs_nothing(kind: Distribution, login: Login | None, user: str) -> None:
+def test_a_converged_host_needs_nothing(kind: Distribution, login: Login | None, user: str) -> None:
     assert steps(converged(kind, login, user), login, kind) == []
 
 
-def test_a_port_s_folder_is_found_in_either_spelling() -> None:
+def test_a_folder_is_found_with_either_spelling_of_the_port() -> None:
     assert k3s_rke2.generated_files(["a.local:5443", "[fd00::1]:5443"])[3:] == [
         "certs.d/a.local:5443/hosts.toml",
         "certs.d/a.local_5443_/hosts.toml",
@@ -139,7 +139,7 @@ RESTART = f"restart k3s.service: {NO_CA} (running pods stay up)"
         f'server = "https://{NAME}"\n',
     ],
 )
-def test_a_restart_is_due_while_what_was_generated_is_not_ours(hosts: str | None) -> None:
+def test_a_restart_is_due_while_the_generated_files_lack_our_ca(hosts: str | None) -> None:
     found = converged()
     place = f"{k3s_rke2.generated(found.data['k3s'])}/certs.d/{NAME}/hosts.toml"
     told = {path: text for path, text in found.texts.items() if path != place}
@@ -160,26 +160,26 @@ def test_a_restart_is_due_while_what_was_generated_is_not_ours(hosts: str | None
     assert steps(replace(found, started={})) == []
 
 
-def test_a_ca_that_stands_with_a_mirror_s_endpoint_is_ours_too() -> None:
+def test_our_ca_may_be_named_for_a_mirror_s_endpoint() -> None:
     found = converged()
     place = f"{k3s_rke2.generated(found.data['k3s'])}/certs.d/{NAME}/hosts.toml"
     text = f'server = "https://{NAME}"\n[host."https://{NAME}/v2"]\n  ca = ["{K3S.ca_file}"]\n'
     assert steps(replace(found, texts={**found.texts, place: text})) == []
 
 
-def test_a_file_that_is_put_back_needs_no_restart_while_what_was_generated_is_ours() -> None:
+def test_a_restored_file_needs_no_restart_while_the_generated_files_have_our_ca() -> None:
     found = converged()
     paths = {**found.paths, K3S.registries: None}
     left = {path: text for path, text in found.texts.items() if path != K3S.registries}
     assert texts(replace(found, paths=paths, texts=left)) == [f"write {K3S.registries}: it is missing"]
 
 
-def test_an_edit_of_the_user_s_is_no_reason_to_restart() -> None:
+def test_an_edit_by_the_user_is_no_reason_to_restart() -> None:
     found = converged(user="# mine\nmirrors:\n  docker.io:\n")
     assert steps(with_file(found, K3S.registries, found.texts[K3S.registries] + "# new\n", STARTED + 5)) == []
 
 
-def test_a_login_needs_a_restart_in_and_out() -> None:
+def test_a_login_that_comes_or_goes_needs_a_restart() -> None:
     reason = f"what it generated from {K3S.registries} has another login for {NAME} (running pods stay up)"
     given = steps(converged(), LOGIN)
     assert [step.text for step in given] == [
@@ -197,7 +197,7 @@ def test_a_login_needs_a_restart_in_and_out() -> None:
     assert [step.text for step in new] == [step.text for step in given]
 
 
-def test_a_login_of_the_user_s_is_none_of_ours() -> None:
+def test_a_login_of_the_user_s_is_left_alone() -> None:
     user = f"configs:\n  {NAME}:\n    auth:\n      username: mine\n      password: x\n"
     assert steps(converged(user=user)) == []
     user = user.replace("mine", "cluster")
@@ -240,7 +240,7 @@ def test_one_difference_is_one_step(path: str, observed: Observed | None, text: 
     ],
 )
 @pytest.mark.parametrize("name", ["template", "template_v3"])
-def test_a_template_with_our_path_is_in_nobody_s_way(name: str, template: str) -> None:
+def test_a_template_with_our_path_is_no_conflict(name: str, template: str) -> None:
     found = converged()
     assert steps(replace(found, texts={**found.texts, **host(K3S, **{name: template}).texts})) == []
 
@@ -255,7 +255,9 @@ def test_a_template_with_our_path_is_in_nobody_s_way(name: str, template: str) -
 @pytest.mark.parametrize(
     ("name", "file_name"), [("template", "config.toml.tmpl"), ("template_v3", "config-v3.toml.tmpl")]
 )
-def test_a_template_without_our_path(name: str, file_name: str, template: str, what: str) -> None:
+def test_a_template_without_our_path_is_a_conflict(
+    name: str, file_name: str, template: str, what: str
+) -> None:
     with pytest.raises(Conflict) as raised:
         steps(host(K3S, **{name: template}))
     folder = "/var/lib/rancher/k3s/agent/etc/containerd"
@@ -273,7 +275,7 @@ def test_a_template_without_our_path(name: str, file_name: str, template: str, w
         ('a."config_path" = ""\n', 'line 1 sets config_path to ""'),
     ],
 )
-def test_what_is_added_to_the_generated_configuration(text: str, what: str | None, folder: str) -> None:
+def test_drop_ins_of_the_generated_configuration(text: str, what: str | None, folder: str) -> None:
     found = converged()
     path = f"{k3s_rke2.generated(found.data['k3s'])}/{folder}/x.toml"
     found = replace(found, texts={**found.texts, path: text})

@@ -1,4 +1,4 @@
-"""Our entries in a `registries.yaml` of the user's: put in and taken out again, and all else as it was."""
+"""Our entries in a `registries.yaml` of the user's: added and removed, and all else as it was."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def merge(text: str, login: Login | None = None, *names: str) -> str:
         ("configs:\r\n  a:\r\n    auth: {username: x}\r\n", f"configs:\r\n{OURS}  a:\r\n    auth: {{username: x}}\r\n"),
     ],
 )  # fmt: skip
-def test_our_entry_is_put_and_all_else_stays(before: str, after: str) -> None:
+def test_our_entry_is_added_and_all_else_stays(before: str, after: str) -> None:
     assert merge(before) == after
     assert merge(after) == after
     assert YAML(typ="safe").load(after)["configs"][NAME]["tls"]["ca_file"] == CA
@@ -84,14 +84,14 @@ def test_a_login_comes_and_goes_without_a_trace(text: str) -> None:
     assert merge(logged_in) == without
 
 
-def test_a_login_to_the_letter_and_a_new_password() -> None:
+def test_the_text_of_a_login_and_of_a_new_password() -> None:
     assert merge("", LOGIN) == f"configs:\n{LOGGED_IN}"
     assert merge(f"configs:\n{LOGGED_IN}", Login("ci", "new")) == (
         f'configs:\n  "{NAME}":\n    auth: # homelab-registry\n      username: "ci"\n      password: "new"\n{TLS}'
     )
 
 
-def test_a_login_of_the_user_s_is_kept_and_stands_against_ours() -> None:
+def test_a_login_of_the_user_s_is_kept_and_contradicts_ours() -> None:
     text = f"configs:\n{OURS}    auth:\n      username: u\n      password: secret\n"
     assert merge(text) == text
     assert problem(text, LOGIN) == f"{PATH} line 5 has a login of its own for our registry"
@@ -149,5 +149,5 @@ def problem(text: str, login: Login | None = None) -> str:
          "line 2 has a mirror for our registry, which could hand out private images without a login"),
     ],
 )  # fmt: skip
-def test_what_is_in_the_way_is_quoted_with_its_line(text: str, expected: str) -> None:
+def test_conflicts_name_the_line(text: str, expected: str) -> None:
     assert problem(text) == f"{PATH} {expected}"
