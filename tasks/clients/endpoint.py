@@ -37,7 +37,7 @@ def finished_registry(host: Host) -> FinishedRegistry:
     unserved = host.state.is_executing and not context.served
     if context.authorities is None or context.address is None or password is None or unserved:
         raise Conflict(
-            f"the registry host {run.configuration.registry_host} is not finished, so nothing is told to trust it",
+            f"the registry host {run.configuration.registry_host} is not finished, so no client is configured",
             "fix that host first, or take it into --limit, and run again",
         )
     return FinishedRegistry(context.authorities.ca_bundle, context.address, Login(account, password))

@@ -38,7 +38,7 @@ SAID = {
     "mute": "what this host has could not be read (see above), and unknown is not taken as absent; fix that and run again",
     "gone": "cannot be reached (see above); switch it on, or correct its address and login, and run again",
 }
-UNFINISHED = "the registry host nas is not finished, so nothing is told to trust it; fix that host first, or take it into --limit, and run again"
+UNFINISHED = "the registry host nas is not finished, so no client is configured; fix that host first, or take it into --limit, and run again"
 
 
 @pytest.fixture(scope="module")

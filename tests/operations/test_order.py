@@ -36,4 +36,4 @@ def test_hosts_of_one_group_each_are_told_of_the_registry_when_it_is_there(tmp_p
     )
     assert strange in ran.output
     assert "[@fake/pi] Docker trusts registry.homelab.local" in ran.output
-    assert "not finished, so nothing is told" not in ran.output
+    assert "not finished, so no client" not in ran.output

@@ -57,8 +57,8 @@ def test_a_plan_takes_no_step(readings: list[int | None]) -> None:
     assert (read(), read()) == (1, 1)
 
 
-def test_another_question_has_another_answer(readings: list[int | None]) -> None:
-    assert (read(paths=["/a"]), read(paths=["/b"])) == (1, 2)
+def test_another_question_has_another_answer_and_each_is_kept(readings: list[int | None]) -> None:
+    assert (read(paths=["/a"]), read(paths=["/b"]), read(paths=["/a"]), read(paths=["/b"])) == (1, 2, 1, 2)
 
 
 def test_what_could_not_be_read_is_told_in_its_turn_and_not_asked_again(readings: list[int | None]) -> None:
