@@ -1,4 +1,4 @@
-"""Begin anew on a registry host whose `state/` is lost: a new CA and new passwords. Images are kept.
+"""Take over a registry host whose `state/` is lost, with a new CA and new passwords. Images are kept.
 
 See docs/when-something-is-wrong.md, "The state is lost", before running it.
 """

@@ -1,4 +1,4 @@
-"""End the overlap of a CA rollover now: hosts no longer trust the old certificate authority, and its key is removed."""
+"""Retire the old CA of a rollover now: remove it from every host, then delete its key."""
 
 from pyinfra import local
 

@@ -1,6 +1,6 @@
-"""Refuse former passwords from now on, whoever still uses them.
+"""Revoke all former passwords now, even if somebody still uses them.
 
-With `--data registry_rotate_account=NAME` that of one account.
+With `--data registry_rotate_account=NAME`, only that account's.
 """
 
 from pyinfra import local

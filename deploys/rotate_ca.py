@@ -1,4 +1,4 @@
-"""Replace the certificate authority: hosts are given the new one beside the old, and when all have it, it serves."""
+"""Replace the certificate authority: install the new one beside the old, and use it once every host trusts it."""
 
 from pyinfra import local
 

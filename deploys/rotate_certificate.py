@@ -1,4 +1,4 @@
-"""Give the registry a new certificate now, though the present one is not due."""
+"""Issue a new certificate for the registry now, before renewal is due."""
 
 from pyinfra import local
 

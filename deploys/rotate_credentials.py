@@ -1,6 +1,6 @@
-"""Give every account a new generated password, or with `--data registry_rotate_account=NAME` one of them.
+"""Generate a new password for every account, or for one with `--data registry_rotate_account=NAME`.
 
-The old password is good beside the new one until every user and pull secret has the new one.
+The old password is accepted beside the new one until every user and pull secret has the new one.
 """
 
 from pyinfra import local

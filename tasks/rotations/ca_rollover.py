@@ -1,4 +1,4 @@
-"""What ends a stage of a CA rollover: it comes when all hosts have had their turn, and have what they need."""
+"""Move a CA rollover on to its next stage, once one run has finished every host."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tasks.run.pending_hosts import pending_hosts
 
 @operation()
 def finish() -> Generator[PyinfraCommand, None, None]:
-    """Let the new CA serve when every host trusts it, and drop the old one when none is told to trust it any more."""
+    """Put the new CA into use once every host trusts it, and delete the old one once it was removed from every host."""
     yield from apply_steps(host, _decide)
 
 
@@ -32,32 +32,32 @@ def _decide(run: Run) -> list[AnyStep]:
     found = context.authorities
     if found is None or found.successor is None or found.stage not in {"distributing", "retiring"}:
         return []
-    if waiting := pending_hosts(run, host):
-        run.report.note(host.name, _waits(found, waiting))
+    if pending := pending_hosts(run, host):
+        run.report.note(host.name, _pending_note(found, pending))
         return []
     now = dt.datetime.now(dt.UTC)
-    # The decision is written first: whatever a run that is killed then leaves undone is due for any other.
+    # Write the decision first: if this run is killed after that, any other finishes it.
     if found.stage == "distributing":
         successor = replace(found.successor, issuing_since=now.date())
-        text = "let the new certificate authority serve: every host trusts it"
+        text = "put the new certificate authority into use: every host trusts it"
         decided = LocalStep(text, partial(run.store.authorities.write_rollover, successor, found.present))
         overlap = run.configuration.settings.registry_ca_overlap_days
         context.authorities = rollover.stage_at(found.present, successor, overlap, now)
     else:
-        text = "drop the old certificate authority: no host is told to trust it any more"
+        text = "delete the old certificate authority: no host is told to trust it any more"
         decided = LocalStep(text, partial(run.store.authorities.remove_old, found.present, found.latest))
         context.authorities = rollover.stage_at(found.latest, None, None, now)
     context.found = certificates.read_facts(run)
     return [decided, *certificates.leaf(run, context.desired.leaf, now), *registry.certificate(run)]
 
 
-def _waits(found: Authorities, waiting: list[str]) -> str:
+def _pending_note(found: Authorities, pending: list[str]) -> str:
     first = (
-        "the new certificate authority does not serve"
+        "the new certificate authority is not put into use"
         if found.stage == "distributing"
-        else "the old certificate authority is not dropped"
+        else "the old certificate authority is not deleted"
     )
     return (
-        f"{first} before one run has finished every host, and waits for {', '.join(waiting)}: run again when all can "
-        f"be reached, or with --data registry_excused_hosts={','.join(waiting)} where that is gone for good"
+        f"{first} before one run has finished every host, and waits for {', '.join(pending)}: run again when all can "
+        f"be reached, or if they are gone for good with --data registry_excused_hosts={','.join(pending)}"
     )

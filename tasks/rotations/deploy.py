@@ -1,4 +1,4 @@
-"""What had to wait until every host was served: the end of what is old, where something new is beside it."""
+"""Finish rotations: revoke old passwords and retire the old CA once every host is updated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tasks.rotations import ca_rollover, former_passwords
 
 @deploy("Rotations")
 def finish() -> None:
-    """Take from the registry host what no client needs any more."""
+    """Remove from the registry host what no client needs any more."""
     if "registry" in host.groups:
         ca_rollover.finish(name="certificate authority")
         former_passwords.revoke(name="former passwords")

@@ -1,4 +1,4 @@
-"""Who uses a former password, as the gateway's log and the registry's storage tell."""
+"""Who uses a former password, from the gateway's log and the registry's storage."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from tasks.registry import containers, desired
 from tasks.remote.fact_scripts import fail_host_on_bad_output, read_answer, script
 from tasks.settings.load import Settings
 
-LONGEST = 2 * 3600
-"""Seconds for which a request is looked for that began before there were two passwords."""
+LOOKBACK = 2 * 3600
+"""Seconds before the first second password in which a request may have begun that is still under way."""
 
 
 @fail_host_on_bad_output
 class FormerPasswordsFact(FactBase[Log | None]):
-    """One round trip, by the host's own clock. What began before the gateway was started has ended with that."""
+    """One round trip, by the host's own clock. Requests from before the gateway's start ended with it."""
 
     def command(self, settings: Settings) -> str:
         """Return the script."""
-        mark = f"{desired.FOLDER}/{desired.TWO_PASSWORDS}"
+        flag = f"{desired.FOLDER}/{desired.TWO_PASSWORDS}"
         container = containers.GATEWAY
         repositories = shlex.quote(f"{settings.registry_storage_path}/docker/registry/v2/repositories")
         return script(
             f"""
-made=$(stat -c %Y {mark}) || exit 1
-since=$((made - {LONGEST}))
+made=$(stat -c %Y {flag}) || exit 1
+since=$((made - {LOOKBACK}))
 started=$(docker container inspect -f '{{{{.State.StartedAt}}}}' {container}) || exit 1
 started=$(date -d "$started" +%s) || exit 1
 [ "$since" -gt "$started" ] || since=$started
@@ -39,7 +39,7 @@ printf '%s\\n' "$lines" | awk -F '"' '
 ' || exit 1
 if [ -d {repositories} ]; then
     cd {repositories} || exit 1
-    find . -path '*/_uploads/*/startedat' ! -newer {mark} | while IFS= read -r file; do
+    find . -path '*/_uploads/*/startedat' ! -newer {flag} | while IFS= read -r file; do
         folder=${{file%/startedat}}
         written=$(find "$folder" -type f -printf '%T@\\n' 2>/dev/null | sort -n | tail -n 1)
         printf 'upload|%s|%s\\n' "${{folder%/_uploads/*}}" "$written"
@@ -50,12 +50,12 @@ echo "now|$(date +%s.%N)"
         )
 
     def process(self, output: list[str]) -> Log:
-        """Read the answer; `FactProcessError` where it is not whole."""
+        """Read the answer; `FactProcessError` if it is not complete."""
         answer = read_answer(output)
         return Log(
             begun=["|".join(line) for line in answer.all("begun")],
             ended={name: dt.datetime.fromisoformat(at).timestamp() for name, at in answer.all("ended")},
-            # One without a time ended while it was looked at.
+            # An upload without a time ended while it was being read.
             uploads={name.removeprefix("./"): float(at) for name, at in answer.all("upload") if at},
             now=float(answer.one("now") or ""),
         )

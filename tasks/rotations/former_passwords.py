@@ -1,4 +1,4 @@
-"""The end of former passwords: every client has the present one, which is proven, and nobody uses the former."""
+"""Revoke former passwords, once every client has the present one, which works, and nobody uses the former."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ from tasks.run.context import Run
 from tasks.run.pending_hosts import pending_hosts
 
 PATIENCE = 120.0
-"""Seconds that a run waits for pulls and pushes that began with a former password; the next run goes on waiting."""
+"""Seconds that a run waits for pulls and pushes that began with a former password. The next run waits again."""
 
 REVOKE = "deploys/revoke_credentials.py"
 
 
 @operation()
 def revoke() -> Generator[PyinfraCommand, None, None]:
-    """Refuse the former passwords that nobody needs any more."""
+    """Revoke the former passwords that nobody needs any more."""
     yield from apply_steps(host, _decide, _noop_reason)
 
 
 def _noop_reason(run: Run) -> str:
     context = run.part(RegistryContext)
-    return f"still good: {', '.join(context.desired.former)}" if context.desired.former else ""
+    return f"still accepted: {', '.join(context.desired.former)}" if context.desired.former else ""
 
 
 def _decide(run: Run) -> list[AnyStep]:
     context = run.part(RegistryContext)
     now = dt.datetime.now(dt.UTC)
-    # What is to end at once waits for no other's end.
+    # Passwords that are to be revoked now do not wait for others.
     ready = [name for name in context.desired.former if _forced(run, name)] or _unused(
         run, [name for name in context.desired.former if _ready(run, name, now)]
     )
@@ -56,12 +56,15 @@ def _decide(run: Run) -> list[AnyStep]:
     proofs = [
         former_passwords.prove(Login(name, context.desired.passwords[name]), settings) for name in ready
     ]
-    marked = [item.path for item in registry_host.desired_host(run).files]
+    flag_files = [item.path for item in registry_host.desired_host(run).files]
     context.decide(former=former_passwords.without(context.desired.former, ready))
     return [
-        *(RemoteStep(proof, partial(_check, run, name)) for proof, name in zip(proofs, ready, strict=True)),
+        *(
+            RemoteStep(proof, partial(_check_login, run, name))
+            for proof, name in zip(proofs, ready, strict=True)
+        ),
         write_former(run, f"the former password of {', '.join(ready)} is no longer needed"),
-        *registry.revoke(registry_host.desired_host(run), marked),
+        *registry.revoke(registry_host.desired_host(run), flag_files),
     ]
 
 
@@ -71,7 +74,7 @@ def _forced(run: Run, name: str) -> bool:
 
 
 def _ready(run: Run, name: str, now: dt.datetime) -> bool:
-    """Tell whether every client has the present password and the days of grace are over; note it where not."""
+    """Return whether every client has the present password and the grace period is over; note it if not."""
     context = run.part(RegistryContext)
     configuration = run.configuration
     settings = configuration.settings
@@ -87,20 +90,20 @@ def _ready(run: Run, name: str, now: dt.datetime) -> bool:
         _note(
             run,
             name,
-            f"{', '.join(missing)} may still need it; fix that and run again, or give up a host that is gone for good "
+            f"{', '.join(missing)} may still need it; fix that and run again, or excuse a host that is gone for good "
             f"(--data registry_excused_hosts={missing[0]})",
         )
         return False
     until, why = former_passwords.good_until(context.desired.former[name], settings)
     if until > now:
-        _note(run, name, f"until {until:%Y-%m-%d %H:%M} UTC ({why}); a run after that ends it")
+        _note(run, name, f"until {until:%Y-%m-%d %H:%M} UTC ({why}); a run after that revokes it")
     return until <= now
 
 
 def _unused(run: Run, names: Sequence[str]) -> list[str]:
-    """Wait until nobody uses the former passwords of these accounts; return those of which that holds.
+    """Wait until nobody uses the former passwords of these accounts; return the accounts that nobody uses them of.
 
-    A client may have read its login just before it was given the present one, so that no less than `QUIET` will do.
+    Wait for `QUIET` at least: a client may have read its login just before it was given the present one.
     """
     if not (names and host.state.is_executing):
         return list(names)
@@ -109,40 +112,42 @@ def _unused(run: Run, names: Sequence[str]) -> list[str]:
     )
     end = time.monotonic() + PATIENCE
     gevent.sleep(QUIET)
-    while (waited_for := _waits_for(_log(run), names)) and time.monotonic() < end:
+    while (in_use := _current_users(_read_log(run), names)) and time.monotonic() < end:
         gevent.sleep(1)
-    for name, who in waited_for.items():
-        _note(run, name, f"{who} it; the next run looks again, {REVOKE} ends it now")
-    return [name for name in names if name not in waited_for]
+    for name, who in in_use.items():
+        _note(run, name, f"{who} it; the next run checks again, {REVOKE} revokes it now")
+    return [name for name in names if name not in in_use]
 
 
-def _waits_for(log: former_passwords.Log, names: Sequence[str]) -> dict[str, str]:
-    """Return the accounts whose former password is still used, and by whom, as the subject of a sentence."""
+def _current_users(log: former_passwords.Log, names: Sequence[str]) -> dict[str, str]:
+    """Return the accounts whose former password is in use, each with who uses it, as the start of a sentence."""
     uploads, users = former_passwords.uploads(log), former_passwords.users(log)
     if uploads:
         return dict.fromkeys(names, f"a push to {', '.join(sorted(uploads))} may have begun with")
     return {name: f"{', '.join(sorted(users[name]))} uses" for name in names if name in users}
 
 
-def _log(run: Run) -> former_passwords.Log:
+def _read_log(run: Run) -> former_passwords.Log:
     arguments = {"settings": run.configuration.settings}
     log: former_passwords.Log | None = get_fact(
         host.state, host, FormerPasswordsFact, kwargs=arguments, apply_failed_hosts=False
     )
     if log is None:
         raise Conflict(
-            "who still uses a former password could not be read (see above), so none is refused yet",
+            "who still uses a former password could not be read (see above), so none is revoked yet",
             "fix that and run again",
         )
     return log
 
 
 def _note(run: Run, name: str, why: str) -> None:
-    run.report.note(host.name, f"the former password of {name} is still good: {why}")
+    run.report.note(host.name, f"the former password of {name} is still accepted: {why}")
 
 
-def _check(run: Run, name: str, told: str) -> None:
-    if not former_passwords.check_proof(told):
+def _check_login(run: Run, name: str, output: str) -> None:
+    if not former_passwords.check_proof(output):
         run.report.note(
-            host.name, f"the login of {name} was not proven: install openssl there to have it tried"
+            host.name,
+            f"the present password of {name} was not tried before revoking the former one: install openssl on this "
+            "host for that",
         )

@@ -162,7 +162,7 @@ def test_pods_pull_with_it(cluster: Cluster, life: Life) -> None:
 def test_the_old_one_is_good_as_long_as_kubelets_remember_it(
     cluster: Cluster, deployment: Deployment, life: Life
 ) -> None:
-    assert "the former password of cluster is still good: until " in life.ran.output
+    assert "the former password of cluster is still accepted: until " in life.ran.output
     assert "(kubelets remember it)" in life.ran.output
     assert logs_in(cluster, life.old)
     # A day later, as it were, a node is back which was off.

@@ -109,7 +109,7 @@ def test_a_host_that_is_off_keeps_its_login_and_is_finished_when_it_is_back(
     ran = run(fleet, deployment, ROTATE, "off")
     assert ran.exit_code == 1
     assert (
-        "the former password of cluster is still good: off may still need it; fix that and run again"
+        "the former password of cluster is still accepted: off may still need it; fix that and run again"
         in ran.output
     )
     assert held(fleet, "pi") == login
@@ -130,7 +130,7 @@ def test_a_host_that_is_off_keeps_its_login_and_is_finished_when_it_is_back(
     # What a host that is off keeps is the old account's all the same.
     deployment.set(**settings, registry_login_account="ci")
     moved = run(fleet, deployment, "deploy.py", "off")
-    assert "the former password of cluster is still good: off may still need it" in moved.output
+    assert "the former password of cluster is still accepted: off may still need it" in moved.output
     deployment.set(**settings)
     assert answers(fleet, login) == "200"
     assert run(fleet, deployment, "deploy.py").exit_code == 0
@@ -164,7 +164,7 @@ def test_a_host_that_is_off_is_no_worse_off_with_a_new_certificate(
 def test_a_host_that_is_gone_for_good_is_excused_by_name(fleet: Fleet, deployment: Deployment) -> None:
     login = held(fleet, "pi")
     ran = run(fleet, deployment, ROTATE, "off", "--data", "registry_excused_hosts=off")
-    assert "still good" not in ran.output
+    assert "still accepted" not in ran.output
     assert deployment.store.read().former == {}
     assert answers(fleet, login) == "401"
     assert run(fleet, deployment, "deploy.py").exit_code == 0
@@ -187,7 +187,7 @@ def test_a_limit_leaves_the_former_one_good(fleet: Fleet, deployment: Deployment
     login = held(fleet, "pi")
     ran = run(fleet, deployment, ROTATE, "pi", "--limit", "nas")
     assert ran.exit_code == 0, ran.output
-    assert "the former password of cluster is still good: pi may still need it" in ran.output
+    assert "the former password of cluster is still accepted: pi may still need it" in ran.output
     assert answers(fleet, login) == "200"
     assert run(fleet, deployment, "deploy.py").exit_code == 0
     assert answers(fleet, login) == "401"

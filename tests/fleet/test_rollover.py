@@ -268,7 +268,7 @@ def test_a_rollover_from_its_beginning_to_its_end(home: Home) -> None:
         f"make a new certificate authority in {state}: it is asked for",
         f"write {state}/ca.crt: it is not what clients are to trust now",
         f"write {TRUST['nas']}: its content is not as it should be",
-        "let the new certificate authority serve: every host trusts it",
+        "put the new certificate authority into use: every host trusts it",
         leaf,
         f"write {TLS}: its content is not as it should be",
         "ask the gateway for its certificate: it has a new one",
@@ -304,7 +304,7 @@ def test_a_rollover_from_its_beginning_to_its_end(home: Home) -> None:
         f"write {state}/ca.crt: it is not what clients are to trust now",
     ]
     assert ran.steps_on("nas")[-3:] == [
-        "drop the old certificate authority: no host is told to trust it any more",
+        "delete the old certificate authority: no host is told to trust it any more",
         f"write {TLS}: its content is not as it should be",
         "ask the gateway for its certificate: it has a new one",
     ]
@@ -329,7 +329,7 @@ def test_a_host_that_is_away_is_waited_for_at_both_ends(home: Home) -> None:
     home.hosts(down="pi")
     ran = home.run(ROTATE, fails=True)
     new = home.successor
-    waits = "[nas] the new certificate authority does not serve before one run has finished every host, and waits for pi: "
+    waits = "[nas] the new certificate authority is not put into use before one run has finished every host, and waits for pi: "
     assert waits in ran.output
     assert len(ran.problems) == 1
     planned = home.deployment.run("--dry")
@@ -350,7 +350,7 @@ def test_a_host_that_is_away_is_waited_for_at_both_ends(home: Home) -> None:
 
     home.hosts(down="pi")
     ran = home.run(RETIRE, fails=True)
-    waits = "[nas] the old certificate authority is not dropped before one run has finished every host, and waits for pi: "
+    waits = "[nas] the old certificate authority is not deleted before one run has finished every host, and waits for pi: "
     assert waits in ran.output
     assert served(home) == issuers(new, old)
     assert trusted(home)["node"] == one_each(new)["node"]
@@ -462,7 +462,7 @@ def test_an_authority_that_ran_out_while_all_was_off_is_replaced_in_one_run(
     home.hosts(registry_ca_days=80, registry_leaf_days=80)
     ran = home.run(ROTATE)
     assert "(79 days left): run deploys/rotate_ca.py" in ran.output
-    assert "drop the old certificate authority: no host is told to trust it any more" in ran.steps_on("nas")
+    assert "delete the old certificate authority: no host is told to trust it any more" in ran.steps_on("nas")
     assert served(home) == issuers(home.authority)
     assert connects(home, home.authority) == ALL_CONNECT
     verified = home.deployment.verify("-k", "test_tls")

@@ -135,7 +135,7 @@ def test_the_entry_of_a_former_password_is_no_account(overlap: Overlap, role: st
 def test_a_plain_run_leaves_the_former_one_for_its_days_of_grace(overlap: Overlap) -> None:
     ran = run(overlap.gateway, registry_password_grace_days=1)
     assert (ran.exit_code, ran.steps) == (0, [])
-    assert len(re.findall("the former password of .* is still good: until ", ran.output)) == len(ACCOUNTS)
+    assert len(re.findall("the former password of .* is still accepted: until ", ran.output)) == len(ACCOUNTS)
 
 
 def test_another_rotation_moves_to_the_present_one_first(overlap: Overlap) -> None:
@@ -219,7 +219,7 @@ def test_what_is_under_way_is_waited_for(overlap: Overlap) -> None:
     host.wait_until("test -e /root/begun", 30, "the push")
     ran = run(gateway, "deploys/rotate_credentials.py")
     assert ran.exit_code == 0, ran.output
-    assert "still good" not in ran.output
+    assert "still accepted" not in ran.output
     assert host.run("ls /root/slow.done", check=False).exit_code == 0
     assert sorted(host.read("/root/slow.log").splitlines()) == ["pull 200", "push 201"]
     assert gateway.request("GET", "/v2/", login).status == 401

@@ -1,4 +1,4 @@
-"""What is noted of former passwords on the controller, where a run ended early or a host was not finished."""
+"""What the controller keeps of former passwords if a run was killed or a host was not finished."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.operations.test_command_line import STEM, answering_hosts
 from tests.operations.test_custom_password import ran, store
 
 
-def test_a_rotation_that_was_killed_before_the_password_was_written_is_finished(tmp_path: Path) -> None:
+def test_a_rotation_that_was_killed_before_it_wrote_the_password_is_finished(tmp_path: Path) -> None:
     made = store(tmp_path, **{name: passwords.generate() for name in ("admin", "ci", "cluster")})
     before = made.read()
     noted = FormerPassword(before.hashes["ci"], dt.datetime.now(dt.UTC), ("@fake/pi",))
@@ -27,7 +27,7 @@ def test_a_rotation_that_was_killed_before_the_password_was_written_is_finished(
     assert {name for name in before.passwords if before.passwords[name] != after.passwords[name]} == {"ci"}
 
 
-def test_a_host_that_failed_in_the_plan_is_not_taken_for_finished(tmp_path: Path) -> None:
+def test_a_host_that_failed_in_the_plan_does_not_count_as_finished(tmp_path: Path) -> None:
     """Without `-y` a plan comes first, in the same process, and pyinfra asks whether to go on at a host that failed."""
     inventory = tmp_path / f"{STEM}.py"
     inventory.write_text(answering_hosts().replace("'listener|'", "'listener|apache2'"))

@@ -1,6 +1,6 @@
-"""The registry comes before its clients, whatever the groups of the hosts have in common.
+"""The registry is deployed before its clients, whichever groups the hosts are in.
 
-The hosts are pyinfra's `@fake` ones: they answer facts as hosts that have nothing of ours, and every command succeeds.
+The hosts are pyinfra's `@fake` ones: they answer facts as fresh hosts would, and every command succeeds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CLUSTER = [
 ]  # fmt: skip
 
 
-def test_hosts_of_one_group_each_are_told_of_the_registry_when_it_is_there(tmp_path: Path) -> None:
+def test_hosts_of_one_group_each_come_after_the_registry(tmp_path: Path) -> None:
     inventory = tmp_path / f"{STEM}.py"
     one_group_each = (
         'docker_hosts = [docker_hosts[1]]\ncluster_nodes = [("@fake/node", {"fake_responses": _answers})]\n'
@@ -31,9 +31,9 @@ def test_hosts_of_one_group_each_are_told_of_the_registry_when_it_is_there(tmp_p
         "Cluster", "Rotations", "Rotations",
     ]  # fmt: skip
     assert "[@fake/control] pull secret registry-credentials in default" in ran.output
-    strange = (
+    unlisted = (
         "[@fake/control] nodes of the cluster that are not in cluster_nodes: late; pods there cannot pull"
     )
-    assert strange in ran.output
+    assert unlisted in ran.output
     assert "[@fake/pi] Docker trusts registry.homelab.local" in ran.output
     assert "not finished, so no client" not in ran.output

@@ -59,8 +59,8 @@ class Deployment:
     def passwords(self) -> list[str]:
         """Return what is pending of passwords, a line for each account with a former one."""
         return [
-            f"the former password of {name}, changed on {each.since:%Y-%m-%d}, is still good; a run ends it when "
-            "nobody needs it, deploys/revoke_credentials.py at once"
+            f"the former password of {name}, changed on {each.since:%Y-%m-%d}, is still accepted; a run revokes it once "
+            "nobody needs it, deploys/revoke_credentials.py now"
             for name, each in self.state.former.items()
         ]
 

@@ -1,4 +1,4 @@
-"""Who uses a former password, and which hosts have to get a new one."""
+"""Who counts as a user of a former password, and which hosts need the new one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_who_uses_a_former_password(
     assert former_passwords.users(Log(lines, times, {}, NOW)) == users
 
 
-def test_an_upload_that_is_written_to_is_under_way() -> None:
+def test_an_upload_written_to_lately_is_under_way() -> None:
     log = Log([], {}, {"team/slow": NOW - 2, "team/left": NOW - 900}, NOW)
     assert former_passwords.uploads(log) == {"team/slow"}
 
@@ -64,7 +64,7 @@ ANSWER = [
 ]
 
 
-def test_the_facts_output_is_read() -> None:
+def test_the_fact_reads_the_hosts_answer() -> None:
     found = FormerPasswordsFact().process(ANSWER)
     assert found == Log(
         ['{"begun":"7f","account":"a|b","from":"10.0.0.7","entry":"name","status":200}'],
@@ -90,9 +90,9 @@ def test_which_hosts_keep_a_password(account: str, group: str, host: dict[str, A
     assert former_passwords.stores_password(account, Settings(), HostSettings(**host), group) == keeps
 
 
-@pytest.mark.parametrize(("told", "proven"), [("", False), ("asked\nHTTP/1.1 200 OK\r\n", True)])
-def test_a_login_is_proven_by_its_status(told: str, proven: bool) -> None:
-    assert former_passwords.check_proof(told) == proven
+@pytest.mark.parametrize(("output", "tried"), [("", False), ("asked\nHTTP/1.1 200 OK\r\n", True)])
+def test_a_login_is_checked_by_its_status(output: str, tried: bool) -> None:
+    assert former_passwords.check_proof(output) == tried
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_login_is_proven_by_its_status(told: str, proven: bool) -> None:
         ("", "the registry does not answer"),
     ],
 )
-def test_a_login_that_is_rejected_is_no_proof(answer: str, problem: str) -> None:
+def test_a_refused_login_is_an_error(answer: str, problem: str) -> None:
     with pytest.raises(ValueError, match=f"^{problem}$"):
         former_passwords.check_proof(f"asked\n{answer}")
 
@@ -111,6 +111,8 @@ def test_a_login_that_is_rejected_is_no_proof(answer: str, problem: str) -> None
     ("days", "updated", "until"),
     [(0, None, SINCE), (7, None, SINCE + 7 * DAY), (0, SINCE + DAY, SINCE + DAY + KUBELET_REMEMBERS)],
 )
-def test_until_when_one_is_valid(days: int, updated: dt.datetime | None, until: dt.datetime) -> None:
-    former = FormerPassword("", SINCE, kubelet_updated=updated)
+def test_until_when_a_former_password_is_accepted(
+    days: int, told: dt.datetime | None, until: dt.datetime
+) -> None:
+    former = Former("", SINCE, told=told)
     assert former_passwords.good_until(former, Settings(registry_password_grace_days=days))[0] == until
