@@ -65,7 +65,7 @@ def hang(cluster: Cluster, namespace: str) -> None:
 
 def test_a_secret_of_another_password_is_named(said: dict[str, str]) -> None:
     assert (
-        f"{SECRET} in default does not log in (401); run make deploy"
+        f"{SECRET} in default has a login that is refused (401); run make deploy"
         in said["test_the_secret_logs_in_and_cannot_push"]
     )
     assert "its content is not as it should be; run make deploy" in said["test_it_is_as_deployed"]
@@ -82,7 +82,7 @@ def test_a_node_that_is_not_in_the_inventory_is_named(cluster: Cluster, said: di
 def test_a_pod_that_hangs_is_named_with_what_helps(said: dict[str, str]) -> None:
     line = said["test_no_pod_waits_for_an_image_of_ours"]
     assert "pod hangs in hanging on " in line
-    assert "take hanging into registry_pull_secret_namespaces" in line
+    assert "add hanging to registry_pull_secret_namespaces" in line
 
 
 def test_what_is_as_it_should_be_is_not_named(said: dict[str, str]) -> None:

@@ -467,7 +467,7 @@ def test_an_authority_that_ran_out_while_all_was_off_is_replaced_in_one_run(
     assert connects(home, home.authority) == ALL_CONNECT
     verified = home.deployment.verify("-k", "test_tls")
     assert verified.returncode == 1, verified.stdout
-    assert "the certificate authority that serves has 79 days left" in verified.stdout
+    assert "the certificate authority in use has 79 days left" in verified.stdout
     home.hosts()
     home.ends()
 

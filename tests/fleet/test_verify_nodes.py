@@ -122,12 +122,12 @@ def test_groups_without_hosts_bring_no_tests(fleet: Fleet, deployment: Deploymen
             "node", str(Path(CONTAINERD).parent), f"make {Path(CONTAINERD).parent}: it is missing, and 2 more",
             rf"node: containerd cannot pull from {NAME} \(.*{UNTRUSTED}\)",
         ),
-        ("node", ROOTS, f"write {ROOTS}: it is missing", r"node: Podman cannot pull without being logged in \(.*\)"),
+        ("node", ROOTS, f"write {ROOTS}: it is missing", r"node: Podman cannot pull with the node's own login \(.*\)"),
         ("nas", USERS, f"write {USERS}: op has no login for {NAME}", r"nas: op cannot pull without logging in \(.*\)"),
         ("nas", STORE, f"write {STORE}: it is missing, and 1 more", ""),
         (
             "nas", "/etc/hosts", "write /etc/hosts: our entry is missing",
-            f"nas: {NAME} leads to no address, not to ",
+            f"nas: {NAME} resolves to no address, not to ",
         ),
     ],
 )  # fmt: skip
@@ -146,5 +146,5 @@ def test_what_was_taken_away_is_named(
         fleet.hosts[host].run(bring)
     assert verified.returncode == 1, verified.stdout
     lines = re.findall(rf"^({host}: .*); run make deploy.*\[test_.*\]$", verified.stdout, re.MULTILINE)
-    assert f"{host}: it is not as it was deployed ({off})" in lines, verified.stdout
+    assert f"{host}: differs from what was deployed ({off})" in lines, verified.stdout
     assert not also or any(re.match(also, line) for line in lines), verified.stdout

@@ -24,7 +24,7 @@ from tasks.run.machines import Machine, MachineFact
 SECONDS = 300
 """How long one command on a host may take."""
 
-# The engine that the deployment uses, whatever root's own environment says.
+# The engine that the deployment uses, whatever root's environment says.
 PREAMBLE = (
     "export LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin DOCKER_HOST=unix:///var/run/docker.sock; "
     "unset DOCKER_CONTEXT; "
@@ -37,7 +37,7 @@ class Unreachable(Exception):  # noqa: N818 - a finding about a host, not a faul
 
 
 class Backend(testinfra.backend.base.BaseBackend):  # type: ignore[misc]
-    """Runs commands as root. pyinfra tells no exit code, so the last line on standard error does."""
+    """Runs commands as root. pyinfra returns no exit code, so the last line on standard error has it."""
 
     NAME = "pyinfra"
 
@@ -58,10 +58,10 @@ class Backend(testinfra.backend.base.BaseBackend):  # type: ignore[misc]
         try:
             _, output = self.pyinfra_host.run_shell_command(StringCommand(script), **arguments)
         except (OSError, EOFError, SSHException) as error:
-            raise Unreachable(f"{self.hostname}: the connection broke off ({error}); run again") from None
+            raise Unreachable(f"{self.hostname}: the connection was lost ({error}); run again") from None
         *lines, last = output.stderr_lines or [""]
         if not (end := re.fullmatch(rf"(.*){EXIT}(\d+)", last)):
-            raise Unreachable(f"{self.hostname}: a command ended without an answer ({last}); run again")
+            raise Unreachable(f"{self.hostname}: a command was cut off ({last}); run again")
         stderr = "\n".join([*lines, end[1]] if end[1] else lines)
         return self.result(int(end[2]), command.encode(), output.stdout, stderr)
 
@@ -79,7 +79,7 @@ class Host(testinfra.host.Host):  # type: ignore[misc]
         return self.backend.run_with_input(text, command, *args)
 
     def output(self, command: str, *args: str) -> str:
-        """Return what a command prints; one line that says why where it fails."""
+        """Return what a command prints; `AssertionError` with one line if it fails."""
         done = self.run(command, *args)
         assert done.rc == 0, f"{self.name}: `{command}` failed ({last_line(done)}); fix that and run again"
         return str(done.stdout)
@@ -95,29 +95,32 @@ class Hosts:
         wanted = [inventory.get_host(name) for name in dict.fromkeys(names)]
         self._state.init(inventory, None, initial_limit=wanted)
         self._state.add_callback_handler(self._errors)
-        with contextlib.suppress(PyinfraError):  # not one of them answers; each test says so of its host
+        with contextlib.suppress(PyinfraError):  # if none answers, each test reports its own host
             connect_all(self._state)
 
     def get(self, name: str) -> Host:
-        """Return a host; `Unreachable` where it cannot be worked on."""
+        """Return a host; `Unreachable` if nothing can be run there as root."""
         if name not in self._found:
-            self._found[name] = self._look(self._inventory.get_host(name))
+            self._found[name] = self._connect(self._inventory.get_host(name))
         return self._found[name]
 
     def close(self) -> None:
         """End all connections."""
         disconnect_all(self._state)
 
-    def _look(self, host: PyinfraHost) -> Host:
+    def _connect(self, host: PyinfraHost) -> Host:
         if not host.connected:
             why = self._errors.by_host.get(host.name, "no answer")
             raise Unreachable(f"{host.name} cannot be reached: {why}; fix that and run again")
         machine = get_fact(self._state, host, MachineFact, kwargs={"_sudo": False}, apply_failed_hosts=False)
         if machine is None:
-            raise Unreachable(f"{host.name}: its rights could not be read; fix that and run again")
+            raise Unreachable(
+                f"{host.name}: whether commands can be run as root could not be read; fix that and run again"
+            )
         if machine.rights == "none":
             raise Unreachable(
-                f"{host.name}: neither root nor passwordless sudo; log in as root, or allow it in /etc/sudoers.d"
+                f"{host.name}: the login is neither root nor has passwordless sudo; log in as root, or allow sudo in "
+                "/etc/sudoers.d"
             )
         return Host(Backend(host, sudo=machine.rights == "sudo"), machine)
 
@@ -131,10 +134,10 @@ class _ConnectErrors(BaseStateCallback):
 
 
 def last_line(done: Any) -> str:
-    """Return the last line of what a command said, on standard error or else on standard output.
+    """Return the last line that a command printed, on standard error or else on standard output.
 
-    A long one is cut in the middle: programs in Go say at the end why, after all that they were doing.
+    A long line is cut in the middle: programs in Go name the cause at the end.
     """
     lines = [line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
-    line = lines[-1] if lines else "it ended without a word"
+    line = lines[-1] if lines else "it printed nothing"
     return line if len(line) <= 200 else f"{line[:60]} ... {line[-135:]}"

@@ -1,4 +1,4 @@
-"""A small client of the registry's API: it goes to the address, asks for the name, and trusts our CA alone."""
+"""A small client of the registry's API: connects to the address, asks for the name, and trusts only our CA."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MANIFESTS = (
 
 
 def trusting(ca: Path) -> ssl.SSLContext:
-    """Return what a careful client checks with: this CA alone, the name, and RFC 5280 to the letter."""
+    """Return a strict TLS context: only this CA, the name checked, RFC 5280 to the letter."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.load_verify_locations(ca)
@@ -32,7 +32,7 @@ def trusting(ca: Path) -> ssl.SSLContext:
 
 
 class Client:
-    """Sends requests to the registry; `Unreachable` where none gets through."""
+    """Sends requests to the registry; `Unreachable` if they get no answer."""
 
     def __init__(self, address: str, hostname: str, port: int, ca: Path) -> None:
         self.where = f"https://{hostname}:{port} ({address})"
@@ -58,7 +58,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
     ) -> httpx.Response:
-        """Send one request; without a login, one without credentials."""
+        """Send one request, without credentials if `login` is None."""
         try:
             answer = self._client.request(
                 method,
@@ -70,7 +70,7 @@ class Client:
             )
         except httpx.TransportError as error:
             if isinstance(cause := _origin(error), ssl.SSLCertVerificationError):
-                problem = f"serves a certificate that is refused ({cause.verify_message})"
+                problem = f"serves a certificate that is not valid ({cause.verify_message})"
             else:
                 problem = f"does not answer ({error})"
             raise Unreachable(f"{self.where} {problem}; run make deploy") from None
@@ -84,12 +84,12 @@ class Client:
     def manifest(
         self, method: str, repository: str, reference: str, login: Login, **more: Any
     ) -> httpx.Response:
-        """Send a request about a manifest, as the contract asks for it."""
+        """Send a request about a manifest, with the headers of the contract."""
         headers = {"Accept": MANIFEST} | ({"Content-Type": MANIFEST} if method == "PUT" else {})
         return self.request(method, f"/v2/{repository}/manifests/{reference}", login, headers, **more)
 
     def tags(self, repository: str, login: Login) -> list[str]:
-        """Return a repository's tags; none where it is not known (any more)."""
+        """Return a repository's tags; none if the registry does not know it."""
         answer = self.request("GET", f"/v2/{repository}/tags/list", login)
         if answer.status_code == 404:
             return []
@@ -97,7 +97,7 @@ class Client:
         return list(answer.json()["tags"] or [])
 
     def digest(self, repository: str, tag: str, login: Login) -> str | None:
-        """Return the digest of what a tag names, of whatever kind; None where there is nothing."""
+        """Return the digest that a tag names, of any media type, or None if there is no such tag."""
         answer = self.request(
             "HEAD", f"/v2/{repository}/manifests/{tag}", login, {"Accept": ", ".join(MANIFESTS)}
         )
@@ -122,6 +122,6 @@ def _origin(error: BaseException) -> BaseException:
 
 def _expect(answer: httpx.Response, status: int, what: str) -> None:
     assert answer.status_code == status, (
-        f"{what}: {answer.status_code} instead of {status} ({answer.text.strip()[:200]}); "
+        f"{what}: the answer is {answer.status_code} instead of {status} ({answer.text.strip()[:200]}); "
         "see docker logs homelab-registry on the registry host"
     )

@@ -1,4 +1,4 @@
-"""Fixtures of the verification, and its one line for each failure."""
+"""Fixtures of the verification, and one line for each failure."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tests.verify.deployment import Deployment
 
 HERE = Path(__file__).resolve().parent
 FOUND = pytest.StashKey[Deployment]()
-ONE_LINE = pytest.StashKey[bool]()
-SAID = "homelab-verify"
+SHORT = pytest.StashKey[bool]()
+FAILURE = "homelab-verify"
 SUBJECTS: dict[str, Callable[[Deployment], list[str]]] = {
     "client_host": lambda found: found.clients,
     "docker_host": lambda found: found.group("docker_hosts"),
@@ -38,7 +38,7 @@ SUBJECTS: dict[str, Callable[[Deployment], list[str]]] = {
     ],
     "trusting_host": lambda found: [name for name in found.clients if found.of(name).registry_system_trust],
 }
-"""Which hosts each of these fixtures stands for; a test that takes one is repeated for each of them."""
+"""The hosts of each fixture; a test that takes one runs once for each of them."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,14 +48,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if _alone(config) and config.option.tbstyle == "auto":
+    if _only_verification(config) and config.option.tbstyle == "auto":
         config.option.tbstyle = "no"
         config.option.reportchars = ""
-        config.stash[ONE_LINE] = True
+        config.stash[SHORT] = True
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    if _alone(session.config) and not session.config.option.collectonly:
+    if _only_verification(session.config) and not session.config.option.collectonly:
         try:
             _find(session.config)
         except ValueError as error:
@@ -69,8 +69,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what is about no host: a skipped test would look like one that should have run."""
-    items[:] = [item for item in items if _is_about_something(item)]
+    """Leave out tests without a host: a skipped test would look like one that should have run."""
+    items[:] = [item for item in items if _has_host(item)]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -79,16 +79,16 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed and call.excinfo:
-        report.user_properties.append((SAID, _in_one_line(call.excinfo)))
+        report.user_properties.append((FAILURE, _in_one_line(call.excinfo)))
     return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print each thing that is wrong once, however many tests met with it."""
-    if terminalreporter.config.stash.get(ONE_LINE, False):
+    """Print each problem once, however many tests found it."""
+    if terminalreporter.config.stash.get(SHORT, False):
         tests: dict[str, list[str]] = {}
         for report in (*terminalreporter.getreports("error"), *terminalreporter.getreports("failed")):
-            said = dict(report.user_properties).get(SAID) or str(report.longrepr)
+            said = dict(report.user_properties).get(FAILURE) or str(report.longrepr)
             tests.setdefault(said, []).append(report.nodeid.rpartition("::")[2])
         for said, names in tests.items():
             more = f" and {len(names) - 1} more" if names[1:] else ""
@@ -109,13 +109,13 @@ def _in_one_line(failure: pytest.ExceptionInfo[BaseException]) -> str:
     )
 
 
-def _is_about_something(item: pytest.Item) -> bool:
-    # Of no hosts pytest makes one test, which is skipped and has no host for its parameter.
+def _has_host(item: pytest.Item) -> bool:
+    # For an empty list of hosts pytest makes one skipped test, whose parameter is no host.
     params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
     return all(isinstance(params.get(fixture, ""), str) for fixture in SUBJECTS)
 
 
-def _alone(config: pytest.Config) -> bool:
+def _only_verification(config: pytest.Config) -> bool:
     given = [Path(config.invocation_params.dir, arg.partition("::")[0]).resolve() for arg in config.args]
     return bool(given) and all(path.is_relative_to(HERE) for path in given)
 
@@ -127,10 +127,10 @@ def _find(config: pytest.Config) -> Deployment:
 
 
 def _subjects(config: pytest.Config, *, plain: bool) -> dict[str, list[str]]:
-    """Return the hosts that each fixture stands for; `plain` leaves out those whose system trusts the registry."""
+    """Return the hosts of each fixture; `plain` leaves out those whose system trusts the registry."""
     try:
         found = _find(config)
-    except ValueError:  # said at the start of the session, and by the fixture `deployment`
+    except ValueError:  # reported at the start of the session, and by the fixture `deployment`
         return {fixture: [] for fixture in SUBJECTS}
     return {
         fixture: [name for name in choose(found) if not (plain and found.of(name).registry_system_trust)]
@@ -168,7 +168,7 @@ def authorities(deployment: Deployment) -> Authorities:
 
 @pytest.fixture(scope="session")
 def names_to_come(settings: Settings, authorities: Authorities, address: str) -> list[str]:
-    """Names that the certificate has only when the old authority is retired."""
+    """Names that the certificate gets once the old CA is retired."""
     return authorities.postponed_names([*settings.server_names, address])
 
 
@@ -189,7 +189,7 @@ client_host, docker_host, node, control_host, login_host, trusting_host = (
 
 @pytest.fixture(scope="session")
 def address(settings: Settings, registry: Host) -> str:
-    """The address clients are told of: the one that is set, or the one on the registry host's default route."""
+    """The address that clients use: the one that is set, or the one on the registry host's default route."""
     if settings.registry_address:
         return settings.registry_address
     route = "ip -4 route get 192.0.2.1 2>/dev/null || ip -6 route get 2001:db8::1"
@@ -200,7 +200,7 @@ def address(settings: Settings, registry: Host) -> str:
 
 @pytest.fixture(scope="session")
 def deployed(deployment: Deployment, address: str) -> Deployed:
-    """What the deploy itself would say of each host."""
+    """What a deploy would still change on each host."""
     return Deployed(deployment, address)
 
 
@@ -208,7 +208,7 @@ def deployed(deployment: Deployment, address: str) -> Deployed:
 def unmanaged(settings: Settings) -> str:
     """The registry's name in capitals: the same to the resolver and in the certificate, but another in certs.d.
 
-    Where the system's store has our CA, no name is without it; tests that take this leave such hosts out.
+    If the system's store has our CA, every name is trusted, so tests that take this leave such hosts out.
     """
     port = "" if settings.registry_port == 443 else f":{settings.registry_port}"
     return f"{settings.registry_hostname.upper()}{port}"
@@ -223,7 +223,7 @@ def client(settings: Settings, store: Store, address: str) -> Iterator[Client]:
 
 @pytest.fixture
 def repository(settings: Settings, deployment: Deployment, client: Client, registry: Host) -> Iterator[str]:
-    """A repository's name that nobody uses. Whatever was pushed to it is gone afterwards."""
+    """The name of an unused repository. Whatever is pushed to it is removed afterwards."""
     name = f"homelab-verify-{secrets.token_hex(8)}"
     yield name
     login, cleaned = deployment.login("admin", "push"), settings.registry_delete_enabled
@@ -231,8 +231,8 @@ def repository(settings: Settings, deployment: Deployment, client: Client, regis
         for tag in client.tags(name, login) if cleaned else []:
             client.manifest("DELETE", name, client.digest(name, tag, login) or tag, login)
     except (AssertionError, Unreachable):
-        cleaned = False  # the test itself has said what is wrong
-    # An emptied repository would stay in the catalogue for good, and a registry that deletes nothing keeps it whole.
+        cleaned = False  # the test itself reports what is wrong
+    # An empty repository would stay in the catalog, and a registry without deletion keeps all of it.
     registry.output(
         "rm -rf -- %s", f"{settings.registry_storage_path}/docker/registry/v2/repositories/{name}"
     )

@@ -1,4 +1,4 @@
-"""What a deploy would still do on a host, told by the code that a deploy itself uses, so that nothing is known twice."""
+"""What a deploy would still change on a host, decided by the code of the deploy itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Deployed:
-    """A run that is finished but for a look at its clients."""
+    """A run that has finished the registry host and decides about clients."""
 
     def __init__(self, deployment: Deployment, address: str) -> None:
         state, self._deployment = deployment.state, deployment
@@ -38,11 +38,11 @@ class Deployed:
         self._run.settled[deployment.configuration.registry_host].set()
 
     def docker_host(self, host: Host) -> Sequence[Step]:
-        """Return what a deploy would do to a Docker host."""
+        """Return the steps that a deploy would take on a Docker host."""
         return self._on(host, lambda: docker_hosts.decide(self._run))
 
     def node(self, host: Host) -> Sequence[Step]:
-        """Return what a deploy would do to a node."""
+        """Return the steps that a deploy would take on a node."""
 
         def decide() -> Sequence[Step]:
             found = cluster_nodes.read_facts(self._run)
@@ -51,7 +51,7 @@ class Deployed:
         return self._on(host, decide)
 
     def runtimes(self, host: Host) -> tuple[Node, Collection[str]]:
-        """Return what a node has, and which of its runtimes are served."""
+        """Return what a node has, and which of its runtimes a deploy configures."""
 
         def decide() -> tuple[Node, Collection[str]]:
             found = cluster_nodes.read_facts(self._run)
@@ -60,9 +60,9 @@ class Deployed:
         return self._on(host, decide)
 
     def cluster(self, host: Host) -> tuple[list[str], list[str]]:
-        """Return what a deploy would change in the cluster, and which of its nodes no inventory has."""
+        """Return what a deploy would change in the cluster, and its nodes that are not in the inventory."""
         for name in self._deployment.group("cluster_nodes"):
-            with suppress(Unreachable):  # its own tests say so
+            with suppress(Unreachable):  # that host's own tests report it
                 self._run.machines[name] = self._deployment.hosts.get(name).machine
 
         def decide() -> tuple[list[str], list[str]]:
@@ -80,7 +80,7 @@ class Deployed:
         return cluster_nodes.node_target(self._run, finished_registry(ctx_host.get()), found)
 
     def _on(self, host: Host, decide: Callable[[], T]) -> T:
-        """Return what is decided for a host; one line where something there keeps a deploy from deciding."""
+        """Return what is decided for a host; `AssertionError` with one line if a deploy would stop there."""
         note_machine(self._run, host.backend.pyinfra_host, host.machine)
         begin(self._run)
         with ctx_host.use(host.backend.pyinfra_host):
@@ -91,6 +91,6 @@ class Deployed:
 
 
 def check_nothing_to_do(host: Host, steps: Sequence[Step]) -> None:
-    """Assert that a deploy would change nothing; the first change tells the file that is off, and how."""
+    """Assert that a deploy would change nothing; the message has the first step that it would take."""
     more = f", and {len(steps) - 1} more" if steps[1:] else ""
-    assert not steps, f"{host.name}: it is not as it was deployed ({steps[0].text}{more}); run make deploy"
+    assert not steps, f"{host.name}: differs from what was deployed ({steps[0].text}{more}); run make deploy"

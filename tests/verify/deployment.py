@@ -1,4 +1,4 @@
-"""What the suite is run against: an inventory, its settings, and what the controller keeps of the deployment."""
+"""What is verified: an inventory, its settings, and the controller's state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Login:
 
 @dataclass(frozen=True)
 class Deployment:
-    """All that is known without asking a host."""
+    """All that is known without connecting to a host."""
 
     path: str
     configuration: Configuration
@@ -38,12 +38,12 @@ class Deployment:
 
     @property
     def authorities(self) -> Authorities:
-        """The authorities, at the stage that a run has brought them to."""
+        """The CAs, at the stage that a run has brought them to."""
         assert self.state.authority  # as `read` has checked
         return rollover.stage_at(self.state.authority, self.state.successor, None, dt.datetime.now(dt.UTC))
 
     def certificates(self, now: dt.datetime) -> list[str]:
-        """Return what is to be known of the certificates: which authority serves, days left, and what is pending."""
+        """Return the days that the certificates have left, and what a rollover waits for."""
         found, leaf = self.authorities, self.state.leaf
         assert leaf  # as `read` has checked
         ends = {
@@ -57,7 +57,7 @@ class Deployment:
         return [line for line in said if line]
 
     def passwords(self) -> list[str]:
-        """Return what is pending of passwords, a line for each account with a former one."""
+        """Return a line for each account that has a former password."""
         return [
             f"the former password of {name}, changed on {each.since:%Y-%m-%d}, is still accepted; a run revokes it once "
             "nobody needs it, deploys/revoke_credentials.py now"
@@ -79,12 +79,12 @@ class Deployment:
 
     @functools.cached_property
     def hosts(self) -> Hosts:
-        """The hosts, connected to at the first need of one."""
+        """The hosts, connected when the first is needed."""
         others = [*self.clients, *self.group("cluster_control")]
         return Hosts(self.inventory, [self.configuration.registry_host, *others])
 
     def login(self, *roles: str) -> Login:
-        """Return an account with the first of these roles that anyone has."""
+        """Return an account with the first of these roles that any account has."""
         accounts = self.configuration.settings.registry_accounts
         name = next((name for role in roles for name in accounts if accounts[name] == role), None)
         assert name, (
@@ -95,13 +95,13 @@ class Deployment:
     def login_as(self, name: str) -> Login:
         """Return the account of this name."""
         assert name in self.state.passwords, (
-            f"{self.store.password_path(name)} is missing; run make deploy, or put it back from your backup"
+            f"{self.store.password_path(name)} is missing; run make deploy, or restore it from your backup"
         )
         return Login(name, self.state.passwords[name])
 
 
 def read(path: str) -> Deployment:
-    """Read an inventory and its state; `ValueError`, a line for each mistake, where there is nothing to verify."""
+    """Read an inventory and its state; `ValueError`, a line for each mistake, if there is nothing to verify."""
     inventory, sources = load(path, {})
     try:
         configuration = configure(sources)
@@ -115,11 +115,11 @@ def read(path: str) -> Deployment:
         raise ValueError(str(error)) from None
     if not (state.authority and state.leaf):
         raise ValueError(
-            f"{store.folder} knows of no finished deployment, so there is nothing to verify; {deploy}"
+            f"{store.folder} has no finished deployment, so there is nothing to verify; {deploy}"
         )
     if state.registry_host != configuration.registry_host:
         raise ValueError(
             f"{store.folder} belongs to the registry host {state.registry_host}, not to "
-            f"{configuration.registry_host}; give the inventory it was made with, or {deploy}"
+            f"{configuration.registry_host}; use the inventory that it was made with, or {deploy}"
         )
     return Deployment(path, configuration, inventory, store, state)

@@ -9,26 +9,26 @@ from tests.verify.deployment import Login
 
 CERTS = "/etc/docker/certs.d"
 UNTRUSTED = "certificate signed by unknown authority"
-"""What the engine says where it knows no CA for a certificate."""
+"""The engine's message for a certificate without a known CA."""
 
 NO_LOGIN = ("unauthorized", "no basic auth credentials")
-"""What it says, in one version or another, where the registry wants to know who asks."""
+"""The engine's messages, by version, if the registry asks for a login."""
 
 
 class Engine:
-    """Docker on a host, with a folder of its own for logins and images that are all removed at the end."""
+    """Docker on a host, with a folder of its own for logins; all that it makes is removed at the end."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
         self._folder = host.output("mktemp -d /tmp/homelab-verify-XXXXXXXX")
         self._images: set[str] = set()
         self._endpoints: set[str] = set()
-        # With an entry in it, docker does not look for a key ring of the user's to keep the login in.
+        # With an entry in it, docker does not look for a credential helper to store the login.
         config = '{"auths": {"homelab-verify.invalid": {}}}'
         host.run_with_input(config, "umask 077; cat > %s", f"{self._folder}/config.json")
 
     def close(self) -> None:
-        """Remove all that was made; one line where something stays."""
+        """Remove all that was made; `AssertionError` with one line if something is left."""
         for reference in self._images:
             self.host.run("docker image rm -f %s", reference)
         for name in self._endpoints:
@@ -40,7 +40,7 @@ class Engine:
         assert not left, f"{self.host.name}: {', '.join(left)} could not be removed; remove it by hand"
 
     def login(self, endpoint: str, login: Login) -> Any:
-        """Log in, as every other command of this engine is then; the password goes in on standard input."""
+        """Log in for all further commands; the password is on standard input."""
         arguments = ("login", "--username", login.name, "--password-stdin", endpoint)
         return self.host.run_with_input(login.password, *self._command(arguments))
 
@@ -48,8 +48,8 @@ class Engine:
         """Run a docker command."""
         return self.host.run(*self._command(arguments))
 
-    def works(self, remedy: str, *arguments: str) -> str:
-        """Run a docker command that has to work, and return what it prints."""
+    def run_checked(self, remedy: str, *arguments: str) -> str:
+        """Run a docker command and return what it prints; `AssertionError` with the remedy if it fails."""
         done = self.docker(*arguments)
         assert done.rc == 0, f"{self.host.name}: docker {arguments[0]} fails ({last_line(done)}); {remedy}"
         return str(done.stdout)
@@ -69,19 +69,19 @@ class Engine:
         return self.docker("pull", reference)
 
     def trust(self, name: str, ca_pem: str) -> None:
-        """Give the engine a CA for a spelling that nothing else uses."""
+        """Give the engine a CA for a spelling of the name that nothing else uses."""
         self._endpoints.add(name)
         self.host.output("mkdir -p %s", f"{CERTS}/{name}")
         done = self.host.run_with_input(ca_pem, "cat > %s", f"{CERTS}/{name}/ca.crt")
         assert done.rc == 0, (
-            f"{self.host.name}: {CERTS}/{name} cannot be written ({last_line(done)}); mend that"
+            f"{self.host.name}: {CERTS}/{name} cannot be written ({last_line(done)}); fix that and run again"
         )
 
     def _command(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
         return (f"DOCKER_CONFIG=%s docker{' %s' * len(arguments)}", self._folder, *arguments)
 
 
-def wants_login(done: Any) -> bool:
-    """Tell whether a command got as far as the registry and was refused for want of a right login."""
-    said = f"{done.stdout}\n{done.stderr}".lower()
-    return done.rc != 0 and any(sign in said for sign in NO_LOGIN)
+def login_refused(done: Any) -> bool:
+    """Return whether a command reached the registry and was refused for its login."""
+    printed = f"{done.stdout}\n{done.stderr}".lower()
+    return done.rc != 0 and any(sign in printed for sign in NO_LOGIN)

@@ -1,4 +1,4 @@
-"""Tiny images, each unlike any other, so that nothing of the user's shares a digest with them."""
+"""Tiny images, each unique, so that no image of the user shares a digest with them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def make(architecture: str = "amd64", program: bytes = b"") -> Image:
 
 
 def push(client: Client, settings: Settings, login: Login, repository: str, host: Host) -> str:
-    """Push an image for the kind of machine that a host is, and return the reference to it."""
+    """Push an image for a host's architecture, and return its reference."""
     machine = host.output("uname -m").strip()
     push_as(client, repository, TAG, login, make(ARCHITECTURES.get(machine, machine)))
     return f"{settings.endpoint}/{repository}:{TAG}"
@@ -84,13 +84,13 @@ def push_as(client: Client, repository: str, tag: str, login: Login, image: Imag
     image.push_blobs(client, repository, login)
     answer = client.manifest("PUT", repository, tag, login, content=image.manifest)
     assert answer.status_code == 201, (
-        f"{login.name} cannot push a manifest: {answer.status_code} ({answer.text.strip()[:200]}); "
+        f"{login.name} cannot push a manifest: the answer is {answer.status_code} ({answer.text.strip()[:200]}); "
         "see docker logs homelab-registry on the registry host"
     )
 
 
 def digest(content: bytes) -> str:
-    """Return the name the registry knows a content by."""
+    """Return the digest of a content."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 

@@ -1,4 +1,4 @@
-"""Pods that pull from the registry and wait, one for each namespace and node that is asked for, and what became of them."""
+"""Pods that pull from the registry and wait, and what became of each."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ LABEL = "homelab-verify"
 SECONDS = 180
 """How long pods may take until they run, the pull of a small image included."""
 
-UNPULLED = frozenset({"ErrImagePull", "ImagePullBackOff"})
+PULL_FAILED = frozenset({"ErrImagePull", "ImagePullBackOff"})
 STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a pod: `reason` is `Running`, or why it is not, as Kubernetes calls it; `message` in its words."""
+    """What became of a pod: `reason` is `Running`, or Kubernetes' reason why not, with its `message`."""
 
     namespace: str
     name: str
@@ -33,35 +33,33 @@ class Outcome:
     message: str
 
     @property
-    def told(self) -> str:
-        """The pod and what keeps it, in one line."""
+    def summary(self) -> str:
+        """The pod and why it does not run, in one line."""
         words = " ".join(self.message.split())
         return f"pod {self.name} in {self.namespace} on {self.node}: {self.reason} ({words[-240:]})"
 
     @property
-    def wants_login(self) -> bool:
-        """Whether the registry was reached, and asked who this is."""
+    def login_refused(self) -> bool:
+        """Whether the registry was reached and refused the login, or its absence."""
         said = self.message.lower()
         return any(sign in said for sign in ("401", "unauthorized", "no basic auth credentials"))
 
     @property
     def remedy(self) -> str:
-        """What to do about an image of ours that is not pulled."""
+        """What to do if an image from the registry is not pulled."""
         said = self.message.lower()
         if "x509" in said or "certificate" in said:
             return f"{self.node} does not trust the registry: list it in cluster_nodes and run make deploy"
-        if self.wants_login or "403" in said:
+        if self.login_refused or "403" in said:
             return (
-                f"take {self.namespace} into registry_pull_secret_namespaces and its service account into "
-                "registry_patch_service_accounts, run make deploy, and delete the pod: one that is there keeps what it has"
+                f"add {self.namespace} to registry_pull_secret_namespaces and its service account to "
+                "registry_patch_service_accounts, run make deploy, and recreate the pod: an existing one gets no secret"
             )
         if "not found" in said or "manifest unknown" in said:
-            return "the registry has no such image: push it, or mend the name"
+            return "the registry has no such image: push it, or correct the name"
         if "no such host" in said or "lookup" in said:
-            return (
-                f"{self.node} does not know the registry's name: list it in cluster_nodes and run make deploy"
-            )
-        return "see what Kubernetes says, and run make deploy"
+            return f"{self.node} cannot resolve the registry's name: list it in cluster_nodes and run make deploy"
+        return "see kubectl describe pod, and run make deploy"
 
 
 class Kubectl:
@@ -72,7 +70,7 @@ class Kubectl:
         self._command = kubectl.find_script(settings).replace("%", "%%") + "kubectl"
 
     def read(self, *arguments: str) -> Any:
-        """Return what it prints as JSON; one line where it fails."""
+        """Return the JSON that it prints; `AssertionError` with one line if it fails."""
         arguments = (*arguments, "-o", "json")
         done = self.host.run(self._line(*arguments), *arguments)
         assert done.rc == 0, (
@@ -81,7 +79,7 @@ class Kubectl:
         return json.loads(done.stdout)
 
     def give(self, objects: Sequence[Any], *arguments: str) -> Any:
-        """Call it with objects on its standard input, and return what it did."""
+        """Call it with objects on its standard input, and return the result."""
         return self.host.run_with_input(pull_secrets.document(objects), self._line(*arguments), *arguments)
 
     def _line(self, *arguments: str) -> str:
@@ -97,19 +95,19 @@ class Pods:
         self._made: list[dict[str, Any]] = []
 
     def namespace(self) -> str:
-        """Make a namespace that nothing is known of, and return its name."""
+        """Create a namespace that no setting names, and return its name."""
         name = f"homelab-verify-{self._token}"
         self._make([{"apiVersion": "v1", "kind": "Namespace", "metadata": self._named(name)}])
         end = time.monotonic() + SECONDS
         while not self._kubectl.read("get", "serviceaccounts", "-n", name)["items"]:
             assert time.monotonic() < end, (
-                f"{self._kubectl.host.name}: a new namespace gets no service account; look at kube-controller-manager"
+                f"{self._kubectl.host.name}: a new namespace gets no service account; check kube-controller-manager and run again"
             )
             time.sleep(0.2)
         return name
 
     def start(self, wanted: Iterable[tuple[str, str, str]], secret: str | None) -> None:
-        """Start a pod for each (namespace, node, image); `secret` is the pull secret that they name themselves."""
+        """Start a pod for each (namespace, node, image); `secret` is the pull secret in its own specification."""
         self._make(
             [
                 self._pod(number, namespace, node, image, secret)
@@ -118,18 +116,18 @@ class Pods:
         )
 
     def outcomes(self) -> list[Outcome]:
-        """Wait until each pod runs or cannot, and return what became of them; one line where somebody removed one."""
+        """Wait until each pod runs or fails to; `AssertionError` with one line if somebody removed one."""
         made = [each["metadata"] for each in self._made if each["kind"] == "Pod"]
         end = time.monotonic() + SECONDS
         while True:
             found = outcomes(self._kubectl.read("get", "pods", "-A", "-l", f"{LABEL}={self._token}"))
             there = {(each.namespace, each.name) for each in found}
-            # All were there when `create` had returned.
+            # All of them existed when `create` returned.
             gone = [each for each in made if (each["namespace"], each["name"]) not in there]
             assert not gone, (
                 f"{self._kubectl.host.name}: pod {gone[0]['name']} in {gone[0]['namespace']}"
                 + (f" (and {len(gone) - 1} more of {len(made)})" if gone[1:] else "")
-                + " was removed while the verification waited for it; look for what removes pods there, and run again"
+                + " was removed while the verification waited for it; find out what removes pods there, and run again"
             )
             waiting = [each for each in found if each.reason in STARTING]
             if not waiting or time.monotonic() > end:
@@ -137,19 +135,22 @@ class Pods:
             time.sleep(0.5)
 
     def close(self) -> None:
-        """Remove all that was made; one line where something stays."""
+        """Remove all that was made; `AssertionError` with one line if something is left."""
         if self._made:
             removing = "delete --ignore-not-found --grace-period=0 --force --wait=false -f -"
             done = self._kubectl.give(self._made, *removing.split())
             assert done.rc == 0, (
-                f"{self._kubectl.host.name}: what the verification made could not be removed ({last_line(done)}); remove "
-                f"the pods and namespaces with the label {LABEL}={self._token}"
+                f"{self._kubectl.host.name}: the verification's pods and namespaces could not be removed ({last_line(done)}); "
+                f"delete those with the label {LABEL}={self._token}"
             )
 
     def _make(self, objects: list[dict[str, Any]]) -> None:
         self._made += objects
         done = self._kubectl.give(objects, "create", "-f", "-")
-        assert done.rc == 0, f"{self._kubectl.host.name}: kubectl cannot make pods ({last_line(done)})"
+        assert done.rc == 0, (
+            f"{self._kubectl.host.name}: kubectl cannot create what the verification needs ({last_line(done)}); "
+            "fix that and run again"
+        )
 
     def _named(self, name: str, **more: str) -> dict[str, Any]:
         return {"name": name, "labels": {LABEL: self._token}, **more}
@@ -159,14 +160,14 @@ class Pods:
             "name": "wait",
             "image": image,
             "imagePullPolicy": "Always",
-            # As the strictest namespaces ask (kubernetes.io, Pod Security Standards, "restricted").
+            # Required by the strictest namespaces (kubernetes.io, Pod Security Standards, "restricted").
             "securityContext": {
                 "allowPrivilegeEscalation": False,
                 "capabilities": {"drop": ["ALL"]},
                 "runAsNonRoot": True,
                 "runAsUser": 65534,
             },
-            # Where a quota is set, a pod without these is refused.
+            # With a quota, a pod without these is refused.
             "resources": {key: {"cpu": "10m", "memory": "16Mi"} for key in ("requests", "limits")},
         }
         return {
@@ -174,7 +175,7 @@ class Pods:
             "kind": "Pod",
             "metadata": self._named(f"homelab-verify-{self._token}-{number}", namespace=namespace),
             "spec": {
-                # No scheduler and no eviction: a node that takes no new pods, or none but its own, pulls all the same.
+                # No scheduler and no eviction: a cordoned or tainted node pulls all the same.
                 "nodeName": node,
                 "tolerations": [{"operator": "Exists"}],
                 "automountServiceAccountToken": False,
@@ -187,7 +188,7 @@ class Pods:
 
 
 def outcomes(listed: Any) -> list[Outcome]:
-    """Return what has become of pods, from kubectl's list of them."""
+    """Return what became of pods, from kubectl's list of them."""
     return [
         Outcome(
             pod["metadata"]["namespace"],
@@ -212,5 +213,5 @@ def _reason(status: Any, container: Any) -> tuple[str, str]:
     state = container.get("state", {})
     if "running" in state:
         return "Running", ""
-    told = state.get("waiting") or state.get("terminated") or status
-    return told.get("reason", ""), told.get("message", "")
+    detail = state.get("waiting") or state.get("terminated") or status
+    return detail.get("reason", ""), detail.get("message", "")

@@ -1,11 +1,11 @@
-"""The smallest program that a container can run: it waits. One for each kind of machine, made here, byte by byte."""
+"""The smallest program that a container can run: it waits. One for each architecture, built here byte by byte."""
 
 from __future__ import annotations
 
 import struct
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm"}
-"""What images call a machine, by what `uname -m` does; containerd takes no image of another kind."""
+"""Architectures of images, by the machine that `uname -m` prints; containerd pulls no image of another."""
 
 START = 0x10000
 """Where the file is loaded; below that Linux maps nothing (vm.mmap_min_addr)."""
@@ -22,7 +22,7 @@ WAITING = {
 
 
 def waiting(architecture: str) -> bytes:
-    """Return a static ELF program that waits until it is ended; `KeyError` for a machine that none is known for."""
+    """Return a static ELF program that waits until it is killed; `KeyError` for an unknown architecture."""
     machine, code = WAITING[architecture]
     wide = architecture != "arm"
     header, segment = (64, 56) if wide else (52, 32)
@@ -31,7 +31,7 @@ def waiting(architecture: str) -> bytes:
     flags = 0x05000000 if architecture == "arm" else 0  # EABI 5, without which Linux takes it for the old ABI
     entry = START + header + segment
     fields = (2, machine, 1, entry, header, 0, flags, header, segment, 1, 0, 0, 0)
-    told = struct.pack(f"<HHI3{word}I6H", *fields)
+    elf_header = struct.pack(f"<HHI3{word}I6H", *fields)
     loaded = (START, START, size, size)
     readable_and_run = 5
     program = (
@@ -39,4 +39,4 @@ def waiting(architecture: str) -> bytes:
         if wide
         else struct.pack("<8I", 1, 0, *loaded, readable_and_run, START)
     )
-    return identity + told + program + code
+    return identity + elf_header + program + code

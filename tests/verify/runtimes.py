@@ -1,4 +1,4 @@
-"""The runtimes of a node, each asked for an image in its own way, and left as they were."""
+"""The runtimes of a node: each pulls an image with its own client, and is left as it was."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SOCKETS = {
 }
 
 CRI_PULL = "cri-pull"
-"""A client of the CRI that takes a login on its standard input. crictl takes one in its arguments, which all can read."""
+"""A client of the CRI that takes a login on standard input. crictl takes it as an argument, which all can read."""
 
 
 class Runtime(ABC):
@@ -30,12 +30,12 @@ class Runtime(ABC):
         self._pulled: set[str] = set()
 
     def pull(self, reference: str, login: Login) -> Any:
-        """Ask for an image, as an account where the runtime's client can be told one without telling everybody."""
+        """Pull an image, as an account if the runtime's client takes a login on standard input."""
         self._pulled.add(reference)
         return self._pull(reference, login)
 
     def close(self) -> None:
-        """Remove what was pulled; one line where something stays."""
+        """Remove what was pulled; `AssertionError` with one line if something is left."""
         for reference in self._pulled:
             done = self._remove(reference)
             assert done.rc == 0, (
@@ -46,11 +46,11 @@ class Runtime(ABC):
     @property
     @abstractmethod
     def images(self) -> str:
-        """The folder in which it keeps images."""
+        """The folder with its images."""
 
     @property
     def takes_login(self) -> bool:
-        """Whether pulls are made as an account."""
+        """Whether it pulls as an account."""
         return True
 
     @abstractmethod
@@ -58,11 +58,11 @@ class Runtime(ABC):
 
     @abstractmethod
     def _remove(self, reference: str) -> Any:
-        """Remove an image; no error where it is not there."""
+        """Remove an image; no error if there is none."""
 
 
 class Cri(Runtime):
-    """A runtime that is asked through the CRI, as the kubelet does. So the configuration that it runs with answers."""
+    """A runtime that pulls through the CRI, as for the kubelet: with the configuration that it runs with."""
 
     @functools.cached_property
     def _client(self) -> str:
@@ -70,7 +70,7 @@ class Cri(Runtime):
         known += ["k3s crictl", "/usr/local/bin/k3s crictl", f"{self.found.data['rke2']}/bin/crictl"]
         there = [each for each in known if self.host.run("command -v %s", each.partition(" ")[0]).rc == 0]
         assert there, (
-            f"{self.host.name}: there is no crictl to ask {self.title} with; install cri-tools there and verify again"
+            f"{self.host.name}: there is no crictl to pull with {self.title}; install cri-tools there and run again"
         )
         return there[0]
 
@@ -126,7 +126,7 @@ class Podman(Runtime):
         super().close()
 
     def pull_as_node(self, reference: str) -> Any:
-        """Pull with the login that the node has by itself."""
+        """Pull with the node's own login."""
         self._pulled.add(reference)
         return self.host.run(
             "env -u XDG_RUNTIME_DIR -u REGISTRY_AUTH_FILE HOME=/root podman pull -q %s", reference

@@ -1,4 +1,4 @@
-"""Each host that uses the registry, whatever it runs: it finds the registry, knows the time, and trusts where it is to."""
+"""Each host that uses the registry: it resolves the name, has the right time, and trusts the CA if it should."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def test_names_lead_to_the_registry(client_host: Host, settings: Settings, addre
         found = [ipaddress.ip_address(each) for each in client_host.addr(name).ip_addresses]
         loopback = [str(each) for each in found if (getattr(each, "ipv4_mapped", None) or each).is_loopback]
         assert not loopback, (
-            f"{client_host.name}: {name} has the loopback address {loopback[0]}, which is not the registry's, and "
-            "where Docker checks no certificate; take that line out of /etc/hosts there and run make deploy"
+            f"{client_host.name}: {name} resolves to the loopback address {loopback[0]}, for which Docker checks no "
+            "certificate; remove that line from /etc/hosts there and run make deploy"
         )
         assert ipaddress.ip_address(address) in found, (
-            f"{client_host.name}: {name} leads to {', '.join(map(str, found)) or 'no address'}, not to {address}; "
+            f"{client_host.name}: {name} resolves to {', '.join(map(str, found)) or 'no address'}, not to {address}; "
             "run make deploy, or correct your name server"
         )
 
@@ -31,7 +31,7 @@ def test_it_knows_the_time(client_host: Host) -> None:
 def test_the_system_trusts_the_registry(
     trusting_host: Host, settings: Settings, names_to_come: list[str]
 ) -> None:
-    """A handshake with nothing but the system's trust store, by the program that is there."""
+    """A handshake with the system's trust store alone, by a program that is installed there."""
     tools = {
         "curl": "env -u CURL_CA_BUNDLE -u SSL_CERT_FILE -u SSL_CERT_DIR curl -q -sS --noproxy '*' -m 60 -o /dev/null %s",
         "openssl": "env -u SSL_CERT_FILE -u SSL_CERT_DIR timeout 60 openssl s_client -connect %s "
@@ -39,8 +39,8 @@ def test_the_system_trusts_the_registry(
     }
     tool = next((each for each in tools if trusting_host.run("command -v %s", each).rc == 0), None)
     assert tool, (
-        f"{trusting_host.name}: neither curl nor openssl is there to ask the system's trust store with; install "
-        "one of them and verify again"
+        f"{trusting_host.name}: neither curl nor openssl is installed, so its system trust store cannot be tested; "
+        "install one of them and run again"
     )
     for name in _dns_names(settings):
         if name in names_to_come:
@@ -49,7 +49,7 @@ def test_the_system_trusts_the_registry(
         arguments = [f"https://{place}/v2/"] if tool == "curl" else [place, name, name]
         done = trusting_host.run(tools[tool], *arguments)
         assert done.rc == 0, (
-            f"{trusting_host.name}: {tool} does not trust {name} by the system's store ({last_line(done)}); "
+            f"{trusting_host.name}: with the system's trust store {tool} rejects {name} ({last_line(done)}); "
             "run make deploy"
         )
 

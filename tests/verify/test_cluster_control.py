@@ -1,4 +1,4 @@
-"""The cluster: every node pulls in every namespace that was chosen, with the secret that is there, and not without."""
+"""The cluster: every node pulls in every chosen namespace with the pull secret, and not without it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.verify.backend import Host
 from tests.verify.client import Client
 from tests.verify.deployed import Deployed
 from tests.verify.deployment import Deployment, Login
-from tests.verify.pods import UNPULLED, Kubectl, Pods, outcomes
-from tests.verify.test_roles import denied
+from tests.verify.pods import PULL_FAILED, Kubectl, Pods, outcomes
+from tests.verify.test_roles import check_denied
 
-MOST = 64
-"""Pods at most; where namespaces times nodes are more, each namespace and each node has one at least."""
+MAX_PODS = 64
+"""Pods at most. If there are more pairs of namespace and node, each namespace and each node gets at least one pod."""
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def pods(kubectl: Kubectl) -> Iterator[Pods]:
 
 @pytest.fixture
 def namespaces(kubectl: Kubectl, settings: Settings) -> list[str]:
-    """The namespaces that were chosen, and are there."""
+    """The chosen namespaces that exist."""
     found = [each["metadata"]["name"] for each in kubectl.read("get", "namespaces")["items"]]
     chosen = settings.registry_pull_secret_namespaces
     if "*" in chosen:
@@ -56,7 +56,7 @@ def nodes(kubectl: Kubectl) -> dict[str, str]:
 def pulled(
     client: Client, settings: Settings, deployment: Deployment, repository: str, nodes: Mapping[str, str]
 ) -> dict[str, str]:
-    """An image that waits, by node."""
+    """Push an image that waits for each architecture; return the reference for each node."""
     login = deployment.login("push", "admin")
     for architecture in sorted(set(nodes.values())):
         image = images.make(architecture, programs.waiting(architecture))
@@ -65,17 +65,17 @@ def pulled(
 
 
 def test_it_is_as_deployed(control_host: Host, deployed: Deployed) -> None:
-    left, _ = deployed.cluster(control_host)
-    more = f" (and {len(left) - 1} more)" if left[1:] else ""
-    assert not left, (
-        f"{control_host.name}: the cluster is not as it was deployed: {left[0]}{more}; run make deploy"
+    changes, _ = deployed.cluster(control_host)
+    more = f" (and {len(changes) - 1} more)" if changes[1:] else ""
+    assert not changes, (
+        f"{control_host.name}: the cluster differs from what was deployed: {changes[0]}{more}; run make deploy"
     )
 
 
 def test_every_node_is_in_the_inventory(control_host: Host, deployed: Deployed) -> None:
-    _, strangers = deployed.cluster(control_host)
-    assert not strangers, (
-        f"{control_host.name}: the cluster's nodes {', '.join(strangers)} are not in cluster_nodes, so pods there cannot "
+    _, unlisted = deployed.cluster(control_host)
+    assert not unlisted, (
+        f"{control_host.name}: the cluster's nodes {', '.join(unlisted)} are not in cluster_nodes, so pods there cannot "
         "pull; list them there and run make deploy"
     )
 
@@ -96,25 +96,29 @@ def test_the_secret_logs_in_and_cannot_push(
         where = f"{control_host.name}: {name} in {namespace}"
         assert namespace in secrets, f"{where} is missing; run make deploy"
         auths = json.loads(base64.b64decode(secrets[namespace][".dockerconfigjson"]))["auths"]
-        assert set(auths) == set(settings.endpoints), f"{where} is for {sorted(auths)}; run make deploy"
+        assert set(auths) == set(settings.endpoints), (
+            f"{where} is for {sorted(auths)}, not for {list(settings.endpoints)}; run make deploy"
+        )
         for auth in auths.values():
             whose, _, password = base64.b64decode(auth["auth"]).decode().partition(":")
-            assert whose == account, f"{where} holds {whose}'s login, not {account}'s; run make deploy"
+            assert whose == account, f"{where} has the login of {whose}, not of {account}; run make deploy"
             logins.setdefault(Login(whose, password), where)
-    # All but a stray one are the same.
+    # Nearly always a single login.
     for login, where in logins.items():
         answer = client.request("GET", "/v2/", login)
-        assert answer.status_code == 200, f"{where} does not log in ({answer.status_code}); run make deploy"
+        assert answer.status_code == 200, (
+            f"{where} has a login that is refused ({answer.status_code}); run make deploy"
+        )
         role = settings.registry_accounts[account]
         if role == "pull":
-            denied(client, "POST", f"/v2/{repository}/blobs/uploads/", login, role)
+            check_denied(client, "POST", f"/v2/{repository}/blobs/uploads/", login, role)
 
 
 def test_pods_pull_and_run_on_every_node(
     pods: Pods, namespaces: list[str], pulled: Mapping[str, str], settings: Settings
 ) -> None:
     wanted = [(namespace, node) for namespace in namespaces for node in pulled]
-    if len(wanted) > MOST:
+    if len(wanted) > MAX_PODS:
         nodes, count = list(pulled), max(len(namespaces), len(pulled))
         wanted = [
             (namespaces[number % len(namespaces)], nodes[number % len(nodes)]) for number in range(count)
@@ -124,7 +128,7 @@ def test_pods_pull_and_run_on_every_node(
     pods.start([(namespace, node, pulled[node]) for namespace, node in wanted], secret)
     failed = [each for each in pods.outcomes() if each.reason != "Running"]
     assert not failed, (
-        f"{failed[0].told}; {failed[0].remedy}"
+        f"{failed[0].summary}; {failed[0].remedy}"
         + (f" (and {len(failed) - 1} more of {len(wanted)})" if failed[1:] else "")
     )  # fmt: skip
 
@@ -132,25 +136,26 @@ def test_pods_pull_and_run_on_every_node(
 def test_without_the_secret_the_login_is_missing_and_not_the_trust(
     pods: Pods, deployment: Deployment, pulled: Mapping[str, str]
 ) -> None:
-    """Where any node has a login of its own, it may need no secret."""
+    """A node with a login of its own may need no secret."""
     own = any(deployment.of(name).registry_node_login for name in deployment.group("cluster_nodes"))
     namespace = pods.namespace()
     pods.start([(namespace, node, image) for node, image in pulled.items()], None)
     for found in pods.outcomes():
         if own and found.reason == "Running":
             continue
-        assert found.reason in UNPULLED, f"{found.told}; without a pull secret it should not get its image"
-        assert found.wants_login, f"{found.told}; {found.remedy}"
+        assert found.reason in PULL_FAILED, f"{found.summary}; a pull without a pull secret should be refused"
+        assert found.login_refused, f"{found.summary}; {found.remedy}"
 
 
 def test_no_pod_waits_for_an_image_of_ours(control_host: Host, kubectl: Kubectl, settings: Settings) -> None:
-    hanging = [
+    waiting = [
         each
         for each in outcomes(kubectl.read("get", "pods", "-A"))
-        if each.reason in UNPULLED and each.image.startswith(tuple(f"{name}/" for name in settings.endpoints))
+        if each.reason in PULL_FAILED
+        and each.image.startswith(tuple(f"{name}/" for name in settings.endpoints))
         if not each.name.startswith("homelab-verify-")
     ]
-    assert not hanging, (
-        f"{control_host.name}: {hanging[0].told}; {hanging[0].remedy}"
-        + (f" (and {len(hanging) - 1} more)" if hanging[1:] else "")
+    assert not waiting, (
+        f"{control_host.name}: {waiting[0].summary}; {waiting[0].remedy}"
+        + (f" (and {len(waiting) - 1} more)" if waiting[1:] else "")
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Each node: every runtime that a deploy serves there pulls from the registry, and really checks its certificate."""
+"""Each node: every runtime that a deploy configures pulls from the registry and checks its certificate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.verify.backend import Host, last_line
 from tests.verify.client import Client
 from tests.verify.deployed import Deployed, check_nothing_to_do
 from tests.verify.deployment import Deployment
-from tests.verify.engine import UNTRUSTED, wants_login
+from tests.verify.engine import UNTRUSTED, login_refused
 from tests.verify.runtimes import Podman, Runtime
 from tests.verify.test_space import check_space
 
@@ -42,14 +42,14 @@ def test_each_runtime_pulls(
     client: Client,
     repository: str,
 ) -> None:
-    """Where a client of the CRI cannot be given a login safely, being asked for one is as far as trust leads."""
+    """If a client of the CRI cannot be given a login safely, being asked for one proves the trust."""
     reference = images.push(client, settings, deployment.login("push", "admin"), repository, node)
     login = deployment.login("pull", "push", "admin")
     for runtime in served:
         done = runtime.pull(reference, login)
-        # K3s and RKE2 have a login of their own then, and need none from their client.
+        # K3s and RKE2 then have a login of their own, and need none from their client.
         own = RUNTIMES[runtime.name].login_file is None and deployment.of(node.name).registry_node_login
-        assert done.rc == 0 or (not own and not runtime.takes_login and wants_login(done)), (
+        assert done.rc == 0 or (not own and not runtime.takes_login and login_refused(done)), (
             f"{node.name}: {runtime.title} cannot pull from {settings.endpoint} ({last_line(done)}); run make deploy"
         )
         if isinstance(runtime, Podman):
@@ -57,18 +57,18 @@ def test_each_runtime_pulls(
             if deployment.of(node.name).registry_node_login:
                 done = runtime.pull_as_node(reference)
                 assert done.rc == 0, (
-                    f"{node.name}: Podman cannot pull without being logged in ({last_line(done)}); run make deploy"
+                    f"{node.name}: Podman cannot pull with the node's own login ({last_line(done)}); run make deploy"
                 )
 
 
 def test_each_runtime_checks_the_certificate(
     node: Host, served: list[Runtime], deployment: Deployment, unmanaged: str, repository: str
 ) -> None:
-    """By a name that no trust file covers the same registry is refused, for its certificate alone."""
+    """Under a name that no trust file covers, the same registry is refused, and for its certificate."""
     for runtime in served:
         done = runtime.pull(f"{unmanaged}/{repository}:v1.0.0", deployment.login("pull", "push", "admin"))
         assert done.rc != 0 and UNTRUSTED in done.stderr, (  # noqa: PT018 - one claim
-            f"{node.name}: without our CA {runtime.title} does not refuse the registry for its certificate "
+            f"{node.name}: {runtime.title} does not reject the registry's certificate under a name without our CA "
             f"({last_line(done)}); look for skip_verify and insecure in its configuration there, and for our CA in "
             "the system's trust store"
         )

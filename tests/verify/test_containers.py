@@ -1,4 +1,4 @@
-"""The two containers as they run, and that no secret is where it could be read."""
+"""The two containers as they run, and that no secret can be read where it should not be."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_its_engine_keeps_it_in_bounds(container: dict[str, Any]) -> None:
 
 
 def test_its_process_has_no_rights(registry: Host, container: dict[str, Any]) -> None:
-    """What the kernel says, whatever the engine was asked for."""
+    """As the kernel reports it, whatever the engine was asked for."""
     pid = str(container["State"]["Pid"])
     check(container, "state", container["State"]["Status"], "running")
     text = registry.output("cat /proc/%s/status", pid)
@@ -105,9 +105,7 @@ def test_its_logs_are_rotated(container: dict[str, Any]) -> None:
 def test_it_can_write_no_more_than_it_must(container: dict[str, Any]) -> None:
     name = container["Name"].lstrip("/")
     kinds = {mount["Destination"]: mount["Type"] for mount in container["Mounts"]}
-    check(
-        container, "list of mounts that are no folders of the host", sorted({*kinds.values()} - {"bind"}), []
-    )
+    check(container, "list of mounts that are not bind mounts", sorted({*kinds.values()} - {"bind"}), [])
     writable = {mount["Destination"] for mount in container["Mounts"] if mount["RW"]}
     check(container, "list of writable folders", sorted(writable), sorted(WRITABLE[name]))
 
@@ -124,25 +122,25 @@ def test_only_the_gateway_is_published(container: dict[str, Any], settings: Sett
 
 
 def test_the_registry_knows_the_passwords_of_the_state(registry: Host, state: State) -> None:
-    """By digest: no hash comes here. Of former ones it knows those alone that the state still has."""
+    """By digest, so that no hash leaves the host. It has only those former passwords that the state still has."""
     former = {name: each.hashed for name, each in state.former.items()}
     wanted = passwords.htpasswd(passwords.entries(state.hashes, former))
     path = f"{layout.FOLDER}/{layout.HTPASSWD}"
     found = registry.run("sha256sum < %s", path).stdout.partition(" ")[0]
     assert found == hashlib.sha256(wanted.encode()).hexdigest(), (
-        f"{registry.name}: {path} does not hold the accounts and passwords of the state; run make deploy"
+        f"{registry.name}: {path} does not match the accounts and passwords in the state; run make deploy"
     )
     mark = f"{layout.FOLDER}/{layout.TWO_PASSWORDS}"
     marked = registry.run("test -e %s", mark).rc == 0
     assert marked == bool(former), (
-        f"{registry.name}: {mark} is {'there' if marked else 'missing'}, and "
+        f"{registry.name}: {mark} {'exists' if marked else 'is missing'}, and "
         f"{len(former)} accounts have a former password; run make deploy"
     )
 
 
 @pytest.fixture
 def traces(client: Client, deployment: Deployment) -> tuple[str, str]:
-    """A path and a wrong password that were just sent to the registry, so that its logs tell of them if of anything."""
+    """A path and a wrong password that were just sent to the registry, to be looked for in its logs."""
     path, wrong = (f"homelab-verify-{secrets.token_hex(8)}" for _ in range(2))
     right = deployment.login("pull", "push", "admin")
     for login in (right, Login(right.name, wrong)):
@@ -150,32 +148,32 @@ def traces(client: Client, deployment: Deployment) -> tuple[str, str]:
     return path, wrong
 
 
-def test_no_secret_is_told(registry: Host, state: State, traces: tuple[str, str]) -> None:
+def test_no_secret_is_shown(registry: Host, state: State, traces: tuple[str, str]) -> None:
     path, wrong = traces
     hidden = secret_texts(state) | {"a wrong password": wrong}
     for name in NAMES:
         process = f"/proc/$(docker inspect -f '{{{{.State.Pid}}}}' {name})"
-        for told in (
+        for command in (
             f"docker inspect {name}",
             f"docker logs {name}",
             f"cat {process}/cmdline {process}/environ",
         ):
-            found = lines_with(registry, told, *hidden.values())
-            which = [what for what, text in hidden.items() if found and lines_with(registry, told, text)]
+            found = lines_with(registry, command, *hidden.values())
+            which = [what for what, text in hidden.items() if found and lines_with(registry, command, text)]
             assert not found, (
-                f"{registry.name}: `{told}` shows {', '.join(which)}; change what it shows and run make deploy"
+                f"{registry.name}: `{command}` shows {', '.join(which)}; replace those secrets and run make deploy"
             )
-    # The gateway hands its log over within a second.
+    # The gateway writes its log within a second.
     deadline = time.monotonic() + 10
     while lines_with(registry, f"docker logs {containers.GATEWAY}", path) < 2:
         assert time.monotonic() < deadline, (
-            f"{registry.name}: the gateway's log does not tell of two requests just made; run make deploy"
+            f"{registry.name}: the gateway's log lacks two requests that were just made; run make deploy"
         )
         time.sleep(0.2)
 
 
 def secret_texts(state: State) -> dict[str, str]:
-    """Return all that must not be shown, plain and as it stands in a request's header, by what it is."""
+    """Return all texts that must not be shown, by what they are: plain, and as they are in a request's header."""
     plain = {f"the password of {name}": password for name, password in state.passwords.items()}
     plain |= {f"the hash of {name}": hashed for name, hashed in state.hashes.items()}
     plain |= {f"the hash of {name}'s former password": each.hashed for name, each in state.former.items()}
@@ -186,13 +184,13 @@ def secret_texts(state: State) -> dict[str, str]:
     if state.leaf:
         plain["the certificate's key"] = state.leaf.key_pem.splitlines()[1]
     texts = plain | {what: b64encode(text.encode()).decode() for what, text in encoded.items()}
-    # A short word of a person's own choice may stand anywhere by chance.
+    # A short password of a person's own choice may be anywhere by chance.
     return {what: text for what, text in texts.items() if len(text) >= 12}
 
 
-def lines_with(host: Host, told: str, *texts: str) -> int:
-    """Return how many lines of a command's output hold one of the texts, which go in on standard input."""
-    find = f"exec 3<&0; {{ {told}; }} 2>&1 </dev/null | grep -a -F -c -f /dev/fd/3"
+def lines_with(host: Host, command: str, *texts: str) -> int:
+    """Return how many lines of a command's output have one of the texts, which are given on standard input."""
+    find = f"exec 3<&0; {{ {command}; }} 2>&1 </dev/null | grep -a -F -c -f /dev/fd/3"
     return int(host.run_with_input("\n".join(texts), find).stdout)
 
 

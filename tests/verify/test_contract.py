@@ -1,4 +1,4 @@
-"""The registry's API, endpoint by endpoint. Fields of the contract are present and equal; more may be there."""
+"""The registry's API, endpoint by endpoint. All fields of the contract are as it says; there may be more."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def fields(answer: httpx.Response) -> dict[str, Any]:
 
 
 def may_delete(pushed: Pushed, settings: Settings) -> bool:
-    """Tell whether there is an account that may delete; `pushed` has it if so."""
+    """Return whether the account in `pushed` that deletes may do so."""
     return settings.registry_accounts[pushed.delete.name] == "admin"
 
 
@@ -96,12 +96,12 @@ def test_every_account_is_let_in(client: Client, deployment: Deployment, setting
         assert fields(answer) == {}, f"GET /v2/ answers {answer.text!r}, not {{}}; {LOGS}"
 
 
-@pytest.mark.parametrize("who", ["nobody", "a stranger", "a wrong password", "a longer password"])
+@pytest.mark.parametrize("who", ["no login", "an unknown account", "a wrong password", "a longer password"])
 def test_nobody_else_is_let_in(client: Client, deployment: Deployment, settings: Settings, who: str) -> None:
     right = deployment.login("admin", "push", "pull")
     login = {
-        "nobody": None,
-        "a stranger": Login(f"homelab-verify-{secrets.token_hex(4)}", right.password),
+        "no login": None,
+        "an unknown account": Login(f"homelab-verify-{secrets.token_hex(4)}", right.password),
         "a wrong password": Login(right.name, secrets.token_urlsafe(32)),
         "a longer password": Login(right.name, f"{right.password}x"),
     }[who]
@@ -111,8 +111,8 @@ def test_nobody_else_is_let_in(client: Client, deployment: Deployment, settings:
     }
     let_in = [f"{asked} ({each.status_code})" for asked, each in answers.items() if each.status_code != 401]
     assert not let_in, (
-        f"{', '.join(let_in)} should answer 401 to {who}; run make deploy, and if that does not help take the "
-        "registry from the network: it is open"
+        f"{', '.join(let_in)} should answer 401 to {who}; run make deploy, and if that does not help, disconnect "
+        "the registry from the network: it is open"
     )
     for answer in answers.values():
         check_error(answer, 401, "UNAUTHORIZED", "authentication required")
@@ -135,9 +135,11 @@ def test_tags_are_listed(client: Client, pushed: Pushed) -> None:
     answer = client.request("GET", f"/v2/{pushed.repository}/tags/list", pushed.pull)
     check(answer, 200)
     found = fields(answer)
-    assert found["name"] == pushed.repository, f"the tags' list is of {found['name']}; {LOGS}"
+    assert found["name"] == pushed.repository, (
+        f"the list of tags is of {found['name']}, not of {pushed.repository}; {LOGS}"
+    )
     assert sorted(found["tags"]) == sorted(pushed.tags), (
-        f"tags {found['tags']} are listed, not {pushed.tags}; {LOGS}"
+        f"the list of tags is {found['tags']}, not {list(pushed.tags)}; {LOGS}"
     )
 
 
@@ -151,8 +153,12 @@ def test_a_manifest_is_read_as_it_was_pushed(client: Client, pushed: Pushed) -> 
     for reference in (*pushed.tags, pushed.image.digest):
         answer = client.manifest("GET", pushed.repository, reference, pushed.pull)
         check(answer, 200, Content_Type=MANIFEST, Docker_Content_Digest=pushed.image.digest)
-        assert answer.json() == pushed.image.fields, f"the manifest {reference} is not the one pushed; {LOGS}"
-        assert answer.content == pushed.image.manifest, f"the manifest {reference} was changed; {LOGS}"
+        assert answer.json() == pushed.image.fields, (
+            f"the manifest {reference} has other fields than the one that was pushed; {LOGS}"
+        )
+        assert answer.content == pushed.image.manifest, (
+            f"the manifest {reference} has other bytes than the one that was pushed; {LOGS}"
+        )
 
 
 def test_layers_are_read_as_they_were_pushed(client: Client, pushed: Pushed) -> None:
@@ -161,7 +167,7 @@ def test_layers_are_read_as_they_were_pushed(client: Client, pushed: Pushed) -> 
         answer = client.request("GET", f"/v2/{pushed.repository}/blobs/{digest}", pushed.pull)
         check(answer, 200, Docker_Content_Digest=digest)
         assert answer.content == content, (
-            f"the layer {digest} is not the one pushed; check the registry's disk"
+            f"the layer {digest} has other bytes than the one that was pushed; check the registry's disk"
         )
 
 
@@ -178,7 +184,7 @@ def test_delete_by_digest(client: Client, pushed: Pushed, settings: Settings) ->
         return
     check(answer, 202)
     assert answer.content == b"", (
-        f"a DELETE is answered with {answer.text!r}; the contract wants no body; {LOGS}"
+        f"DELETE answers with the body {answer.text!r}, where the contract has none; {LOGS}"
     )
     for reference in (*pushed.tags, pushed.image.digest):
         again = client.manifest("GET", pushed.repository, reference, pushed.pull)
@@ -188,7 +194,7 @@ def test_delete_by_digest(client: Client, pushed: Pushed, settings: Settings) ->
 
 
 def test_delete_by_tag(client: Client, pushed: Pushed, settings: Settings, registry: Host) -> None:
-    """3.x takes the one tag away. 2.8 knows no such thing, and must refuse rather than delete the image."""
+    """3.x removes that tag alone. 2.8 cannot, and must refuse rather than delete the image."""
     gone, kept = pushed.tags
     version = registry.output(f"docker exec {containers.REGISTRY} registry --version").split()[-1]
     answer = client.manifest("DELETE", pushed.repository, gone, pushed.delete)

@@ -1,4 +1,4 @@
-"""Each Docker host: it finds the registry, really checks its certificate, and can log in, push and pull."""
+"""Each Docker host: it checks the registry's certificate, and can log in, push and pull."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.verify.backend import Host, last_line
 from tests.verify.client import Client
 from tests.verify.deployed import Deployed, check_nothing_to_do
 from tests.verify.deployment import Deployment, Login
-from tests.verify.engine import UNTRUSTED, Engine, wants_login
+from tests.verify.engine import UNTRUSTED, Engine, login_refused
 from tests.verify.test_space import check_space
 
 
@@ -39,14 +39,16 @@ def test_it_is_as_deployed(docker_host: Host, deployed: Deployed) -> None:
 
 
 def test_the_registry_is_not_insecure(engine: Engine, settings: Settings, address: str) -> None:
-    config = json.loads(engine.works("mend that", "info", "--format", "{{json .RegistryConfig}}"))
-    remedy = "take it out of insecure-registries in /etc/docker/daemon.json there and restart Docker"
+    config = json.loads(
+        engine.run_checked("fix that and run again", "info", "--format", "{{json .RegistryConfig}}")
+    )
+    remedy = "remove it from insecure-registries in /etc/docker/daemon.json there and restart Docker"
     for name in settings.endpoints:
         index = config["IndexConfigs"].get(name) or {"Secure": True}
-        assert index["Secure"], f"{engine.host.name}: Docker takes {name} for an insecure registry; {remedy}"
+        assert index["Secure"], f"{engine.host.name}: Docker treats {name} as an insecure registry; {remedy}"
     networks = [ipaddress.ip_network(text) for text in config["InsecureRegistryCIDRs"] or []]
     around = [str(network) for network in networks if ipaddress.ip_address(address) in network]
-    assert not around, f"{engine.host.name}: Docker takes all of {around} for insecure registries; {remedy}"
+    assert not around, f"{engine.host.name}: Docker treats all of {around} as insecure registries; {remedy}"
 
 
 def test_login_by_every_name(
@@ -63,22 +65,23 @@ def test_push_and_pull(engine: Engine, settings: Settings, deployment: Deploymen
     reference = f"{settings.endpoint}/{repository}:v1.0.0"
     engine.make_image(reference)
     identity = ("image", "inspect", "--format", "{{.Id}}", reference)
-    made = engine.works("mend that", *identity)
+    made = engine.run_checked("fix that and run again", *identity)
     for login, command in (
         (deployment.login("push", "admin"), "push"),
         (deployment.login("pull", "push", "admin"), "pull"),
     ):
         done = engine.login(settings.endpoint, login)
         assert done.rc == 0, f"{engine.host.name}: docker login fails ({last_line(done)}); run make deploy"
-        engine.works(f"as {login.name}; run make deploy", command, reference)
+        engine.run_checked(f"the account is {login.name}; run make deploy", command, reference)
         if command == "push":
-            engine.works("mend that", "image", "rm", reference)
+            engine.run_checked("fix that and run again", "image", "rm", reference)
             assert engine.docker(*identity).rc != 0, (
-                f"{engine.host.name}: {reference} is still there; remove it"
+                f"{engine.host.name}: the image {reference} could not be removed; remove it by hand"
             )
-    pulled = engine.works("run make deploy", *identity)
+    pulled = engine.run_checked("run make deploy", *identity)
     assert pulled == made, (
-        f"{engine.host.name}: pulled {pulled}, but pushed {made}; check the registry's disk"
+        f"{engine.host.name}: the image that was pulled is {pulled}, the one that was pushed {made}; "
+        "check the registry's disk"
     )
 
 
@@ -94,15 +97,15 @@ def test_nobody_else_pulls_or_logs_in(
     }
     for what, done in refused.items():
         assert done.rc != 0, (
-            f"{engine.host.name}: {what} is let in; run make deploy, and if that does not help take the registry "
-            "from the network"
+            f"{engine.host.name}: {what} succeeds; run make deploy, and if that does not help, disconnect the "
+            "registry from the network: it is open"
         )
-        assert wants_login(done), (
+        assert login_refused(done), (
             f"{engine.host.name}: {what} is refused for another reason ({last_line(done)}); run make deploy"
         )
 
 
-@pytest.mark.parametrize("trusted", ["no CA", "a CA of somebody else"])
+@pytest.mark.parametrize("trusted", ["no CA", "another CA"])
 def test_a_certificate_is_checked(
     engine: Engine,
     settings: Settings,
@@ -111,20 +114,21 @@ def test_a_certificate_is_checked(
     repository: str,
     trusted: str,
 ) -> None:
-    """Docker refuses the registry for its certificate alone: with our CA in the same place it gets further."""
+    """Docker refuses the registry for its certificate: with our CA in the same place it gets further."""
     if trusted != "no CA":
         other = ca.make_authority(settings.server_names, 2, dt.datetime.now(dt.UTC))
         engine.trust(unmanaged, other.certificate_pem)
     reference = f"{unmanaged}/{repository}:v1.0.0"
     done = engine.pull(reference)
     assert done.rc != 0 and UNTRUSTED in done.stderr, (  # noqa: PT018 - one claim
-        f"{engine.host.name}: with {trusted} a pull is not refused for the certificate ({last_line(done)}); look for "
+        f"{engine.host.name}: with {trusted} Docker does not reject the registry's certificate ({last_line(done)}); look for "
         "insecure-registries in /etc/docker/daemon.json there, and for our CA in the system's trust store"
     )
     engine.trust(unmanaged, authorities.ca_bundle)
     done = engine.pull(reference)
     assert "x509" not in done.stderr, (
-        f"{engine.host.name}: with our CA a pull is refused as well ({last_line(done)}); run make deploy"
+        f"{engine.host.name}: Docker rejects the registry's certificate with our CA as well ({last_line(done)}); "
+        "run make deploy"
     )
 
 
@@ -141,8 +145,8 @@ def test_users_pull_without_logging_in(
         pulled = login_host.run(user.run(f"docker pull -q {reference}"))
         removed = login_host.run(user.run(f"docker image rm -f {reference}"))
         assert "permission denied" not in pulled.stderr, (
-            f"{login_host.name}: {name} may not use Docker Engine there; add them to its group (usermod -aG docker "
-            f"{name}), or take them out of registry_login_users"
+            f"{login_host.name}: {name} may not use Docker Engine there; add them to the group docker (usermod -aG "
+            f"docker {name}), or remove them from registry_login_users"
         )
         assert pulled.rc == 0, (
             f"{login_host.name}: {name} cannot pull without logging in ({last_line(pulled)}); run make deploy"
@@ -162,7 +166,7 @@ def _user(host: Host, name: str) -> User:
 
 
 def test_there_is_room_for_images(engine: Engine) -> None:
-    folder = engine.works("mend that", "info", "--format", "{{.DockerRootDir}}")
+    folder = engine.run_checked("fix that and run again", "info", "--format", "{{.DockerRootDir}}")
     check_space(
         engine.host, folder, "remove unused images there (docker image prune), or give it a larger disk"
     )

@@ -9,19 +9,22 @@ from tests.verify import images
 from tests.verify.client import Client
 from tests.verify.deployment import Deployment, Login
 
-OPEN = "run make deploy, and if that does not help take the registry from the network: it obeys whoever may only read"
+OPEN = (
+    "run make deploy, and if that does not help, disconnect the registry from the network: accounts can do more than "
+    "their role allows"
+)
 
 
-def denied(client: Client, method: str, path: str, login: Login, role: str) -> None:
-    """Assert that a request is refused, and in words that tell why."""
+def check_denied(client: Client, method: str, path: str, login: Login, role: str) -> None:
+    """Assert that a request is refused, with a message that says why."""
     answer = client.request(method, path, login, content=b"{}" if method in {"PUT", "PATCH"} else None)
     asked = f"{method} {path} as {login.name} ({role})"
     assert answer.status_code == 403, f"{asked} answers {answer.status_code}, not 403; {OPEN}"
     (error,) = answer.json()["errors"]
     assert error["code"] == "DENIED", f"{asked} is refused with {error}; run make deploy"
-    told = f"account {login.name} has the role {role}; "
-    assert error["message"].startswith(told), (
-        f"{asked} is refused with {error}, without {told!r}; run make deploy"
+    reason = f"account {login.name} has the role {role}; "
+    assert error["message"].startswith(reason), (
+        f"{asked} is refused with {error}, which lacks {reason!r}; run make deploy"
     )
 
 
@@ -33,13 +36,13 @@ def test_an_account_that_pulls_cannot_push_or_delete(
         if role != "pull":
             continue
         login = deployment.login_as(account)
-        denied(client, "POST", f"/v2/{repository}/blobs/uploads/", login, role)
-        denied(
+        check_denied(client, "POST", f"/v2/{repository}/blobs/uploads/", login, role)
+        check_denied(
             client, "POST", f"/v2/{repository}/blobs/uploads/?mount={digest}&from={repository}", login, role
         )
-        denied(client, "PUT", f"/v2/{repository}/manifests/v1", login, role)
+        check_denied(client, "PUT", f"/v2/{repository}/manifests/v1", login, role)
         for path in (f"manifests/{digest}", f"blobs/{digest}", f"blobs/uploads/{secrets.token_hex(16)}"):
-            denied(client, "DELETE", f"/v2/{repository}/{path}", login, role)
+            check_denied(client, "DELETE", f"/v2/{repository}/{path}", login, role)
 
 
 def test_an_account_that_pushes_cannot_delete(
@@ -58,4 +61,4 @@ def test_an_account_that_pushes_cannot_delete(
             f"{account} cannot cancel its own upload ({cancelled.status_code}); run make deploy"
         )
         for path in (f"manifests/{images.digest(b'')}", f"blobs/{images.digest(b'')}"):
-            denied(client, "DELETE", f"/v2/{repository}/{path}", login, role)
+            check_denied(client, "DELETE", f"/v2/{repository}/{path}", login, role)

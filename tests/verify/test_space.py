@@ -1,4 +1,4 @@
-"""Room for images, and clocks that agree."""
+"""Free space for images, and clocks that agree."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def check_clock(host: Host) -> None:
     """Assert that a host's clock agrees with this machine's."""
     minutes = round(host.machine.ahead / 60)
     assert abs(minutes) < MINUTES, (
-        f"{host.name}: its clock is {abs(minutes)} minutes {'ahead' if minutes > 0 else 'behind'}, and "
-        "certificates are refused where it goes on; run timedatectl set-ntp true there"
+        f"{host.name}: its clock is {abs(minutes)} minutes {'ahead' if minutes > 0 else 'behind'}; "
+        "certificates are rejected if that goes on: run timedatectl set-ntp true there"
     )
 
 

@@ -1,4 +1,4 @@
-"""The timer on this machine, where `make timer` made one: it is on, and its last run went well."""
+"""The timer on this machine, if `make timer` made one: it is on, and its last run went well."""
 
 from __future__ import annotations
 

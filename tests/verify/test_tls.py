@@ -1,4 +1,4 @@
-"""The certificate, by handshakes from this machine: good with our CA alone, and refused in every other way."""
+"""The certificate, by TLS handshakes from this machine: valid with our CA, and refused otherwise."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Server:
     port: int
 
     def handshake(self, context: ssl.SSLContext, name: str) -> tuple[str, bytes]:
-        """Return the protocol's version and the certificate (DER); `ssl.SSLError` where either side refuses."""
+        """Return the protocol's version and the certificate (DER); `ssl.SSLError` if either side refuses."""
         with (
             socket.create_connection((self.address, self.port), timeout=30) as connection,
             context.wrap_socket(connection, server_hostname=name) as secured,
@@ -36,14 +36,14 @@ class Server:
             return secured.version() or "", secured.getpeercert(binary_form=True) or b""
 
     def refusal(self, context: ssl.SSLContext, name: str) -> ssl.SSLError | None:
-        """Return why a handshake fails, or None where it does not."""
+        """Return why a handshake fails, or None if it succeeds."""
         try:
             self.handshake(context, name)
         except ssl.SSLError as error:
             return error
         except OSError as error:
             raise Unreachable(
-                f"{self.address} port {self.port} breaks a handshake off ({error}); run make deploy"
+                f"{self.address} port {self.port} ends TLS handshakes ({error}); run make deploy"
             ) from None
         return None
 
@@ -61,8 +61,8 @@ def server(address: str, settings: Settings) -> Server:
         socket.create_connection((address, settings.registry_port), timeout=30).close()
     except OSError as error:
         raise Unreachable(
-            f"nothing answers on {address} port {settings.registry_port} ({error}); run make deploy, and let "
-            "the registry host's firewall pass that port"
+            f"nothing answers on {address} port {settings.registry_port} ({error}); run make deploy, and open "
+            "that port in the registry host's firewall"
         ) from None
     return Server(address, settings.registry_port)
 
@@ -75,7 +75,7 @@ def test_valid_with_our_ca_for_every_name(
             continue
         error = server.refusal(trusting(store.ca_bundle_path), name)
         assert error is None, (
-            f"the certificate is refused for {name} with {store.ca_bundle_path} ({why(error)}); run make deploy"
+            f"the certificate is not valid for {name} with {store.ca_bundle_path} ({why(error)}); run make deploy"
         )
 
 
@@ -83,24 +83,24 @@ def test_valid_with_our_ca_for_every_name(
 def test_who_knows_one_ca_alone_connects_when_that_one_serves(
     server: Server, settings: Settings, authorities: Authorities, address: str, tmp_path: Path, which: str
 ) -> None:
-    """During a rollover the old one serves too, by the chain that is sent, and the new one not before all have it."""
+    """During a rollover the old CA works as well, by the chain that is sent; the new one only once it is in use."""
     pair = authorities.present if which == "present" else authorities.latest
     (tmp_path / "ca.crt").write_text(pair.certificate_pem)
     serves = pair is authorities.issuer or bool(authorities.chain)
     for name in authorities.names_for_leaf([*settings.server_names, address]):
         error = server.refusal(trusting(tmp_path / "ca.crt"), name)
         assert (error is None) is serves, (
-            f"a client that knows {pair.certificate.subject.rfc4514_string()} alone is "
-            f"{f'refused for {name} ({why(error)})' if error else f'not refused for {name}'}; run make deploy"
+            f"a client that trusts only {pair.certificate.subject.rfc4514_string()} "
+            f"{f'cannot connect to {name} ({why(error)})' if error else f'can connect to {name}'}; run make deploy"
         )
 
 
 def test_refused_without_our_ca(server: Server, settings: Settings) -> None:
-    # The public CAs, not this machine's own store: our CA may have been put there on purpose.
+    # The public CAs, not this machine's own store: our CA may be in that on purpose.
     public = ssl.create_default_context(cafile=certifi.where())
     error = server.refusal(public, settings.registry_hostname)
     assert isinstance(error, ssl.SSLCertVerificationError), (
-        f"a client that does not know our CA is not kept from connecting ({why(error)}); something else answers on "
+        f"a client without our CA does not reject the certificate ({why(error)}); something else answers on "
         f"port {server.port}: stop it and run make deploy"
     )
 
@@ -112,7 +112,7 @@ def test_refused_with_another_ca_of_the_same_name(server: Server, settings: Sett
     path.write_text(other.certificate_pem)
     error = server.refusal(trusting(path), settings.registry_hostname)
     assert isinstance(error, ssl.SSLCertVerificationError), (
-        f"a client that trusts another CA is not kept from connecting ({why(error)}); run make deploy"
+        f"a client with another CA of the same name does not reject the certificate ({why(error)}); run make deploy"
     )
 
 
@@ -120,36 +120,40 @@ def test_refused_for_another_name(server: Server, settings: Settings, store: Sto
     for name in (f"other.{settings.registry_hostname}", "homelab-verify.invalid", "203.0.113.1"):
         error = server.refusal(trusting(store.ca_bundle_path), name)
         assert isinstance(error, ssl.SSLCertVerificationError), (
-            f"the certificate is taken for {name} ({why(error)}), which is not ours; run make deploy"
+            f"the certificate is accepted for {name} ({why(error)}), which is not the registry's; run make deploy"
         )
         assert error.verify_code in {
             62,
             64,
         }, (  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
-            f"the certificate is refused for {name}, but for another reason ({why(error)}); run make deploy"
+            f"the certificate is rejected for {name}, but not for the name ({why(error)}); run make deploy"
         )
 
 
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
-def test_protocols_that_are_good(server: Server, settings: Settings, store: Store, version: str) -> None:
+def test_current_protocols_are_accepted(
+    server: Server, settings: Settings, store: Store, version: str
+) -> None:
     context = trusting(store.ca_bundle_path)
     context.minimum_version = context.maximum_version = ssl.TLSVersion[version.replace(".", "_")]
     error = server.refusal(context, settings.registry_hostname)
     assert error is None, f"{version} is refused ({why(error)}); run make deploy"
     found, _ = server.handshake(context, settings.registry_hostname)
-    assert found == version, f"{found} is spoken where {version} was asked for; run make deploy"
+    assert found == version, (
+        f"the registry answers with {found} to a client that offers only {version}; run make deploy"
+    )
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_old_protocols_are_refused(server: Server, settings: Settings, store: Store) -> None:
     context = trusting(store.ca_bundle_path)
-    context.set_ciphers("ALL:@SECLEVEL=0")  # OpenSSL would not even ask otherwise
+    context.set_ciphers("ALL:@SECLEVEL=0")  # otherwise OpenSSL does not even offer it
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     error = server.refusal(context, settings.registry_hostname)
-    assert error is not None, "TLS 1.1 is spoken; run make deploy"
+    assert error is not None, "TLS 1.1 is accepted; run make deploy"
     assert "ALERT" in (error.reason or ""), (
-        f"whether the registry refuses TLS 1.1 was not found out, since this machine does not ask ({why(error)}); "
-        "verify from another machine"
+        f"whether the registry refuses TLS 1.1 is unknown, since this machine does not offer it ({why(error)}); "
+        "run the verification on another machine"
     )
 
 
@@ -162,7 +166,7 @@ def test_served_certificate_is_the_latest(
     assert state.leaf
     latest = state.leaf.certificate.public_bytes(Encoding.DER)
     assert served == latest, (
-        f"another certificate is served than the one in {store.folder}/leaf.pem; run make deploy"
+        f"the registry serves another certificate than the one in {store.folder}/leaf.pem; run make deploy"
     )
 
 
@@ -183,6 +187,6 @@ def test_the_authority_has_days_left(authorities: Authorities) -> None:
     end = authorities.issuer.certificate.not_valid_after_utc
     left = (end - dt.datetime.now(dt.UTC)).days
     assert left > rollover.FAIL_DAYS, (
-        f"the certificate authority that serves has {left} days left (until {end:%Y-%m-%d}), and every certificate ends "
-        f"with it; run deploys/rotate_ca.py{', which says what it still waits for' if authorities.successor else ''}"
+        f"the certificate authority in use has {left} days left (until {end:%Y-%m-%d}), and every certificate ends "
+        f"with it; run deploys/rotate_ca.py{', which reports what it still waits for' if authorities.successor else ''}"
     )
