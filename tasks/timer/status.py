@@ -37,7 +37,7 @@ def summary(timer: Timer) -> str:
 
 
 def recipients(timer: Timer) -> str:
-    """Return who is told of a failed run, and by what."""
+    """Return who gets the report of a failed run, and how."""
     found = ["users who are logged in then (wall)"] if shutil.which("wall") else []
     found += ["users who log in later (motd)"] if timer.system else []
     found += [f"{systemd.user()} by mail"] if shutil.which("sendmail", path=f"{os.defpath}:/usr/sbin") else []

@@ -1,4 +1,4 @@
-"""What systemd on this machine is asked and told."""
+"""Calls of systemctl and loginctl on this machine."""
 
 from __future__ import annotations
 

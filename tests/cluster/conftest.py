@@ -44,7 +44,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 def settled(served: Served) -> None:
-    """All namespaces have all of ours before a test: where the last run left anything, another one mends it."""
+    """Give all namespaces all of our objects before a test, with another run if the last one left some out."""
     if not served.settled:
         served.settle()
 

@@ -1,4 +1,4 @@
-"""What registry-api-contract.md shows of Kubernetes: its pod, its image, its pull secret."""
+"""The Kubernetes examples of registry-api-contract.md: its pod, its image, its pull secret."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Constant load on a registry from every kind of client, which notes each request, pull and push that fails.
+"""Constant load on a registry from every kind of client; each request, pull and push that fails is recorded.
 
-Each client reads its login where a run puts it: the users' `config.json`, the pull secrets. A client that has no place in
-the inventory cannot be moved by a run, and is none of these.
+Each client reads its login where a run writes it: the users' `config.json`, the pull secrets. Clients that are not in the
+inventory get no new login from a run, so there are none of these.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SLOW_PUSH_SECONDS = 12
 
 @dataclass
 class Load:
-    """What was done by each kind of client, and every failure: which client, after how many seconds, what it was told."""
+    """What each kind of client did, and every failure: which client, after how many seconds, and the message."""
 
     began: float = field(default_factory=time.monotonic)
     done: Counter[str] = field(default_factory=Counter)
@@ -44,14 +44,14 @@ class Load:
     threads: list[threading.Thread] = field(default_factory=list)
 
     def until(self, client: str, count: int) -> None:
-        """Wait until a kind of client has done its work so often, and every kind at least once."""
+        """Wait until a kind of client has worked `count` times, and every kind at least once."""
         kinds = {thread.name for thread in self.threads}
         while self.done[client] < count or kinds - set(self.done):
             assert not self.failed, self.failed
             self.ending.wait(0.5)
 
     def again_and_again(self, client: str, act: Callable[[], None]) -> None:
-        """Start a client that acts until the load ends; what it raises is noted, and it goes on."""
+        """Start a client that works until the load ends; its errors are recorded, and it goes on."""
 
         def work() -> None:
             while not self.ending.is_set():
@@ -108,7 +108,7 @@ class HttpClient:
 def _connect(target: Target) -> http.client.HTTPConnection:
     context = ssl.create_default_context(cafile=target.ca)
     connection = http.client.HTTPSConnection(target.host.address, 443, timeout=60)
-    # The name that the certificate is for; the address is where it is.
+    # Connect to the address; the certificate is for the name.
     plain = socket.create_connection((target.host.address, 443), timeout=60)
     connection.sock = context.wrap_socket(plain, server_hostname=NAME)
     return connection
@@ -208,6 +208,6 @@ def apply_pod(cluster: Cluster, image: str, namespace: str, node: str, policy: s
 
 
 def refusals(cluster: Cluster, namespace: str) -> list[str]:
-    """Return what the kubelets said of images that they could not pull."""
+    """Return the kubelets' messages about images that they could not pull."""
     events = cluster.get("events", "-n", namespace)["items"]
     return [each["message"] for each in events if each["reason"] in {"Failed", "BackOff"}]

@@ -1,7 +1,7 @@
-"""A control plane without nodes that a deployment serves: 200 namespaces, and each call of kubectl is noted.
+"""A control plane without nodes that a deployment serves: 200 namespaces, and each call of kubectl is recorded.
 
-A script stands before kubectl on the control plane's host. It notes each call with its arguments and environment, and
-lets others act between what is read and what is applied.
+A script in place of kubectl on the control plane's host records the arguments and environment of each call, and can run
+another program between reading and applying.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ NAME = "registry-credentials"
 OURS = "app.kubernetes.io/managed-by=homelab-registry"
 TEAMS = [f"team-{number:03}" for number in range(200)]
 OWN = "/root/.kube/config"
-NOTING = "/opt/kube/noting"
-NOTED = "/root/noted"
+RECORDER = "/opt/kube/noting"
+RECORDS = "/root/noted"
 OTHERS = "/root/others"
 SCRIPT = f"""#!/bin/sh
 umask 077
-{{ printf '%s\\n' "$@"; cat "/proc/$$/environ"; }} > "{NOTED}/$$"
-echo "$*" | grep -o ' get \\| apply \\| delete ' >> {NOTED}/calls
+{{ printf '%s\\n' "$@"; cat "/proc/$$/environ"; }} > "{RECORDS}/$$"
+echo "$*" | grep -o ' get \\| apply \\| delete ' >> {RECORDS}/calls
 case " $* " in (*" apply "*) [ ! -x {OTHERS} ] || {OTHERS} </dev/null >/dev/null 2>&1 ;; esac
 exec {KUBECTL} "$@"
 """
@@ -40,11 +40,11 @@ class Served:
         self.cluster, self.deployment = cluster, deployment
         self.outputs: list[str] = []
         self.settled = False
-        """Whether all namespaces had all of ours after the last run."""
+        """Whether all namespaces had all of our objects after the last run."""
 
     def run(self, *arguments: str, **settings: object) -> Ran:
-        """Run with these settings; `calls` are then kubectl's."""
-        self.cluster.control.run(f"mkdir -p {NOTED} && rm -f {NOTED}/calls")
+        """Run with these settings; `calls` then has kubectl's calls."""
+        self.cluster.control.run(f"mkdir -p {RECORDS} && rm -f {RECORDS}/calls")
         self.deployment.set(registry_state_dir=f"{self.deployment.folder}/state", **settings)
         ran = self.deployment.run(*(arguments or ("-y",)))
         self.outputs.append(ran.output)
@@ -52,13 +52,13 @@ class Served:
         return ran
 
     def settle(self) -> None:
-        """Have all namespaces have all of ours: a run mends whatever was left."""
+        """Give all namespaces all of our objects, by a run."""
         ran = self.run(**ALL)
         assert ran.exit_code == 0, ran.output
 
     @classmethod
     def start(cls, folder: Path) -> Served:
-        """Boot the host, make the namespaces, and serve the registry, and nothing else."""
+        """Boot the host, create the namespaces, and deploy the registry alone."""
         (keys := folder / "keys").mkdir()
         cluster = Cluster.start({}, keys)
         try:
@@ -70,8 +70,8 @@ class Served:
     @classmethod
     def _on(cls, cluster: Cluster, folder: Path) -> Served:
         control = cluster.control
-        control.write(NOTING, SCRIPT, "0755")
-        control.run(f"ln -sf {NOTING} {BIN}/kubectl && mkdir -m 0700 {NOTED}")
+        control.write(RECORDER, SCRIPT, "0755")
+        control.run(f"ln -sf {RECORDER} {BIN}/kubectl && mkdir -m 0700 {RECORDS}")
         control.write(OWN, cluster.authority.kubeconfig(cluster.server, "me", ["system:masters"]))
         namespaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in TEAMS]
         cluster.kubectl("create", "-f", "-", stdin=document(namespaces))
@@ -90,7 +90,7 @@ class Served:
     @property
     def calls(self) -> list[str]:
         """The verbs of kubectl's calls in the last run."""
-        return self.cluster.control.run(f"cat {NOTED}/calls").stdout.split()
+        return self.cluster.control.run(f"cat {RECORDS}/calls").stdout.split()
 
     def secrets(self, name: str = NAME) -> dict[str, Any]:
         """Return the secrets of that name, by namespace."""

@@ -1,6 +1,6 @@
-"""What stands against a part of the work is one line, does not touch the rest, and shows no secret.
+"""An obstacle to a part of the work is one line, does not affect the rest, and shows no secret.
 
-Of what can stand there at once there is one run for all of it, each in namespaces of its own.
+One run meets many of them at once, each in namespaces of its own.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ server = http.server.ThreadingHTTPServer(("127.0.0.1", 9443), Answer)
 server.socket = context.wrap_socket(server.socket, server_side=True)
 server.serve_forever()
 '''
-"""A webhook that says what Kyverno says (kyverno, pkg/webhooks/utils/block.go)."""
+"""A webhook with Kyverno's message (kyverno, pkg/webhooks/utils/block.go)."""
 
 
 def chosen(*namespaces: str) -> dict[str, Any]:
@@ -84,14 +84,14 @@ def policy(name: str, validation: Mapping[str, str], *namespaces: str) -> list[M
 
 @dataclass(frozen=True)
 class Seen:
-    """A run, the calls of kubectl in it, and the secrets that there were after it."""
+    """A run, its calls of kubectl, and the secrets after it."""
 
     ran: Ran
     calls: list[str]
     secrets: Mapping[str, Any]
 
     def problem(self, about: str) -> str:
-        """Return the one problem that is about something."""
+        """Return the one problem with `about` in it."""
         (problem,) = (line for line in self.ran.problems if about in line)
         return problem
 
@@ -102,7 +102,7 @@ BESIDE = ["team-012", "team-032"]
 
 @pytest.fixture(scope="module")
 def refused(served: Served) -> Seen:
-    """A run with `-vvv` against which two policies and two webhooks stand."""
+    """A run with `-vvv` that two policies and two webhooks refuse."""
     served.settle()
     cluster, control = served.cluster, served.cluster.control
     pair = cluster.authority.server(["127.0.0.1"])
@@ -132,7 +132,7 @@ def refused(served: Served) -> Seen:
 
 @pytest.fixture(scope="module")
 def changed(served: Served) -> Seen:
-    """A run over what others made and changed; the place of `team-040` among ours is in the middle of the answer."""
+    """A run after others created and changed objects; `team-040` is in the middle of kubectl's answer."""
     served.settle()
     kubectl = served.cluster.kubectl
     kubectl("delete", "secret", NAME, "-n", "team-040")
@@ -147,20 +147,20 @@ def changed(served: Served) -> Seen:
     return seen
 
 
-def test_all_that_is_refused_is_a_line_each_and_the_rest_is_done(refused: Seen) -> None:
+def test_each_refusal_is_one_line_and_the_rest_is_done(refused: Seen) -> None:
     assert refused.ran.exit_code == 1
     assert len(refused.ran.problems) == 4
     assert {*REFUSED, *BESIDE} & set(refused.secrets) == set(BESIDE)
 
 
-def test_what_a_policy_refuses(refused: Seen) -> None:
+def test_a_policy_that_refuses(refused: Seen) -> None:
     assert (
         f"could not write the pull secret {NAME} in team-010, team-011: "
         'the admission policy "vault" refuses it: secrets come from Vault; '
     ) in refused.problem("vault")
 
 
-def test_what_a_webhook_says_in_many_lines_is_one(refused: Seen) -> None:
+def test_a_webhooks_message_of_many_lines_becomes_one(refused: Seen) -> None:
     assert (
         f"could not write the pull secret {NAME} in team-030, team-031: "
         f'the admission webhook "wordy.example.com" refuses it: resource Secret/team-030/{NAME} was blocked due to the '
@@ -184,7 +184,7 @@ def test_a_policy_that_quotes_what_it_refuses_shows_no_secret(served: Served, re
     )
 
 
-def test_somebody_elses_secret_is_told_and_no_other_is_written_for_it(changed: Seen) -> None:
+def test_somebody_elses_secret_is_reported_and_never_overwritten(changed: Seen) -> None:
     assert (changed.ran.exit_code, changed.calls, changed.ran.steps) == (1, ["get"], [])
     (problem,) = changed.ran.problems
     assert f"the secret {NAME} in team-040 is not ours (created 20" in problem
@@ -193,19 +193,19 @@ def test_somebody_elses_secret_is_told_and_no_other_is_written_for_it(changed: S
     assert changed.secrets["team-040"]["data"] == {"a": "Yg=="}
 
 
-def test_what_others_add_to_ours_stays_and_is_no_reason_to_write(changed: Seen) -> None:
+def test_what_others_add_to_our_objects_stays_and_is_no_reason_to_write(changed: Seen) -> None:
     found = changed.secrets["team-041"]
     assert found["data"]["theirs"] == "eA=="
     assert found["metadata"]["labels"]["team"] == "a"
 
 
-def test_a_copy_that_somebody_made_of_ours_stays(served: Served, changed: Seen) -> None:
+def test_a_copy_that_somebody_made_of_our_secret_stays(served: Served, changed: Seen) -> None:
     assert list(served.secrets("copy")) == ["kube-system"]
     served.cluster.kubectl("delete", "secret", "copy", "-n", "kube-system")
 
 
 @pytest.mark.usefixtures("settled")
-def test_who_may_read_and_not_write_is_told_which_right_is_missing(served: Served) -> None:
+def test_a_user_who_may_only_read_learns_which_right_is_missing(served: Served) -> None:
     login = served.cluster.login("reader")
     rights = {
         "apiGroups": [""],

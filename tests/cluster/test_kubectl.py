@@ -1,7 +1,7 @@
-"""kubectl where each distribution has it, and with the configuration and the context that are set.
+"""kubectl where each distribution installs it, and with the configuration and context of the settings.
 
-K3s, RKE2 and MicroK8s are not to be had here. What stands in for each is what matters of it: where its program is, what it
-is called with, and where its configuration is; the kubectl in it is upstream's own there too, and here.
+K3s, RKE2 and MicroK8s cannot be installed here. Stubs have what matters: the path of the program, how it is called, and the
+path of its configuration. They call upstream's kubectl, which the distributions include as well.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.bench.cluster import BIN
-from tests.cluster.served import ALL, NAME, NOTING, OWN, Served
+from tests.cluster.served import ALL, NAME, OWN, RECORDER, Served
 
 pytestmark = pytest.mark.usefixtures("settled")
 
@@ -22,29 +22,33 @@ SUBCOMMAND = (
 )
 FAKES = {
     # k3s, cmd/k3s/main.go
-    "k3s": ("/usr/local/bin/k3s", f'{SUBCOMMAND}exec {NOTING} "$@"\n', "/etc/rancher/k3s/k3s.yaml"),
+    "k3s": ("/usr/local/bin/k3s", f'{SUBCOMMAND}exec {RECORDER} "$@"\n', "/etc/rancher/k3s/k3s.yaml"),
     # docs.rke2.io, "Cluster Access"
     "RKE2": (
         "/var/lib/rancher/rke2/bin/kubectl",
-        f'#!/bin/sh\n# Not {{0}}\nexec {NOTING} "$@"\n',
+        f'#!/bin/sh\n# Not {{0}}\nexec {RECORDER} "$@"\n',
         "/etc/rancher/rke2/rke2.yaml",
     ),
     # microk8s, microk8s-resources/wrappers/microk8s-kubectl.wrapper
-    "MicroK8s": ("/snap/bin/microk8s", f'{SUBCOMMAND}exec {NOTING} --kubeconfig={MICROK8S} "$@"\n', MICROK8S),
+    "MicroK8s": (
+        "/snap/bin/microk8s",
+        f'{SUBCOMMAND}exec {RECORDER} --kubeconfig={MICROK8S} "$@"\n',
+        MICROK8S,
+    ),
 }
 
 
 @pytest.fixture
 def without_kubectl(served: Served) -> Iterator[str]:
-    """The host has neither kubectl nor a configuration for it; returns one."""
+    """Take kubectl and its configuration from the host; return the configuration."""
     config = served.cluster.control.read(OWN)
     served.cluster.control.run(f"rm {BIN}/kubectl && mv {OWN} /root/aside")
     yield config
-    served.cluster.control.run(f"ln -s {NOTING} {BIN}/kubectl && mv /root/aside {OWN}")
+    served.cluster.control.run(f"ln -s {RECORDER} {BIN}/kubectl && mv /root/aside {OWN}")
 
 
 @pytest.mark.parametrize("distribution", FAKES)
-def test_each_distribution_s_own(served: Served, without_kubectl: str, distribution: str) -> None:
+def test_each_distributions_kubectl(served: Served, without_kubectl: str, distribution: str) -> None:
     program, script, configuration = FAKES[distribution]
     control = served.cluster.control
     control.write(program, script.format(distribution), "0755")
@@ -56,16 +60,14 @@ def test_each_distribution_s_own(served: Served, without_kubectl: str, distribut
     assert served.login("team-060").startswith("cluster:")
 
 
-def test_where_there_is_none_a_line_says_where_it_was_looked_for(
-    served: Served, without_kubectl: str
-) -> None:
+def test_without_kubectl_one_line_says_where_it_was_looked_for(served: Served, without_kubectl: str) -> None:
     ran = served.run(**ALL)
     (problem,) = ran.problems
     assert "there is no kubectl here" in problem
     assert ran.exit_code == 1
 
 
-def test_the_configuration_and_the_context_that_are_set_win(served: Served) -> None:
+def test_the_settings_configuration_and_context_win(served: Served) -> None:
     """The configuration's own context leads nowhere, and root has another configuration."""
     config = json.loads(served.cluster.control.read(OWN))
     config["clusters"].append({"name": "nowhere", "cluster": {"server": "https://127.0.0.1:1"}})

@@ -1,6 +1,6 @@
-"""A new password is with everyone who pulls after one run, and shows nowhere on its way.
+"""After one run everyone who pulls has the new password, and nothing on its way shows it.
 
-The run and the verification after it are traced on each host: all that comes in through SSH, kubectl included.
+The run and the verification after it are traced on each host: all that is started through SSH, kubectl included.
 """
 
 from __future__ import annotations
@@ -124,22 +124,22 @@ def login(host: BenchHost, path: str) -> str:
 
 
 def forget(cluster: Cluster) -> None:
-    """Have each kubelet read its own login anew, which it does every five minutes (kubernetes, credentialprovider/defaults.go)."""
+    """Make each kubelet read its own login again, as it does every five minutes (kubernetes, credentialprovider/defaults.go)."""
     for host in cluster.nodes.values():
         host.run("systemctl restart kubelet")
 
 
 def test_it_is_in_every_namespace(cluster: Cluster, life: Life) -> None:
     found = cluster.get("secrets", "-A", f"--field-selector=metadata.name={SECRET}")["items"]
-    told = {
+    found_configs = {
         each["metadata"]["namespace"]: json.loads(b64decode(each["data"][".dockerconfigjson"]))
         for each in found
     }
     auth = b64encode(f"cluster:{life.new}".encode()).decode()
-    assert told == {namespace: {"auths": {NAME: {"auth": auth}}} for namespace in CHOSEN}
+    assert found_configs == {namespace: {"auths": {NAME: {"auth": auth}}} for namespace in CHOSEN}
 
 
-def test_it_is_with_every_logged_in_user_and_node(cluster: Cluster, life: Life) -> None:
+def test_every_logged_in_user_and_node_has_it(cluster: Cluster, life: Life) -> None:
     assert {login(host, path) for host, path in logins(cluster)} == {f"cluster:{life.new}"}
     for user in USERS:
         cluster.control.run(f"docker rmi -f {IMAGE} && su -l {user} -c 'docker pull -q {IMAGE}'")
@@ -159,7 +159,7 @@ def test_pods_pull_with_it(cluster: Cluster, life: Life) -> None:
         cluster.kubectl("delete", "pod", f"new-{node}", "-n", "default", "--wait=false")
 
 
-def test_the_old_one_is_good_as_long_as_kubelets_remember_it(
+def test_the_old_one_is_accepted_as_long_as_kubelets_remember_it(
     cluster: Cluster, deployment: Deployment, life: Life
 ) -> None:
     assert "the former password of cluster is still accepted: until " in life.ran.output
@@ -184,7 +184,7 @@ def test_the_old_one_is_good_as_long_as_kubelets_remember_it(
 
 
 def logs_in(cluster: Cluster, secret: str) -> bool:
-    """Tell whether Docker is let in with a password; what it is told where it is not, is that and nothing else."""
+    """Return whether Docker can log in with a password; a failure has to be a refused login."""
     command = f"DOCKER_CONFIG=/tmp/none docker login -u cluster --password-stdin {NAME}"
     done = cluster.control.run(f"{command}; code=$?; rm -rf /tmp/none; exit $code", stdin=secret, check=False)
     assert done.exit_code == 0 or "unauthorized" in done.stderr.lower()

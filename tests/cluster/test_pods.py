@@ -1,4 +1,4 @@
-"""The contract's pod, word for word: it runs on each node with the pull secret, and is refused for the right reason without."""
+"""The contract's pod, word for word: it runs on each node with the pull secret, and without it the login is refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def namespaces(cluster: Cluster) -> Iterator[dict[str, str]]:
 
 
 def give_secret(cluster: Cluster, namespace: str, login: str) -> None:
-    """Make the contract's pull secret, of `NAME:PASSWORD`."""
+    """Create the contract's pull secret from `NAME:PASSWORD`."""
     config = json.dumps({"auths": {NAME: {"auth": base64.b64encode(login.encode()).decode()}}})
     secret = {
         "apiVersion": "v1",
@@ -71,7 +71,7 @@ def runs(cluster: Cluster, namespace: str) -> dict[str, Any]:
 
 
 def refusal(cluster: Cluster, namespace: str) -> str:
-    """Wait until the pod's image was not pulled, and return what the kubelet says of it."""
+    """Wait until the pull of the pod's image fails, and return the kubelet's message."""
     waiting = "{.status.containerStatuses[0].state.waiting.message}"
     cluster.kubectl("wait", "-n", namespace, f"--for=jsonpath={waiting}", "--timeout=90s", "pod/myapp")
     (container,) = cluster.get("-n", namespace, "pod", "myapp")["status"]["containerStatuses"]
@@ -95,7 +95,7 @@ def test_the_contract_s_pod_runs_on_each_node(
         assert pushed == f"{NAME}/myapp@{container['imageID'].partition('@')[2]}\n"
 
 
-def test_without_the_secret_the_login_is_missing_also_where_the_image_is(
+def test_without_the_secret_the_login_is_missing_even_if_the_node_has_the_image(
     cluster: Cluster, deployment: Deployment, namespaces: dict[str, str]
 ) -> None:
     for node, namespace in namespaces.items():
@@ -110,7 +110,7 @@ def test_without_the_secret_the_login_is_missing_also_where_the_image_is(
         runs(cluster, namespace)
 
 
-def test_without_our_files_the_certificate_is_unknown_and_a_run_mends_it(
+def test_without_our_files_the_certificate_is_rejected_and_a_run_fixes_it(
     cluster: Cluster, deployment: Deployment, namespaces: dict[str, str]
 ) -> None:
     for node, namespace in namespaces.items():

@@ -1,4 +1,4 @@
-"""Pull secrets before a real API server: how often kubectl is called, what is written, and what is not."""
+"""Pull secrets with a real API server: how often kubectl is called, what is written, and what is not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.cluster.served import ALL, NAME, NOTED, OURS, TEAMS, Served
+from tests.cluster.served import ALL, NAME, OURS, RECORDS, TEAMS, Served
 from tests.fleet.tracing import Needles
 
 pytestmark = pytest.mark.usefixtures("settled")
@@ -50,7 +50,7 @@ def test_a_new_password_is_in_every_namespace_after_the_same_run_in_the_same_sec
     }
 
 
-def test_others_entries_stay_and_only_ours_is_taken_out(served: Served) -> None:
+def test_others_entries_stay_and_only_ours_is_removed(served: Served) -> None:
     patch = '[{"op": "add", "path": "/imagePullSecrets/0", "value": {"name": "mine"}}]'
     served.cluster.kubectl("patch", "sa", "default", "-n", "team-003", "--type=json", "-p", patch)
     assert served.run(**ALL).steps == []
@@ -62,7 +62,7 @@ def test_others_entries_stay_and_only_ours_is_taken_out(served: Served) -> None:
     assert served.entries("team-003") == ["mine", NAME]
 
 
-def test_names_at_kubernetes_limits(served: Served) -> None:
+def test_names_as_long_as_kubernetes_allows(served: Served) -> None:
     name, namespace = "s" * 253, "n" * 63
     served.cluster.kubectl("create", "namespace", namespace)
     ran = served.run(**ALL, registry_pull_secret_name=name)
@@ -73,7 +73,7 @@ def test_names_at_kubernetes_limits(served: Served) -> None:
     served.cluster.kubectl("delete", "namespace", namespace)
 
 
-def test_a_namespace_that_goes_and_one_that_is_not_there_are_a_line_each(served: Served) -> None:
+def test_a_terminating_and_a_missing_namespace_are_one_line_each(served: Served) -> None:
     held = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -93,7 +93,7 @@ def test_a_namespace_that_goes_and_one_that_is_not_there_are_a_line_each(served:
     assert sorted(served.secrets()) == ["default", "team-000"]
 
 
-def test_without_rights_the_missing_ones_are_told(served: Served) -> None:
+def test_missing_rights_are_named(served: Served) -> None:
     ran = served.run(**ALL, registry_kubeconfig=served.cluster.login("nobody"))
     assert ran.exit_code == 1
     assert len(ran.problems) == 1
@@ -103,7 +103,7 @@ def test_without_rights_the_missing_ones_are_told(served: Served) -> None:
     )
 
 
-def test_an_api_server_that_is_down_is_told_and_the_next_run_mends(served: Served) -> None:
+def test_an_api_server_that_is_down_is_reported(served: Served) -> None:
     served.cluster.stop_api_server()
     ran = served.run(**ALL)
     served.cluster.start_api_server()
@@ -121,7 +121,7 @@ def test_no_secret_is_in_arguments_environments_or_output(served: Served) -> Non
     passwords = served.deployment.store.read().passwords
     assert set(passwords) == {"admin", "ci", "cluster"}
     needles = Needles({password: name for name, password in passwords.items()})
-    noted = served.cluster.control.run(f"cat {NOTED}/[0-9]* | tr '\\0' '\\n'").stdout
-    assert "--field-manager=homelab-registry" in noted
-    assert needles.within(noted) == set()
+    recorded = served.cluster.control.run(f"cat {RECORDS}/[0-9]* | tr '\\0' '\\n'").stdout
+    assert "--field-manager=homelab-registry" in recorded
+    assert needles.within(recorded) == set()
     assert needles.within("\n".join(served.outputs)) == set()

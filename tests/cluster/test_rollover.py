@@ -1,4 +1,4 @@
-"""A CA rollover in a cluster: pods pull anew on each node at every stage, and builders find what to trust."""
+"""A CA rollover in a cluster: pods can pull on each node at every stage, and builders find what to trust."""
 
 from __future__ import annotations
 

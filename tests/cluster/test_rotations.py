@@ -1,6 +1,6 @@
-"""Certificates and passwords change under clients of every kind, and none of them notices.
+"""Certificates and passwords change while clients of every kind work, and none of them notices.
 
-With the images that are built from Debian's packages; whole, also with pulled ones, the registry's newer by a version.
+With images built from Debian's packages; with `--soak` also with pulled ones, whose registry is newer by a major version.
 """
 
 from __future__ import annotations
@@ -118,9 +118,9 @@ def test_nobody_notices_new_passwords(
 def test_pods_start_without_the_registry_after_new_passwords(
     cluster: Cluster, deployment: Deployment, target: Target, namespace: str
 ) -> None:
-    """The kubelet lets in who has the secret with which it pulled before, by its uid: it was updated, not made anew.
+    """The kubelet accepts the secret that it pulled with before, by its uid: it was updated, not recreated.
 
-    That it asks for a secret at all shows where there is none.
+    The last pod, without a secret, shows that it asks for one at all.
     """
     nodes = [host.name for host in cluster.nodes.values()]
     containers = "homelab-registry-gateway homelab-registry"

@@ -1,4 +1,4 @@
-"""Service accounts are others' too: what they put there stays, also while we write, whatever it looks like."""
+"""Service accounts belong to others too: what they write stays, even if they write while we do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOUCHED = """--type=merge -p '{"metadata": {"annotations": {"touched": "'$$'"}}}
 
 @pytest.fixture
 def without_entry(served: Served) -> Iterator[Served]:
-    """Our entry is to be added in team-020, and nothing else is to be done."""
+    """Remove our entry in team-020, so that a run has to add that and nothing else."""
     reset = {
         "imagePullSecrets": None,
         "metadata": {"labels": None, "annotations": {"homelab-registry/pull-secret": None}},
@@ -40,7 +40,7 @@ def test_an_entry_that_somebody_adds_between_reading_and_writing_stays(without_e
     assert ran.problems == []
 
 
-def test_who_writes_all_the_time_is_told_and_the_next_run_mends(without_entry: Served) -> None:
+def test_a_writer_that_never_stops_is_reported_and_the_next_run_succeeds(without_entry: Served) -> None:
     served = without_entry
     served.cluster.kubectl("delete", "secret", NAME, "-n", "team-021")
     served.cluster.control.write(OTHERS, f"#!/bin/sh\n{ACCOUNT} {TOUCHED}\n", "0755")
@@ -59,20 +59,20 @@ def test_who_writes_all_the_time_is_told_and_the_next_run_mends(without_entry: S
     )
 
 
-def test_entries_that_are_no_names_stay_as_they_are(without_entry: Served) -> None:
+def test_malformed_entries_stay_as_they_are(without_entry: Served) -> None:
     served = without_entry
-    odd = [{"name": "a,b"}, {"name": "line\ncomplete|yes"}, {}, {"name": "object|Secret"}]
-    patch = json.dumps({"imagePullSecrets": odd})
+    malformed = [{"name": "a,b"}, {"name": "line\ncomplete|yes"}, {}, {"name": "object|Secret"}]
+    patch = json.dumps({"imagePullSecrets": malformed})
     served.cluster.kubectl("patch", "sa", "default", "-n", "team-020", "--type=merge", "-p", patch)
     assert served.run(**ALL).exit_code == 0
     account = served.cluster.get("sa", "default", "-n", "team-020")
-    assert account["imagePullSecrets"] == [*odd, {"name": NAME}]
+    assert account["imagePullSecrets"] == [*malformed, {"name": NAME}]
     assert served.run(**ALL).steps == []
     assert served.run(**ALL, registry_patch_service_accounts=[]).exit_code == 0
-    assert served.cluster.get("sa", "default", "-n", "team-020")["imagePullSecrets"] == odd
+    assert served.cluster.get("sa", "default", "-n", "team-020")["imagePullSecrets"] == malformed
 
 
-def test_an_account_that_is_made_later_gets_it_at_the_next_run(served: Served) -> None:
+def test_a_service_account_created_later_gets_the_secret_at_the_next_run(served: Served) -> None:
     both = {
         "registry_pull_secret_namespaces": ["team-022"],
         "registry_patch_service_accounts": ["builder", "default"],

@@ -1,4 +1,4 @@
-"""`make verify` of a cluster: it passes and leaves nothing, and what is wrong there is named, with what to do."""
+"""`make verify` on a cluster: it passes and leaves nothing behind, and names what is wrong with the remedy."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ OURS = ("-k", "test_cluster_control")
 
 @pytest.fixture(scope="module")
 def said(cluster: Cluster, deployment: Deployment) -> dict[str, str]:
-    """What the verification says, by its tests, of a cluster in which much is wrong at once; a run mends that.
+    """The verification's lines, by test, on a cluster with several things wrong at once, which a run fixes afterwards.
 
-    The secret has another password, a node is in no inventory, and a pod in a namespace that nobody chose hangs.
+    The secret has another password, a node is not in the inventory, and a pod waits in a namespace that was not chosen.
     """
     whole = deployment.inventory.read_text()
     groups = {"registry": [CONTROL], "cluster_nodes": ["node16"], "cluster_control": [CONTROL]}
@@ -44,13 +44,13 @@ def said(cluster: Cluster, deployment: Deployment) -> dict[str, str]:
 
 
 def lines(output: str) -> dict[str, str]:
-    """Return the verification's lines by the test that each is of."""
-    told = (line.rpartition("  [") for line in output.splitlines() if line.endswith(f"[{CONTROL}]]"))
-    return {test.removesuffix(f"[{CONTROL}]]"): line for line, _, test in told}
+    """Return the verification's lines by test."""
+    found = (line.rpartition("  [") for line in output.splitlines() if line.endswith(f"[{CONTROL}]]"))
+    return {test.removesuffix(f"[{CONTROL}]]"): line for line, _, test in found}
 
 
 def hang(cluster: Cluster, namespace: str) -> None:
-    """Have a pod wait for an image that it may not pull."""
+    """Start a pod that waits for an image that it may not pull."""
     container = {"name": "app", "image": f"{NAME}/nowhere/app:v1", "imagePullPolicy": "Always"}
     pod = {
         "apiVersion": "v1",
@@ -79,18 +79,18 @@ def test_a_node_that_is_not_in_the_inventory_is_named(cluster: Cluster, said: di
     assert f"the cluster's nodes {cluster.nodes['node23'].name} are not in cluster_nodes" in line
 
 
-def test_a_pod_that_hangs_is_named_with_what_helps(said: dict[str, str]) -> None:
+def test_a_waiting_pod_is_named_with_the_remedy(said: dict[str, str]) -> None:
     line = said["test_no_pod_waits_for_an_image_of_ours"]
     assert "pod hangs in hanging on " in line
     assert "add hanging to registry_pull_secret_namespaces" in line
 
 
-def test_what_is_as_it_should_be_is_not_named(said: dict[str, str]) -> None:
+def test_what_is_right_is_not_named(said: dict[str, str]) -> None:
     assert "test_without_the_secret_the_login_is_missing_and_not_the_trust" not in said
 
 
-def test_a_pod_that_somebody_removes_is_missed(cluster: Cluster, deployment: Deployment) -> None:
-    """A node whose kubelet stands still lets its pods wait until they are removed."""
+def test_a_pod_that_somebody_removes_is_reported(cluster: Cluster, deployment: Deployment) -> None:
+    """While its kubelet is stopped, a node's pods wait until somebody removes them."""
     node = cluster.nodes["node23"]
     node.run("systemctl stop kubelet")
     with ThreadPoolExecutor(1) as pool:
@@ -114,7 +114,7 @@ def test_a_pod_that_somebody_removes_is_missed(cluster: Cluster, deployment: Dep
 
 
 def test_it_passes_and_leaves_nothing(cluster: Cluster, deployment: Deployment) -> None:
-    """Also where a node is to run nothing, and what is there has to go."""
+    """Even if a node is tainted so that nothing may run there."""
     before = active_namespaces(cluster)
     node = cluster.nodes["node16"].name
     cluster.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "nodes", "--all")
@@ -128,6 +128,6 @@ def test_it_passes_and_leaves_nothing(cluster: Cluster, deployment: Deployment) 
 
 
 def active_namespaces(cluster: Cluster) -> list[str]:
-    """Return the namespaces that are not going."""
+    """Return the namespaces that are not terminating."""
     found = cluster.get("namespaces", "--field-selector=status.phase=Active")["items"]
     return sorted(each["metadata"]["name"] for each in found)

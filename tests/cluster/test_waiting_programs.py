@@ -1,4 +1,4 @@
-"""The programs that the verification's pods run: each waits, on the kind of machine that it is for."""
+"""The programs in the verification's pods: each waits, on its architecture."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ EMULATORS = {"amd64": "qemu-x86_64-static", "arm64": "qemu-aarch64-static", "arm
 WAITS = {"amd64": "pause", "arm64": "ppoll", "arm": "pause"}
 
 
-def test_there_is_one_for_each_machine_that_images_are_made_for() -> None:
+def test_there_is_one_for_each_architecture() -> None:
     assert set(WAITING) == set(ARCHITECTURES.values())
 
 
 @pytest.mark.parametrize("architecture", WAITING)
-def test_it_waits_until_it_is_ended(architecture: str, tmp_path: Path) -> None:
+def test_it_waits_until_it_is_killed(architecture: str, tmp_path: Path) -> None:
     program, said = tmp_path / "waiting", tmp_path / "said"
     program.write_bytes(waiting(architecture))
     program.chmod(0o755)
     command = [EMULATORS[architecture], "-strace", str(program)]
-    with said.open("wb") as told, subprocess.Popen(command, stderr=told) as process:
+    with said.open("wb") as trace, subprocess.Popen(command, stderr=trace) as process:
         end = time.monotonic() + 20
         while f"{WAITS[architecture]}(" not in said.read_text() and time.monotonic() < end:
             time.sleep(0.05)

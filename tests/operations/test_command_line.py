@@ -22,14 +22,14 @@ from tasks.state.store import Store
 from tests.operations.runs import ROOT, Ran, pyinfra
 
 STEM = "lab_of_nobody"
-"""The inventories' file name, and so the name of the folder below state/ that must not be made."""
+"""The inventories' file name, and so the name of the folder in state/ that must not be made."""
 
 SECRET = "hunter2-hunter2"
 GOOD = 'registry = ["@fake/nas"]\ndocker_hosts = ["@fake/nas", "@fake/pi"]\n'
 
 
 def answering_hosts() -> str:
-    """Return an inventory of hosts that answer every fact: Debian with Docker Engine, and nothing of ours."""
+    """Return an inventory of hosts that answer every fact as fresh hosts: Debian with Docker Engine."""
     settings = Settings()
     of_registry = [
         *(f"path|{path}" for path in layout.paths(settings)),
@@ -224,11 +224,11 @@ def test_the_table_is_a_table() -> None:
     assert len({case.name for case in REFUSED}) == len(REFUSED) == 15
 
 
-# What needs no settings.
+# Commands that need no settings.
 
 
-def test_commands_that_are_no_deploy_are_let_through(tmp_path: Path) -> None:
-    """Also the proof that "Connected" is what a run says that connects."""
+def test_commands_other_than_a_deploy_pass(tmp_path: Path) -> None:
+    """This also proves that a run which connects prints "Connected"."""
     bad = tmp_path / f"{STEM}.py"
     bad.write_text(GOOD + f"registry_port = 5443\nregistry_password = {SECRET!r}\n")
     ran = pyinfra("-y", str(bad), "exec", "--", "true")
@@ -247,7 +247,7 @@ def test_commands_that_are_no_deploy_are_let_through(tmp_path: Path) -> None:
 # A locked state.
 
 
-def test_one_run_at_a_time_and_a_plan_whenever_one_likes(tmp_path: Path) -> None:
+def test_one_run_at_a_time_and_a_plan_at_any_time(tmp_path: Path) -> None:
     inventory, state = tmp_path / f"{STEM}.py", tmp_path / "state"
     inventory.write_text(answering_hosts())
     data = ("--data", f"registry_state_dir={state}")
@@ -265,7 +265,7 @@ def test_one_run_at_a_time_and_a_plan_whenever_one_likes(tmp_path: Path) -> None
     assert after == before
 
 
-def test_a_state_folder_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
+def test_an_unusable_state_folder_is_refused(tmp_path: Path) -> None:
     inventory, state = tmp_path / f"{STEM}.py", tmp_path / "state"
     inventory.write_text(GOOD)
     state.write_text("mine\n")

@@ -28,7 +28,7 @@ def ran(folder: Path, *arguments: str, deploy: str = "deploy.py") -> Ran:
 
 
 def store(folder: Path, **passwords: str) -> Store:
-    """Make a state with an authority and these passwords, each with its hash, and return it."""
+    """Make a state with a CA and these passwords, each with its hash, and return it."""
     made, now = Store(folder / "state"), dt.datetime.now(dt.UTC)
     made.authorities.write(ca.make_authority(["registry.homelab.local", "192.0.2.10"], 3650, now))
     made.write_record("@fake/nas", {})
@@ -42,7 +42,7 @@ def warnings(ran: Ran) -> list[str]:
     return [line.strip() for line in ran.output.splitlines() if "custom password" in line]
 
 
-def test_the_account_that_machines_pull_with_is_named_and_the_remedy_helps(tmp_path: Path) -> None:
+def test_the_account_that_machines_pull_with_is_named_and_the_remedy_works(tmp_path: Path) -> None:
     made = store(tmp_path, admin=accounts.generate(), ci=accounts.generate(), cluster=SECRET)
     found = ran(tmp_path)
     assert warnings(found) == [

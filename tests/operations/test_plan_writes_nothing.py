@@ -30,7 +30,7 @@ PORT_443 = "/etc/docker/certs.d/registry.homelab.local"
 
 
 def plan(folder: Path, state: Path, *more: str) -> Ran:
-    """Plan on hosts that have nothing of ours yet."""
+    """Plan on fresh hosts."""
     (folder / f"{STEM}.py").write_text(answering_hosts())
     return pyinfra(
         "--dry", *more, "--data", f"registry_state_dir={state}", str(folder / f"{STEM}.py"), "deploy.py"
@@ -95,7 +95,7 @@ ON_DOCKER_HOST = [
 ]
 
 
-def test_a_first_plan_tells_every_step_and_makes_no_state(tmp_path: Path) -> None:
+def test_a_first_plan_prints_every_step_and_makes_no_state(tmp_path: Path) -> None:
     state = tmp_path / "state"
     ran = plan(tmp_path, state)
     assert ran.exit_code == 0
@@ -119,7 +119,7 @@ def test_a_first_plan_tells_every_step_and_makes_no_state(tmp_path: Path) -> Non
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == [f"{STEM}.py"]
 
 
-def test_a_plan_over_a_state_leaves_every_byte_and_time_as_it_was(tmp_path: Path) -> None:
+def test_a_plan_with_a_state_changes_no_byte_and_no_time_of_it(tmp_path: Path) -> None:
     store, now = Store(tmp_path / "state"), dt.datetime.now(dt.UTC)
     names = ["registry.homelab.local", "192.0.2.10"]
     ca = authority.make_authority(names, 3650, now)
@@ -146,14 +146,14 @@ def test_a_plan_over_a_state_leaves_every_byte_and_time_as_it_was(tmp_path: Path
     assert snapshot(store.folder) == before
 
 
-def test_with_y_a_plan_does_not_say_that_nothing_is_to_be_done(tmp_path: Path) -> None:
-    """pyinfra looks at no host then (it skips change detection), so that there is no plan to speak of."""
+def test_with_y_a_plan_does_not_say_that_there_is_nothing_to_do(tmp_path: Path) -> None:
+    """With -y pyinfra skips change detection, so there is no plan."""
     ran = plan(tmp_path, tmp_path / "state", "-y")
     assert "Nothing is to be done" not in ran.output
 
 
 def test_a_state_that_cannot_be_read_is_one_line_in_a_plan(tmp_path: Path) -> None:
-    """As when a plan is made by another user than the one whose state it is; here the folder is a file."""
+    """As if another user than the owner of the state makes a plan; here the folder is a file."""
     (tmp_path / "state").write_text("mine\n")
     ran = plan(tmp_path, tmp_path / "state")
     assert ran.exit_code == 1
@@ -292,7 +292,7 @@ DONE = {
 DECIDED = (ROOT / "tasks/run/apply.py").read_text().splitlines().index(
     "        steps = list(decide(run))"
 ) + 1
-"""The line in which the operation of DEPLOY is asked for its steps."""
+"""The line that asks the operation of DEPLOY for its steps."""
 
 UNREAD = "what this host has could not be read (see above), and unknown is not taken as absent; fix that and run again"
 STOPPED = {
@@ -304,7 +304,7 @@ STOPPED = {
     "odd": f"unexpected KeyError at tasks/run/apply.py:{DECIDED}; report this line, and what is special about that host",
     "colourful": r"\x1b]0;x\x07/a\r\n\x1b[2J is no é; move it\u202e",
 }
-"""Where nothing is decided, and so nothing begun."""
+"""The hosts where nothing is decided, so nothing is begun."""
 
 FAILED = {
     "telling": "could not fail: cp: error writing 'x': No space left on device; free space there (df -h) and run again",
@@ -324,7 +324,7 @@ Carried = tuple[Ran, dict[str, list[str]]]
 
 
 def carried_out(folder: Path, names: Collection[str], *arguments: str) -> Carried:
-    """Run the deploy file on these hosts; what it printed, and the commands of each host."""
+    """Run the deploy file on these hosts; return its output and the commands of each host."""
     hosts = [(f"@fake/{name}", {"fake_responses": ANSWERS[name]}) for name in names]
     (folder / f"{STEM}.py").write_text(f'registry = ["@fake/idle"]\ndocker_hosts = {hosts!r}\n')
     (folder / "carry.py").write_text(DEPLOY.format(folder=str(folder), secret=SECRET))
@@ -335,7 +335,7 @@ def carried_out(folder: Path, names: Collection[str], *arguments: str) -> Carrie
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where each of the three runs below has a folder."""
+    """The folder in which each of the three runs below has its own."""
     return tmp_path_factory.mktemp("carried")
 
 
@@ -368,7 +368,7 @@ def planned(carried: Mapping[str, Carried]) -> Carried:
 
 
 def lines(carried: Carried, host: str) -> list[str]:
-    """What was said of a host by `apply_steps`, each line once."""
+    """Return what `apply_steps` printed for a host, each line once."""
     own = re.findall(rf"\[@fake/{host}\] +(.*)", carried[0].output.partition("Not finished:")[0])
     pyinfras = r"Connected|Ready|Success|Error|No changes|known\|yes|end$|stat: broken|FactProcessError"
     return [line for line in own if not re.match(pyinfras, line)]
@@ -405,7 +405,7 @@ def test_all_steps_are_printed_before_the_first_is_taken(ran: Carried) -> None:
     ]
 
 
-def test_why_nothing_is_done_is_said_without_being_asked(ran: Carried, planned: Carried) -> None:
+def test_the_reason_for_doing_nothing_is_printed_without_v(ran: Carried, planned: Carried) -> None:
     for carried in (ran, planned):
         assert lines(carried, "idle") == ["noop: all is as it should be", "step: more: always"]
 
@@ -417,7 +417,7 @@ def test_what_stops_a_host_is_one_line_and_nothing_is_begun(ran: Carried, host: 
     assert ran[1][host] == (["look"] if STOPPED[host] == UNREAD else [])
 
 
-def test_a_plan_that_stops_at_hosts_asks_nobody_and_goes_on_with_the_others(
+def test_a_plan_that_fails_on_hosts_asks_no_question_and_continues_on_the_others(
     carried: Mapping[str, Carried],
 ) -> None:
     plan = carried["stopped-plan"]
@@ -437,7 +437,7 @@ def test_a_step_that_fails_is_one_line_and_nothing_comes_after_it(ran: Carried, 
     assert ran[1][host] == BEGUN.get(host, ["run fail"])
 
 
-def test_a_run_in_which_hosts_fail_ends_with_1_and_names_just_them(ran: Carried) -> None:
+def test_a_run_with_failed_hosts_exits_with_1_and_names_only_them(ran: Carried) -> None:
     assert ran[0].exit_code == 1
     assert set(not_finished(ran)) == {*STOPPED, *FAILED}
     assert set(ran[1]) == set(ANSWERS)
@@ -455,7 +455,7 @@ def test_a_plan_prints_the_same_steps_and_runs_nothing_but_facts(ran: Carried, p
     assert planned[0].exit_code == 0
 
 
-def test_neither_shows_a_traceback_or_what_travels_on_standard_input(ran: Carried, planned: Carried) -> None:
+def test_neither_shows_a_traceback_or_anything_from_standard_input(ran: Carried, planned: Carried) -> None:
     for output, commands in (ran, planned):
         assert "Traceback" not in output.output
         assert SECRET not in output.output

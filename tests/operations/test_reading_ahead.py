@@ -1,4 +1,4 @@
-"""What was read of a host holds until the run's first step. pyinfra's reading of a fact is replaced by a counter."""
+"""A fact is read once until the run's first step. A counter stands in for pyinfra's reading of facts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Counted(FactBase[int | None]):
 
 @pytest.fixture
 def readings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int | None]:
-    """The answers of the host, the next one last; as many are left as were not asked for."""
+    """The host's answers, the next one last; those that remain were not asked for."""
     answers: list[int | None] = [3, 2, 1]
     monkeypatch.setattr(apply, "get_fact", lambda *_, **__: answers.pop())
     this = Run(cast("Configuration", None), Store(tmp_path), inventory="", dry=False)
@@ -40,12 +40,12 @@ def read(**arguments: Any) -> int:
     return apply.read_fact(HOST, Counted, **arguments)
 
 
-def test_it_is_read_once_while_the_run_has_taken_no_step(readings: list[int | None]) -> None:
+def test_a_fact_is_read_once_until_the_run_takes_a_step(readings: list[int | None]) -> None:
     apply.prefetch(lambda _: read())
     assert (read(), read()) == (1, 1)
 
 
-def test_it_is_read_anew_after_a_step_on_whatever_host(readings: list[int | None]) -> None:
+def test_a_fact_is_read_again_after_a_step_on_any_host(readings: list[int | None]) -> None:
     apply.prefetch(lambda _: read())
     run.current().report.steps = 1
     assert (read(), read()) == (2, 3)
@@ -61,7 +61,9 @@ def test_another_question_has_another_answer_and_each_is_kept(readings: list[int
     assert (read(paths=["/a"]), read(paths=["/b"]), read(paths=["/a"]), read(paths=["/b"])) == (1, 2, 1, 2)
 
 
-def test_what_could_not_be_read_is_told_in_its_turn_and_not_asked_again(readings: list[int | None]) -> None:
+def test_a_fact_that_could_not_be_read_is_reported_by_its_role_and_not_read_again(
+    readings: list[int | None],
+) -> None:
     readings[:] = [1, None]
     apply.prefetch(lambda _: read())
     for _ in range(2):

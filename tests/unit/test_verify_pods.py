@@ -1,4 +1,4 @@
-"""The verification's pods: none is left out of what became of them. kubectl is a stub that lists what the test says."""
+"""The verification's pods: each has an outcome. kubectl is a stub that lists what the test wants."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WANTED = [("apps", "k3s-1", "r.example/x:1"), ("apps", "k3s-2", "r.example/x:1")
 
 
 class Listed:
-    """Lists the pods that were made, as if they ran, but for those at these places."""
+    """Lists the created pods as running, except for those with the `removed` numbers."""
 
     def __init__(self, *removed: int) -> None:
         self.host = SimpleNamespace(name="control")
@@ -45,15 +45,15 @@ def test_there_is_one_outcome_for_each_pod() -> None:
 
 
 @pytest.mark.parametrize(
-    ("removed", "told"), [([1], r"-1 in apps was removed while"), ([0, 1], r"-0 in apps \(and 1 more of 2\) was removed")]
+    ("removed", "message"), [([1], r"-1 in apps was removed while"), ([0, 1], r"-0 in apps \(and 1 more of 2\) was removed")]
 )  # fmt: skip
-def test_one_that_is_gone_is_named(removed: list[int], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_removed_pod_is_named(removed: list[int], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pods, "SECONDS", 0)
-    with pytest.raises(AssertionError, match=rf"control: pod homelab-verify-\w+{told}"):
+    with pytest.raises(AssertionError, match=rf"control: pod homelab-verify-\w+{message}"):
         outcomes(Listed(*removed))
 
 
-def test_no_taint_keeps_one_from_its_node() -> None:
+def test_pods_tolerate_every_taint() -> None:
     kubectl = Listed()
     outcomes(kubectl)
     assert [each["spec"]["tolerations"] for each in kubectl.made] == [[{"operator": "Exists"}]] * 2

@@ -267,8 +267,8 @@ def test_kinds_that_could_not_be_read_are_left_alone() -> None:
 def test_a_message_that_quotes_the_secret_is_shown_without_it() -> None:
     data = SECRET.data[".dockerconfigjson"]
     for quoted in (data, b64decode(data).decode(), TARGET.login.auth, "hunter2"):
-        told = pull_secrets.without_secrets(f"not here: {quoted}", SETTINGS, TARGET.login)
-        assert told == "not here: (not shown)"
+        shown = pull_secrets.without_secrets(f"not here: {quoted}", SETTINGS, TARGET.login)
+        assert shown == "not here: (not shown)"
 
 
 # Nodes.
