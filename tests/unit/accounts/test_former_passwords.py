@@ -10,7 +10,6 @@ import pytest
 
 from tasks.accounts import former_passwords
 from tasks.accounts.former_passwords import KUBELET_REMEMBERS, Log
-from tasks.accounts.passwords import FormerPassword
 from tasks.rotations.facts import FormerPasswordsFact
 from tasks.settings.load import Settings
 from tasks.settings.schema import HostSettings
@@ -112,7 +111,7 @@ def test_a_refused_login_is_an_error(answer: str, problem: str) -> None:
     [(0, None, SINCE), (7, None, SINCE + 7 * DAY), (0, SINCE + DAY, SINCE + DAY + KUBELET_REMEMBERS)],
 )
 def test_until_when_a_former_password_is_accepted(
-    days: int, told: dt.datetime | None, until: dt.datetime
+    days: int, updated: dt.datetime | None, until: dt.datetime
 ) -> None:
-    former = Former("", SINCE, told=told)
+    former = FormerPassword("", SINCE, kubelet_updated=updated)
     assert former_passwords.good_until(former, Settings(registry_password_grace_days=days))[0] == until
