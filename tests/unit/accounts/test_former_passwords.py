@@ -10,6 +10,7 @@ import pytest
 
 from tasks.accounts import former_passwords
 from tasks.accounts.former_passwords import KUBELET_REMEMBERS, Log
+from tasks.accounts.passwords import FormerPassword
 from tasks.rotations.facts import FormerPasswordsFact
 from tasks.settings.load import Settings
 from tasks.settings.schema import HostSettings
