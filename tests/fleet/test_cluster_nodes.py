@@ -47,10 +47,10 @@ def started(host: BenchHost, unit: str = "containerd") -> str:
     return host.run(f"systemctl show -p InvocationID --value {unit}").stdout
 
 
-def converged(node: Deployment) -> None:
+def converged(node: Deployment, more: int = 0) -> None:
     ran = node.run()
     assert (ran.exit_code, ran.steps) == (0, []), ran.output
-    assert len([line for line in ran.commands if " host" in line]) == LOOKS + ON_THE_REGISTRY_HOST
+    assert len([line for line in ran.commands if " host" in line]) == LOOKS + ON_THE_REGISTRY_HOST + more
 
 
 def test_containerd_is_configured_restarted_once_and_then_left_alone(
@@ -138,6 +138,24 @@ def test_a_config_path_that_is_lost_is_set_again_with_one_restart(host: BenchHos
     assert second != first
     converged(node)
     assert started(host) == second
+
+
+def test_imports_are_read_in_a_second_round_trip(host: BenchHost, node: Deployment) -> None:
+    good = host.read(CONFIG)
+    host.write(CONFIG, f'imports = ["conf.d/*.toml"] # mine\n{good}')
+    converged(node, more=1)
+    inline = f'[plugins."{containerd_config.CRI_2}".registry.mirrors.x]\nendpoint = []\n'
+    host.write("/etc/containerd/conf.d/.x.toml", inline)
+    ran = node.run()
+    assert ran.exit_code != 0
+    assert [
+        problem
+        for problem in ran.problems
+        if "/etc/containerd/conf.d/.x.toml line 1 has inline registry mirrors" in problem
+    ]
+    host.run("rm -r /etc/containerd/conf.d")
+    host.write(CONFIG, good)
+    converged(node)
 
 
 def test_a_conflict_changes_nothing(host: BenchHost, node: Deployment) -> None:
