@@ -35,8 +35,8 @@ def trust() -> Generator[PyinfraCommand, None, None]:
         mark_finished(current(), host, "cluster_nodes", _outcome(served, names))
 
 
-def _outcome(served: list[str], whom: str) -> str:
-    return f"{plan.join_names(served)} {'trusts' if len(served) == 1 else 'trust'} {whom}"
+def _outcome(served: list[str], trusted: str) -> str:
+    return f"{plan.join_names(served)} {'trusts' if len(served) == 1 else 'trust'} {trusted}"
 
 
 def _decide(served: list[str], run: Run) -> list[AnyStep]:

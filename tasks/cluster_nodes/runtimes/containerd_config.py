@@ -52,7 +52,7 @@ class Loaded:
         return registry if isinstance(registry, dict) else {}
 
     def section(self, name: str) -> Any:
-        """All settings under one of the plugin's names, None where there are none."""
+        """All settings under one of the plugin's names, None if there are none."""
         return toml_edit.value_at(self.says, "plugins", name)
 
     def line(self, *keys: str) -> str:
