@@ -38,9 +38,6 @@ def ran(
 ) -> subprocess.CompletedProcess[str]:
     """Run the fact's script, with all that it reads below `root`; `more` are further paths and texts."""
     command = below(root, ClusterNodeFact().command([NAME], None, *more))
-    command = command.replace(
-        "/run/systemd/system", f"{root}/run/systemd/system"
-    )  # not this machine's services
     return subprocess.run(
         ["sh", "-c", command], capture_output=True, text=True, check=False, env={"PATH": path}
     )
