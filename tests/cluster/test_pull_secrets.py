@@ -86,9 +86,9 @@ def test_a_terminating_and_a_missing_namespace_are_one_line_each(served: Served)
     clear = '{"metadata": {"finalizers": null}}'
     served.cluster.kubectl("patch", "configmap", "x", "-n", "dying", "--type=merge", "-p", clear)
     assert ran.exit_code == 1
-    assert [line.partition(": ")[2].partition(",")[0].partition(";")[0] for line in ran.problems] == [
+    assert [line.partition(": ")[2].partition(";")[0] for line in ran.problems] == [
         "there is no namespace nowhere",
-        "dying is being deleted",
+        "dying is being deleted and accepts no new objects",
     ]
     assert sorted(served.secrets()) == ["default", "team-000"]
 
