@@ -67,13 +67,11 @@ def held(fleet: Fleet, host: str) -> str:
 
 def answers(fleet: Fleet, login: str) -> str:
     """Return the status that the registry gives a login."""
-    host = fleet.hosts["nas"]
-    host.run("command -v curl || { apt-get update -q && apt-get install -q -y curl; }")
-    host.write("/root/ask", f'header = "Authorization: Basic {login}"\n', "0600")
-    ca = f"/etc/docker/certs.d/{NAME}/ca.crt"
-    return host.run(
-        f"curl -s -K /root/ask --cacert {ca} -o /dev/null -w '%{{http_code}}' https://{NAME}/v2/"
-    ).stdout
+    asked = (
+        "command -v curl >/dev/null || { apt-get update -q && apt-get install -q -y curl; } </dev/null >/dev/null; "
+        f"curl -s -K - --cacert /etc/docker/certs.d/{NAME}/ca.crt -o /dev/null -w '%{{http_code}}' https://{NAME}/v2/"
+    )
+    return fleet.hosts["nas"].run(asked, stdin=f'header = "Authorization: Basic {login}"\n').stdout
 
 
 def test_each_user_is_moved_and_then_the_former_ones_are_refused(
