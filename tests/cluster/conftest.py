@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tasks.accounts.former_passwords import QUIET
 from tests.bench import registry_images
 from tests.bench.cluster import CONTROL, Cluster
 from tests.bench.hosts import remove_leftovers
@@ -62,6 +63,7 @@ def deployment(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> De
         "cluster_control": [CONTROL],
     }
     made = Deployment(tmp_path_factory.mktemp("deployment"), cluster.fleet.inventory(groups))
+    made.quiet = QUIET
     ran = made.run()
     assert ran.exit_code == 0, ran.output
     return made

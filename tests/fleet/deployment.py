@@ -47,6 +47,9 @@ class Ran:
 class Deployment:
     """An inventory file in a folder of its own; `hosts` is its text, `settings` its group data."""
 
+    quiet = 1.0
+    """Seconds that its runs wait in any case before they end former passwords. Tests with clients at work set `QUIET`."""
+
     def __init__(self, folder: Path, hosts: str, **settings: object) -> None:
         self.folder = folder
         self.inventory = folder / "bench.py"
@@ -79,7 +82,8 @@ class Deployment:
         """
         self.trace.write_text("")
         given = arguments or ("-y",)
-        traced = [str(self.trace), str(kill_after), str(kill_within), *given, str(self.inventory), deploy]
+        numbers = [str(number) for number in (kill_after, kill_within, self.quiet)]
+        traced = [str(self.trace), *numbers, *given, str(self.inventory), deploy]
         if not terminal and not clock:
             exit_code, said = forks.run(traced)
         else:

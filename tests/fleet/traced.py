@@ -1,11 +1,12 @@
 """pyinfra, with its commands written down, and killed where a test says so.
 
-    python -m tests.fleet.traced TRACE KILL_AFTER KILL_WITHIN pyinfra's own arguments…
+    python -m tests.fleet.traced TRACE KILL_AFTER KILL_WITHIN QUIET pyinfra's own arguments…
     python -m tests.fleet.traced
 
 TRACE is the file that gets a line for each command on a host and each step on the controller. After the command
 with the number KILL_AFTER the process ends itself with SIGKILL, as it does half-way through the standard input of
-the command with the number KILL_WITHIN; 0 for neither.
+the command with the number KILL_WITHIN; 0 for neither. QUIET are the seconds for which a run waits in any case before it
+ends former passwords.
 
 Without arguments it imports pyinfra and the project, which is most of what a short run computes, and then forks a run
 for each line of standard input: a list in JSON of the files for its two outputs, and the arguments as above. It prints
@@ -76,7 +77,8 @@ ssh.write_stdin = halved
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 import tasks  # noqa: E402
-from tasks.run import apply  # noqa: E402 - after the connectors have been wrapped
+from tasks.rotations import former_passwords  # noqa: E402 - after the connectors have been wrapped
+from tasks.run import apply  # noqa: E402
 
 execute = apply._LocalCommand.execute
 
@@ -114,5 +116,6 @@ def forked() -> list[str]:
 
 given = sys.argv[1:] or forked()
 trace, kill_after, kill_within = Path(given[0]), int(given[1]), int(given[2])
-sys.argv = ["pyinfra", *given[3:]]
+former_passwords.QUIET = float(given[3])  # type: ignore[attr-defined]
+sys.argv = ["pyinfra", *given[4:]]
 main()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tasks.accounts.former_passwords import QUIET
 from tests.bench import registry_images
 from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM_DOCKER
@@ -23,6 +24,7 @@ def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     try:
         registry_images.load(host)
         made = Gateway(host, on(host, tmp_path_factory.mktemp("gateway")), request.param)
+        made.deployment.quiet = QUIET
         if request.param == "3.1":
             start_source(host)
             made.source = PULLED
