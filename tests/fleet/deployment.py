@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.state.store import Store
-from tests.fleet import forks
+from tests import forks
 
 ROOT = Path(__file__).parents[2]
+TRACED = "tests.fleet.traced"
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,9 @@ class Deployment:
         numbers = [str(number) for number in (kill_after, kill_within, self.quiet)]
         traced = [str(self.trace), *numbers, *given, str(self.inventory), deploy]
         if not terminal and not clock:
-            exit_code, said = forks.run(traced)
+            exit_code, said = forks.run(TRACED, traced, 900)
         else:
-            command = [*forks.TRACED, *traced]
+            command = [sys.executable, "-m", TRACED, *traced]
             if clock:
                 command = ["env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", clock, *command]
             if terminal:

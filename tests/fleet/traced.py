@@ -8,15 +8,12 @@ with the number KILL_AFTER the process ends itself with SIGKILL, as it does half
 the command with the number KILL_WITHIN; 0 for neither. QUIET are the seconds for which a run waits in any case before it
 ends former passwords.
 
-Without arguments it imports pyinfra and the project, which is most of what a short run computes, and then forks a run
-for each line of standard input: a list in JSON of the files for its two outputs, and the arguments as above. It prints
-the run's process id, and its exit code when it has ended.
+Without arguments it imports pyinfra and the project, and then serves runs with arguments as above (`tests/forks.py`).
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import pkgutil
 import signal
@@ -24,7 +21,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gevent.monkey import get_original
 from pyinfra.connectors import docker, local, ssh, util
 from pyinfra_cli.main import main
 
@@ -79,6 +75,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import tasks  # noqa: E402
 from tasks.rotations import former_passwords  # noqa: E402 - after the connectors have been wrapped
 from tasks.run import apply  # noqa: E402
+from tests import forks  # noqa: E402
 
 execute = apply._LocalCommand.execute
 
@@ -94,27 +91,15 @@ def counted_step(self: Any, *args: Any) -> Any:
 apply._LocalCommand.execute = counted_step  # type: ignore[method-assign, assignment]
 
 
-def forked() -> list[str]:
-    """Return the arguments of a request, in a fork for each; the process itself ends with the last of them."""
+def served() -> list[str]:
+    """Return the arguments of a run that another process asks for."""
     for module in pkgutil.walk_packages(tasks.__path__, "tasks."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    # gevent's own would start its event loop, which is not to be forked.
-    fork, wait = get_original("os", "fork"), get_original("os", "waitpid")
-    for line in sys.stdin:
-        stdout, stderr, *arguments = json.loads(line)
-        process = fork()
-        if process == 0:
-            for number, path in enumerate((os.devnull, stdout, stderr)):
-                os.dup2(os.open(path, os.O_RDWR), number)
-            return list(arguments)
-        print(process, flush=True)
-        _, status = wait(process, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
-    sys.exit()
+    return forks.serve()
 
 
-given = sys.argv[1:] or forked()
+given = sys.argv[1:] or served()
 trace, kill_after, kill_within = Path(given[0]), int(given[1]), int(given[2])
 former_passwords.QUIET = float(given[3])  # type: ignore[attr-defined]
 sys.argv = ["pyinfra", *given[4:]]
