@@ -15,6 +15,7 @@ from tasks.cluster_nodes.node import Node
 from tasks.cluster_nodes.runtimes.table import RUNTIMES
 from tasks.remote import files
 from tasks.remote.fact_scripts import fail_host_on_bad_output, read_answer, script
+from tasks.remote.steps import Conflict
 
 # Sets $services to what systemd says of $units, $loaded to those that are installed, and $pid to containerd's process.
 # systemctl has --timestamp since 248. An older one prints whole seconds, cut off: a restart may then come once too
@@ -64,6 +65,10 @@ emit_file() { # the text of a file, and what a killed run left beside it
 """.replace("@SUFFIX@", files.NEW_SUFFIX)
 
 
+MOST_ROUND_TRIPS = 10
+"""Each level of imports costs one. A host whose files change all the time must not keep the run waiting."""
+
+
 def paths(endpoints: Sequence[str]) -> list[str]:
     """Return the paths of files and folders to look at on every node."""
     login_files = dict.fromkeys(runtime.login_file for runtime in RUNTIMES.values() if runtime.login_file)
@@ -82,14 +87,19 @@ def read_node(endpoints: Sequence[str], read: Callable[[list[str], list[str]], N
     """Return what `read` finds on a node, which is given paths to look at and texts to read besides the usual ones.
 
     At first there are none. If a file on the node names others, as an import does, all is read once more with these.
+    Raises `Conflict` if there is no end to that.
     """
     named: tuple[list[str], list[str]] = ([], [])
-    while True:
+    for _ in range(MOST_ROUND_TRIPS):
         found, before = read(*named), named
         more = [runtime.more(endpoints, found) for runtime in RUNTIMES.values()]
         named = [path for paths, _ in more for path in paths], [path for _, texts in more for path in texts]
         if named == before:
             return found
+    raise Conflict(
+        f"containerd's configuration names further files more than {MOST_ROUND_TRIPS - 1} times over",
+        "import them from its main file and run again",
+    )
 
 
 def _emit(paths: Iterable[str], patterns: Iterable[str]) -> str:

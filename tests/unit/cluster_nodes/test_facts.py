@@ -71,6 +71,21 @@ def write(root: Path, path: str, text: str = "") -> str:
     return str(file)
 
 
+def test_a_host_whose_imports_never_end_is_given_up() -> None:
+    """As one whose files change each time that they are read."""
+    reads = 0
+
+    def read(*_: list[str]) -> Node:
+        nonlocal reads
+        reads += 1
+        config = "/etc/containerd/config.toml"
+        return Node(containerd_config=config, texts={config: f'imports = ["{reads}.toml"]\n'})
+
+    with pytest.raises(Conflict, match="names further files more than 9 times over"):
+        facts.read_node([NAME], read)
+    assert reads == 10
+
+
 def test_imports_are_followed(tmp_path: Path) -> None:
     main = write(tmp_path, "etc/containerd/config.toml", """version = 2
 imports = [ "conf.d/*.toml", # all
