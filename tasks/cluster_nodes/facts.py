@@ -60,7 +60,7 @@ nl='
 has_program() { command -v "$1" >/dev/null || [ -x "/usr/local/bin/$1" ]; }
 reject_pipe() { case $1 in (*'|'*) echo "unsupported_path|$1"; return 1 ;; esac; }
 emit_file() { # the text of a file, and what a killed run left beside it
-    if [ -f "$1" ] && reject_pipe "$1"; then emit_text "$1"; emit_path "${1%/*}/.${1##*/}@SUFFIX@"; fi
+    if [ -f "$1" ] && reject_pipe "$1"; then emit_text "$1"; emit_paths "${1%/*}/.${1##*/}@SUFFIX@"; fi
 }
 """.replace("@SUFFIX@", files.NEW_SUFFIX)
 
@@ -107,7 +107,7 @@ def _emit(paths: Iterable[str], patterns: Iterable[str]) -> str:
     all_names = [each for pattern in patterns for each in (pattern, re.sub(r"/(\*[^/]*)$", r"/.\1", pattern))]
     words = ["*".join(map(shlex.quote, pattern.split("*"))) for pattern in dict.fromkeys(all_names)]
     return (
-        f'for path in {shlex.join(paths)}; do ! reject_pipe "$path" || emit_path "$path"; done\n'
+        f'for path in {shlex.join(paths)}; do reject_pipe "$path"; done\nemit_paths {shlex.join(paths)}\n'
         f'for file in {" ".join(words)}; do emit_file "$file"; done'
     )
 

@@ -22,7 +22,7 @@ from tasks.remote.users import RUN_AS, User
 from tasks.settings.load import Settings
 
 ENGINE_FILES = """
-for path in @PATHS@; do emit_path "$1$path"; done
+emit_paths_in "$1" @PATHS@
 for path in @TEXTS@; do emit_text "$1$path"; done
 emit_text "$2"
 """
@@ -70,23 +70,13 @@ done
 """Reports the engines, the arguments of root's running ones, and the configuration files that these name."""
 
 HOME_FILES = """
-emit_status() {
-    if [ -e "$1" ] || [ -L "$1" ]; then
-        status=$(stat -c '%F|%a|%u|%g|%.9Y|%i' -- "$1") || exit 1
-        printf 'path|%s|%s|\\n' "$1" "$status"
-    else
-        printf 'path|%s\\n' "$1"
-    fi
-}
 emit_status "$HOME"
 for folder in .docker snap/docker/current/.docker; do
     [ "$folder" = .docker ] || [ -d "$HOME/${folder%/.docker}" ] || continue
     folder=$HOME/$folder
     file=$folder/config.json
     printf 'folder|%s\\n' "$folder"
-    emit_status "$folder"
-    emit_status "$file"
-    emit_status "$folder/.config.json.homelab-new"
+    emit_status "$folder" "$file" "$folder/.config.json.homelab-new"
     [ -f "$file" ] && [ -r "$file" ] && [ ! -L "$file" ] || continue
     emit_text "$file"
     for helper in $(tr '\\n\\r\\t' '   ' < "$file" | grep -oE '"(credsStore|@KEYS@)" *: *"[A-Za-z0-9._-]+"' \\
