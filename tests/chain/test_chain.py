@@ -20,8 +20,8 @@ from cryptography.x509 import load_pem_x509_certificates
 from tests.bench.fleet import Fleet
 from tests.bench.hosts import BenchHost, Result
 from tests.bench.recipes import BOOKWORM_NODE
-from tests.fleet.deployment import Deployment, Ran
-from tests.fleet.leaf import in_state, served
+from tests.fleet.deployment import Deployment, RunResult
+from tests.fleet.leaf import fingerprint_in_state, served_fingerprint
 from tests.fleet.on_disk import half_written, listing, temporary_files
 
 VERIFY = Path(__file__).parents[1] / "verify"
@@ -60,7 +60,7 @@ class Home:
     def node(self) -> BenchHost:
         return self.fleet.hosts["node"]
 
-    def run(self, *arguments: str, deploy: str = "deploy.py") -> Ran:
+    def run(self, *arguments: str, deploy: str = "deploy.py") -> RunResult:
         ran = self.deployment.run(*arguments, deploy=deploy)
         assert ran.exit_code == 0, ran.output
         return ran
@@ -91,14 +91,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 
 
 @pytest.fixture(scope="module")
-def planned(home: Home) -> Ran:
+def planned(home: Home) -> RunResult:
     """The plan of the first run."""
     return home.run("--dry")
 
 
 def test_a_plan_tells_the_steps_and_writes_nothing(home: Home, request: pytest.FixtureRequest) -> None:
     before = {name: listing(host) for name, host in home.fleet.hosts.items()}
-    planned: Ran = request.getfixturevalue("planned")
+    planned: RunResult = request.getfixturevalue("planned")
     assert {name: listing(host) for name, host in home.fleet.hosts.items()} == before
     assert not home.deployment.store.folder.exists()
     for name in home.fleet.hosts:
@@ -106,7 +106,7 @@ def test_a_plan_tells_the_steps_and_writes_nothing(home: Home, request: pytest.F
     assert f"    {len(planned.steps)} steps; nothing was changed." in planned.output.splitlines()
 
 
-def test_a_run_that_is_killed_leaves_nothing_half_written(home: Home, planned: Ran) -> None:
+def test_a_run_that_is_killed_leaves_nothing_half_written(home: Home, planned: RunResult) -> None:
     """Half-way through the upload of the gateway's configuration."""
     facts = [line for line in planned.commands if " host" in line]
     steps = planned.steps_on("nas")
@@ -120,7 +120,7 @@ def test_a_run_that_is_killed_leaves_nothing_half_written(home: Home, planned: R
     assert home.nas.run(f"test -e {NGINX}", check=False).exit_code == 1
 
 
-def test_the_next_run_finishes_it(home: Home, planned: Ran) -> None:
+def test_the_next_run_finishes_it(home: Home, planned: RunResult) -> None:
     hosts_files = {name: host.read("/etc/hosts") for name, host in home.fleet.hosts.items()}
     ran = home.run()
     assert ran.steps_on("node") == planned.steps_on("node")
@@ -222,16 +222,20 @@ def answers(home: Home, name: str, password: str) -> str:
 
 
 def test_a_new_certificate_is_served_without_a_restart(home: Home) -> None:
-    rotate, before, running = "deploys/rotate_certificate.py", in_state(home.deployment), started(home.nas)
+    rotate, before, running = (
+        "deploys/rotate_certificate.py",
+        fingerprint_in_state(home.deployment),
+        started(home.nas),
+    )
     planned = home.run("--dry", deploy=rotate)
-    assert in_state(home.deployment) == before
+    assert fingerprint_in_state(home.deployment) == before
     ran = home.run(deploy=rotate)
     assert ran.steps == planned.steps == [
         f"make a certificate for {NAME}, {home.nas.address}: it is asked for",
         "write /etc/homelab-registry/gateway/tls/tls.pem: its content is not as it should be",
         "ask the gateway for its certificate: it has a new one",
     ]  # fmt: skip
-    assert served(home.nas, home.deployment) == in_state(home.deployment) != before
+    assert served_fingerprint(home.nas, home.deployment) == fingerprint_in_state(home.deployment) != before
     assert started(home.nas) == running
     assert home.run().steps == []
 

@@ -14,7 +14,7 @@ from typing import Any
 from tasks.cluster_control.pull_secrets import document
 from tests.bench import registry_images
 from tests.bench.cluster import BIN, CONTROL, KUBECTL, Cluster
-from tests.fleet.deployment import Deployment, Ran
+from tests.fleet.deployment import Deployment, RunResult
 
 NAME = "registry-credentials"
 OURS = "app.kubernetes.io/managed-by=homelab-registry"
@@ -42,7 +42,7 @@ class Served:
         self.settled = False
         """Whether all namespaces had all of our objects after the last run."""
 
-    def run(self, *arguments: str, **settings: object) -> Ran:
+    def run(self, *arguments: str, **settings: object) -> RunResult:
         """Run with these settings; `calls` then has kubectl's calls."""
         self.cluster.control.run(f"mkdir -p {RECORDS} && rm -f {RECORDS}/calls")
         self.deployment.set(registry_state_dir=f"{self.deployment.folder}/state", **settings)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.served import ALL, NAME, Served
-from tests.fleet.deployment import Ran
+from tests.fleet.deployment import RunResult
 from tests.fleet.tracing import Needles
 
 ADMISSION = "admissionregistration.k8s.io/v1"
@@ -86,7 +86,7 @@ def policy(name: str, validation: Mapping[str, str], *namespaces: str) -> list[M
 class Seen:
     """A run, its calls of kubectl, and the secrets after it."""
 
-    ran: Ran
+    ran: RunResult
     calls: list[str]
     secrets: Mapping[str, Any]
 

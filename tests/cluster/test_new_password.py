@@ -18,7 +18,7 @@ from tasks.accounts.passwords import generate
 from tests.bench.cluster import Cluster, pod_on
 from tests.bench.hosts import BenchHost
 from tests.cluster.contract import NAME, SECRET, password, push
-from tests.fleet.deployment import Deployment, Ran
+from tests.fleet.deployment import Deployment, RunResult
 from tests.fleet.tracing import Needles, Reader, strace_of
 
 # The kubelet lets every pod of a node have an image that the node once pulled with its own login (KEP-2535): this one is of
@@ -36,7 +36,7 @@ class Life:
 
     old: str
     new: str
-    ran: Ran
+    ran: RunResult
     verified: str
     trace: Reader
     needles: Needles

@@ -30,13 +30,13 @@ def host() -> Iterator[BenchHost]:
 @pytest.fixture(scope="module")
 def deployment(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
     """A registry on that host, deployed once."""
-    made = on(host, tmp_path_factory.mktemp("deployment"))
-    ran = made.run()
+    deployment = deployment_on(host, tmp_path_factory.mktemp("deployment"))
+    ran = deployment.run()
     assert ran.exit_code == 0, ran.output
-    return made
+    return deployment
 
 
-def on(host: BenchHost, folder: Path, **settings: object) -> Deployment:
+def deployment_on(host: BenchHost, folder: Path, **settings: object) -> Deployment:
     """Return a deployment with one host, reached through pyinfra's Docker connector, nothing done yet."""
     target = f"@docker/{host.name}"
     return Deployment(folder, f"registry = [{target!r}]\ndocker_hosts = [{target!r}]\n", **settings)

@@ -17,7 +17,7 @@ TRACED = "tests.fleet.traced"
 
 
 @dataclass(frozen=True)
-class Ran:
+class RunResult:
     """One run: `steps` are the lines it announced, `commands` what it did on hosts and on the controller."""
 
     exit_code: int
@@ -76,7 +76,7 @@ class Deployment:
         kill_within: int = 0,
         terminal: bool = False,
         clock: str | None = None,
-    ) -> Ran:
+    ) -> RunResult:
         """Run pyinfra with `-y`, or as a plan with `--dry`, or until it is killed; on a terminal of its own if asked.
 
         `clock` is how far the controller's is from the hosts', as faketime takes it.
@@ -99,9 +99,9 @@ class Deployment:
             )  # fmt: skip
             exit_code, said = done.returncode, done.stdout + done.stderr
         plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
-        return Ran(exit_code, plain, self.trace.read_text().splitlines())
+        return RunResult(exit_code, plain, self.trace.read_text().splitlines())
 
-    def plan(self) -> Ran:
+    def plan(self) -> RunResult:
         """Run a plan."""
         return self.run("--dry")
 

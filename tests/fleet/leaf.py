@@ -9,7 +9,7 @@ from tests.fleet.deployment import Deployment
 from tests.gateway.gateway import NAME
 
 
-def in_state(deployment: Deployment) -> str:
+def fingerprint_in_state(deployment: Deployment) -> str:
     """Return the fingerprint of the leaf that the state has, as openssl reads it."""
     command = [
         "openssl",
@@ -23,7 +23,7 @@ def in_state(deployment: Deployment) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def served(host: BenchHost, deployment: Deployment) -> str:
+def served_fingerprint(host: BenchHost, deployment: Deployment) -> str:
     """Return that of the leaf that is served, after a handshake from this machine which trusts our CA alone."""
     shown = subprocess.run(
         ["openssl", "s_client", "-connect", f"{host.address}:443", "-servername", NAME, "-verify_return_error",

@@ -44,14 +44,14 @@ def test_the_minimal_host_boots_and_has_nothing_that_the_project_must_install(mi
     assert minimal.run("python3 -c 'import ensurepip'", check=False).exit_code != 0
 
 
-def test_the_minimal_host_reaches_debian_s_packages_and_security_updates(minimal: BenchHost) -> None:
+def test_the_minimal_host_reaches_debian_packages_and_security_updates(minimal: BenchHost) -> None:
     minimal.run("apt-get update -q", environment=BenchHost.package_environment(), timeout=120)
     policy = minimal.run("apt-cache policy").stdout
     assert "n=bookworm," in policy
     assert "n=bookworm-security," in policy
 
 
-def test_commands_get_their_input_and_environment_and_tell_what_came_out(minimal: BenchHost) -> None:
+def test_commands_get_input_and_environment_and_return_their_output(minimal: BenchHost) -> None:
     assert minimal.run("cat", stdin="a'\"$b\nü\n").stdout == "a'\"$b\nü\n"
     result = minimal.run('echo "$KEY"; echo err >&2; exit 3', check=False, environment={"KEY": "a b"})
     assert (result.exit_code, result.stdout, result.stderr) == (3, "a b\n", "err\n")
@@ -63,12 +63,12 @@ def test_commands_get_their_input_and_environment_and_tell_what_came_out(minimal
 
 
 @pytest.mark.parametrize("command", ["echo not yet; false", "echo not yet; sleep 60"])
-def test_waiting_ends_in_time(minimal: BenchHost, command: str) -> None:
+def test_waiting_stops_at_the_timeout(minimal: BenchHost, command: str) -> None:
     with pytest.raises(AssertionError, match=r"the thing is not there after 1 s"):
         minimal.wait_until(command, 1, "the thing")
 
 
-def test_hosts_reach_each_other_at_addresses_that_can_be_fixed(
+def test_hosts_reach_each_other_and_can_have_fixed_addresses(
     client: docker.DockerClient, minimal: BenchHost
 ) -> None:
     fixed = network.fixed_address(client, 77)
@@ -83,7 +83,7 @@ def test_hosts_reach_each_other_at_addresses_that_can_be_fixed(
         plain.remove()
 
 
-def test_a_taken_subnet_is_passed_over() -> None:
+def test_a_subnet_in_use_is_skipped() -> None:
     first, second, *_ = network.CANDIDATES
     assert network.free_subnet([]) == first
     assert network.free_subnet([IPv4Network("10.224.0.0/11"), IPv4Network("172.17.0.0/16")]) == second
@@ -92,7 +92,7 @@ def test_a_taken_subnet_is_passed_over() -> None:
 
 
 @pytest.mark.parametrize("user", ["root", "op"])
-def test_pyinfra_gets_in_by_ssh_and_knows_the_host_s_key(
+def test_pyinfra_logs_in_over_ssh_and_checks_the_host_key(
     minimal: BenchHost, tmp_path: Path, user: str
 ) -> None:
     key = make_key(tmp_path)
@@ -128,7 +128,7 @@ def test_the_docker_host_has_an_engine_on_overlay2_and_sudo_for_its_operator(tmp
         host.remove()
 
 
-def test_what_a_dead_process_left_is_removed_and_nothing_else(client: docker.DockerClient) -> None:
+def test_only_leftovers_of_a_dead_process_are_removed(client: docker.DockerClient) -> None:
     script = (
         "import os\n"
         "from tests.bench.hosts import BenchHost\n"
@@ -155,7 +155,7 @@ def test_what_a_dead_process_left_is_removed_and_nothing_else(client: docker.Doc
         living.remove()
 
 
-def test_an_owner_is_told_from_a_later_process_with_its_number() -> None:
+def test_a_reused_process_id_is_not_the_same_owner() -> None:
     pid, _, started = leftovers.this_process().partition("-")
     assert leftovers.alive(f"{pid}-{started}")
     assert not leftovers.alive(f"{pid}-{int(started) - 1}")
@@ -163,14 +163,14 @@ def test_an_owner_is_told_from_a_later_process_with_its_number() -> None:
 
 
 @pytest.mark.parametrize("change", [{"packages": (*BOOKWORM.packages, "less")}, {"versions": ()}, {"newer": ("runc",)}, {"programs": (CRANE,)}, {"files": (("/etc/x", ""),)}])  # fmt: skip
-def test_a_changed_recipe_has_another_tag(change: dict[str, object]) -> None:
+def test_a_changed_recipe_has_a_different_tag(change: dict[str, object]) -> None:
     changed = replace(BOOKWORM, **change)  # type: ignore[arg-type]
     assert changed.tag != BOOKWORM.tag
     assert changed.tag.startswith("homelab-bench-bookworm:")
     assert replace(BOOKWORM).tag == BOOKWORM.tag
 
 
-def test_changed_source_of_a_program_in_it_gives_a_recipe_another_tag(
+def test_changing_a_program_s_source_changes_the_recipe_s_tag(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(programs, "OWN", tmp_path)
@@ -183,7 +183,7 @@ def test_changed_source_of_a_program_in_it_gives_a_recipe_another_tag(
     assert recipe.tag != before
 
 
-def test_an_image_of_another_version_is_refused(
+def test_an_image_with_an_unexpected_version_is_rejected(
     client: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     programs = "/bin/sh /bin/cat"
@@ -225,7 +225,7 @@ Components: main
 """
 
 
-def test_only_debian_s_own_sources_are_used(tmp_path: Path) -> None:
+def test_only_debian_sources_are_used(tmp_path: Path) -> None:
     (tmp_path / "sources.list.d").mkdir()
     (tmp_path / "sources.list.d/debian.sources").write_text(SOURCES)
     (tmp_path / "sources.list").write_text(
@@ -246,15 +246,15 @@ def test_only_debian_s_own_sources_are_used(tmp_path: Path) -> None:
         sources("sid", tmp_path)
 
 
-@pytest.mark.parametrize("machine_s", ["bookworm", "trixie"])
-def test_the_sources_of_a_suite_that_this_machine_does_not_have_are_told_from_those_it_has(
-    tmp_path: Path, machine_s: str
+@pytest.mark.parametrize("available_suite", ["bookworm", "trixie"])
+def test_sources_of_a_missing_suite_are_derived_from_another_suite(
+    tmp_path: Path, available_suite: str
 ) -> None:
     (tmp_path / "sources.list").write_text(
-        f"deb http://mirror.example/debian {machine_s} main\n"
-        f"deb http://mirror.example/debian {machine_s}-updates main\n"
-        f"deb http://mirror.example/debian {machine_s}-backports main\n"
-        f"deb http://mirror.example/security {machine_s}-security main\n"
+        f"deb http://mirror.example/debian {available_suite} main\n"
+        f"deb http://mirror.example/debian {available_suite}-updates main\n"
+        f"deb http://mirror.example/debian {available_suite}-backports main\n"
+        f"deb http://mirror.example/security {available_suite}-security main\n"
     )
     entry = "Types: deb\nURIs: http://mirror.example/{}\nSuites: {}\nComponents: main\n".format
     for suite in ("bookworm", "trixie"):

@@ -39,7 +39,7 @@ def fleet(folder: Path) -> Iterator[Fleet]:
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedImage:
     """An image in a registry that asks for a login and has a certificate that nobody trusts yet."""
 
     image: str
@@ -49,7 +49,7 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(fleet: Fleet, folder: Path) -> Served:
+def served(fleet: Fleet, folder: Path) -> ServedImage:
     host = fleet.hosts["registry"]
     place = f"{host.address}:5000"
     subprocess.run(
@@ -58,9 +58,9 @@ def served(fleet: Fleet, folder: Path) -> Served:
          "-keyout", "key", "-out", "certificate"],
         cwd=folder, check=True, capture_output=True,
     )  # fmt: skip
-    made = Served(f"{place}/some/app:1", "", (folder / "certificate").read_text())
-    name, _, password = made.login.partition(":")
-    host.write("/srv/certificate", made.certificate)
+    deployment = ServedImage(f"{place}/some/app:1", "", (folder / "certificate").read_text())
+    name, _, password = deployment.login.partition(":")
+    host.write("/srv/certificate", deployment.certificate)
     host.write("/srv/key", (folder / "key").read_text(), "0600")
     host.write("/srv/htpasswd", f"{name}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()}\n")
     host.write("/srv/registry.yml", (
@@ -74,13 +74,13 @@ def served(fleet: Fleet, folder: Path) -> Served:
     host.wait_until("ss -Htln 'sport = :5000' | grep -q .", 30, "the registry")
     crane = "SSL_CERT_FILE=/srv/certificate crane"
     host.run(f"{crane} auth login -u {name} --password-stdin {place}", stdin=password)
-    host.run(f"cd /srv && tar -cf layer.tar certificate && {crane} append -f layer.tar -t {made.image}")
-    digest = host.run(f"{crane} digest {made.image}").stdout.strip()
+    host.run(f"cd /srv && tar -cf layer.tar certificate && {crane} append -f layer.tar -t {deployment.image}")
+    digest = host.run(f"{crane} digest {deployment.image}").stdout.strip()
     host.run("rm -r ~/.docker")
-    return Served(made.image, digest, made.certificate)
+    return ServedImage(deployment.image, digest, deployment.certificate)
 
 
-def test_pyinfra_reaches_all_hosts_of_the_inventory_as_who_they_are_for(fleet: Fleet, folder: Path) -> None:
+def test_pyinfra_reaches_every_host_as_the_intended_user(fleet: Fleet, folder: Path) -> None:
     inventory = folder / "inventory.py"
     inventory.write_text(fleet.inventory({"registry": ["registry"], "docker_hosts": ["trixie-node"], "cluster_nodes": NODES}))  # fmt: skip
     ran = subprocess.run(
@@ -89,11 +89,11 @@ def test_pyinfra_reaches_all_hosts_of_the_inventory_as_who_they_are_for(fleet: F
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout
     plain = re.sub(r"\x1b\[[0-9;]*m", "", ran.stdout)
-    told = re.findall(r"\[(\S+)\] +in as (\w+), then (\w+)", plain)
-    assert sorted(told) == sorted([("registry", "root", "nobody"), *((name, "op", "root") for name in NODES)])
+    output = re.findall(r"\[(\S+)\] +in as (\w+), then (\w+)", plain)
+    assert sorted(output) == sorted([("registry", "root", "nobody"), *((name, "op", "root") for name in NODES)])
 
 
-def test_when_one_host_does_not_come_up_none_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_one_host_fails_to_boot_all_are_removed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
 
     def fails_once(host: BenchHost, _: Path) -> None:
@@ -117,7 +117,7 @@ def test_when_one_host_does_not_come_up_none_stays(folder: Path, monkeypatch: py
         ("containerd23-node", "2.3", "4", ""),
     ],
 )
-def test_each_containerd_is_of_its_version_with_a_configuration_of_its_time(
+def test_each_containerd_has_the_expected_version_and_configuration(
     fleet: Fleet, name: str, version: str, default: str, file: str
 ) -> None:
     host = fleet.hosts[name]
@@ -135,8 +135,8 @@ def cri_pull(host: BenchHost, image: str, login: str = "", endpoint: str = CONTA
 
 
 @NAMES
-def test_a_pull_through_the_cri_is_refused_for_the_certificate_the_login_or_not_at_all(
-    fleet: Fleet, served: Served, name: str
+def test_a_cri_pull_needs_the_certificate_and_the_login(
+    fleet: Fleet, served: ServedImage, name: str
 ) -> None:
     host = fleet.hosts[name]
     refused = cri_pull(host, served.image, served.login)
@@ -163,14 +163,14 @@ def test_a_pull_through_the_cri_is_refused_for_the_certificate_the_login_or_not_
     assert UNKNOWN in cri_pull(host, served.image, served.login).stderr
 
 
-def test_cri_pull_says_that_there_is_no_runtime(fleet: Fleet) -> None:
+def test_cri_pull_reports_a_missing_runtime(fleet: Fleet) -> None:
     host = fleet.hosts["registry"]
     result = cri_pull(host, "registry.example/app:1", endpoint="unix:///run/none.sock")
     assert (result.exit_code, result.stdout) == (3, "")
     assert cri_pull(host, "registry.example/app:1", "no colon").exit_code == 2
 
 
-def test_what_k3s_reads_is_enough_for_a_pull_and_needed_for_it(fleet: Fleet, served: Served) -> None:
+def test_k3s_configuration_is_necessary_and_sufficient_for_a_pull(fleet: Fleet, served: ServedImage) -> None:
     host = fleet.hosts["registry"]
     place = served.image.partition("/")[0]
     name, _, password = served.login.partition(":")
@@ -200,8 +200,8 @@ def test_what_k3s_reads_is_enough_for_a_pull_and_needed_for_it(fleet: Fleet, ser
         ("trixie-node", "skopeo inspect docker:/"),
     ],
 )
-def test_every_other_client_there_asks_the_registry_too(
-    fleet: Fleet, served: Served, name: str, command: str
+def test_every_other_client_contacts_the_registry(
+    fleet: Fleet, served: ServedImage, name: str, command: str
 ) -> None:
     image = f"/{served.image}" if command.startswith("skopeo") else f" {served.image}"
     result = fleet.hosts[name].run(command + image, check=False, timeout=120)

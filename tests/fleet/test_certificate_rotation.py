@@ -10,18 +10,18 @@ import pytest
 from tasks.certificates import ca as authority
 from tests.bench.hosts import BenchHost
 from tests.fleet.deployment import Deployment
-from tests.fleet.leaf import in_state, served
+from tests.fleet.leaf import fingerprint_in_state, served_fingerprint
 from tests.gateway.gateway import NAME
 
 ROTATE = "deploys/rotate_certificate.py"
 TLS = "/etc/homelab-registry/gateway/tls/tls.pem"
-STILL = (
+NOT_SERVED = (
     "could not ask the gateway for its certificate: port 443 still serves another one; "
     "see why (docker logs homelab-registry-gateway) and run again"
 )
 
 
-def test_one_that_is_not_served_fails_the_run(host: BenchHost, deployment: Deployment) -> None:
+def test_a_certificate_that_is_not_served_fails_the_run(host: BenchHost, deployment: Deployment) -> None:
     """The host's openssl is a fake that shows what was served before: nginx itself could not be brought to that."""
     host.run(
         f"openssl s_client -connect 127.0.0.1:443 -servername {NAME} -showcerts </dev/null 2>/dev/null > /root/before"
@@ -32,12 +32,12 @@ def test_one_that_is_not_served_fails_the_run(host: BenchHost, deployment: Deplo
     finally:
         host.run("rm /usr/local/bin/openssl")
     assert ran.exit_code == 1
-    assert [line.partition("] ")[2] for line in ran.problems] == [STILL]
+    assert [line.partition("] ")[2] for line in ran.problems] == [NOT_SERVED]
     assert deployment.run().exit_code == 0
-    assert served(host, deployment) == in_state(deployment)
+    assert served_fingerprint(host, deployment) == fingerprint_in_state(deployment)
 
 
-def test_without_openssl_there_it_is_said_that_nothing_is_proven(
+def test_without_openssl_the_run_says_that_the_certificate_was_not_checked(
     host: BenchHost, deployment: Deployment
 ) -> None:
     host.run("mv /usr/bin/openssl /usr/bin/openssl.away")
@@ -50,10 +50,10 @@ def test_without_openssl_there_it_is_said_that_nothing_is_proven(
         "the certificate that is served was not checked: install openssl there to have it checked"
         in ran.output
     )
-    assert served(host, deployment) == in_state(deployment)
+    assert served_fingerprint(host, deployment) == fingerprint_in_state(deployment)
 
 
-def test_one_that_ran_out_while_all_was_off_is_renewed_by_one_run(
+def test_a_certificate_that_expired_while_hosts_were_off_is_renewed_by_one_run(
     host: BenchHost, deployment: Deployment
 ) -> None:
     ca, present = deployment.store.read().authority, deployment.store.read().leaf
@@ -70,7 +70,7 @@ def test_one_that_ran_out_while_all_was_off_is_renewed_by_one_run(
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output
     assert f": it expired on {dead.certificate.not_valid_after_utc:%Y-%m-%d}" in ran.steps[0]
-    assert served(host, deployment) == in_state(deployment)
+    assert served_fingerprint(host, deployment) == fingerprint_in_state(deployment)
     assert deployment.run().steps == []
 
 
@@ -80,25 +80,25 @@ def test_clocks_ten_minutes_apart_do_no_harm(host: BenchHost, deployment: Deploy
     for deploy in ("deploys/rotate_ca.py", "deploys/retire_ca.py", ROTATE):
         ran = deployment.run(deploy=deploy, clock=clock)
         assert ran.exit_code == 0, ran.output
-        assert served(host, deployment) == in_state(deployment)
+        assert served_fingerprint(host, deployment) == fingerprint_in_state(deployment)
         asked = host.run(f"docker pull -q {NAME}/no-such-image", check=False)
         assert re.search("unauthorized|no basic auth|not found", asked.stderr), asked.stderr
     assert deployment.run().steps == []
 
 
-def test_the_registry_answers_wherever_a_rotation_is_killed_and_the_next_run_finishes_it(
+def test_the_registry_answers_after_a_killed_rotation_and_the_next_run_finishes_it(
     host: BenchHost, deployment: Deployment, soak: bool
 ) -> None:
     whole = deployment.run(deploy=ROTATE)
     assert whole.exit_code == 0, whole.output
     count = len(whole.commands)
     for point in range(1, count) if soak else (count // 2, count - 1):
-        before = served(host, deployment)
+        before = served_fingerprint(host, deployment)
         killed = deployment.run(deploy=ROTATE, kill_after=point)
         assert killed.exit_code == -9, f"killed after {point}: {killed.output}"
-        assert served(host, deployment) in {before, in_state(deployment)}
+        assert served_fingerprint(host, deployment) in {before, fingerprint_in_state(deployment)}
         ran = deployment.run()
         assert ran.exit_code == 0, f"killed after {point}: {ran.output}"
-        assert served(host, deployment) == in_state(deployment)
+        assert served_fingerprint(host, deployment) == fingerprint_in_state(deployment)
         assert deployment.run().steps == []
         print(f"killed after {point} of {count} and finished")

@@ -19,7 +19,7 @@ ROLES_CHANGED = [
 """The gateway knows each account's role."""
 
 
-def ask(
+def request_status(
     host: BenchHost, deployment: Deployment, account: str, password: str, path: str = "/v2/", *more: str
 ) -> str:
     """Ask with curl, which knows our CA and nothing of our code; return the status."""
@@ -32,21 +32,21 @@ def ask(
     return done.stdout + done.stderr
 
 
-def served(host: BenchHost) -> str:
+def served_certificate(host: BenchHost) -> str:
     shown = subprocess.run(["openssl", "s_client", "-connect", f"{host.address}:443", "-servername", NAME],
                            input="", capture_output=True, text=True, check=False).stdout  # fmt: skip
     return subprocess.run(["openssl", "x509", "-noout", "-serial", "-ext", "subjectAltName"],
                           input=shown, capture_output=True, text=True, check=True).stdout  # fmt: skip
 
 
-def started(host: BenchHost) -> str:
+def start_times(host: BenchHost) -> str:
     """When each of the two containers was started."""
     return host.run(
         "docker inspect -f '{{.State.StartedAt}}' homelab-registry homelab-registry-gateway"
     ).stdout
 
 
-def settings(deployment: Deployment, **more: object) -> None:
+def change_settings(deployment: Deployment, **more: object) -> None:
     deployment.set(registry_state_dir=str(deployment.store.folder), **more)
 
 
@@ -56,29 +56,29 @@ def run(deployment: Deployment) -> list[str]:
     return ran.steps
 
 
-def test_accounts_come_and_go_and_a_removed_one_is_refused(host: BenchHost, deployment: Deployment) -> None:
+def test_accounts_are_added_and_removed_and_a_removed_one_is_refused(host: BenchHost, deployment: Deployment) -> None:
     old = deployment.store.read().passwords["ci"]
-    assert ask(host, deployment, "ci", old) == "200"
-    settings(deployment, registry_accounts={"admin": "admin", "cluster": "pull", "robot": "push"})
+    assert request_status(host, deployment, "ci", old) == "200"
+    change_settings(deployment, registry_accounts={"admin": "admin", "cluster": "pull", "robot": "push"})
     hashes = f"write {deployment.store.folder}/htpasswd: robot is new or has a new password, ci is gone"
     assert run(deployment) == [
         "generate a password for robot: it has none yet",
         hashes,
         *ROLES_CHANGED,
     ]
-    assert ask(host, deployment, "ci", old) == "401"
-    assert ask(host, deployment, "robot", deployment.store.read().passwords["robot"]) == "200"
-    settings(deployment)
+    assert request_status(host, deployment, "ci", old) == "401"
+    assert request_status(host, deployment, "robot", deployment.store.read().passwords["robot"]) == "200"
+    change_settings(deployment)
     run(deployment)
-    assert ask(host, deployment, "ci", old) == "200"
+    assert request_status(host, deployment, "ci", old) == "200"
 
 
-def test_a_password_of_one_s_own_comes_and_goes_without_a_restart(
+def test_a_custom_password_is_set_and_removed_without_a_restart(
     host: BenchHost, deployment: Deployment
 ) -> None:
     """And with it the flag file of an account with a custom password, which stays as long as either password is one."""
     before, state = deployment.store.read(), deployment.store.folder
-    running = started(host)
+    running = start_times(host)
     conf = "/etc/homelab-registry"
     begun = [
         f"write {state}/former.json: the password of ci stays good until the new one is everywhere",
@@ -97,23 +97,23 @@ def test_a_password_of_one_s_own_comes_and_goes_without_a_restart(
     ]
     deployment.store.password_path("ci").write_text("correct horse battery\n")
     assert run(deployment) == [*begun, f"write {custom}: it is missing", marked, *ended]
-    assert ask(host, deployment, "ci", "correct horse battery") == "200"
-    assert ask(host, deployment, "ci", before.passwords["ci"]) == "401"
+    assert request_status(host, deployment, "ci", "correct horse battery") == "200"
+    assert request_status(host, deployment, "ci", before.passwords["ci"]) == "401"
     after = deployment.store.read()
     assert after.hashes["ci"].startswith("$2b$12$")
     assert after.hashes["admin"] == before.hashes["admin"]
     deployment.store.password_path("ci").write_text(before.passwords["ci"])
     unmarked = f"remove {custom}: its account's password is a generated one"
     assert run(deployment) == [*begun, marked, *ended, unmarked]
-    assert ask(host, deployment, "ci", "correct horse battery") == "401"
-    assert ask(host, deployment, "ci", before.passwords["ci"]) == "200"
-    assert started(host) == running
+    assert request_status(host, deployment, "ci", "correct horse battery") == "401"
+    assert request_status(host, deployment, "ci", before.passwords["ci"]) == "200"
+    assert start_times(host) == running
 
 
-def test_a_new_name_is_in_the_certificate_without_a_restart(host: BenchHost, deployment: Deployment) -> None:
-    running = started(host)
-    old = served(host)
-    settings(deployment, registry_extra_names=["images.homelab.local"])
+def test_a_new_server_name_is_in_the_certificate_without_a_restart(host: BenchHost, deployment: Deployment) -> None:
+    running = start_times(host)
+    old = served_certificate(host)
+    change_settings(deployment, registry_extra_names=["images.homelab.local"])
     (leaf, pem, proof, folder, ca, entry) = run(deployment)
     assert leaf == (
         f"make a certificate for {NAME}, images.homelab.local, {host.address}: "
@@ -124,14 +124,14 @@ def test_a_new_name_is_in_the_certificate_without_a_restart(host: BenchHost, dep
     assert folder == "make /etc/docker/certs.d/images.homelab.local: it is missing"
     assert ca == "write /etc/docker/certs.d/images.homelab.local/ca.crt: it is missing"
     assert entry == "write /etc/hosts: our entry is not as it should be"
-    assert "DNS:images.homelab.local" in served(host)
-    assert served(host) != old
-    assert started(host) == running
+    assert "DNS:images.homelab.local" in served_certificate(host)
+    assert served_certificate(host) != old
+    assert start_times(host) == running
     assert run(deployment) == []
 
 
-def test_a_name_beyond_the_authority_stops_the_run(deployment: Deployment) -> None:
-    settings(deployment, registry_extra_names=["registry.example.org"])
+def test_a_server_name_that_the_ca_does_not_permit_stops_the_run(deployment: Deployment) -> None:
+    change_settings(deployment, registry_extra_names=["registry.example.org"])
     ran = deployment.run()
     assert ran.exit_code == 1
     assert ran.steps == []
@@ -140,25 +140,25 @@ def test_a_name_beyond_the_authority_stops_the_run(deployment: Deployment) -> No
         in ran.problems[0]
     )
     assert "makes a new certificate authority that permits it (a CA rollover)" in ran.problems[0]
-    settings(deployment)
+    change_settings(deployment)
     run(deployment)
 
 
-def test_a_certificate_in_its_last_third_is_renewed_by_itself(
+def test_a_certificate_that_expires_soon_is_renewed_automatically(
     host: BenchHost, deployment: Deployment
 ) -> None:
-    settings(deployment, registry_leaf_days=397, registry_renew_before_days=396)
+    change_settings(deployment, registry_leaf_days=397, registry_renew_before_days=396)
     assert run(deployment) == []  # a new one would not live longer yet
-    settings(deployment, registry_leaf_days=500, registry_renew_before_days=499)
-    old = served(host)
+    change_settings(deployment, registry_leaf_days=500, registry_renew_before_days=499)
+    old = served_certificate(host)
     made, written, proof = run(deployment)
     assert proof == "ask the gateway for its certificate: it has a new one"
     assert made.startswith(f"make a certificate for {NAME}, {host.address}: it expires on ")
     assert written.startswith("write /etc/homelab-registry/gateway/tls/tls.pem")
-    assert served(host) != old
+    assert served_certificate(host) != old
 
 
-def test_images_survive_everything_and_deletes_can_be_switched_off(
+def test_images_survive_a_redeployment_and_deletes_can_be_switched_off(
     host: BenchHost, deployment: Deployment
 ) -> None:
     admin = deployment.store.read().passwords["admin"]
@@ -168,7 +168,7 @@ def test_images_survive_everything_and_deletes_can_be_switched_off(
     )
     host.run(f"docker rmi {NAME}/kept:1; docker rm -f homelab-registry homelab-registry-gateway")
     host.run("rm -rf /etc/homelab-registry; docker network rm homelab-registry")
-    settings(deployment, registry_delete_enabled=False)
+    change_settings(deployment, registry_delete_enabled=False)
     run(deployment)
     host.run(f"docker pull {NAME}/kept:1")
     digest = (
@@ -177,14 +177,14 @@ def test_images_survive_everything_and_deletes_can_be_switched_off(
         .partition("@")[2]
     )
     delete = ("-X", "DELETE")
-    assert ask(host, deployment, "admin", admin, f"/v2/kept/manifests/{digest}", *delete) == "405"
-    settings(deployment)
+    assert request_status(host, deployment, "admin", admin, f"/v2/kept/manifests/{digest}", *delete) == "405"
+    change_settings(deployment)
     run(deployment)
-    assert ask(host, deployment, "admin", admin, f"/v2/kept/manifests/{digest}", *delete) == "202"
+    assert request_status(host, deployment, "admin", admin, f"/v2/kept/manifests/{digest}", *delete) == "202"
 
 
-def test_another_port_is_served_and_trusted(host: BenchHost, deployment: Deployment) -> None:
-    settings(deployment, registry_port=5443)
+def test_a_changed_port_is_served_and_trusted(host: BenchHost, deployment: Deployment) -> None:
+    change_settings(deployment, registry_port=5443)
     steps = run(deployment)
     assert steps == [
         "recreate the container homelab-registry-gateway: it was started in another way",
@@ -194,13 +194,13 @@ def test_another_port_is_served_and_trusted(host: BenchHost, deployment: Deploym
     password = deployment.store.read().passwords["cluster"]
     login = host.run(f"docker login -u cluster --password-stdin {NAME}:5443", stdin=password)
     assert "Login Succeeded" in login.stdout
-    settings(deployment)
+    change_settings(deployment)
     assert run(deployment) == [
         "recreate the container homelab-registry-gateway: it was started in another way"
     ]
 
 
-def test_a_user_s_line_in_etc_hosts_is_quoted_and_left(host: BenchHost, deployment: Deployment) -> None:
+def test_a_user_s_conflicting_line_in_etc_hosts_is_quoted_and_kept(host: BenchHost, deployment: Deployment) -> None:
     host.run(
         "sed '/homelab-registry$/d' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts; echo '127.0.1.1 registry.homelab.local' >> /etc/hosts"
     )
@@ -213,7 +213,7 @@ def test_a_user_s_line_in_etc_hosts_is_quoted_and_left(host: BenchHost, deployme
     assert run(deployment) == ["write /etc/hosts: our entry is missing"]
 
 
-def test_json_output_is_json(deployment: Deployment) -> None:
+def test_json_output_is_valid(deployment: Deployment) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pyinfra", "-y", "--json", str(deployment.inventory), "deploy.py"],
         cwd=Path(__file__).parents[2], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True,

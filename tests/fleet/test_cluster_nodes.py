@@ -15,8 +15,8 @@ from tests.unit.cluster_nodes.runtimes.containerd_shapes import SHAPES, V1_6
 
 NAME = "registry.homelab.local"
 CONFIG, FOLDER = "/etc/containerd/config.toml", f"/etc/containerd/certs.d/{NAME}"
-LOOKS = 2  # the one at the machine, and the node's own fact
-ON_THE_REGISTRY_HOST = 1
+FACTS_PER_NODE = 2  # the one at the machine, and the node's own fact
+REGISTRY_FACTS = 1
 
 # A fake K3s, which does with registries.yaml what K3s does at its start (pkg/agent/containerd/config.go).
 FAKE_K3S = r"""#!/bin/sh
@@ -43,22 +43,22 @@ def node(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Deploymen
     return Deployment(folder, f"registry = [{target!r}]\ncluster_nodes = [{target!r}]\n")
 
 
-def started(host: BenchHost, unit: str = "containerd") -> str:
+def invocation_id(host: BenchHost, unit: str = "containerd") -> str:
     return host.run(f"systemctl show -p InvocationID --value {unit}").stdout
 
 
-def converged(node: Deployment, more: int = 0) -> None:
+def assert_converged(node: Deployment, more: int = 0) -> None:
     ran = node.run()
     assert (ran.exit_code, ran.steps) == (0, []), ran.output
-    assert len([line for line in ran.commands if " host" in line]) == LOOKS + ON_THE_REGISTRY_HOST + more
+    assert len([line for line in ran.commands if " host" in line]) == FACTS_PER_NODE + REGISTRY_FACTS + more
 
 
 def test_containerd_is_configured_restarted_once_and_then_left_alone(
     host: BenchHost, node: Deployment
 ) -> None:
-    before, first = host.read(CONFIG), started(host)
+    before, first = host.read(CONFIG), invocation_id(host)
     planned = node.plan()
-    assert (host.read(CONFIG), started(host)) == (before, first)
+    assert (host.read(CONFIG), invocation_id(host)) == (before, first)
     ran = node.run()
     assert ran.exit_code == 0, ran.output
     assert planned.steps == ran.steps
@@ -66,14 +66,14 @@ def test_containerd_is_configured_restarted_once_and_then_left_alone(
     assert host.read(CONFIG) == before + (
         f'\n[plugins."{containerd_config.CRI_2}".registry]\nconfig_path = "/etc/containerd/certs.d"\n'
     )
-    restarted = started(host)
+    restarted = invocation_id(host)
     assert restarted != first
     assert host.run("docker ps -q | wc -l").stdout.strip() == "2"  # the registry was up all the time
-    converged(node)
-    assert started(host) == restarted
+    assert_converged(node)
+    assert invocation_id(host) == restarted
 
 
-def test_containerd_pulls_with_our_files_and_not_without(host: BenchHost, node: Deployment) -> None:
+def test_containerd_pulls_only_with_our_files(host: BenchHost, node: Deployment) -> None:
     password = (node.folder / "state/accounts/ci.password").read_text().strip()
     pull = "ctr images pull --hosts-dir {} -u ci:$(cat) " + f"{NAME}/team/x"
     host.run(
@@ -111,39 +111,39 @@ def test_containerd_pulls_with_our_files_and_not_without(host: BenchHost, node: 
          "write /etc/hosts: our entry is missing"),
     ],
 )  # fmt: skip
-def test_drift_is_mended_without_a_restart(host: BenchHost, node: Deployment, change: str, step: str) -> None:
+def test_drift_is_fixed_without_a_restart(host: BenchHost, node: Deployment, change: str, step: str) -> None:
     files = f"cat {CONFIG} /etc/hosts; cd {FOLDER} && stat -c '%n %a %u %g' . * && cat *"
-    before, first = host.run(files).stdout, started(host)
+    before, first = host.run(files).stdout, invocation_id(host)
     host.run(change)
     ran = node.run()
     assert ran.exit_code == 0, ran.output
     assert ran.steps[0] == step
-    assert (host.run(files).stdout, started(host)) == (before, first)
-    converged(node)
+    assert (host.run(files).stdout, invocation_id(host)) == (before, first)
+    assert_converged(node)
 
 
-def test_a_config_path_that_is_lost_is_set_again_with_one_restart(host: BenchHost, node: Deployment) -> None:
+def test_a_lost_config_path_is_restored_with_one_restart(host: BenchHost, node: Deployment) -> None:
     good = host.read(CONFIG)
     host.write(
         CONFIG,
         "# mine\n" + good.replace('config_path = "/etc/containerd/certs.d"', "config_path = ''  # mine"),
     )
     host.run(f"chown 0:7 {CONFIG} && chmod 640 {CONFIG}")
-    first = started(host)
+    first = invocation_id(host)
     ran = node.run()
     assert [step.partition(":")[0] for step in ran.steps] == [f"write {CONFIG}", "restart containerd"]
     assert host.read(CONFIG) == f"# mine\n{good.rstrip()}  # mine\n"
     assert host.run(f"stat -c '%a %g' {CONFIG}").stdout == "640 7\n"
-    second = started(host)
+    second = invocation_id(host)
     assert second != first
-    converged(node)
-    assert started(host) == second
+    assert_converged(node)
+    assert invocation_id(host) == second
 
 
 def test_imports_are_read_in_a_second_round_trip(host: BenchHost, node: Deployment) -> None:
     good = host.read(CONFIG)
     host.write(CONFIG, f'imports = ["conf.d/*.toml"] # mine\n{good}')
-    converged(node, more=1)
+    assert_converged(node, more=1)
     inline = f'[plugins."{containerd_config.CRI_2}".registry.mirrors.x]\nendpoint = []\n'
     host.write("/etc/containerd/conf.d/.x.toml", inline)
     ran = node.run()
@@ -155,7 +155,7 @@ def test_imports_are_read_in_a_second_round_trip(host: BenchHost, node: Deployme
     ]
     host.run("rm -r /etc/containerd/conf.d")
     host.write(CONFIG, good)
-    converged(node)
+    assert_converged(node)
 
 
 def test_a_conflict_changes_nothing(host: BenchHost, node: Deployment) -> None:
@@ -173,7 +173,7 @@ def test_a_conflict_changes_nothing(host: BenchHost, node: Deployment) -> None:
     assert node.run().steps == [f"write {FOLDER}/ca.crt: it is missing"]
 
 
-def test_k3s_is_restarted_until_what_it_generated_is_ours_and_never_for_a_user_s_edit(
+def test_k3s_is_restarted_if_its_generated_files_are_outdated_and_not_for_a_user_s_edit(
     host: BenchHost, node: Deployment
 ) -> None:
     host.write("/usr/local/bin/k3s", FAKE_K3S, "0755")
@@ -191,16 +191,16 @@ def test_k3s_is_restarted_until_what_it_generated_is_ours_and_never_for_a_user_s
     assert f"K3s and containerd trust {NAME}" in ran.output
     assert host.read("/etc/rancher/k3s/registries.yaml").startswith(user)
     assert host.run("stat -c %a /etc/rancher/k3s/registries.yaml").stdout == "640\n"
-    converged(node)
+    assert_converged(node)
     host.run("echo '# edited' >> /etc/rancher/k3s/registries.yaml")
-    converged(node)
+    assert_converged(node)
     assert host.read("/run/fake-k3s") == "started\n" * 2
     # Killed between the file and the restart: what was generated tells.
     host.run(
         "rm -r /var/lib/rancher/k3s/agent/etc/containerd/certs.d; touch /etc/rancher/k3s/registries.yaml"
     )
     assert [step.partition(":")[0] for step in node.run().steps] == ["restart k3s.service"]
-    converged(node)
+    assert_converged(node)
     # Started since, and still not ours: said, and not restarted for ever.
     host.run("rm -r /var/lib/rancher/k3s/agent/etc/containerd/certs.d")
     ran = node.run()
@@ -210,7 +210,7 @@ def test_k3s_is_restarted_until_what_it_generated_is_ours_and_never_for_a_user_s
     host.run("systemctl restart k3s")
 
 
-def test_a_node_s_login_comes_and_goes(host: BenchHost, node: Deployment) -> None:
+def test_a_node_s_login_is_added_and_removed(host: BenchHost, node: Deployment) -> None:
     before = host.read("/etc/rancher/k3s/registries.yaml")
     password = (node.folder / "state/accounts/cluster.password").read_text().strip()
     node.set(registry_state_dir=f"{node.folder}/state", registry_node_login=True)
@@ -224,7 +224,7 @@ def test_a_node_s_login_comes_and_goes(host: BenchHost, node: Deployment) -> Non
     assert host.read("/etc/rancher/k3s/registries.yaml") == before
 
 
-def test_an_unknown_runtime_is_one_line(host: BenchHost, node: Deployment) -> None:
+def test_a_missing_runtime_is_reported_in_one_line(host: BenchHost, node: Deployment) -> None:
     node.set(registry_state_dir=f"{node.folder}/state", registry_runtime=["crio"])
     ran = node.run()
     node.set(registry_state_dir=f"{node.folder}/state")
@@ -266,7 +266,7 @@ def test_containerd_reads_each_shape_of_its_configuration_as_we_do(host: BenchHo
     assert tried > 10
 
 
-def test_a_host_beside_the_registry_s_comes_after_it_and_needs_one_fact_for_each_role(
+def test_a_separate_node_is_configured_after_the_registry_with_one_fact_per_role(
     host: BenchHost, node: Deployment
 ) -> None:
     """pyinfra orders operations by how single hosts meet them: a node alone meets none of the registry's."""
@@ -283,7 +283,7 @@ def test_a_host_beside_the_registry_s_comes_after_it_and_needs_one_fact_for_each
         ]
         ran = beside.run()
         assert (ran.exit_code, ran.steps) == (0, []), ran.output
-        assert len([line for line in ran.commands if " host" in line]) == 2 * LOOKS
+        assert len([line for line in ran.commands if " host" in line]) == 2 * FACTS_PER_NODE
         both = f"registry = [{registry!r}]\ndocker_hosts = [{target!r}]\ncluster_nodes = [{target!r}]\n"
         beside = Deployment(node.folder, both)
         ran = beside.run()

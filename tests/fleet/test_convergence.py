@@ -13,7 +13,7 @@ CA = "/etc/docker/certs.d/registry.homelab.local/ca.crt"
 REGISTRY, GATEWAY = "homelab-registry", "homelab-registry-gateway"
 
 
-def recreated(container: str, reason: str) -> str:
+def recreate_step(container: str, reason: str) -> str:
     verb = "create" if reason == "it does not exist" else "recreate"
     return f"{verb} the container {container}: {reason}"
 
@@ -28,11 +28,11 @@ DRIFT = {
         [f"set owner and mode of {CONF}/gateway/tls/tls.pem: it belongs to 0:0, not 60705:60705"]),
     "gateway configuration changed": (f"echo '#' >> {CONF}/gateway/nginx.conf",
         [f"write {CONF}/gateway/nginx.conf: its content is not as it should be",
-         recreated(GATEWAY, "its configuration changes")]),
+         recreate_step(GATEWAY, "its configuration changes")]),
     "gateway configuration mode": (f"chmod 0640 {CONF}/gateway/nginx.conf",
         [f"set owner and mode of {CONF}/gateway/nginx.conf: its mode is 0640, not 0600"]),
     "registry configuration removed": (f"rm {CONF}/registry/config.yml",
-        [f"write {CONF}/registry/config.yml: it is missing", recreated(REGISTRY, "its configuration changes")]),
+        [f"write {CONF}/registry/config.yml: it is missing", recreate_step(REGISTRY, "its configuration changes")]),
     "registry configuration owner": (f"chown 0:0 {CONF}/registry/config.yml",
         [f"set owner and mode of {CONF}/registry/config.yml: it belongs to 0:0, not 60705:60705"]),
     "htpasswd changed": (f"echo 'evil:x' >> {CONF}/registry/htpasswd",
@@ -45,24 +45,24 @@ DRIFT = {
     "storage mode": ("chmod 0777 /var/lib/homelab-registry",
         ["set owner and mode of /var/lib/homelab-registry: its mode is 0777, not 0700"]),
     "folder replaced": (f"cp -a {CONF}/registry {CONF}/r && rm -rf {CONF}/registry && mv {CONF}/r {CONF}/registry",
-        [recreated(REGISTRY, f"it does not see the folder {CONF}/registry that is there now")]),
+        [recreate_step(REGISTRY, f"it does not see the folder {CONF}/registry that is there now")]),
     "half-written file": (f"echo half > {CONF}/registry/.htpasswd.homelab-new",
         [f"remove {CONF}/registry/.htpasswd.homelab-new: a run was killed while writing it"]),
-    "registry stopped": (f"docker stop {REGISTRY}", [recreated(REGISTRY, "it is exited")]),
-    "registry killed and removed": (f"docker rm -f {REGISTRY}", [recreated(REGISTRY, "it does not exist")]),
+    "registry stopped": (f"docker stop {REGISTRY}", [recreate_step(REGISTRY, "it is exited")]),
+    "registry killed and removed": (f"docker rm -f {REGISTRY}", [recreate_step(REGISTRY, "it does not exist")]),
     "registry updated": (f"docker update --memory 512m --memory-swap 1g {REGISTRY}",
-        [recreated(REGISTRY, "its Memory was changed to 536870912")]),
-    "registry paused": (f"docker pause {REGISTRY}", [recreated(REGISTRY, "it is paused")]),
+        [recreate_step(REGISTRY, "its Memory was changed to 536870912")]),
+    "registry paused": (f"docker pause {REGISTRY}", [recreate_step(REGISTRY, "it is paused")]),
     "registry connected elsewhere": (f"docker network disconnect none {REGISTRY} && docker network connect bridge {REGISTRY}",
-        [recreated(REGISTRY, "it is not connected to the network none alone")]),
-    "gateway stopped": (f"docker stop {GATEWAY}", [recreated(GATEWAY, "it is exited")]),
-    "gateway removed": (f"docker rm -f {GATEWAY}", [recreated(GATEWAY, "it does not exist")]),
+        [recreate_step(REGISTRY, "it is not connected to the network none alone")]),
+    "gateway stopped": (f"docker stop {GATEWAY}", [recreate_step(GATEWAY, "it is exited")]),
+    "gateway removed": (f"docker rm -f {GATEWAY}", [recreate_step(GATEWAY, "it does not exist")]),
     "gateway restart policy": (f"docker update --restart no {GATEWAY}",
-        [recreated(GATEWAY, 'its RestartPolicy was changed to {"Name": "no", "MaximumRetryCount": 0}')]),
+        [recreate_step(GATEWAY, 'its RestartPolicy was changed to {"Name": "no", "MaximumRetryCount": 0}')]),
     "gateway disconnected": (f"docker network disconnect homelab-registry {GATEWAY}",
-        [recreated(GATEWAY, "it is not connected to the network homelab-registry alone")]),
+        [recreate_step(GATEWAY, "it is not connected to the network homelab-registry alone")]),
     "gateway connected to a second network": (f"docker network connect bridge {GATEWAY}",
-        [recreated(GATEWAY, "it is not connected to the network homelab-registry alone")]),
+        [recreate_step(GATEWAY, "it is not connected to the network homelab-registry alone")]),
     "CA changed": (f"echo '# x' >> {CA}", [f"write {CA}: its content is not as it should be"]),
     "CA removed": (f"rm {CA}", [f"write {CA}: it is missing"]),
     "CA mode": (f"chmod 0600 {CA}", [f"set owner and mode of {CA}: its mode is 0600, not 0644"]),
@@ -73,7 +73,7 @@ DRIFT = {
 }  # fmt: skip
 
 
-def others(host: BenchHost, touched: list[str]) -> dict[str, str]:
+def untouched_start_times(host: BenchHost, touched: list[str]) -> dict[str, str]:
     """When each container that the steps do not name was started: the other one goes on working."""
     return {
         name: host.run(f"docker inspect -f '{{{{.State.StartedAt}}}}' {name}").stdout
@@ -83,20 +83,20 @@ def others(host: BenchHost, touched: list[str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", DRIFT)
-def test_drift_is_mended_exactly(host: BenchHost, deployment: Deployment, name: str) -> None:
+def test_drift_is_fixed_exactly(host: BenchHost, deployment: Deployment, name: str) -> None:
     command, expected = DRIFT[name]
-    user_s_lines = host.run("grep -v 'homelab-registry$' /etc/hosts").stdout
+    user_lines = host.run("grep -v 'homelab-registry$' /etc/hosts").stdout
     host.run(command)
-    before = others(host, expected)
+    before = untouched_start_times(host, expected)
     planned = deployment.plan()
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output
     assert ran.steps == expected
     assert planned.steps == expected
-    assert others(host, expected) == before
+    assert untouched_start_times(host, expected) == before
     # That nothing is left to be done is what the next one's plan shows.
-    assert host.run("grep -v 'homelab-registry$' /etc/hosts").stdout == user_s_lines
+    assert host.run("grep -v 'homelab-registry$' /etc/hosts").stdout == user_lines
 
 
-def test_after_all_that_nothing_is_to_be_done(deployment: Deployment) -> None:
+def test_afterwards_nothing_is_left_to_do(deployment: Deployment) -> None:
     assert deployment.run().steps == []

@@ -9,8 +9,8 @@ import pytest
 
 from tests.bench.hosts import BenchHost
 from tests.credential_helper import HELPER
-from tests.fleet.conftest import on
-from tests.fleet.deployment import Deployment, Ran
+from tests.fleet.conftest import deployment_on
+from tests.fleet.deployment import Deployment, RunResult
 
 NAME = "registry.homelab.local"
 IMAGE = f"{NAME}/test/logins:1"
@@ -20,7 +20,7 @@ BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 SETTINGS = {"registry_login_users": ["root", "ci"], "registry_system_trust": True}
 
 # What a user of long standing has: another registry's login, keys of no known meaning, a manner of writing.
-THEIRS = (
+USER_CONFIG = (
     '{\n    "HttpHeaders": { "X-Meta": "a\\/b" },\n    "auths": {\n'
     '        "registry.example.org": {"auth": "dTpw", "email": "u@example.org"}\n    },\n'
     '    "psFormat": "table {{.ID}}",\n    "big": 1.50e3\n}'
@@ -31,16 +31,16 @@ THEIRS = (
 def deployment(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
     """A registry and its clients on that host, deployed once, with two users of whom one has a login of their own."""
     host.run("useradd -m -G docker ci && useradd -m -G docker kept")
-    host.write(CONFIG, THEIRS, "0600")
+    host.write(CONFIG, USER_CONFIG, "0600")
     host.run(f"chown -R ci:ci /home/ci/.docker && cp {CONFIG} /home/ci/before")
     # As dockerd-rootless-setuptool.sh leaves it.
     host.run("su ci -c 'mkdir -p ~/.config/systemd/user && touch ~/.config/systemd/user/docker.service'")
-    made = on(host, tmp_path_factory.mktemp("deployment"), **SETTINGS)
-    ran = made.run()
+    deployment = deployment_on(host, tmp_path_factory.mktemp("deployment"), **SETTINGS)
+    ran = deployment.run()
     assert ran.exit_code == 0, ran.output
     assert f"[@docker/{host.name}] Docker trusts {NAME}; logged in: root, ci" in ran.output
-    push(host, made)
-    return made
+    push(host, deployment)
+    return deployment
 
 
 def push(host: BenchHost, deployment: Deployment) -> None:
@@ -61,7 +61,7 @@ def pull(host: BenchHost, user: str) -> str:
     return done.stderr if done.exit_code else "pulled"
 
 
-def settings(deployment: Deployment, **more: object) -> None:
+def change_settings(deployment: Deployment, **more: object) -> None:
     deployment.set(registry_state_dir=str(deployment.store.folder), **{**SETTINGS, **more})
 
 
@@ -73,31 +73,31 @@ def run(deployment: Deployment) -> list[str]:
     return ran.steps
 
 
-def refused(deployment: Deployment) -> Ran:
+def run_with_conflict(deployment: Deployment) -> RunResult:
     """Run; nothing is changed, and one line says why."""
     ran = deployment.run()
     assert (ran.exit_code, ran.steps, len(ran.problems)) == (1, [], 1), ran.output
     return ran
 
 
-def auth(deployment: Deployment) -> str:
+def expected_auth(deployment: Deployment) -> str:
     return b64encode(f"cluster:{deployment.store.read().passwords['cluster']}".encode()).decode()
 
 
-def with_login(deployment: Deployment) -> str:
+def config_with_login(deployment: Deployment) -> str:
     """Return what the user's text is to become: one entry more, with its keys, their order and its indentation."""
-    wanted = json.loads(THEIRS)
-    wanted["auths"][NAME] = {"auth": auth(deployment)}
+    wanted = json.loads(USER_CONFIG)
+    wanted["auths"][NAME] = {"auth": expected_auth(deployment)}
     return json.dumps(wanted, indent=4)
 
 
 def test_users_pull_without_logging_in_and_others_do_not(host: BenchHost, deployment: Deployment) -> None:
     assert pull(host, "root") == pull(host, "ci") == "pulled"
     assert "no basic auth credentials" in pull(host, "kept")
-    assert host.read(CONFIG) == with_login(deployment)
+    assert host.read(CONFIG) == config_with_login(deployment)
     assert host.run(f"stat -c '%a %U:%G' {CONFIG}").stdout == "600 ci:ci\n"
-    told = host.run("stat -c '%a %U:%G' /root/.docker /root/.docker/config.json").stdout
-    assert told == "700 root:root\n600 root:root\n"
+    output = host.run("stat -c '%a %U:%G' /root/.docker /root/.docker/config.json").stdout
+    assert output == "700 root:root\n600 root:root\n"
     rootless = f"/home/ci/.config/docker/certs.d/{NAME}/ca.crt"
     assert host.run(
         f"cmp {rootless} /etc/docker/certs.d/{NAME}/ca.crt; stat -c '%a %U:%G' {rootless}"
@@ -108,14 +108,14 @@ def test_users_pull_without_logging_in_and_others_do_not(host: BenchHost, deploy
     assert len(again.commands) == 3, again.commands  # machines, the registry host's fact, the Docker host's
 
 
-def test_a_changed_password_reaches_them_in_the_same_run(host: BenchHost, deployment: Deployment) -> None:
+def test_a_changed_password_reaches_users_in_the_same_run(host: BenchHost, deployment: Deployment) -> None:
     deployment.store.password_path("cluster").write_text('correct "horse" bättery\n')
     assert [step for step in run(deployment) if "the login of" in step] == [
         "write /root/.docker/config.json: the login of root is not as it should be",
         f"write {CONFIG}: the login of ci is not as it should be",
     ]
     assert pull(host, "root") == pull(host, "ci") == "pulled"
-    assert host.read(CONFIG) == with_login(deployment)
+    assert host.read(CONFIG) == config_with_login(deployment)
 
 
 def test_the_system_trusts_the_registry(host: BenchHost, deployment: Deployment) -> None:
@@ -130,18 +130,18 @@ def test_the_system_trusts_the_registry(host: BenchHost, deployment: Deployment)
 
 
 REFRESH = f"refresh {BUNDLE}"
-SECOND = STORE.replace(".crt", "-2.crt")
-ROOTS = "/root/.docker/config.json"
+SECOND_CERTIFICATE = STORE.replace(".crt", "-2.crt")
+ROOT_CONFIG = "/root/.docker/config.json"
 DRIFT = {
     "removed": {
         f"cat /home/ci/before > {CONFIG}": [f"write {CONFIG}: ci has no login for {NAME}"],
-        "rm -r /root/.docker": ["make /root/.docker: it is missing", f"write {ROOTS}: root has no login for {NAME}"],
+        "rm -r /root/.docker": ["make /root/.docker: it is missing", f"write {ROOT_CONFIG}: root has no login for {NAME}"],
         f"rm {STORE}": [f"write {STORE}: it is missing", f"{REFRESH}: OpenSSL does not find our certificate by its hash"],
     },
     "changed": {
         f"sed -i '/{NAME}/,/}}/s/\"auth\": \".*\"/\"auth\": \"eDp5\"/' {CONFIG}":
             [f"write {CONFIG}: the login of ci is not as it should be"],
-        f"rm {ROOTS}": [f"write {ROOTS}: root has no login for {NAME}"],
+        f"rm {ROOT_CONFIG}": [f"write {ROOT_CONFIG}: root has no login for {NAME}"],
         f"sed -i 5d {STORE} && update-ca-certificates":
             [f"write {STORE}: its content is not as it should be", f"{REFRESH}: our certificate is not in it"],
     },
@@ -149,24 +149,24 @@ DRIFT = {
         f"chmod 0644 {CONFIG}": [f"set mode of {CONFIG}: its mode is 0644, not 0600"],
         "install -m 600 /dev/null /root/.docker/.config.json.homelab-new":
             ["remove /root/.docker/.config.json.homelab-new: a run was killed while writing it"],
-        f"mv {STORE} /tmp/s && update-ca-certificates && mv /tmp/s {STORE} && cp {STORE} {SECOND}":
-            [f"remove {SECOND}: its certificate is no longer wanted", f"{REFRESH}: our certificate is not in it"],
+        f"mv {STORE} /tmp/s && update-ca-certificates && mv /tmp/s {STORE} && cp {STORE} {SECOND_CERTIFICATE}":
+            [f"remove {SECOND_CERTIFICATE}: its certificate is no longer wanted", f"{REFRESH}: our certificate is not in it"],
     },
 }  # fmt: skip
 
 
-def where(step: str) -> int:
+def step_order(step: str) -> int:
     """In which order steps come: the system's trust store, then user by user."""
     return 1 if "/root/" in step else 2 if "/home/" in step else 0
 
 
 @pytest.mark.parametrize("name", DRIFT)
-def test_drift_is_mended_exactly(host: BenchHost, deployment: Deployment, name: str) -> None:
+def test_drift_is_fixed_exactly(host: BenchHost, deployment: Deployment, name: str) -> None:
     before = host.read(CONFIG)
     for command in DRIFT[name]:
         host.run(command)
     expected = [step for steps in DRIFT[name].values() for step in steps]
-    assert run(deployment) == sorted(expected, key=where)
+    assert run(deployment) == sorted(expected, key=step_order)
     assert host.read(CONFIG) == before
     assert host.run(f"stat -c '%a %U:%G' {CONFIG}").stdout == "600 ci:ci\n"
     verified = host.run(
@@ -175,13 +175,13 @@ def test_drift_is_mended_exactly(host: BenchHost, deployment: Deployment, name: 
     assert verified.stdout == f"{STORE}: OK\n" * 2
 
 
-def test_a_credential_helper_is_given_the_login(host: BenchHost, deployment: Deployment) -> None:
+def test_a_credential_helper_stores_the_login(host: BenchHost, deployment: Deployment) -> None:
     """And is asked for it ever after; Docker itself pulls with what it kept, and the file stays as it was."""
     path, text = "/home/kept/.docker/config.json", '{"credsStore": "fake", "auths": {}}\n'
     host.write("/usr/local/bin/docker-credential-fake", HELPER, "0755")
     host.write(path, text, "0600")
     host.run("chown -R kept: /home/kept/.docker")
-    settings(deployment, registry_login_users=["kept"])
+    change_settings(deployment, registry_login_users=["kept"])
     given = f"give docker-credential-fake the login of kept for {NAME}: it does not hold it"
     assert deployment.run().steps == [given]
     assert pull(host, "kept") == "pulled"
@@ -191,15 +191,15 @@ def test_a_credential_helper_is_given_the_login(host: BenchHost, deployment: Dep
     assert pull(host, "kept") == "pulled"
     assert host.read(path) == text
     host.run("rm /usr/local/bin/docker-credential-fake")
-    assert "which cannot be run there; install it for kept" in refused(deployment).problems[0]
+    assert "which cannot be run there; install it for kept" in run_with_conflict(deployment).problems[0]
 
 
-def test_a_user_who_is_taken_out_keeps_an_old_login(host: BenchHost, deployment: Deployment) -> None:
-    settings(deployment, registry_login_users=["root"])
+def test_a_user_removed_from_the_settings_keeps_the_old_login(host: BenchHost, deployment: Deployment) -> None:
+    change_settings(deployment, registry_login_users=["root"])
     before = host.read(CONFIG)
     run(deployment)
     assert host.read(CONFIG) == before
-    settings(deployment)
+    change_settings(deployment)
     assert run(deployment) == [f"write {CONFIG}: the login of ci is not as it should be"]
 
 
@@ -223,14 +223,14 @@ CONFLICTS = {
 
 
 @pytest.mark.parametrize("name", CONFLICTS)
-def test_what_stands_in_the_way_is_quoted_before_anything_is_changed(
+def test_a_conflict_is_quoted_before_anything_is_changed(
     host: BenchHost, deployment: Deployment, name: str
 ) -> None:
     make, undo, problem = CONFLICTS[name]
     host.run(f"{make}; rm {STORE}")
-    assert problem in refused(deployment).problems[0]
+    assert problem in run_with_conflict(deployment).problems[0]
     host.run(f"{undo}; cp /etc/docker/certs.d/{NAME}/ca.crt {STORE}")
 
 
-def test_nothing_is_left_to_do_after_all_that(deployment: Deployment) -> None:
+def test_afterwards_nothing_is_left_to_do(deployment: Deployment) -> None:
     assert run(deployment) == []

@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from tests.bench.hosts import BenchHost
-from tests.fleet.conftest import on
-from tests.fleet.deployment import Deployment, Ran
+from tests.fleet.conftest import deployment_on
+from tests.fleet.deployment import Deployment, RunResult
 from tests.fleet.on_disk import half_written, temporary_files
 
 OURS = "/etc/homelab-registry /var/lib/homelab-registry /etc/docker/certs.d"
@@ -16,20 +16,20 @@ OURS = "/etc/homelab-registry /var/lib/homelab-registry /etc/docker/certs.d"
 
 @pytest.fixture(scope="module")
 def deployment(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
-    return on(host, tmp_path_factory.mktemp("killed"))
+    return deployment_on(host, tmp_path_factory.mktemp("killed"))
 
 
 @pytest.fixture(scope="module")
-def whole(host: BenchHost, deployment: Deployment, request: pytest.FixtureRequest) -> Ran:
+def uninterrupted(host: BenchHost, deployment: Deployment, request: pytest.FixtureRequest) -> RunResult:
     """A first run that nothing disturbs: its commands are the points to be killed at."""
     assert deployment.run().exit_code == 0  # so that the images are there, as at each point of a sample
-    make_bare(host, deployment, images=request.config.getoption("--soak"))
+    reset_host(host, deployment, images=request.config.getoption("--soak"))
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output
     return ran
 
 
-def make_bare(host: BenchHost, deployment: Deployment, *, images: bool = False) -> None:
+def reset_host(host: BenchHost, deployment: Deployment, *, images: bool = False) -> None:
     """Take away all that a run makes (the images only where asked, which costs six seconds)."""
     host.run("docker ps -aq | xargs -r docker rm -f; docker network rm homelab-registry", check=False)
     host.run(
@@ -40,29 +40,29 @@ def make_bare(host: BenchHost, deployment: Deployment, *, images: bool = False) 
     shutil.rmtree(deployment.store.folder, ignore_errors=True)
 
 
-def points(whole: Ran, soak: bool) -> list[tuple[int, int]]:
-    """(killed after, killed within) for all commands; a sample of them is spread over the whole run."""
-    after = [(number, 0) for number in range(1, len(whole.commands) + 1)]
-    within = [(0, number) for number, command in enumerate(whole.commands, 1) if " host+ " in command]
-    assert len(within) == 6, whole.commands  # four files of the registry host, the CA, /etc/hosts
+def kill_points(uninterrupted: RunResult, soak: bool) -> list[tuple[int, int]]:
+    """(killed after, killed within) for all commands; a sample of them is spread over the uninterrupted run."""
+    after = [(number, 0) for number in range(1, len(uninterrupted.commands) + 1)]
+    within = [(0, number) for number, command in enumerate(uninterrupted.commands, 1) if " host+ " in command]
+    assert len(within) == 6, uninterrupted.commands  # four files of the registry host, the CA, /etc/hosts
     return after + within if soak else [*after[6::9], *within[::3]]
 
 
 def test_a_killed_run_is_finished_by_the_next(
-    host: BenchHost, deployment: Deployment, whole: Ran, soak: bool
+    host: BenchHost, deployment: Deployment, uninterrupted: RunResult, soak: bool
 ) -> None:
-    chosen = points(whole, soak)
+    chosen = kill_points(uninterrupted, soak)
     for after, within in chosen:
         where = f"killed after {after}" if after else f"killed within {within}"
-        make_bare(host, deployment, images=soak)
-        user_s_lines = host.read("/etc/hosts")
+        reset_host(host, deployment, images=soak)
+        user_lines = host.read("/etc/hosts")
         killed = deployment.run(kill_after=after, kill_within=within)
         assert killed.exit_code == -9, f"{where}: {killed.output}"
         assert half_written(host) == [], where
         ran = deployment.run()
         assert ran.exit_code == 0, f"{where}: {ran.output}"
         assert temporary_files(host, deployment.store.folder) == [], where
-        assert host.read("/etc/hosts").startswith(user_s_lines), where
+        assert host.read("/etc/hosts").startswith(user_lines), where
         assert deployment.run().steps == [], where
         if soak or (after, within) == chosen[-1]:
             verified = deployment.verify()

@@ -20,22 +20,22 @@ from tests.bench.fleet import Fleet
 from tests.bench.hosts import BenchHost, Result
 from tests.bench.programs import CRI_PULL, REGISTRIES_PULL
 from tests.bench.recipes import BOOKWORM_DOCKER, BOOKWORM_NODE, CONTAINERD23_NODE, TRIXIE_NODE
-from tests.fleet.deployment import Deployment, Ran
+from tests.fleet.deployment import Deployment, RunResult
 from tests.fleet.on_disk import listing
 
 NAME, OTHER = "registry.homelab.local", "other.homelab.local"
 IMAGE = "team/app:v1"
 RECIPES = {"nas": BOOKWORM_DOCKER, "deb12": BOOKWORM_NODE, "deb13": TRIXIE_NODE, "newest": CONTAINERD23_NODE}
-STRANGER = ca.make_authority([NAME], 2, dt.datetime.now(dt.UTC)).certificate_pem
-UNKNOWN = "certificate signed by unknown authority"
-ANOTHER = f"certificate is valid for {NAME}, not {OTHER}"
+UNRELATED_CA = ca.make_authority([NAME], 2, dt.datetime.now(dt.UTC)).certificate_pem
+UNKNOWN_CA = "certificate signed by unknown authority"
+WRONG_NAME = f"certificate is valid for {NAME}, not {OTHER}"
 
 # A fake: K3s is not to be had. With a program of its name there, the project takes the host for one with K3s, and
 # what it writes is read by the module that K3s itself reads it with (`registries-pull`).
 K3S = "printf '#!/bin/sh\\n' > /usr/local/bin/k3s && chmod 0755 /usr/local/bin/k3s"
 
 
-USER_S_OWN = [
+USER_TEXTS = [
     ("deb12", "/home/worker/.docker/config.json",
      '{\n  "psFormat": "x",\n  "auths": {\n    "ghcr.io": {\n      "auth": "dTpw"\n    }\n  }\n}'),
     ("deb12", "/etc/containerd/config.toml", "\n# The user's own.\n[debug]\n  level = 'info'   # and a remark\n"),
@@ -53,11 +53,11 @@ class Homelab:
 
     fleet: Fleet
     deployment: Deployment
-    user_s_own: dict[tuple[str, str], str]
+    user_files: dict[tuple[str, str], str]
     before: dict[str, str]
     after_plan: dict[str, str]
-    planned: Ran
-    first: Ran
+    planned: RunResult
+    first: RunResult
 
     def host(self, name: str) -> BenchHost:
         return self.fleet.hosts[name]
@@ -74,7 +74,7 @@ def homelab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homelab]:
             host.run(f"echo '{fleet.hosts['nas'].address} {OTHER} # of the user' >> /etc/hosts")
         fleet.hosts["newest"].run(K3S)
         fleet.hosts["deb12"].run("useradd --create-home --shell /bin/sh worker && usermod -aG docker worker")
-        for name, path, text in USER_S_OWN:
+        for name, path, text in USER_TEXTS:
             fleet.hosts[name].run(f"mkdir -p $(dirname {path})")
             fleet.hosts[name].run(f"cat >> {path}", stdin=text)
         fleet.hosts["deb12"].run("chown -R worker: /home/worker")
@@ -87,14 +87,14 @@ def homelab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homelab]:
             "cluster_nodes": ["deb12", "deb13", "newest"],
         }
         deployment = Deployment(folder, fleet.inventory(groups))
-        user_s_own = {(name, path): fleet.hosts[name].read(path) for name, path, _ in USER_S_OWN}
+        user_files = {(name, path): fleet.hosts[name].read(path) for name, path, _ in USER_TEXTS}
         before = {name: listing(host) for name, host in fleet.hosts.items()}
         planned = deployment.plan()
         after_plan = {name: listing(host) for name, host in fleet.hosts.items()}
         first = deployment.run()
         assert first.exit_code == 0, first.output
         push(fleet.hosts["nas"], deployment)
-        yield Homelab(fleet, deployment, user_s_own, before, after_plan, planned, first)
+        yield Homelab(fleet, deployment, user_files, before, after_plan, planned, first)
     finally:
         fleet.remove()
 
@@ -114,17 +114,17 @@ def push(host: BenchHost, deployment: Deployment) -> None:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_the_plan_is_the_run_and_leaves_nothing_on_disk(homelab: Homelab, name: str) -> None:
+def test_the_plan_matches_the_run_and_writes_nothing(homelab: Homelab, name: str) -> None:
     assert homelab.planned.exit_code == 0, homelab.planned.output
     assert homelab.first.steps_on(name), "nothing to do on a fresh host"
     assert homelab.planned.steps_on(name) == homelab.first.steps_on(name)
     assert homelab.after_plan[name] == homelab.before[name]
 
 
-@pytest.mark.parametrize(("name", "path", "text"), USER_S_OWN)
-def test_what_the_user_wrote_stays_to_the_byte(homelab: Homelab, name: str, path: str, text: str) -> None:
+@pytest.mark.parametrize(("name", "path", "text"), USER_TEXTS)
+def test_user_text_stays_byte_for_byte(homelab: Homelab, name: str, path: str, text: str) -> None:
     """But for what each format asks for behind what something is added to: a comma in JSON, an end of a last line."""
-    before, now = homelab.user_s_own[name, path], homelab.host(name).read(path)
+    before, now = homelab.user_files[name, path], homelab.host(name).read(path)
     assert text in before
     assert before != now
     changes = difflib.ndiff(before.splitlines(keepends=True), now.splitlines(keepends=True))
@@ -133,7 +133,7 @@ def test_what_the_user_wrote_stays_to_the_byte(homelab: Homelab, name: str, path
         assert with_end in now.splitlines(keepends=True), lost
 
 
-def test_each_host_is_told_of_at_the_end(homelab: Homelab) -> None:
+def test_each_host_is_listed_in_the_summary(homelab: Homelab) -> None:
     for line in (
         f"[nas] Docker trusts {NAME}",
         f"[deb12] Docker trusts {NAME}; logged in: root, worker",
@@ -145,7 +145,7 @@ def test_each_host_is_told_of_at_the_end(homelab: Homelab) -> None:
         assert f"    {line}" in homelab.first.output.splitlines()
 
 
-def test_a_second_run_does_nothing_and_asks_each_role_once(homelab: Homelab) -> None:
+def test_a_second_run_does_nothing_and_reads_one_fact_per_role(homelab: Homelab) -> None:
     ran = homelab.deployment.run()
     assert ran.exit_code == 0, ran.output
     assert ran.steps == []
@@ -224,7 +224,7 @@ DRIFT: dict[str, list[tuple[str, str | list[str]]]] = {
 
 
 @pytest.mark.parametrize("number", range(max(map(len, DRIFT.values()))))
-def test_drift_is_mended_exactly(homelab: Homelab, number: int) -> None:
+def test_drift_is_fixed_exactly(homelab: Homelab, number: int) -> None:
     drifted = {name: drifts[number] for name, drifts in DRIFT.items() if number < len(drifts)}
     before = {name: listing(homelab.host(name)) for name in drifted}
     for name, (command, _) in drifted.items():
@@ -289,14 +289,14 @@ class Client:
         return f"{self.certs}/" + ("homelab-registry-ca.crt" if self.kind == "k3s" else f"{NAME}/ca.crt")
 
     @property
-    def without(self) -> str:
+    def remove_trust(self) -> str:
         """The command that takes our trust away."""
         if self.kind == "k3s":
             return r"sed -i '/ca_file/d; s/^\( *tls:\) *$/\1 {}/' registries.yaml"
         return f"rm -r {NAME}"
 
     @property
-    def for_other(self) -> str:
+    def trust_other_name(self) -> str:
         """The command that gives the other name the same trust."""
         if self.kind == "k3s":
             return f"sed -i s/{NAME}/{OTHER}/ registries.yaml"
@@ -340,7 +340,7 @@ def pull(homelab: Homelab, client: Client, registry: str = NAME) -> Result:
 
 
 @contextmanager
-def changed(host: BenchHost, folder: str, change: str) -> Iterator[None]:
+def temporarily_changed(host: BenchHost, folder: str, change: str) -> Iterator[None]:
     """Change something in a folder with a command there, and put the folder back as it was."""
     host.run(f"cp -a {folder} /tmp/kept && cd {folder} && {change}")
     try:
@@ -350,27 +350,27 @@ def changed(host: BenchHost, folder: str, change: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: f"{client.host} {client.kind}")
-def test_a_pull_needs_our_ca_and_no_other_name_s_certificate(homelab: Homelab, client: Client) -> None:
+def test_a_pull_needs_our_ca_and_the_right_server_name(homelab: Homelab, client: Client) -> None:
     """What is to be refused comes first: a runtime may keep a connection that it has found to be good."""
     host, certs = homelab.host(client.host), client.certs
     for program in ("docker", "podman"):
         if program in client.kind or (program, client.kind) == ("podman", "skopeo"):
             log_in(homelab, client.host, program)
-    leave_the_runtime_alone_with_its_file(host, client)
-    for change in (client.without, f"cat > {client.file} <<'EOF'\n{STRANGER}EOF"):
-        with changed(host, certs, change):
+    remove_other_trust(host, client)
+    for change in (client.remove_trust, f"cat > {client.file} <<'EOF'\n{UNRELATED_CA}EOF"):
+        with temporarily_changed(host, certs, change):
             refused = pull(homelab, client)
             assert refused.exit_code != 0
-            assert UNKNOWN in refused.stderr + refused.stdout, refused
-    with changed(host, certs, client.for_other):
+            assert UNKNOWN_CA in refused.stderr + refused.stdout, refused
+    with temporarily_changed(host, certs, client.trust_other_name):
         refused = pull(homelab, client, OTHER)
         assert refused.exit_code != 0
-        assert ANOTHER in refused.stderr + refused.stdout, refused
+        assert WRONG_NAME in refused.stderr + refused.stdout, refused
     worked = pull(homelab, client)
     assert worked.exit_code == 0, worked.stderr
 
 
-def leave_the_runtime_alone_with_its_file(host: BenchHost, client: Client) -> None:
+def remove_other_trust(host: BenchHost, client: Client) -> None:
     """The system's store would do as well, and so would Docker's folder for Podman and Skopeo."""
     store = "/usr/local/share/ca-certificates/homelab-registry.crt"
     if host.run(f"test -e {store}", check=False).exit_code == 0:

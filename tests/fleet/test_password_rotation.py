@@ -10,7 +10,7 @@ import pytest
 from tests.bench import registry_images
 from tests.bench.fleet import Fleet
 from tests.bench.recipes import BOOKWORM_DOCKER
-from tests.fleet.deployment import Deployment, Ran
+from tests.fleet.deployment import Deployment, RunResult
 from tests.gateway.gateway import NAME
 
 ROTATE = "deploys/rotate_credentials.py"
@@ -35,14 +35,14 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture(scope="module")
 def deployment(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
-    made = Deployment(tmp_path_factory.mktemp("deployment"), listed(fleet, "pi"))
-    made.set(registry_state_dir=str(made.store.folder), registry_login_users=[USER])
-    ran = made.run()
+    deployment = Deployment(tmp_path_factory.mktemp("deployment"), inventory_with(fleet, "pi"))
+    deployment.set(registry_state_dir=str(deployment.store.folder), registry_login_users=[USER])
+    ran = deployment.run()
     assert ran.exit_code == 0, ran.output
-    return made
+    return deployment
 
 
-def listed(fleet: Fleet, client: str) -> str:
+def inventory_with(fleet: Fleet, client: str) -> str:
     return fleet.inventory({"registry": ["nas"], "docker_hosts": ["nas", client]})
 
 
@@ -53,19 +53,19 @@ def run(
     client: str = "pi",
     *arguments: str,
     kill_after: int = 0,
-) -> Ran:
+) -> RunResult:
     """Run with the client as it is listed, `off` for one that cannot be reached."""
-    deployment.inventory.write_text(listed(fleet, client))
+    deployment.inventory.write_text(inventory_with(fleet, client))
     return deployment.run("-y", *arguments, deploy=deploy, kill_after=kill_after)
 
 
-def held(fleet: Fleet, host: str) -> str:
+def stored_login(fleet: Fleet, host: str) -> str:
     """Return the login that the user of a host has, as its file holds it."""
     config = json.loads(fleet.hosts[host].read(f"/home/{USER}/.docker/config.json"))
     return str(config["auths"][NAME]["auth"])
 
 
-def answers(fleet: Fleet, login: str) -> str:
+def login_status(fleet: Fleet, login: str) -> str:
     """Return the status that the registry gives a login."""
     asked = (
         "command -v curl >/dev/null || { apt-get update -q && apt-get install -q -y curl; } </dev/null >/dev/null; "
@@ -74,10 +74,10 @@ def answers(fleet: Fleet, login: str) -> str:
     return fleet.hosts["nas"].run(asked, stdin=f'header = "Authorization: Basic {login}"\n').stdout
 
 
-def test_each_user_is_moved_and_then_the_former_ones_are_refused(
+def test_every_login_is_updated_and_then_former_passwords_are_refused(
     fleet: Fleet, deployment: Deployment
 ) -> None:
-    before, former = deployment.store.read(), {host: held(fleet, host) for host in fleet.hosts}
+    before, former = deployment.store.read(), {host: stored_login(fleet, host) for host in fleet.hosts}
     ran = run(fleet, deployment, ROTATE)
     assert ran.exit_code == 0, ran.output
     after = deployment.store.read()
@@ -85,13 +85,13 @@ def test_each_user_is_moved_and_then_the_former_ones_are_refused(
         assert after.passwords[account] != before.passwords[account]
     assert after.former == {}
     for host in fleet.hosts:
-        assert answers(fleet, held(fleet, host)) == "200"
-        assert answers(fleet, former[host]) == "401"
+        assert login_status(fleet, stored_login(fleet, host)) == "200"
+        assert login_status(fleet, former[host]) == "401"
     assert run(fleet, deployment, "deploy.py").steps == []
 
 
-def test_a_plan_tells_the_steps_of_the_run(fleet: Fleet, deployment: Deployment) -> None:
-    deployment.inventory.write_text(listed(fleet, "pi"))
+def test_a_plan_lists_the_steps_of_the_run(fleet: Fleet, deployment: Deployment) -> None:
+    deployment.inventory.write_text(inventory_with(fleet, "pi"))
     planned = deployment.run("--dry", deploy=ROTATE)
     assert deployment.run(deploy=ROTATE).steps == planned.steps
     assert (
@@ -100,18 +100,18 @@ def test_a_plan_tells_the_steps_of_the_run(fleet: Fleet, deployment: Deployment)
     )
 
 
-def test_a_host_that_is_off_keeps_its_login_and_is_finished_when_it_is_back(
+def test_an_offline_host_keeps_its_login_and_is_updated_later(
     fleet: Fleet, deployment: Deployment
 ) -> None:
-    login, admin = held(fleet, "pi"), deployment.store.read().passwords["admin"]
+    login, admin = stored_login(fleet, "pi"), deployment.store.read().passwords["admin"]
     ran = run(fleet, deployment, ROTATE, "off")
     assert ran.exit_code == 1
     assert (
         "the former password of cluster is still accepted: off may still need it; fix that and run again"
         in ran.output
     )
-    assert held(fleet, "pi") == login
-    assert [answers(fleet, login), answers(fleet, held(fleet, "nas"))] == ["200", "200"]
+    assert stored_login(fleet, "pi") == login
+    assert [login_status(fleet, login), login_status(fleet, stored_login(fleet, "nas"))] == ["200", "200"]
     # Nobody keeps admin's, so that nothing is waited for.
     assert set(deployment.store.read().former) == {"cluster"}
     assert deployment.store.read().passwords["admin"] != admin
@@ -123,31 +123,31 @@ def test_a_host_that_is_off_keeps_its_login_and_is_finished_when_it_is_back(
     assert failed.returncode == 1
     assert "two-passwords is missing, and 1 accounts have a former password; run make deploy" in failed.stdout
     again = run(fleet, deployment, ROTATE, "off", "--data", "registry_rotate_account=cluster")
-    assert "no further one is made, and this run moves clients to the present one" in again.output
+    assert "no further one is deployment, and this run moves clients to the present one" in again.output
     settings = {"registry_state_dir": str(deployment.store.folder), "registry_login_users": [USER]}
     # What a host that is off keeps is the old account's all the same.
     deployment.set(**settings, registry_login_account="ci")
     moved = run(fleet, deployment, "deploy.py", "off")
     assert "the former password of cluster is still accepted: off may still need it" in moved.output
     deployment.set(**settings)
-    assert answers(fleet, login) == "200"
+    assert login_status(fleet, login) == "200"
     assert run(fleet, deployment, "deploy.py").exit_code == 0
     assert deployment.store.read().former == {}
-    assert [answers(fleet, login), answers(fleet, held(fleet, "pi"))] == ["401", "200"]
+    assert [login_status(fleet, login), login_status(fleet, stored_login(fleet, "pi"))] == ["401", "200"]
     assert run(fleet, deployment, "deploy.py").steps == []
 
 
 @pytest.mark.parametrize("clock", ["+10m", "-10m"])
 def test_clocks_ten_minutes_apart_do_no_harm(fleet: Fleet, deployment: Deployment, clock: str) -> None:
-    logins = [held(fleet, host) for host in fleet.hosts]
+    logins = [stored_login(fleet, host) for host in fleet.hosts]
     ran = deployment.run(deploy=ROTATE, clock=clock)
     assert ran.exit_code == 0, ran.output
     assert deployment.store.read().former == {}
     for host, login in zip(fleet.hosts, logins, strict=True):
-        assert [answers(fleet, login), answers(fleet, held(fleet, host))] == ["401", "200"]
+        assert [login_status(fleet, login), login_status(fleet, stored_login(fleet, host))] == ["401", "200"]
 
 
-def test_a_host_that_is_off_is_no_worse_off_with_a_new_certificate(
+def test_a_new_certificate_does_not_affect_an_offline_host(
     fleet: Fleet, deployment: Deployment
 ) -> None:
     ran = run(fleet, deployment, "deploys/rotate_certificate.py", "off")
@@ -159,50 +159,50 @@ def test_a_host_that_is_off_is_no_worse_off_with_a_new_certificate(
     assert run(fleet, deployment, "deploy.py").steps == []
 
 
-def test_a_host_that_is_gone_for_good_is_excused_by_name(fleet: Fleet, deployment: Deployment) -> None:
-    login = held(fleet, "pi")
+def test_a_permanently_missing_host_can_be_excused_by_name(fleet: Fleet, deployment: Deployment) -> None:
+    login = stored_login(fleet, "pi")
     ran = run(fleet, deployment, ROTATE, "off", "--data", "registry_excused_hosts=off")
     assert "still accepted" not in ran.output
     assert deployment.store.read().former == {}
-    assert answers(fleet, login) == "401"
+    assert login_status(fleet, login) == "401"
     assert run(fleet, deployment, "deploy.py").exit_code == 0
-    assert answers(fleet, held(fleet, "pi")) == "200"
+    assert login_status(fleet, stored_login(fleet, "pi")) == "200"
 
 
-def test_a_stolen_machine_is_refused(fleet: Fleet, deployment: Deployment) -> None:
+def test_a_stolen_host_is_refused(fleet: Fleet, deployment: Deployment) -> None:
     """As docs/lost-or-stolen.md says: out of the inventory first."""
-    stolen, account = held(fleet, "pi"), ("--data", "registry_rotate_account=cluster")
+    stolen, account = stored_login(fleet, "pi"), ("--data", "registry_rotate_account=cluster")
     deployment.inventory.write_text(fleet.inventory({"registry": ["nas"], "docker_hosts": ["nas"]}))
     for deploy in (ROTATE, "deploys/revoke_credentials.py"):
         ran = deployment.run("-y", *account, deploy=deploy)
         assert ran.exit_code == 0, ran.output
-    assert [answers(fleet, stolen), answers(fleet, held(fleet, "nas"))] == ["401", "200"]
+    assert [login_status(fleet, stolen), login_status(fleet, stored_login(fleet, "nas"))] == ["401", "200"]
     assert run(fleet, deployment, "deploy.py").exit_code == 0
-    assert answers(fleet, held(fleet, "pi")) == "200"
+    assert login_status(fleet, stored_login(fleet, "pi")) == "200"
 
 
-def test_a_limit_leaves_the_former_one_good(fleet: Fleet, deployment: Deployment) -> None:
-    login = held(fleet, "pi")
+def test_a_limited_run_keeps_the_former_password_valid(fleet: Fleet, deployment: Deployment) -> None:
+    login = stored_login(fleet, "pi")
     ran = run(fleet, deployment, ROTATE, "pi", "--limit", "nas")
     assert ran.exit_code == 0, ran.output
     assert "the former password of cluster is still accepted: pi may still need it" in ran.output
-    assert answers(fleet, login) == "200"
+    assert login_status(fleet, login) == "200"
     assert run(fleet, deployment, "deploy.py").exit_code == 0
-    assert answers(fleet, login) == "401"
+    assert login_status(fleet, login) == "401"
 
 
-def test_a_password_changed_by_hand_goes_the_same_way(fleet: Fleet, deployment: Deployment) -> None:
-    login = held(fleet, "pi")
+def test_a_password_changed_by_hand_is_rotated_the_same_way(fleet: Fleet, deployment: Deployment) -> None:
+    login = stored_login(fleet, "pi")
     deployment.store.password_path("cluster").write_text("correct horse battery\n")
     ran = run(fleet, deployment, "deploy.py", "off")
     assert ran.exit_code == 1
-    assert [answers(fleet, login), answers(fleet, held(fleet, "nas"))] == ["200", "200"]
+    assert [login_status(fleet, login), login_status(fleet, stored_login(fleet, "nas"))] == ["200", "200"]
     assert run(fleet, deployment, "deploy.py").exit_code == 0
-    assert held(fleet, "pi") == held(fleet, "nas")
-    assert [answers(fleet, login), answers(fleet, held(fleet, "pi"))] == ["401", "200"]
+    assert stored_login(fleet, "pi") == stored_login(fleet, "nas")
+    assert [login_status(fleet, login), login_status(fleet, stored_login(fleet, "pi"))] == ["401", "200"]
 
 
-def test_nobody_is_locked_out_wherever_a_rotation_is_killed(
+def test_a_killed_rotation_locks_nobody_out(
     fleet: Fleet, deployment: Deployment, soak: bool, part: slice
 ) -> None:
     """The state is the one of before the rotation at each point, so that all of them have the same commands."""
@@ -211,22 +211,22 @@ def test_nobody_is_locked_out_wherever_a_rotation_is_killed(
     count = len(whole.commands)
     points = list(range(1, count)) if soak else [count // 3, count // 2, count - 3]
     for point in points[part]:
-        logins = [held(fleet, host) for host in fleet.hosts]
+        logins = [stored_login(fleet, host) for host in fleet.hosts]
         killed = run(fleet, deployment, ROTATE, kill_after=point)
         assert killed.exit_code == -9, f"killed after {point}: {killed.output}"
         for host in fleet.hosts:
-            assert answers(fleet, held(fleet, host)) == "200", f"{host} after {point}"
+            assert login_status(fleet, stored_login(fleet, host)) == "200", f"{host} after {point}"
         finished = run(fleet, deployment, "deploy.py" if point % 2 else ROTATE)
         assert finished.exit_code == 0, f"killed after {point}: {finished.output}"
         assert deployment.store.read().former == {}
         for host in fleet.hosts:
-            assert answers(fleet, held(fleet, host)) == "200", f"{host} after {point}"
-        if logins[0] != held(fleet, "nas"):
-            assert answers(fleet, logins[0]) == "401"
+            assert login_status(fleet, stored_login(fleet, host)) == "200", f"{host} after {point}"
+        if logins[0] != stored_login(fleet, "nas"):
+            assert login_status(fleet, logins[0]) == "401"
         assert run(fleet, deployment, "deploy.py").steps == []
         print(f"killed after {point} of {count} and finished")
 
 
-def test_verification_passes_after_all_that(deployment: Deployment) -> None:
+def test_verification_passes_afterwards(deployment: Deployment) -> None:
     verified = deployment.verify()
     assert verified.returncode == 0, verified.stdout

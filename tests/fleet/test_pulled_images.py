@@ -27,10 +27,10 @@ def digest(host: BenchHost, reference: str) -> str:
     """What the source itself says a tag is, asked by a client that is not Docker."""
     repository, _, tag = reference.removeprefix(f"{SOURCE}/").rpartition(":")
     accept = "Accept: application/vnd.docker.distribution.manifest.v2+json"
-    told = host.run(
+    output = host.run(
         f"docker exec source wget -S -q -O /dev/null --header '{accept}' http://{SOURCE}/v2/{repository}/manifests/{tag} 2>&1"
     ).stdout
-    (found,) = [line.split()[-1] for line in told.splitlines() if "docker-content-digest:" in line.lower()]
+    (found,) = [line.split()[-1] for line in output.splitlines() if "docker-content-digest:" in line.lower()]
     return f"{reference.rpartition(':')[0]}@{found}"
 
 
@@ -76,7 +76,7 @@ def test_the_newer_registry_keeps_the_contract(source: BenchHost, deployment: De
     assert verified.returncode == 0, verified.stdout
 
 
-def test_an_image_that_is_gone_is_pulled_by_its_digest(source: BenchHost, deployment: Deployment) -> None:
+def test_a_removed_image_is_pulled_by_its_digest(source: BenchHost, deployment: Deployment) -> None:
     kept = images(source)
     source.run(f"docker rm -f {OURS[0]} && docker rmi {kept[0]}")
     assert run(deployment) == [
@@ -87,7 +87,7 @@ def test_an_image_that_is_gone_is_pulled_by_its_digest(source: BenchHost, deploy
     assert run(deployment) == []
 
 
-def test_with_the_source_gone_nothing_is_needed_from_it(source: BenchHost, deployment: Deployment) -> None:
+def test_a_run_does_not_need_the_source_once_images_are_pulled(source: BenchHost, deployment: Deployment) -> None:
     source.run("docker stop source")
     assert run(deployment) == []
     source.run(f"docker rm -f {OURS[1]}")
@@ -106,7 +106,7 @@ def test_with_the_source_gone_nothing_is_needed_from_it(source: BenchHost, deplo
         ("registry.invalid/library/registry:3", "that address cannot be reached from there; check"),
     ],
 )
-def test_an_image_that_cannot_be_had_is_one_line(
+def test_an_unavailable_image_is_reported_in_one_line(
     source: BenchHost, deployment: Deployment, image: str, remedy: str
 ) -> None:
     before = images(source)

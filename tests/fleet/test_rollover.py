@@ -1,6 +1,6 @@
 """A CA rollover on real hosts: who pulls, and who connects, at each of its stages and wherever it is interrupted.
 
-Each test begins and ends without a rollover, with all hosts finished.
+Each test begins and assert_finished without a rollover, with all hosts finished.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from tests.bench import registry_images
 from tests.bench.fleet import Fleet
 from tests.bench.programs import CRANE, CRI_PULL, REGISTRIES_PULL
 from tests.bench.recipes import BOOKWORM_DOCKER, TRIXIE_NODE
-from tests.fleet.deployment import Deployment, Ran
+from tests.fleet.deployment import Deployment, RunResult
 
 NAME = "registry.homelab.local"
 OUTSIDE = "registry.example.org"
 IMAGE = f"{NAME}/rollover:1"
 ROTATE, RETIRE = "deploys/rotate_ca.py", "deploys/retire_ca.py"
 TLS = "/etc/homelab-registry/gateway/tls/tls.pem"
-OF_NODE = {"registry_runtime": ["containerd", "podman"], "registry_node_login": True}
+NODE_SETTINGS = {"registry_runtime": ["containerd", "podman"], "registry_node_login": True}
 CRI = "unix:///run/containerd/containerd.sock"
 
 TRUST = {
@@ -71,7 +71,7 @@ class Home:
         own: dict[str, dict[str, object]] = {
             "nas": {"registry_system_trust": True},
             "pi": {},
-            "node": OF_NODE,
+            "node": NODE_SETTINGS,
         }
         nas, pi, node = ((name, {**data[name], **more}) for name, more in own.items())
         self.deployment.inventory.write_text(
@@ -80,7 +80,7 @@ class Home:
         state = str(self.deployment.store.folder)
         self.deployment.set(registry_state_dir=state, registry_login_users=["root"], **settings)
 
-    def run(self, deploy: str = "deploy.py", *arguments: str, fails: bool = False) -> Ran:
+    def run(self, deploy: str = "deploy.py", *arguments: str, fails: bool = False) -> RunResult:
         ran = self.deployment.run(*(("-y", *arguments)), deploy=deploy)
         assert ran.exit_code == (1 if fails else 0), ran.output
         assert "Traceback" not in ran.output
@@ -103,12 +103,12 @@ class Home:
         assert found
         return found.ca
 
-    def ends(self) -> None:
+    def assert_finished(self) -> None:
         """What every test leaves: no rollover, and nothing to do."""
         ran = self.run()
         assert (ran.steps, self.state.successor) == ([], None), ran.output
-        assert pulls(self) == ALL_PULL
-        assert trusted(self) == one_each(self.authority)
+        assert pull_results(self) == ALL_PULL
+        assert trusted_fingerprints(self) == one_ca_everywhere(self.authority)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ PULLS: dict[str, tuple[str, str]] = {
 ALL_PULL = dict.fromkeys(PULLS, "pulled")
 
 
-def pulls(home: Home) -> dict[str, str]:
+def pull_results(home: Home) -> dict[str, str]:
     """Pull by each runtime as if for the first time; what it says where it cannot."""
     password = home.state.passwords["cluster"]
     home.fleet.hosts["node"].write("/root/registries.yaml", (
@@ -178,7 +178,7 @@ def pulls(home: Home) -> dict[str, str]:
     return said
 
 
-def connects(home: Home, *trusted: KeyPair, name: str = NAME) -> dict[str, bool]:
+def connection_results(home: Home, *trusted: KeyPair, name: str = NAME) -> dict[str, bool]:
     """Whether each client of the laptop connects that trusts these and nothing else."""
     laptop = home.fleet.hosts["laptop"]
     laptop.write("/trusted.crt", "".join(pair.certificate_pem for pair in trusted))
@@ -188,7 +188,7 @@ def connects(home: Home, *trusted: KeyPair, name: str = NAME) -> dict[str, bool]
     }
 
 
-def trusted(home: Home) -> dict[str, list[list[str]]]:
+def trusted_fingerprints(home: Home) -> dict[str, list[list[str]]]:
     """The fingerprints in each trust file, host by host."""
     found = {}
     for name, files in TRUST.items():
@@ -202,34 +202,34 @@ def trusted(home: Home) -> dict[str, list[list[str]]]:
     return found
 
 
-def one_each(pair: KeyPair) -> dict[str, list[list[str]]]:
+def one_ca_everywhere(pair: KeyPair) -> dict[str, list[list[str]]]:
     alone = [pair.fingerprint]
     return {"nas": [alone, alone], "pi": [alone], "node": [alone, alone]}
 
 
-def both_each(old: KeyPair, new: KeyPair) -> dict[str, list[list[str]]]:
+def both_cas_everywhere(old: KeyPair, new: KeyPair) -> dict[str, list[list[str]]]:
     both = [old.fingerprint, new.fingerprint]
     # In the system's store one certificate to a file.
     return {"nas": [both, [new.fingerprint], [old.fingerprint]], "pi": [both], "node": [both, both]}
 
 
-def served(home: Home) -> list[str]:
+def served_issuers(home: Home) -> list[str]:
     """The subjects and issuers of what a handshake shows, the leaf first."""
-    told = (
+    output = (
         home.fleet.hosts["laptop"]
         .run(f"echo | openssl s_client -connect {NAME}:443 -servername {NAME} -showcerts 2>/dev/null")
         .stdout
     )
-    certificates = load_pem_x509_certificates(told.encode())
+    certificates = load_pem_x509_certificates(output.encode())
     return [certificate.issuer.rfc4514_string() for certificate in certificates]
 
 
-def issuers(*pairs: KeyPair) -> list[str]:
+def subjects(*pairs: KeyPair) -> list[str]:
     return [pair.certificate.subject.rfc4514_string() for pair in pairs]
 
 
 @contextmanager
-def asked_all_along(home: Home, *trusted: KeyPair) -> Iterator[None]:
+def constant_requests(home: Home, *trusted: KeyPair) -> Iterator[None]:
     """Ask again and again, by a new connection each time; not one request may fail."""
     folder, address = home.deployment.folder, home.fleet.hosts["nas"].address
     (folder / "all-along.crt").write_text("".join(pair.certificate_pem for pair in trusted))
@@ -253,11 +253,11 @@ def asked_all_along(home: Home, *trusted: KeyPair) -> Iterator[None]:
 # The whole way.
 
 
-def test_a_rollover_from_its_beginning_to_its_end(home: Home) -> None:
+def test_a_complete_rollover(home: Home) -> None:
     old = home.authority
     planned = home.deployment.run("--dry", deploy=ROTATE)
     assert home.state.successor is None
-    with asked_all_along(home, old):
+    with constant_requests(home, old):
         ran = home.run(ROTATE)
     for name in TRUST:
         assert planned.steps_on(name) == ran.steps_on(name)
@@ -275,11 +275,16 @@ def test_a_rollover_from_its_beginning_to_its_end(home: Home) -> None:
     ]
     until = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=30)
     assert f"and hosts still trust the old one until {until}" in ran.output
-    assert trusted(home) == both_each(old, new)
-    assert served(home) == issuers(new, old)
-    assert pulls(home) == ALL_PULL
-    assert connects(home, old) == connects(home, new) == connects(home, old, new) == ALL_CONNECT
-    assert connects(home, ca.make_authority([NAME], 10, dt.datetime.now(dt.UTC))) == NONE_CONNECT
+    assert trusted_fingerprints(home) == both_cas_everywhere(old, new)
+    assert served_issuers(home) == subjects(new, old)
+    assert pull_results(home) == ALL_PULL
+    assert (
+        connection_results(home, old)
+        == connection_results(home, new)
+        == connection_results(home, old, new)
+        == ALL_CONNECT
+    )
+    assert connection_results(home, ca.make_authority([NAME], 10, dt.datetime.now(dt.UTC))) == NONE_CONNECT
     assert (state / "ca.crt").read_text() == old.certificate_pem + new.certificate_pem
     again = home.run()
     assert again.steps == []
@@ -297,25 +302,25 @@ def test_a_rollover_from_its_beginning_to_its_end(home: Home) -> None:
     assert verified.returncode == 0, verified.stdout
     assert "the new certificate authority is in use, and hosts still trust the old one" in verified.stdout
 
-    with asked_all_along(home, old, new):
+    with constant_requests(home, old, new):
         ran = home.run(RETIRE)
     assert ran.steps_on("nas")[:2] == [
         "retire the old certificate authority: it is asked for",
         f"write {state}/ca.crt: it is not what clients are to trust now",
     ]
     assert ran.steps_on("nas")[-3:] == [
-        "delete the old certificate authority: no host is told to trust it any more",
+        "delete the old certificate authority: no host is output to trust it any more",
         f"write {TLS}: its content is not as it should be",
         "ask the gateway for its certificate: it has a new one",
     ]
     assert home.authority.fingerprint == new.fingerprint
-    assert served(home) == issuers(new)
-    assert connects(home, old) == NONE_CONNECT
-    assert connects(home, new) == ALL_CONNECT
-    home.ends()
+    assert served_issuers(home) == subjects(new)
+    assert connection_results(home, old) == NONE_CONNECT
+    assert connection_results(home, new) == ALL_CONNECT
+    home.assert_finished()
 
 
-def test_retiring_what_is_not_there_is_said_and_does_no_harm(home: Home) -> None:
+def test_retiring_without_a_rollover_is_reported_and_changes_nothing(home: Home) -> None:
     ran = home.run(RETIRE)
     assert ran.steps == []
     assert "there is no old certificate authority to retire" in ran.output
@@ -324,7 +329,7 @@ def test_retiring_what_is_not_there_is_said_and_does_no_harm(home: Home) -> None
 # Hosts that are away.
 
 
-def test_a_host_that_is_away_is_waited_for_at_both_ends(home: Home) -> None:
+def test_both_stages_wait_for_an_unreachable_host(home: Home) -> None:
     old = home.authority
     home.hosts(down="pi")
     ran = home.run(ROTATE, fails=True)
@@ -335,46 +340,46 @@ def test_a_host_that_is_away_is_waited_for_at_both_ends(home: Home) -> None:
     planned = home.deployment.run("--dry")
     assert waits in planned.output
     assert not [step for step in planned.steps_on("nas") if "to serve" in step or "serve:" in step]
-    assert served(home) == issuers(old)
-    assert pulls(home) == ALL_PULL
-    assert connects(home, old) == ALL_CONNECT
-    assert connects(home, new) == NONE_CONNECT
+    assert served_issuers(home) == subjects(old)
+    assert pull_results(home) == ALL_PULL
+    assert connection_results(home, old) == ALL_CONNECT
+    assert connection_results(home, new) == NONE_CONNECT
     assert (
         "[nas] the old certificate authority cannot be retired before the new one serves; run deploys/rotate_ca.py, which "
         "says what it waits for, and then this again"
     ) in home.run(RETIRE, fails=True).problems
     home.hosts()
     home.run()  # a plain one
-    assert served(home) == issuers(new, old)
-    assert trusted(home) == both_each(old, new)
+    assert served_issuers(home) == subjects(new, old)
+    assert trusted_fingerprints(home) == both_cas_everywhere(old, new)
 
     home.hosts(down="pi")
     ran = home.run(RETIRE, fails=True)
     waits = "[nas] the old certificate authority is not deleted before one run has finished every host, and waits for pi: "
     assert waits in ran.output
-    assert served(home) == issuers(new, old)
-    assert trusted(home)["node"] == one_each(new)["node"]
-    assert trusted(home)["pi"] == both_each(old, new)["pi"]
-    assert pulls(home) == ALL_PULL
-    assert connects(home, old) == connects(home, new) == ALL_CONNECT
+    assert served_issuers(home) == subjects(new, old)
+    assert trusted_fingerprints(home)["node"] == one_ca_everywhere(new)["node"]
+    assert trusted_fingerprints(home)["pi"] == both_cas_everywhere(old, new)["pi"]
+    assert pull_results(home) == ALL_PULL
+    assert connection_results(home, old) == connection_results(home, new) == ALL_CONNECT
     home.hosts()
     home.run()
-    assert served(home) == issuers(new)
-    home.ends()
+    assert served_issuers(home) == subjects(new)
+    home.assert_finished()
 
 
-def test_a_host_that_is_gone_for_good_is_excused_by_its_name(home: Home) -> None:
+def test_a_permanently_missing_host_can_be_excused_by_name(home: Home) -> None:
     """And if it was not, it connects by the old CA all the same until that is retired."""
     old = home.authority
     home.hosts(down="pi")
     home.run(ROTATE, "--data", "registry_excused_hosts=pi", fails=True)
     new = home.successor
-    assert served(home) == issuers(new, old)
-    assert trusted(home)["pi"] == one_each(old)["pi"]
-    assert pulls(home) == ALL_PULL
+    assert served_issuers(home) == subjects(new, old)
+    assert trusted_fingerprints(home)["pi"] == one_ca_everywhere(old)["pi"]
+    assert pull_results(home) == ALL_PULL
     home.hosts()
     home.run()
-    assert trusted(home) == both_each(old, new)
+    assert trusted_fingerprints(home) == both_cas_everywhere(old, new)
     successor = home.state.successor
     assert successor
     # As if the state were a backup from before the switch: it would serve what hosts may not trust any more.
@@ -383,15 +388,15 @@ def test_a_host_that_is_gone_for_good_is_excused_by_its_name(home: Home) -> None
     assert "this host has a registry certificate that " in problem
     assert "did not make" in problem
     home.deployment.store.authorities.write_rollover(successor, old)
-    elapse(home, days=29)
+    backdate_switch(home, days=29)
     assert home.run().steps == []
-    elapse(home, days=1)
+    backdate_switch(home, days=1)
     ran = home.run()  # the overlap's end
     assert ran.steps_on("nas")[0] == "retire the old certificate authority: the overlap is over"
-    home.ends()
+    home.assert_finished()
 
 
-def elapse(home: Home, days: int) -> None:
+def backdate_switch(home: Home, days: int) -> None:
     """As if the switch had been so many days earlier."""
     folder = home.deployment.store.folder / "authorities" / home.successor.fingerprint[:16]
     record = json.loads((folder / "rollover.json").read_text())
@@ -402,7 +407,7 @@ def elapse(home: Home, days: int) -> None:
 # Names.
 
 
-def test_a_name_beyond_the_authority_comes_in_with_the_next_one(home: Home) -> None:
+def test_a_server_name_that_the_ca_does_not_permit_is_added_with_the_next_ca(home: Home) -> None:
     old = home.authority
     home.hosts(registry_extra_names=[OUTSIDE])
     stopped = home.run(fails=True)
@@ -415,25 +420,25 @@ def test_a_name_beyond_the_authority_comes_in_with_the_next_one(home: Home) -> N
     new = home.successor
     to_come = f"Not in the certificate before the old certificate authority is retired: {OUTSIDE}"
     assert to_come in ran.output
-    assert pulls(home) == ALL_PULL
-    assert connects(home, old) == ALL_CONNECT
-    assert connects(home, new, name=OUTSIDE) == NONE_CONNECT
+    assert pull_results(home) == ALL_PULL
+    assert connection_results(home, old) == ALL_CONNECT
+    assert connection_results(home, new, name=OUTSIDE) == NONE_CONNECT
     verified = home.deployment.verify("-k", "test_tls")
     assert verified.returncode == 0, verified.stdout
     ran = home.run(RETIRE)
     assert f"(added: {OUTSIDE})" in "".join(ran.steps_on("nas"))
     assert to_come not in ran.output
-    assert connects(home, new) == ALL_CONNECT
-    assert connects(home, new, name=OUTSIDE)["OpenSSL"] is True
+    assert connection_results(home, new) == ALL_CONNECT
+    assert connection_results(home, new, name=OUTSIDE)["OpenSSL"] is True
     home.hosts()
     home.run()
-    home.ends()
+    home.assert_finished()
 
 
 # Too late.
 
 
-def test_an_authority_that_ran_out_while_all_was_off_is_replaced_in_one_run(
+def test_a_ca_that_expired_while_hosts_were_off_is_replaced_in_one_run(
     home: Home, tmp_path: Path
 ) -> None:
     now = dt.datetime.now(dt.UTC)
@@ -452,7 +457,7 @@ def test_an_authority_that_ran_out_while_all_was_off_is_replaced_in_one_run(
     for name, files in TRUST.items():
         for file in files.split():
             home.fleet.hosts[name].write(file, old.certificate_pem)
-    assert set(pulls(home).values()) != {"pulled"}
+    assert set(pull_results(home).values()) != {"pulled"}
     stopped = home.run(fails=True)
     assert stopped.steps == []
     assert stopped.problems[0] == (
@@ -462,20 +467,20 @@ def test_an_authority_that_ran_out_while_all_was_off_is_replaced_in_one_run(
     home.hosts(registry_ca_days=80, registry_leaf_days=80)
     ran = home.run(ROTATE)
     assert "(79 days left): run deploys/rotate_ca.py" in ran.output
-    assert "delete the old certificate authority: no host is told to trust it any more" in ran.steps_on("nas")
-    assert served(home) == issuers(home.authority)
-    assert connects(home, home.authority) == ALL_CONNECT
+    assert "delete the old certificate authority: no host is output to trust it any more" in ran.steps_on("nas")
+    assert served_issuers(home) == subjects(home.authority)
+    assert connection_results(home, home.authority) == ALL_CONNECT
     verified = home.deployment.verify("-k", "test_tls")
     assert verified.returncode == 1, verified.stdout
     assert "the certificate authority in use has 79 days left" in verified.stdout
     home.hosts()
-    home.ends()
+    home.assert_finished()
 
 
 # Killed.
 
 
-def interesting(ran: Ran, soak: bool) -> list[int]:
+def kill_points(ran: RunResult, soak: bool) -> list[int]:
     """The commands after which a run is killed: all, or the decisions and one among the clients."""
     if soak:
         return list(range(1, len(ran.commands) + 1))
@@ -484,21 +489,21 @@ def interesting(ran: Ran, soak: bool) -> list[int]:
     return sorted({*decided[::2], written[1]})
 
 
-def test_killed_anywhere_nobody_is_locked_out_and_any_run_finishes_it(
+def test_a_killed_rollover_locks_nobody_out_and_any_run_finishes_it(
     home: Home, soak: bool, part: slice
 ) -> None:
     rotated, retired = home.run(ROTATE), home.run(RETIRE)
-    points = {ROTATE: interesting(rotated, soak), RETIRE: interesting(retired, soak)}
+    points = {ROTATE: kill_points(rotated, soak), RETIRE: kill_points(retired, soak)}
     for number in range(max(map(len, points.values())))[part]:
-        for deploy, then in ((ROTATE, overlaps), (RETIRE, ended)):
+        for deploy, then in ((ROTATE, is_in_overlap), (RETIRE, is_finished)):
             at = points[deploy][min(number, len(points[deploy]) - 1)]
             old = home.authority
             killed = home.deployment.run(deploy=deploy, kill_after=at)
             assert killed.exit_code == -9, killed.output
             where = f"{deploy} killed after {killed.commands[-1]}"
-            assert pulls(home) == ALL_PULL, where
+            assert pull_results(home) == ALL_PULL, where
             if deploy == ROTATE:
-                assert connects(home, old) == ALL_CONNECT, where
+                assert connection_results(home, old) == ALL_CONNECT, where
             if number % 2:
                 home.run(deploy)
             else:
@@ -506,16 +511,16 @@ def test_killed_anywhere_nobody_is_locked_out_and_any_run_finishes_it(
                 if not then(home):  # killed before anything was decided
                     home.run(deploy)
             assert then(home), where
-            assert pulls(home) == ALL_PULL, where
+            assert pull_results(home) == ALL_PULL, where
             assert home.run().steps == [], where
             print(where, "and finished")
-    home.ends()
+    home.assert_finished()
 
 
-def overlaps(home: Home) -> bool:
+def is_in_overlap(home: Home) -> bool:
     found = home.state.successor
     return bool(found and found.issuing_since and not found.retiring_old)
 
 
-def ended(home: Home) -> bool:
+def is_finished(home: Home) -> bool:
     return home.state.successor is None

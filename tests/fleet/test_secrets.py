@@ -52,10 +52,10 @@ class Evidence:
         """Run a command in the project, traced, and note the secrets there are after it."""
         traced = strace(f"{TRACES}/{len(self.outputs):02}", command)
         self.outputs[name] = result = self.host.run(f"cd {PROJECT} && {traced}", check=False)
-        self.note_secrets()
+        self.record_secrets()
         return result
 
-    def note_secrets(self) -> None:
+    def record_secrets(self) -> None:
         """Take the secrets from a copy of the state, each under a name that gives nothing away."""
         folder = self.copy / str(len(self.outputs))
         subprocess.run(["docker", "cp", "-q", f"{self.host.name}:{STATE}", folder], check=True)
@@ -69,7 +69,7 @@ class Evidence:
             found |= dict.fromkeys(pair.key_pem.splitlines()[1:3], f"the key of {name}")
         self.secrets = found | self.secrets
 
-    def type_passwords(self, **passwords: str) -> None:
+    def write_passwords(self, **passwords: str) -> None:
         """Write passwords as a person does."""
         for name, password in passwords.items():
             self.host.write(f"{STATE}/accounts/{name}.password", f"{password}\n", "0600")
@@ -104,7 +104,7 @@ def evidence(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Evide
     )
     host.run(f'echo \'registry_login_users = ["root", "kept"]\' >> {PROJECT}/inventories/group_data/local.py')
     assert made.run("first run", DEPLOY).exit_code == 0, "the first run fails"
-    made.type_passwords(**CUSTOM)
+    made.write_passwords(**CUSTOM)
     assert made.run("run with custom passwords", DEPLOY).exit_code == 0, "a run with custom passwords fails"
     assert made.run("second run", DEPLOY).exit_code == 0, "a second run fails"
     assert made.run("plan", f"{PYINFRA} --dry inventories/local.py deploy.py").exit_code == 0
@@ -118,7 +118,7 @@ def evidence(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Evide
         assert f"could not write {path}: " in failed.stdout + failed.stderr
         host.run(f"umount {folder}")
     assert made.run("make verify", "make verify").exit_code == 0, "make verify fails"
-    made.type_passwords(ci=f"canary ci once more {token_hex(6)}")
+    made.write_passwords(ci=f"canary ci once more {token_hex(6)}")
     assert made.run("failing verification", VERIFY).exit_code == 1, "a password that is not deployed verifies"
     return made
 
@@ -150,21 +150,21 @@ def test_output(evidence: Evidence, needles: Needles) -> None:
     assert found == {name: set() for name in evidence.outputs}
 
 
-def test_what_docker_tells(host: BenchHost, evidence: Evidence, needles: Needles) -> None:
-    told = host.run(
+def test_docker_output(host: BenchHost, evidence: Evidence, needles: Needles) -> None:
+    output = host.run(
         "docker inspect $(docker ps -aq) $(docker images -aq) $(docker network ls -q); docker info;"
         "for image in $(docker images -aq); do docker history --no-trunc $image; done;"
         "for container in homelab-registry homelab-registry-gateway; do docker logs $container 2>&1; done"
     ).stdout
-    assert "/homelab-registry-gateway" in told
-    assert "level=" in told  # the registry's log
-    assert needles.within(told) == set()
+    assert "/homelab-registry-gateway" in output
+    assert "level=" in output  # the registry's log
+    assert needles.within(output) == set()
 
 
 def test_running_programs(host: BenchHost, evidence: Evidence, needles: Needles) -> None:
-    told = host.run("cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'").stdout
-    assert "OTEL_TRACES_EXPORTER=none" in told  # the registry's own
-    assert needles.within(told) == set()
+    output = host.run("cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'").stdout
+    assert "OTEL_TRACES_EXPORTER=none" in output  # the registry's own
+    assert needles.within(output) == set()
 
 
 def test_files_at_every_moment(trace: Reader) -> None:
@@ -175,7 +175,7 @@ def test_files_at_every_moment(trace: Reader) -> None:
     assert trace.wide == []
 
 
-def test_files_in_the_end(host: BenchHost, evidence: Evidence, needles: Needles) -> None:
+def test_files_at_the_end(host: BenchHost, evidence: Evidence, needles: Needles) -> None:
     """The whole host is looked through, the engine's layers as well, but for the traces and the text of this test."""
     host.write(f"{TRACES}/needles", "".join(f"{form}\n" for form in needles.names), "0600")
     found = host.run(
@@ -196,5 +196,5 @@ def test_files_in_the_end(host: BenchHost, evidence: Evidence, needles: Needles)
     assert all(any(line.startswith(start) for start in expected) for line in others), others
 
 
-def test_the_state_is_its_owner_s_alone(host: BenchHost, evidence: Evidence) -> None:
+def test_only_the_owner_can_read_the_state(host: BenchHost, evidence: Evidence) -> None:
     assert host.run(f"find {STATE} -type f ! -perm 0600 -o -type d ! -perm 0700").stdout == ""

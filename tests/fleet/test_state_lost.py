@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.bench.hosts import BenchHost
-from tests.fleet.conftest import on
-from tests.fleet.deployment import Deployment, Ran
+from tests.fleet.conftest import deployment_on
+from tests.fleet.deployment import Deployment, RunResult
 from tests.unit.state.test_store import fill
 
 
@@ -34,24 +34,24 @@ def snapshot(host: BenchHost) -> str:
     ).stdout
 
 
-def files(folder: Path) -> dict[str, bytes]:
+def file_contents(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def stops(host: BenchHost, deployment: Deployment) -> Ran:
+def assert_run_stops(host: BenchHost, deployment: Deployment) -> RunResult:
     """Run, and find that it stopped with nothing changed on either side and one line about it."""
-    before, kept = snapshot(host), files(deployment.store.folder)
+    before, kept = snapshot(host), file_contents(deployment.store.folder)
     ran = deployment.run()
     assert ran.exit_code == 1, ran.output
     assert "Traceback" not in ran.output
     assert len(ran.problems) == 1, ran.output
     assert ran.steps == []
     assert snapshot(host) == before
-    assert files(deployment.store.folder) == kept
+    assert file_contents(deployment.store.folder) == kept
     return ran
 
 
-def goes_on(deployment: Deployment) -> Ran:
+def assert_run_succeeds(deployment: Deployment) -> RunResult:
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output
     return ran
@@ -59,7 +59,7 @@ def goes_on(deployment: Deployment) -> Ran:
 
 def test_state_removed(host: BenchHost, deployment: Deployment, state: Path, tmp_path: Path) -> None:
     shutil.rmtree(state)
-    ran = stops(host, deployment)
+    ran = assert_run_stops(host, deployment)
     message = (
         f"this host has a registry certificate that {state} knows nothing of; put the right {state} back"
     )
@@ -67,19 +67,19 @@ def test_state_removed(host: BenchHost, deployment: Deployment, state: Path, tmp
     planned = deployment.plan()
     assert (planned.exit_code, planned.problems) == (1, ran.problems)
     shutil.copytree(tmp_path / "backup", state, dirs_exist_ok=True)
-    assert goes_on(deployment).steps == []
+    assert assert_run_succeeds(deployment).steps == []
 
 
 def test_state_removed_and_the_registry_adopted(host: BenchHost, deployment: Deployment, state: Path) -> None:
     old = (state / "ca.crt").read_text()
     host.run("echo kept > /var/lib/homelab-registry/an-image")
     shutil.rmtree(state)
-    stops(host, deployment)
+    assert_run_stops(host, deployment)
     ran = deployment.run(deploy="deploys/adopt.py")
     assert ran.exit_code == 0, ran.output
     assert (state / "ca.crt").read_text() != old
     assert host.read("/var/lib/homelab-registry/an-image") == "kept\n"
-    assert goes_on(deployment).steps == []
+    assert assert_run_succeeds(deployment).steps == []
     assert deployment.verify().returncode == 0
     host.run("rm /var/lib/homelab-registry/an-image")
 
@@ -88,27 +88,27 @@ def test_state_swapped_for_another(
     host: BenchHost, deployment: Deployment, state: Path, tmp_path: Path
 ) -> None:
     shutil.rmtree(state)
-    other = on(host, tmp_path)
+    other = deployment_on(host, tmp_path)
     fill(other.store, registry_host=f"@docker/{host.name}")
     shutil.copytree(other.store.folder, state)
-    ran = stops(host, deployment)
+    ran = assert_run_stops(host, deployment)
     assert (
         f"this host has a registry certificate that {state} did not make; put the right {state} back"
         in ran.output
     )
     shutil.rmtree(state)
     shutil.copytree(tmp_path / "backup", state)
-    assert goes_on(deployment).steps == []
+    assert assert_run_succeeds(deployment).steps == []
 
 
 def test_state_of_a_registry_on_another_host(host: BenchHost, deployment: Deployment, state: Path) -> None:
     (state / "record.json").write_text('{"registry_host": "nas", "images": {}}')
-    ran = stops(host, deployment)
+    ran = assert_run_stops(host, deployment)
     assert (
         f"{state} belongs to the registry on nas, not to this host; put the right {state} back" in ran.output
     )
     assert deployment.run(deploy="deploys/adopt.py").exit_code == 0
-    assert goes_on(deployment).steps == []
+    assert assert_run_succeeds(deployment).steps == []
 
 
 @pytest.mark.parametrize(
@@ -124,13 +124,13 @@ def test_state_of_a_registry_on_another_host(host: BenchHost, deployment: Deploy
         ("authorities/*/ca.key", "restore"),
     ],
 )
-def test_a_file_cut_in_half(
+def test_a_truncated_file(
     host: BenchHost, deployment: Deployment, state: Path, name: str, remedy: str
 ) -> None:
     (path,) = state.glob(name)
     text = path.read_text()
     path.write_text(text[: len(text) // 2])
-    ran = stops(host, deployment)
+    ran = assert_run_stops(host, deployment)
     assert str(path if remedy != "restore" else path.parent) in ran.problems[0]
     match remedy:
         case "remove":
@@ -142,5 +142,5 @@ def test_a_file_cut_in_half(
         case "restore":
             assert "put it back from your backup" in ran.problems[0]
             path.write_text(text)
-    goes_on(deployment)
-    assert goes_on(deployment).steps == []
+    assert_run_succeeds(deployment)
+    assert assert_run_succeeds(deployment).steps == []

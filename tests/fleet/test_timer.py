@@ -23,7 +23,7 @@ TIMER = "homelab-registry@local.timer"
 FOLDER = "/var/lib/homelab-registry-timer/local"
 FILES = "find /etc /var/lib/systemd /var/lib/homelab-registry-timer -xdev 2>/dev/null | grep -v homelab-registry/ | sort"
 LISTEN = "nohup python3 -m http.server --bind 0.0.0.0 443 >/dev/null 2>&1 & echo $! > /tmp/listener"
-TAKEN = "[@local] port 443 is taken by python3 (pid "
+PORT_TAKEN = "[@local] port 443 is taken by python3 (pid "
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +60,13 @@ def steps(output: str) -> list[str]:
     return re.findall(r"^ +step: (.*)", output, re.MULTILINE)
 
 
-def fails(host: BenchHost, unit: str = SERVICE) -> str:
+def failure_notice(host: BenchHost, unit: str = SERVICE) -> str:
     """Run the service, and return what is told of its failure."""
     assert host.run(f"systemctl start {unit}", check=False).exit_code != 0
-    return told(host)
+    return read_notice(host)
 
 
-def told(host: BenchHost) -> str:
+def read_notice(host: BenchHost) -> str:
     host.wait_until(
         f"test -e {FOLDER}/failed && ! systemctl is-active homelab-registry-failed@local.service"
         " | grep -q activating",
@@ -120,7 +120,7 @@ def screen(terminal: subprocess.Popen[str]) -> str:
     return shown
 
 
-def test_it_is_made_once_changed_where_it_is_off_and_leaves_no_trace(controller: BenchHost) -> None:
+def test_the_timer_is_created_once_fixed_if_changed_and_removed_completely(controller: BenchHost) -> None:
     before = controller.run(FILES).stdout
     controller.run("docker rm -f homelab-registry-gateway")
     made = make(controller, "timer")
@@ -148,8 +148,8 @@ def test_it_is_made_once_changed_where_it_is_off_and_leaves_no_trace(controller:
 
     controller.run(f"systemctl disable --now {TIMER} && sed -i s/weekly/daily/ /etc/systemd/system/{TIMER}")
     assert "exists but is not active" in run_make(controller, "plan").stdout
-    mended = steps(make(controller, "timer"))
-    assert mended[:2] == [
+    changed_steps = steps(make(controller, "timer"))
+    assert changed_steps[:2] == [
         f"write /etc/systemd/system/{TIMER}: its content is not as it should be",
         f"enable {TIMER}: it is disabled, inactive",
     ]
@@ -161,7 +161,7 @@ def test_it_is_made_once_changed_where_it_is_off_and_leaves_no_trace(controller:
     assert "Nothing to do" in make(controller, "timer-off")
 
 
-def test_a_failure_is_noticed_until_a_run_of_the_timer_goes_well(with_timer: BenchHost) -> None:
+def test_a_failure_is_reported_until_a_timer_run_succeeds(with_timer: BenchHost) -> None:
     host = with_timer
     host.write("/usr/local/bin/tell-me", "#!/bin/sh\ncat > /tmp/program\n", "0755")
     host.write("/usr/sbin/sendmail", "#!/bin/sh\ncat > /tmp/mail\n", "0755")  # what every mail server brings
@@ -178,7 +178,7 @@ def test_a_failure_is_noticed_until_a_run_of_the_timer_goes_well(with_timer: Ben
                 f"systemctl daemon-reload && systemctl stop {TIMER} && "
                 f"touch -d '2 weeks ago' /var/lib/systemd/timers/stamp-{TIMER} && systemctl start {TIMER}"
             )
-            message = told(host)
+            message = read_notice(host)
             on_screen = screen(terminal)
         assert "Broadcast message from root@" in on_screen
         assert "port 443 is taken" in on_screen
@@ -186,7 +186,7 @@ def test_a_failure_is_noticed_until_a_run_of_the_timer_goes_well(with_timer: Ben
         assert re.fullmatch(
             r"The timer's run of [\d-]+ [\d:]+ on \S+ for inventories/local.py failed\.", first
         )
-        assert problem.startswith(f"    {TAKEN}")
+        assert problem.startswith(f"    {PORT_TAKEN}")
         assert printed == f"What it printed: {FOLDER}/output"
         assert remedy == f"When that is fixed: cd {PROJECT} && make timer INVENTORY=inventories/local.py"
         assert host.read("/tmp/program") == message
@@ -198,7 +198,7 @@ def test_a_failure_is_noticed_until_a_run_of_the_timer_goes_well(with_timer: Ben
         assert first.rstrip(".") in run_make(host, "verify").stdout
         tried = run_make(host, "timer")
         assert tried.exit_code != 0
-        assert TAKEN in tried.stdout
+        assert PORT_TAKEN in tried.stdout
 
     # A run by hand goes well, and still says so: it proves nothing of the timer's.
     assert "The timer's run of " in make(host, "deploy")
@@ -211,7 +211,7 @@ def test_a_failure_is_noticed_until_a_run_of_the_timer_goes_well(with_timer: Ben
     )
 
 
-def test_what_is_gone_is_told_without_it(with_timer: BenchHost) -> None:
+def test_failures_before_the_run_starts_are_reported(with_timer: BenchHost) -> None:
     host = with_timer
     for moved, said in (
         (
@@ -221,20 +221,20 @@ def test_what_is_gone_is_told_without_it(with_timer: BenchHost) -> None:
         (f"{PROJECT}/.venv", f"    the Python of {PROJECT}/.venv is gone; rm -r {PROJECT}/.venv && make"),
     ):
         host.run(f"mv {moved} {moved}.away")
-        assert said in fails(host)
+        assert said in failure_notice(host)
         host.run(f"mv {moved}.away {moved}")
         host.run(f"systemctl start {SERVICE}")
     host.run(f"cp {PROJECT}/inventories/group_data/local.py /tmp/kept")
     host.run(f"echo 'registry_prot = 1' >> {PROJECT}/inventories/group_data/local.py")
-    assert "    registry_prot (inventories/group_data/local.py): unknown key; " in fails(host)
+    assert "    registry_prot (inventories/group_data/local.py): unknown key; " in failure_notice(host)
     host.run(f"cp /tmp/kept {PROJECT}/inventories/group_data/local.py && systemctl start {SERVICE}")
 
     host.run(f"systemctl start --no-block {SERVICE} && systemctl kill -s KILL {SERVICE}")
-    assert "    It ended without saying why (signal, KILL)." in told(host)
+    assert "    It ended without saying why (signal, KILL)." in read_notice(host)
     host.run(f"systemctl start {SERVICE}")
 
 
-def test_a_run_by_hand_is_waited_for(with_timer: BenchHost) -> None:
+def test_the_timer_waits_for_a_manual_run(with_timer: BenchHost) -> None:
     host = with_timer
     host.run(f"rm {FOLDER}/succeeded")
     held = f"flock {PROJECT}/state/local sh -c 'touch /tmp/held; while [ -e /tmp/held ]; do sleep 0.1; done'"
@@ -249,7 +249,7 @@ def test_a_run_by_hand_is_waited_for(with_timer: BenchHost) -> None:
     host.wait_until(f"test -e {FOLDER}/succeeded", 120, "a run that went well")
 
 
-def test_another_project_with_an_inventory_of_that_name(with_timer: BenchHost) -> None:
+def test_a_second_project_with_the_same_inventory_name_is_refused(with_timer: BenchHost) -> None:
     host = with_timer
     host.run(f"cp -a {PROJECT} /opt/second")
     refused = host.run(
@@ -260,7 +260,7 @@ def test_another_project_with_an_inventory_of_that_name(with_timer: BenchHost) -
     host.run("rm -r /opt/second")
 
 
-def test_an_inventory_of_any_name(controller: BenchHost) -> None:
+def test_an_inventory_name_with_special_characters(controller: BenchHost) -> None:
     """Its name is part of the units' names and of the script's path, which systemd takes apart itself."""
     host, inventory, name = controller, "inventories/a lab, 100%n.py", r"a\x20lab\x2c\x20100\x25n"
     host.run(
@@ -280,7 +280,7 @@ def test_an_inventory_of_any_name(controller: BenchHost) -> None:
     host.run(f"{switch} on '{inventory}' && {switch} off '{inventory}' && rm '{PROJECT}/{inventory}'")
 
 
-def test_a_user_has_a_timer_of_his_own_without_rights(controller: BenchHost) -> None:
+def test_an_unprivileged_user_can_have_a_timer(controller: BenchHost) -> None:
     """With a manager of the user's own; of the keys only one without a passphrase is good for it."""
     host, home = controller, "/home/ops"
     host.run(

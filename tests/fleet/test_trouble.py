@@ -11,8 +11,8 @@ import pytest
 from tests.bench import ssh
 from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM
-from tests.fleet.conftest import on
-from tests.fleet.deployment import Deployment, Ran
+from tests.fleet.conftest import deployment_on
+from tests.fleet.deployment import Deployment, RunResult
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def trouble(host: BenchHost, begin: str, end: str) -> Iterator[None]:
         host.run(end)
 
 
-def fails(deployment: Deployment, *said: str) -> Ran:
+def assert_run_fails(deployment: Deployment, *said: str) -> RunResult:
     """Run, and find one line at the end, which holds all of that."""
     ran = deployment.run()
     assert ran.exit_code == 1, ran.output
@@ -36,7 +36,7 @@ def fails(deployment: Deployment, *said: str) -> Ran:
     return ran
 
 
-def recovers(deployment: Deployment) -> None:
+def assert_run_recovers(deployment: Deployment) -> None:
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output
     assert deployment.run().steps == []
@@ -46,17 +46,17 @@ LISTEN = "nohup python3 -m http.server --bind 0.0.0.0 8444 >/dev/null 2>&1 & ech
 
 
 def test_the_port_is_taken(host: BenchHost, tmp_path: Path) -> None:
-    deployment = on(host, tmp_path, registry_port=8444)
+    deployment = deployment_on(host, tmp_path, registry_port=8444)
     host.run(LISTEN)
     host.wait_until("ss -Htln 'sport = :8444' | grep -q .", 20, "a listener")
     with trouble(host, "true", "kill $(cat /tmp/listener)"):
-        fails(
+        assert_run_fails(
             deployment,
             "port 8444 is taken by python3 (pid ",
             "; stop that program, or set registry_port to another port",
         )
     host.wait_until("! ss -Htln 'sport = :8444' | grep -q .", 20, "the end of the listener")
-    recovers(deployment)
+    assert_run_recovers(deployment)
     host.run("docker rm -f homelab-registry homelab-registry-gateway; rm -rf /etc/homelab-registry")
 
 
@@ -66,16 +66,16 @@ def test_the_disk_is_full(host: BenchHost, deployment: Deployment) -> None:
     with trouble(
         host, full, "umount /etc/docker/certs.d; rm -rf /etc/docker/certs.d; mv /root/certs.d /etc/docker"
     ):
-        fails(
+        assert_run_fails(
             deployment,
             "could not write /etc/docker/certs.d/registry.homelab.local/ca.crt: ",
             "No space left on device; free space there (df -h)",
         )
-    recovers(deployment)
+    assert_run_recovers(deployment)
 
 
-def test_a_state_folder_that_cannot_be_made(host: BenchHost, tmp_path: Path) -> None:
-    deployment = on(host, tmp_path, registry_state_dir="/proc/homelab-state")
+def test_a_state_folder_that_cannot_be_created(host: BenchHost, tmp_path: Path) -> None:
+    deployment = deployment_on(host, tmp_path, registry_state_dir="/proc/homelab-state")
     ran = deployment.run()
     assert ran.exit_code == 1
     assert "Traceback" not in ran.output
@@ -84,41 +84,41 @@ def test_a_state_folder_that_cannot_be_made(host: BenchHost, tmp_path: Path) -> 
 
 def test_docker_does_not_answer(host: BenchHost, deployment: Deployment) -> None:
     with trouble(host, "kill -STOP $(pidof dockerd)", "kill -CONT $(pidof dockerd)"):
-        fails(
+        assert_run_fails(
             deployment,
             "Docker Engine accepts requests but does not answer within 20 seconds; look at its log",
         )
-    recovers(deployment)
+    assert_run_recovers(deployment)
 
 
 def test_no_route_to_the_package_mirror_for_the_images(host: BenchHost, deployment: Deployment) -> None:
     host.run("docker ps -aq | xargs -r docker rm -f; docker images -q | xargs -r docker rmi -f")
-    with trouble(host, *mirror_gone()):
-        ran = fails(
+    with trouble(host, *mirror_unreachable()):
+        ran = assert_run_fails(
             deployment,
             "could not build the image homelab-registry/registry:",
             "the package mirror cannot be reached",
         )
         assert ran.steps[0].startswith("build the image homelab-registry/registry:")
-    recovers(deployment)
+    assert_run_recovers(deployment)
 
 
 def test_no_route_to_the_package_mirror_for_the_engine(tmp_path: Path) -> None:
     host = BenchHost.start(BOOKWORM)
     try:
-        deployment = on(host, tmp_path)
-        with trouble(host, *mirror_gone()):
-            fails(
+        deployment = deployment_on(host, tmp_path)
+        with trouble(host, *mirror_unreachable()):
+            assert_run_fails(
                 deployment,
                 "could not install Docker Engine",
                 "the package mirror cannot be reached from there",
             )
-        recovers(deployment)
+        assert_run_recovers(deployment)
     finally:
         host.remove()
 
 
-def mirror_gone() -> tuple[str, str]:
+def mirror_unreachable() -> tuple[str, str]:
     """A proxy that nobody answers at stands between the host and every mirror; and no package list is left."""
     return (
         'echo \'Acquire::http::Proxy "http://127.0.0.1:9"; Acquire::https::Proxy "http://127.0.0.1:9";\''
@@ -128,7 +128,7 @@ def mirror_gone() -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(("minutes", "good"), [(-120, False), (120, False), (-10, True), (10, True)])
-def test_a_clock_that_is_off(host: BenchHost, deployment: Deployment, minutes: int, good: bool) -> None:
+def test_a_wrong_clock(host: BenchHost, deployment: Deployment, minutes: int, good: bool) -> None:
     """A fake: containers share this machine's clock, so that `date` is made to tell another time."""
     wrong = f'#!/bin/sh\\nexec /usr/bin/date -d "{minutes:+} minutes" "$@"\\n'
     with trouble(
@@ -137,10 +137,10 @@ def test_a_clock_that_is_off(host: BenchHost, deployment: Deployment, minutes: i
         "rm /usr/local/bin/date",
     ):
         if good:
-            recovers(deployment)
+            assert_run_recovers(deployment)
         else:
             side = "ahead of" if minutes > 0 else "behind"
-            fails(
+            assert_run_fails(
                 deployment,
                 f"its clock is 2 h 0 min {side} this machine's",
                 "set the clocks (timedatectl set-ntp true)",
@@ -157,16 +157,16 @@ def over_ssh(host: BenchHost, folder: Path, user: str) -> Deployment:
 def test_neither_root_nor_sudo(host: BenchHost, tmp_path: Path) -> None:
     deployment = over_ssh(host, tmp_path, ssh.OPERATOR)
     host.run(f"rm /etc/sudoers.d/{ssh.OPERATOR}")
-    ran = fails(
+    ran = assert_run_fails(
         deployment, "neither root nor passwordless sudo; log in as root, or allow it in /etc/sudoers.d"
     )
     assert ran.steps == []
     assert "password:" not in ran.output
 
 
-def test_ssh_with_sudo_from_nothing_to_verified(host: BenchHost, tmp_path: Path) -> None:
+def test_a_first_deployment_over_ssh_with_sudo_passes_verification(host: BenchHost, tmp_path: Path) -> None:
     host.run("docker ps -aq | xargs -r docker rm -f; rm -rf /etc/homelab-registry /etc/docker/certs.d")
     deployment = over_ssh(host, tmp_path, ssh.OPERATOR)
-    recovers(deployment)
+    assert_run_recovers(deployment)
     verified = deployment.verify()
     assert verified.returncode == 0, verified.stdout

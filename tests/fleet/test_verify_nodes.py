@@ -24,7 +24,7 @@ STORE = "/usr/local/share/ca-certificates/homelab-registry.crt"
 UNTRUSTED = "certificate signed by unknown authority"
 HOSTS_TOML = CONTAINERD.replace("ca.crt", "hosts.toml")
 
-LEFT = (
+LEFTOVERS = (
     "docker images --format '{{.Repository}}'; podman images -q; ctr -n k8s.io images ls -q; ls /etc/docker/certs.d; "
     "find /tmp /root /home/op -name '*homelab-verify*'"
 )
@@ -56,10 +56,10 @@ def deployment(fleet: Fleet, folder: Path) -> Deployment:
     settings = {"nas": {"registry_system_trust": True}, "node": {"registry_node_login": True}}
     both = [(name, {**fleet.data[name], **settings[name]}) for name in fleet.hosts]
     hosts = f"registry = [{both[0]!r}]\ndocker_hosts = {both!r}\ncluster_nodes = {both!r}\n"
-    made = Deployment(folder, hosts, registry_login_users=["op"])
-    ran = made.run()
+    deployment = Deployment(folder, hosts, registry_login_users=["op"])
+    ran = deployment.run()
     assert ran.exit_code == 0, ran.output
-    return made
+    return deployment
 
 
 def test_no_program_on_a_node_is_given_a_password(fleet: Fleet, deployment: Deployment) -> None:
@@ -83,7 +83,7 @@ def test_no_program_on_a_node_is_given_a_password(fleet: Fleet, deployment: Depl
 
 
 def test_a_mixed_inventory_passes_and_nothing_is_left(fleet: Fleet, deployment: Deployment) -> None:
-    before = {name: host.run(LEFT).stdout for name, host in fleet.hosts.items()}
+    before = {name: host.run(LEFTOVERS).stdout for name, host in fleet.hosts.items()}
     verified = deployment.verify("-vv")
     assert verified.returncode == 0, verified.stdout
     assert re.search(r"^=+ \d+ passed in ", verified.stdout, re.MULTILINE)  # none skipped
@@ -97,10 +97,10 @@ def test_a_mixed_inventory_passes_and_nothing_is_left(fleet: Fleet, deployment: 
     only = {"test_each_runtime_checks_the_certificate": "node", "test_a_certificate_is_checked": "node",
             "test_the_system_trusts_the_registry": "nas"}  # fmt: skip
     assert {(test, host) for test, host in repeated if test in only} == set(only.items())
-    assert {name: host.run(LEFT).stdout for name, host in fleet.hosts.items()} == before
+    assert {name: host.run(LEFTOVERS).stdout for name, host in fleet.hosts.items()} == before
 
 
-def test_groups_without_hosts_bring_no_tests(fleet: Fleet, deployment: Deployment, tmp_path: Path) -> None:
+def test_empty_groups_collect_no_tests(fleet: Fleet, deployment: Deployment, tmp_path: Path) -> None:
     alone = Deployment(
         tmp_path,
         f"registry = [{('nas', fleet.data['nas'])!r}]\n",
@@ -131,7 +131,7 @@ def test_groups_without_hosts_bring_no_tests(fleet: Fleet, deployment: Deploymen
         ),
     ],
 )  # fmt: skip
-def test_what_was_taken_away_is_named(
+def test_what_was_removed_is_named(
     fleet: Fleet, deployment: Deployment, host: str, path: str, off: str, also: str
 ) -> None:
     """One file after the other, in the words of `make verify`; each is put back where it was."""

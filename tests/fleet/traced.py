@@ -31,7 +31,7 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def begin(kind: str, what: str) -> int:
+def record_start(kind: str, what: str) -> int:
     """Note what begins, and return its number; on several hosts others may begin before it has ended."""
     global count  # noqa: PLW0603 - one process, one run
     count += 1
@@ -40,12 +40,12 @@ def begin(kind: str, what: str) -> int:
     return count
 
 
-def counted(run: Any, kind: str) -> Any:
+def record_commands(run: Any, kind: str) -> Any:
     def wrapper(self: Any, command: Any, *args: Any, **kwargs: Any) -> Any:
         if type(self) is not self.host.connector_cls:
             return run(self, command, *args, **kwargs)  # the Docker connector works through the local one
         what = str(command).strip().splitlines()[0][:150]
-        number = begin(f"{kind}{'+' if kwargs.get('_stdin') else ''}", f"{self.host.name}: {what}")
+        number = record_start(f"{kind}{'+' if kwargs.get('_stdin') else ''}", f"{self.host.name}: {what}")
         result = run(self, command, *args, **kwargs)
         if number == kill_after:
             die()
@@ -54,7 +54,7 @@ def counted(run: Any, kind: str) -> Any:
     return wrapper
 
 
-def halved(stdin: Any, buffer: Any) -> None:
+def send_half_and_die(stdin: Any, buffer: Any) -> None:
     """Send the first half of a text and die: what the far end then sees is an early end of its input."""
     if count != kill_within:
         write_stdin(stdin, buffer)
@@ -66,10 +66,10 @@ def halved(stdin: Any, buffer: Any) -> None:
 
 
 for connector in (local.LocalConnector, docker.DockerConnector, ssh.SSHConnector):
-    connector.run_shell_command = counted(connector.run_shell_command, "host")  # type: ignore[method-assign]
+    connector.run_shell_command = record_commands(connector.run_shell_command, "host")  # type: ignore[method-assign]
 write_stdin: Any = util.write_stdin
-util.write_stdin = halved
-ssh.write_stdin = halved
+util.write_stdin = send_half_and_die
+ssh.write_stdin = send_half_and_die
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 import tasks  # noqa: E402
@@ -80,18 +80,18 @@ from tests import forks  # noqa: E402
 execute = apply._LocalCommand.execute
 
 
-def counted_step(self: Any, *args: Any) -> Any:
-    number = begin("controller", self.step.text)
+def record_step(self: Any, *args: Any) -> Any:
+    number = record_start("controller", self.step.text)
     result = execute(self, *args)
     if number == kill_after:
         die()
     return result
 
 
-apply._LocalCommand.execute = counted_step  # type: ignore[method-assign, assignment]
+apply._LocalCommand.execute = record_step  # type: ignore[method-assign, assignment]
 
 
-def served() -> list[str]:
+def receive_arguments() -> list[str]:
     """Return the arguments of a run that another process asks for."""
     for module in pkgutil.walk_packages(tasks.__path__, "tasks."):
         if not module.name.endswith("__main__"):
@@ -99,7 +99,7 @@ def served() -> list[str]:
     return forks.serve()
 
 
-given = sys.argv[1:] or served()
+given = sys.argv[1:] or receive_arguments()
 trace, kill_after, kill_within = Path(given[0]), int(given[1]), int(given[2])
 former_passwords.QUIET = float(given[3])  # type: ignore[attr-defined]
 sys.argv = ["pyinfra", *given[4:]]

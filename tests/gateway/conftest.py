@@ -10,7 +10,7 @@ from tasks.accounts.former_passwords import QUIET
 from tests.bench import registry_images
 from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM_DOCKER
-from tests.fleet.conftest import on
+from tests.fleet.conftest import deployment_on
 from tests.fleet.source import PULLED, start_source
 from tests.gateway.gateway import Gateway
 
@@ -23,7 +23,7 @@ def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     host = BenchHost.start(BOOKWORM_DOCKER)
     try:
         registry_images.load(host)
-        made = Gateway(host, on(host, tmp_path_factory.mktemp("gateway")), request.param)
+        made = Gateway(host, deployment_on(host, tmp_path_factory.mktemp("gateway")), request.param)
         made.deployment.quiet = QUIET
         if request.param == "3.1":
             start_source(host)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.fleet.deployment import Ran
+from tests.fleet.deployment import RunResult
 from tests.gateway.gateway import ACCOUNTS, NAME, Gateway, basic
 from tests.gateway.wire import store
 
@@ -28,7 +28,7 @@ class Overlap:
     present: dict[str, str]
 
 
-def run(gateway: Gateway, deploy: str = "deploy.py", **settings: object) -> Ran:
+def run(gateway: Gateway, deploy: str = "deploy.py", **settings: object) -> RunResult:
     gateway.deployment.set(
         registry_state_dir=str(gateway.deployment.store.folder), registry_max_guesses=1000,
         **gateway.source, **settings,
