@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.bench.fleet import Fleet
 from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM_DOCKER
-from tests.bench.ssh import host_data, make_key, open_to
+from tests.bench.ssh import allow_key, host_data, make_key
 
 SYSTEMD_HOSTS = 10
 """How many hosts run systemd. Each takes half a dozen inotify instances, and by default the kernel grants a user 128.
@@ -58,7 +58,7 @@ class Hosts:
                 host = hosts.fleet.hosts[name] = BenchHost.start(BOOKWORM_DOCKER, name, systemd=False)
                 host.run("setsid dockerd >/var/log/dockerd.log 2>&1 &")
                 key = make_key(folder)
-                open_to(host, key)
+                allow_key(host, key)
                 hosts.fleet.data[name] = host_data(host, key)
             for host in hosts.fleet.hosts.values():
                 host.wait_until("docker info", 120, "Docker Engine")

@@ -33,7 +33,7 @@ def run(module: str, arguments: list[str], seconds: float, **environment: str) -
         with open(here) as answers:
             given = [out.fileno(), err.fileno(), there]
             socket.send_fds(
-                _server(module, frozenset(environment.items())), [json.dumps(arguments).encode()], given
+                _fork_server(module, frozenset(environment.items())), [json.dumps(arguments).encode()], given
             )
             os.close(there)
             process = int(answers.readline())
@@ -47,7 +47,7 @@ def run(module: str, arguments: list[str], seconds: float, **environment: str) -
 
 
 @functools.cache
-def _server(module: str, environment: frozenset[tuple[str, str]]) -> socket.socket:
+def _fork_server(module: str, environment: frozenset[tuple[str, str]]) -> socket.socket:
     """Start the process that forks; it ends with this one, whose end of the socket is then closed."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     variables: Mapping[str, str] = {**os.environ, **dict(environment)}

@@ -24,13 +24,13 @@ import docker
 from tests.bench.cache import cache
 from tests.bench.fleet import Fleet
 from tests.bench.hosts import remove_leftovers
-from tests.bench.leftovers import LABEL, alive, remove_owned_by, this_machine
-from tests.bench.machine import missing
+from tests.bench.leftovers import LABEL, is_alive, remove_owned_by, this_machine
+from tests.bench.machine import missing_requirement
 from tests.bench.programs import CRI_PULL, KUBE, PROGRAMS, WAITS, Program, program
 from tests.bench.recipes import BOOKWORM, BOOKWORM_NODE, CLUSTER, RECIPES, Recipe, image
 
 ROOT = Path(__file__).parents[2]
-UP = cache() / "up"
+UP_FOLDER = cache() / "up"
 """The key to the hosts that stay, their inventory, and the state of what is deployed on them."""
 
 TOOLS = {
@@ -43,7 +43,7 @@ TOOLS = {
 }
 """Programs that the tests call, and Debian's packages of them."""
 
-OF_CHAIN = {tool: TOOLS[tool] for tool in ("curl", "openssl", "ssh-keygen", "mmdebstrap")}
+CHAIN_TOOLS = {tool: TOOLS[tool] for tool in ("curl", "openssl", "ssh-keygen", "mmdebstrap")}
 """Those that tests/chain needs."""
 
 
@@ -70,7 +70,7 @@ def _programs(programs: Collection[Program]) -> None:
 
 def engine(tools: Mapping[str, str] = TOOLS) -> None:
     """Install what the tests need, start Docker Engine if there is none, and remove what runs that ended early left."""
-    if lacking := missing():
+    if lacking := missing_requirement():
         sys.exit(f"This machine lacks {lacking}. `make test-unit` needs no host.")
     packages = [package for tool, package in tools.items() if shutil.which(tool) is None]
     if packages:
@@ -98,34 +98,34 @@ def up(names: list[str]) -> None:
     machine = this_machine()
     staying = docker.from_env().containers.list(all=True, filters={"label": f"{LABEL}={machine}"})
     if staying:
-        sys.exit(f"up already: {UP / 'bench.py'}; `make bench-down` removes them")
-    shutil.rmtree(UP, ignore_errors=True)
-    UP.mkdir(mode=0o700)
-    (UP / "group_data").mkdir()
+        sys.exit(f"up already: {UP_FOLDER / 'bench.py'}; `make bench-down` removes them")
+    shutil.rmtree(UP_FOLDER, ignore_errors=True)
+    UP_FOLDER.mkdir(mode=0o700)
+    (UP_FOLDER / "group_data").mkdir()
     plain = [name for name, recipe in RECIPES.items() if recipe not in CLUSTER]
     wanted = {name: RECIPES[name] for name in names or plain}
     print(f"bringing up {', '.join(wanted)} ...", flush=True)
-    fleet = Fleet.start(wanted, UP, as_root=[BOOKWORM.name], owner=machine)
+    fleet = Fleet.start(wanted, UP_FOLDER, as_root=[BOOKWORM.name], owner=machine)
     engines = [name for name, recipe in wanted.items() if "docker.io" in recipe.packages]
     groups = {
         "registry": engines[:1],
         "docker_hosts": [*engines, *(name for name in wanted if name == BOOKWORM.name)],
         "cluster_nodes": [name for name in wanted if name.endswith("-node")],
     }
-    (UP / "bench.py").write_text(fleet.inventory(groups))
-    (UP / "group_data" / "bench.py").write_text(f"registry_state_dir = {str(UP / 'state')!r}\n")
+    (UP_FOLDER / "bench.py").write_text(fleet.inventory(groups))
+    (UP_FOLDER / "group_data" / "bench.py").write_text(f"registry_state_dir = {str(UP_FOLDER / 'state')!r}\n")
     for name, data in fleet.data.items():
         known = f"-i {data['ssh_key']} -o UserKnownHostsFile={data['ssh_known_hosts_file']}"
         print(f"{name}: ssh {known} {data['ssh_user']}@{data['ssh_hostname']}")
-    print(f"make deploy INVENTORY={UP / 'bench.py'}\nmake bench-down")
+    print(f"make deploy INVENTORY={UP_FOLDER / 'bench.py'}\nmake bench-down")
 
 
 def down() -> None:
     """Remove what stays and what was left; hosts of runs that go on are not touched."""
     machine = this_machine()
-    for name in remove_owned_by(lambda owner: owner == machine or not alive(owner)):
+    for name in remove_owned_by(lambda owner: owner == machine or not is_alive(owner)):
         print(f"removed {name}")
-    shutil.rmtree(UP, ignore_errors=True)
+    shutil.rmtree(UP_FOLDER, ignore_errors=True)
 
 
 def show() -> None:
@@ -136,7 +136,7 @@ def show() -> None:
         networks = container.attrs["NetworkSettings"]["Networks"].values()
         addresses = ",".join(network["IPAddress"] for network in networks) or "-"
         owner = container.labels[LABEL]
-        state = "stays" if owner == this_machine() else f"run {owner}" if alive(owner) else "left over"
+        state = "stays" if owner == this_machine() else f"run {owner}" if is_alive(owner) else "left over"
         print(container.name, container.status, addresses or "-", state)
 
 
@@ -145,7 +145,7 @@ try:
         case ["prepare"]:
             prepare(RECIPES.values(), PROGRAMS.values())
         case ["prepare", "chain"]:
-            prepare([BOOKWORM_NODE], (), OF_CHAIN)
+            prepare([BOOKWORM_NODE], (), CHAIN_TOOLS)
         case ["prepare", "cluster"]:
             prepare(CLUSTER, (KUBE, CRI_PULL, WAITS))
         case ["up", *names]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_within: dict[str, threading.Lock] = {}
+_thread_locks: dict[str, threading.Lock] = {}
 
 
 def cache() -> Path:
@@ -27,6 +27,6 @@ def locked(name: str) -> Iterator[None]:
     Threads of one process wait for each other beforehand: once pyinfra's command line is imported they are gevent's, and
     one that waited for the file would stop the one that has it.
     """
-    with _within.setdefault(name, threading.Lock()), (cache() / f"{name}.lock").open("w") as file:
+    with _thread_locks.setdefault(name, threading.Lock()), (cache() / f"{name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -65,7 +65,7 @@ def start(host: BenchHost, number: int, authority: ClusterAuthority, server: str
         host.write(f"{FOLDER}/{name}", text, "0600")
     host.write("/etc/cni/net.d/10-bench.conflist", json.dumps(_network(number), indent=2))
     host.write("/etc/systemd/system/kubelet.service", UNIT)
-    import_waiting(host, PAUSE)
+    import_waiting_image(host, PAUSE)
     for path, value in TUNABLES.items():
         file = f"/run/tunables/{path.replace('/', '.')}"
         host.write(file, f"{value}\n")
@@ -73,14 +73,14 @@ def start(host: BenchHost, number: int, authority: ClusterAuthority, server: str
     host.run("systemctl daemon-reload && systemctl start kubelet")
 
 
-def import_waiting(host: BenchHost, reference: str) -> None:
+def import_waiting_image(host: BenchHost, reference: str) -> None:
     """Give containerd an image that no registry has; its program waits."""
-    _feed(host, "ctr -n k8s.io images import -", waiting_image(reference))
+    _run_with_input(host, "ctr -n k8s.io images import -", waiting_image(reference))
 
 
-def load_waiting(host: BenchHost, reference: str) -> None:
+def load_waiting_image(host: BenchHost, reference: str) -> None:
     """Give Docker Engine the same image."""
-    _feed(host, "docker load", waiting_image(reference))
+    _run_with_input(host, "docker load", waiting_image(reference))
 
 
 def waiting_image(reference: str) -> bytes:
@@ -105,7 +105,7 @@ def waiting_image(reference: str) -> bytes:
     )
 
 
-def _feed(host: BenchHost, command: str, archive: bytes) -> None:
+def _run_with_input(host: BenchHost, command: str, archive: bytes) -> None:
     done = subprocess.run(
         ["docker", "exec", "-i", host.name, "sh", "-c", command],
         input=archive, capture_output=True, check=False,

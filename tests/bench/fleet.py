@@ -11,7 +11,7 @@ import docker
 
 from tests.bench.hosts import BenchHost
 from tests.bench.recipes import Recipe, image
-from tests.bench.ssh import OPERATOR, host_data, make_key, open_to
+from tests.bench.ssh import OPERATOR, allow_key, host_data, make_key
 
 AT_ONCE = 4
 """How many boot at the same time: with more of them on two cores systemd is not up within its minute."""
@@ -46,7 +46,7 @@ class Fleet:
         def boot(name: str) -> tuple[BenchHost, dict[str, str | int]]:
             host = BenchHost.start(wanted[name], name, volumes=(volumes or {}).get(name), owner=owner)
             try:
-                open_to(host, key)
+                allow_key(host, key)
                 return host, host_data(host, key, "root" if name in as_root else OPERATOR)
             except BaseException:
                 host.remove()

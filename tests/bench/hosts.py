@@ -65,7 +65,7 @@ class BenchHost:
             name=full_name,
             hostname=full_name,
             labels={LABEL: owner or this_process()},
-            command=_systemd() if systemd else _nothing(),
+            command=_systemd() if systemd else _idle(),
             stop_signal="SIGRTMIN+3" if systemd else "SIGTERM",
             network=NAME,
             networking_config={NAME: endpoint},
@@ -193,5 +193,5 @@ def _systemd() -> list[str]:
     return ["/sbin/init", *([] if machine.cgroup_v2() else legacy)]
 
 
-def _nothing() -> list[str]:
+def _idle() -> list[str]:
     return ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]

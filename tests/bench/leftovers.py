@@ -23,7 +23,7 @@ def this_machine() -> str:
     return _owner(1)
 
 
-def alive(owner: str) -> bool:
+def is_alive(owner: str) -> bool:
     """Whether the owner that a label names still runs. What the bench did not write counts as alive: hands off."""
     pid, _, started = owner.partition("-")
     return not (pid.isdigit() and started) or _start_time(int(pid)) == started
@@ -31,7 +31,7 @@ def alive(owner: str) -> bool:
 
 def remove_leftovers() -> list[str]:
     """Remove the hosts, volumes and networks of runs whose process is gone; return their names."""
-    return remove_owned_by(lambda owner: not alive(owner))
+    return remove_owned_by(lambda owner: not is_alive(owner))
 
 
 def remove_owned_by(chosen: Callable[[str], bool]) -> list[str]:
@@ -40,18 +40,18 @@ def remove_owned_by(chosen: Callable[[str], bool]) -> list[str]:
     ours = {"label": LABEL}
     gone = []
     for container in client.containers.list(all=True, filters=ours, ignore_removed=True):
-        if chosen(container.labels[LABEL]) and _removed(partial(container.remove, force=True, v=True)):
+        if chosen(container.labels[LABEL]) and _try_remove(partial(container.remove, force=True, v=True)):
             gone.append(str(container.name))
     for volume in client.volumes.list(filters=ours):
-        if chosen(volume.attrs["Labels"][LABEL]) and _removed(volume.remove):
+        if chosen(volume.attrs["Labels"][LABEL]) and _try_remove(volume.remove):
             gone.append(str(volume.name))
     for network in client.networks.list(filters=ours):
-        if chosen(network.attrs["Labels"][LABEL]) and _removed(network.remove):
+        if chosen(network.attrs["Labels"][LABEL]) and _try_remove(network.remove):
             gone.append(str(network.name))
     return gone
 
 
-def _removed(remove: Callable[[], object]) -> bool:
+def _try_remove(remove: Callable[[], object]) -> bool:
     """Whether it went; not, if another run removes it at the same time, or a host of another run is still in it."""
     try:
         remove()

@@ -22,7 +22,7 @@ def cgroup_v2() -> bool:
     return (CGROUPS / "cgroup.controllers").exists()
 
 
-def missing() -> str | None:
+def missing_requirement() -> str | None:
     """Return what this machine lacks for hosts in containers, or None: what can be installed is not missing."""
     if os.geteuid() != 0:
         return "root's rights: hosts in containers are booted as root"

@@ -22,7 +22,7 @@ def sources(suite: str, apt: Path = Path("/etc/apt")) -> str:
 
     Where this machine has none, they are made from those it has for another suite; `RuntimeError` if it has none.
     """
-    found = _found(apt)
+    found = _debian_entries(apt)
     for other in dict.fromkeys((suite, *SUITES)):
         kept = []
         for entry in found:
@@ -42,7 +42,7 @@ def sources(suite: str, apt: Path = Path("/etc/apt")) -> str:
     )
 
 
-def _found(apt: Path) -> list[dict[str, str]]:
+def _debian_entries(apt: Path) -> list[dict[str, str]]:
     """Return the entries of packages that are Debian's own."""
     found: list[dict[str, str]] = []
     for path in sorted(apt.glob("sources.list.d/*.sources")):

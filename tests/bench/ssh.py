@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.bench.hosts import BenchHost
 
 OPERATOR = "op"
-OPEN = """\
+SETUP_SCRIPT = """\
 id -u {operator} >/dev/null 2>&1 || useradd --create-home --shell /bin/bash {operator}
 for user in root {operator}; do
     folder=$(getent passwd $user | cut -d : -f 6)/.ssh
@@ -39,12 +39,15 @@ def make_key(folder: Path) -> Path:
     return key
 
 
-def open_to(host: BenchHost, key: Path) -> None:
+def allow_key(host: BenchHost, key: Path) -> None:
     """Let the key in as root and as `op`, who is nobody special but for sudo without a password where there is sudo.
 
     The host gets a key of its own, too: those of the image are the same for all.
     """
-    host.run("sh -es", stdin=OPEN.format(operator=OPERATOR, key=key.with_suffix(".pub").read_text().strip()))
+    host.run(
+        "sh -es",
+        stdin=SETUP_SCRIPT.format(operator=OPERATOR, key=key.with_suffix(".pub").read_text().strip()),
+    )
     host.wait_until("ss -Htln 'sport = :22' | grep -q .", 30, "sshd")
 
 

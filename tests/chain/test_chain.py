@@ -34,7 +34,7 @@ DOCKER, CONTAINERD, CONTAINERS = (
 )
 
 CRI = "unix:///run/containerd/containerd.sock"
-PULL = {
+PULL_COMMANDS = {
     "Docker": f"docker rmi -f {IMAGE}; docker pull -q {IMAGE}",
     "containerd": f"cri-pull --remove {CRI} {IMAGE}; cri-pull {CRI} {IMAGE}",
     "Podman": f"podman rmi -f {IMAGE}; podman pull -q {IMAGE}",
@@ -70,7 +70,7 @@ class Home:
 
     def pull(self, runtime: str) -> Result:
         """Pull by a runtime of `node` as if for the first time."""
-        return self.node.run(PULL[runtime], stdin=f"cluster:{self.password('cluster')}", check=False)
+        return self.node.run(PULL_COMMANDS[runtime], stdin=f"cluster:{self.password('cluster')}", check=False)
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ def test_docker_pushes_an_image(home: Home) -> None:
     )
 
 
-@pytest.mark.parametrize("runtime", PULL)
+@pytest.mark.parametrize("runtime", PULL_COMMANDS)
 def test_a_runtime_pulls_it_and_not_without_our_ca(home: Home, runtime: str) -> None:
     """What is to be refused comes first: a runtime may keep a connection that it has found to be good."""
     folders = TRUST[runtime]
@@ -189,7 +189,7 @@ def test_what_docker_pulls_is_what_was_pushed(home: Home) -> None:
 def test_drift_is_mended_exactly(home: Home) -> None:
     home.nas.run(f"chmod 0640 {NGINX}")
     home.node.run(f"echo x >> {CONTAINERD}/ca.crt; rm {DOCKER}/ca.crt")
-    containers = started(home.nas)
+    containers = start_times(home.nas)
     planned, ran = home.run("--dry"), home.run()
     for each in (planned, ran):
         assert each.steps_on("nas") == [f"set owner and mode of {NGINX}: its mode is 0640, not 0600"]
@@ -198,19 +198,19 @@ def test_drift_is_mended_exactly(home: Home) -> None:
             f"write {CONTAINERD}/ca.crt: its content is not as it should be",
         ]
         assert len(each.steps) == 3
-    assert started(home.nas) == containers
+    assert start_times(home.nas) == containers
 
 
 # One rotation of each kind.
 
 
-def started(host: BenchHost) -> str:
+def start_times(host: BenchHost) -> str:
     return host.run(
         "docker inspect -f '{{.State.StartedAt}}' homelab-registry homelab-registry-gateway"
     ).stdout
 
 
-def answers(home: Home, name: str, password: str) -> str:
+def login_status(home: Home, name: str, password: str) -> str:
     """Return the status that the registry gives a login."""
     login = base64.b64encode(f"{name}:{password}".encode()).decode()
     return subprocess.run(
@@ -225,7 +225,7 @@ def test_a_new_certificate_is_served_without_a_restart(home: Home) -> None:
     rotate, before, running = (
         "deploys/rotate_certificate.py",
         fingerprint_in_state(home.deployment),
-        started(home.nas),
+        start_times(home.nas),
     )
     planned = home.run("--dry", deploy=rotate)
     assert fingerprint_in_state(home.deployment) == before
@@ -236,36 +236,36 @@ def test_a_new_certificate_is_served_without_a_restart(home: Home) -> None:
         "ask the gateway for its certificate: it has a new one",
     ]  # fmt: skip
     assert served_fingerprint(home.nas, home.deployment) == fingerprint_in_state(home.deployment) != before
-    assert started(home.nas) == running
+    assert start_times(home.nas) == running
     assert home.run().steps == []
 
 
 def test_new_passwords_reach_every_client_and_the_former_ones_are_refused(home: Home) -> None:
-    former, running = home.deployment.store.read().passwords, started(home.nas)
+    former, running = home.deployment.store.read().passwords, start_times(home.nas)
     assert {
-        account: answers(home, account, password) for account, password in former.items()
+        account: login_status(home, account, password) for account, password in former.items()
     } == dict.fromkeys(former, "200")
     home.run(deploy="deploys/rotate_credentials.py")
     state = home.deployment.store.read()
     # A kubelet may use the one it has read for ten minutes more; that is not waited for here.
     assert set(state.former) == {"cluster"}
     good = {"admin": "401", "ci": "401", "cluster": "200"}
-    assert {account: answers(home, account, password) for account, password in former.items()} == good
+    assert {account: login_status(home, account, password) for account, password in former.items()} == good
     home.run(deploy="deploys/revoke_credentials.py")
     assert home.deployment.store.read().former == {}
     for account, password in former.items():
-        assert answers(home, account, password) == "401"
-        assert answers(home, account, state.passwords[account]) == "200"
+        assert login_status(home, account, password) == "401"
+        assert login_status(home, account, state.passwords[account]) == "200"
     for host in home.fleet.hosts.values():
         login = base64.b64decode(json.loads(host.read(LOGIN))["auths"][NAME]["auth"]).decode()
         assert login == f"cluster:{state.passwords['cluster']}"
-    for runtime in PULL:
+    for runtime in PULL_COMMANDS:
         pulled = home.pull(runtime)
         assert pulled.exit_code == 0, pulled.stderr
-    assert started(home.nas) == running
+    assert start_times(home.nas) == running
 
 
-def trusted(home: Home) -> list[list[int]]:
+def trusted_serials(home: Home) -> list[list[int]]:
     """Return the serial numbers of the CAs in each trust file of `node`."""
     texts = [home.node.read(f"{folder}/ca.crt") for folder in (DOCKER, CONTAINERD, CONTAINERS)]
     return [[each.serial_number for each in load_pem_x509_certificates(text.encode())] for text in texts]
@@ -283,28 +283,28 @@ def connects(home: Home, certificate: str) -> bool:
 
 
 def test_a_new_authority_is_trusted_beside_the_old_one_and_then_alone(home: Home) -> None:
-    old, running = home.deployment.store.read().authority, started(home.nas)
+    old, running = home.deployment.store.read().authority, start_times(home.nas)
     assert old
     home.run(deploy="deploys/rotate_ca.py")
     successor = home.deployment.store.read().successor
     assert successor
     new = successor.ca
     both = [old.certificate.serial_number, new.certificate.serial_number]
-    assert trusted(home) == [both] * 3
+    assert trusted_serials(home) == [both] * 3
     assert [connects(home, each.certificate_pem) for each in (old, new)] == [True, True]
-    for runtime in PULL:
+    for runtime in PULL_COMMANDS:
         pulled = home.pull(runtime)
         assert pulled.exit_code == 0, pulled.stderr
     home.run(deploy="deploys/retire_ca.py")
     state = home.deployment.store.read()
     assert state.authority
     assert (state.authority.fingerprint, state.successor) == (new.fingerprint, None)
-    assert trusted(home) == [[new.certificate.serial_number]] * 3
+    assert trusted_serials(home) == [[new.certificate.serial_number]] * 3
     assert [connects(home, each.certificate_pem) for each in (old, new)] == [False, True]
-    for runtime in PULL:
+    for runtime in PULL_COMMANDS:
         pulled = home.pull(runtime)
         assert pulled.exit_code == 0, pulled.stderr
-    assert started(home.nas) == running
+    assert start_times(home.nas) == running
 
 
 # What the user's own verification says after all that.

@@ -30,13 +30,13 @@ def bare() -> Iterator[BenchHost]:
     host = BenchHost.start(BOOKWORM_NODE, "bare")
     try:
         host.run(MAKE_BARE)
-        hand_over(host)
+        give_project(host)
         yield host
     finally:
         host.remove()
 
 
-def hand_over(host: BenchHost) -> None:
+def give_project(host: BenchHost) -> None:
     """Check that the host has nothing that the project could find there, and give it the project."""
     assert (
         host.run(

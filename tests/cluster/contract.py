@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bench.cluster import Cluster
-from tests.bench.cluster_node import load_waiting
+from tests.bench.cluster_node import load_waiting_image
 from tests.fleet.deployment import Deployment
 
 NAME = "registry.homelab.local"
@@ -31,7 +31,7 @@ def password(deployment: Deployment, account: str) -> str:
 
 def push(cluster: Cluster, deployment: Deployment, image: str = IMAGE) -> None:
     """Push an image with the Docker Engine of the control plane's host, and leave no login there."""
-    load_waiting(cluster.control, image)
+    load_waiting_image(cluster.control, image)
     docker = "DOCKER_CONFIG=$(mktemp -d); export DOCKER_CONFIG; docker"
     cluster.control.run(
         f"{docker} login -u ci --password-stdin {NAME} && docker push {image} && rm -r $DOCKER_CONFIG",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.bench.cluster import ADMIN, Cluster
-from tests.bench.cluster_node import import_waiting
+from tests.bench.cluster_node import import_waiting_image
 from tests.bench.hosts import BenchHost, Result
 
 NODES = pytest.mark.parametrize("node", ["node16", "node23"])
@@ -58,7 +58,7 @@ def test_client_and_server_are_of_the_version(cluster: Cluster) -> None:
 @NODES
 def test_a_pod_with_an_image_that_is_there_runs_and_ends(cluster: Cluster, node: str) -> None:
     host, name = cluster.nodes[node], f"local-{node}"
-    import_waiting(host, IMAGE)
+    import_waiting_image(host, IMAGE)
     cluster.kubectl("wait", "--for=create", "--timeout=30s", "serviceaccount/default")
     cluster.apply(pod(name, host.name))
     cluster.kubectl("wait", "--for=condition=Ready", "--timeout=60s", f"pod/{name}")

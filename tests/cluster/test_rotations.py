@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.bench.cluster import Cluster
-from tests.bench.cluster_node import load_waiting
+from tests.bench.cluster_node import load_waiting_image
 from tests.cluster.load import CONFIG, USER, Load, Target, apply_pod, load, refusals, run_pod
 from tests.fleet.deployment import Deployment
 from tests.fleet.source import PULLED, start_source
@@ -53,7 +53,7 @@ def target(cluster: Cluster, deployment: Deployment, namespace: str, images: str
     )  # fmt: skip
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output
-    load_waiting(host, IMAGE)
+    load_waiting_image(host, IMAGE)
     host.run(f"su - {USER} -c 'docker push -q {IMAGE}'")
     manifest = host.run(f"docker image inspect -f '{{{{index .RepoDigests 0}}}}' {IMAGE}").stdout.strip()
     shown = host.run(f"su - {USER} -c 'skopeo inspect --raw --authfile {CONFIG} docker://{IMAGE}'").stdout

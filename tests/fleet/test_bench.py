@@ -18,7 +18,7 @@ from tests.bench.hosts import BenchHost, remove_leftovers
 from tests.bench.programs import CRANE
 from tests.bench.recipes import BOOKWORM, BOOKWORM_DOCKER, Recipe, image
 from tests.bench.sources import sources
-from tests.bench.ssh import host_data, make_key, open_to
+from tests.bench.ssh import allow_key, host_data, make_key
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,7 +96,7 @@ def test_pyinfra_logs_in_over_ssh_and_checks_the_host_key(
     minimal: BenchHost, tmp_path: Path, user: str
 ) -> None:
     key = make_key(tmp_path)
-    open_to(minimal, key)
+    allow_key(minimal, key)
     data = host_data(minimal, key, user)
     ran = _pyinfra(tmp_path, data)
     assert ran.returncode == 0, ran.stdout
@@ -122,7 +122,7 @@ def test_the_docker_host_has_an_engine_on_overlay2_and_sudo_for_its_operator(tmp
     try:
         host.wait_until("docker info", 60, "Docker Engine")
         assert host.run("docker info -f '{{.Driver}}'").stdout == "overlay2\n"
-        open_to(host, make_key(tmp_path))
+        allow_key(host, make_key(tmp_path))
         assert host.run("su op -c 'sudo -n id -u'").stdout == "0\n"
     finally:
         host.remove()
@@ -157,9 +157,9 @@ def test_only_leftovers_of_a_dead_process_are_removed(client: docker.DockerClien
 
 def test_a_reused_process_id_is_not_the_same_owner() -> None:
     pid, _, started = leftovers.this_process().partition("-")
-    assert leftovers.alive(f"{pid}-{started}")
-    assert not leftovers.alive(f"{pid}-{int(started) - 1}")
-    assert leftovers.alive("something the bench never wrote")
+    assert leftovers.is_alive(f"{pid}-{started}")
+    assert not leftovers.is_alive(f"{pid}-{int(started) - 1}")
+    assert leftovers.is_alive("something the bench never wrote")
 
 
 @pytest.mark.parametrize("change", [{"packages": (*BOOKWORM.packages, "less")}, {"versions": ()}, {"newer": ("runc",)}, {"programs": (CRANE,)}, {"files": (("/etc/x", ""),)}])  # fmt: skip

@@ -90,7 +90,9 @@ def test_pyinfra_reaches_every_host_as_the_intended_user(fleet: Fleet, folder: P
     assert ran.returncode == 0, ran.stdout
     plain = re.sub(r"\x1b\[[0-9;]*m", "", ran.stdout)
     output = re.findall(r"\[(\S+)\] +in as (\w+), then (\w+)", plain)
-    assert sorted(output) == sorted([("registry", "root", "nobody"), *((name, "op", "root") for name in NODES)])
+    assert sorted(output) == sorted(
+        [("registry", "root", "nobody"), *((name, "op", "root") for name in NODES)]
+    )
 
 
 def test_if_one_host_fails_to_boot_all_are_removed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +103,7 @@ def test_if_one_host_fails_to_boot_all_are_removed(folder: Path, monkeypatch: py
         if "second" in host.name:
             raise AssertionError("it does not come up")
 
-    monkeypatch.setattr(fleet_module, "open_to", fails_once)
+    monkeypatch.setattr(fleet_module, "allow_key", fails_once)
     with pytest.raises(AssertionError, match=r"^it does not come up$"):
         Fleet.start(dict.fromkeys(("first", "second", "third"), BOOKWORM), folder)
     assert len(started) >= 1
@@ -135,9 +137,7 @@ def cri_pull(host: BenchHost, image: str, login: str = "", endpoint: str = CONTA
 
 
 @NAMES
-def test_a_cri_pull_needs_the_certificate_and_the_login(
-    fleet: Fleet, served: ServedImage, name: str
-) -> None:
+def test_a_cri_pull_needs_the_certificate_and_the_login(fleet: Fleet, served: ServedImage, name: str) -> None:
     host = fleet.hosts[name]
     refused = cri_pull(host, served.image, served.login)
     assert (refused.exit_code, refused.stdout) == (1, "")

@@ -56,7 +56,9 @@ def run(deployment: Deployment) -> list[str]:
     return ran.steps
 
 
-def test_accounts_are_added_and_removed_and_a_removed_one_is_refused(host: BenchHost, deployment: Deployment) -> None:
+def test_accounts_are_added_and_removed_and_a_removed_one_is_refused(
+    host: BenchHost, deployment: Deployment
+) -> None:
     old = deployment.store.read().passwords["ci"]
     assert request_status(host, deployment, "ci", old) == "200"
     change_settings(deployment, registry_accounts={"admin": "admin", "cluster": "pull", "robot": "push"})
@@ -110,7 +112,9 @@ def test_a_custom_password_is_set_and_removed_without_a_restart(
     assert start_times(host) == running
 
 
-def test_a_new_server_name_is_in_the_certificate_without_a_restart(host: BenchHost, deployment: Deployment) -> None:
+def test_a_new_server_name_is_in_the_certificate_without_a_restart(
+    host: BenchHost, deployment: Deployment
+) -> None:
     running = start_times(host)
     old = served_certificate(host)
     change_settings(deployment, registry_extra_names=["images.homelab.local"])
@@ -200,7 +204,9 @@ def test_a_changed_port_is_served_and_trusted(host: BenchHost, deployment: Deplo
     ]
 
 
-def test_a_user_s_conflicting_line_in_etc_hosts_is_quoted_and_kept(host: BenchHost, deployment: Deployment) -> None:
+def test_a_user_s_conflicting_line_in_etc_hosts_is_quoted_and_kept(
+    host: BenchHost, deployment: Deployment
+) -> None:
     host.run(
         "sed '/homelab-registry$/d' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts; echo '127.0.1.1 registry.homelab.local' >> /etc/hosts"
     )

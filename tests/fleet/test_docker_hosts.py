@@ -194,7 +194,9 @@ def test_a_credential_helper_stores_the_login(host: BenchHost, deployment: Deplo
     assert "which cannot be run there; install it for kept" in run_with_conflict(deployment).problems[0]
 
 
-def test_a_user_removed_from_the_settings_keeps_the_old_login(host: BenchHost, deployment: Deployment) -> None:
+def test_a_user_removed_from_the_settings_keeps_the_old_login(
+    host: BenchHost, deployment: Deployment
+) -> None:
     change_settings(deployment, registry_login_users=["root"])
     before = host.read(CONFIG)
     run(deployment)

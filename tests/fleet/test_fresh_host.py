@@ -14,7 +14,7 @@ from tests.chain import test_fresh_host as chain
 @pytest.fixture(scope="module")
 def bare() -> Iterator[BenchHost]:
     host = BenchHost.start(BOOKWORM, systemd=False)
-    chain.hand_over(host)
+    chain.give_project(host)
     yield host
     host.remove()
 

@@ -72,7 +72,9 @@ def reset_all(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("terminal", [False, True], ids=["no terminal", "terminal"])
-def test_healthy_hosts_are_finished_and_each_failed_host_is_named(fleet: Fleet, tmp_path: Path, terminal: bool) -> None:
+def test_healthy_hosts_are_finished_and_each_failed_host_is_named(
+    fleet: Fleet, tmp_path: Path, terminal: bool
+) -> None:
     reset_all(fleet)
     deployment = deployment_for(fleet, tmp_path, *CLIENTS, "gone")
     for name, command in TROUBLE.items():

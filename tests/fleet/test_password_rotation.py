@@ -100,9 +100,7 @@ def test_a_plan_lists_the_steps_of_the_run(fleet: Fleet, deployment: Deployment)
     )
 
 
-def test_an_offline_host_keeps_its_login_and_is_updated_later(
-    fleet: Fleet, deployment: Deployment
-) -> None:
+def test_an_offline_host_keeps_its_login_and_is_updated_later(fleet: Fleet, deployment: Deployment) -> None:
     login, admin = stored_login(fleet, "pi"), deployment.store.read().passwords["admin"]
     ran = run(fleet, deployment, ROTATE, "off")
     assert ran.exit_code == 1
@@ -147,9 +145,7 @@ def test_clocks_ten_minutes_apart_do_no_harm(fleet: Fleet, deployment: Deploymen
         assert [login_status(fleet, login), login_status(fleet, stored_login(fleet, host))] == ["401", "200"]
 
 
-def test_a_new_certificate_does_not_affect_an_offline_host(
-    fleet: Fleet, deployment: Deployment
-) -> None:
+def test_a_new_certificate_does_not_affect_an_offline_host(fleet: Fleet, deployment: Deployment) -> None:
     ran = run(fleet, deployment, "deploys/rotate_certificate.py", "off")
     assert ran.exit_code == 1
     assert len(ran.problems) == 1

@@ -87,7 +87,9 @@ def test_a_removed_image_is_pulled_by_its_digest(source: BenchHost, deployment: 
     assert run(deployment) == []
 
 
-def test_a_run_does_not_need_the_source_once_images_are_pulled(source: BenchHost, deployment: Deployment) -> None:
+def test_a_run_does_not_need_the_source_once_images_are_pulled(
+    source: BenchHost, deployment: Deployment
+) -> None:
     source.run("docker stop source")
     assert run(deployment) == []
     source.run(f"docker rm -f {OURS[1]}")

@@ -438,9 +438,7 @@ def test_a_server_name_that_the_ca_does_not_permit_is_added_with_the_next_ca(hom
 # Too late.
 
 
-def test_a_ca_that_expired_while_hosts_were_off_is_replaced_in_one_run(
-    home: Home, tmp_path: Path
-) -> None:
+def test_a_ca_that_expired_while_hosts_were_off_is_replaced_in_one_run(home: Home, tmp_path: Path) -> None:
     now = dt.datetime.now(dt.UTC)
     nas, store = home.fleet.hosts["nas"], home.deployment.store
     names = [NAME, nas.address]
@@ -467,7 +465,9 @@ def test_a_ca_that_expired_while_hosts_were_off_is_replaced_in_one_run(
     home.hosts(registry_ca_days=80, registry_leaf_days=80)
     ran = home.run(ROTATE)
     assert "(79 days left): run deploys/rotate_ca.py" in ran.output
-    assert "delete the old certificate authority: no host is output to trust it any more" in ran.steps_on("nas")
+    assert "delete the old certificate authority: no host is output to trust it any more" in ran.steps_on(
+        "nas"
+    )
     assert served_issuers(home) == subjects(home.authority)
     assert connection_results(home, home.authority) == ALL_CONNECT
     verified = home.deployment.verify("-k", "test_tls")

@@ -149,7 +149,7 @@ def test_a_wrong_clock(host: BenchHost, deployment: Deployment, minutes: int, go
 
 def over_ssh(host: BenchHost, folder: Path, user: str) -> Deployment:
     key = ssh.make_key(folder)
-    ssh.open_to(host, key)
+    ssh.allow_key(host, key)
     data = ssh.host_data(host, key, user)
     return Deployment(folder, f"registry = [('nas', {data!r})]\ndocker_hosts = ['nas']\n")
 

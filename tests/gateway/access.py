@@ -5,30 +5,30 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from tests.gateway.gateway import ACCOUNTS, Answer, Gateway, basic, written
-from tests.gateway.wire import MANIFEST, Stored
+from tests.gateway.gateway import ACCOUNTS, Answer, Gateway, basic, request_bytes
+from tests.gateway.wire import MANIFEST, StoredDigests
 
-REGISTRYS = 0
+REGISTRY_DECIDES = 0
 """In the tables below: not the gateway's to say, the answer is the registry's own."""
 
 ROLES = ("pull", "push", "admin")
 
 # What each role is answered, in the order of ROLES.
 METHODS = {
-    "GET": (REGISTRYS, REGISTRYS, REGISTRYS),
-    "HEAD": (REGISTRYS, REGISTRYS, REGISTRYS),
-    "OPTIONS": (REGISTRYS, REGISTRYS, REGISTRYS),
-    "POST": (403, REGISTRYS, REGISTRYS),
-    "PUT": (403, REGISTRYS, REGISTRYS),
-    "PATCH": (403, REGISTRYS, REGISTRYS),
-    "DELETE": (403, 403, REGISTRYS),
+    "GET": (REGISTRY_DECIDES, REGISTRY_DECIDES, REGISTRY_DECIDES),
+    "HEAD": (REGISTRY_DECIDES, REGISTRY_DECIDES, REGISTRY_DECIDES),
+    "OPTIONS": (REGISTRY_DECIDES, REGISTRY_DECIDES, REGISTRY_DECIDES),
+    "POST": (403, REGISTRY_DECIDES, REGISTRY_DECIDES),
+    "PUT": (403, REGISTRY_DECIDES, REGISTRY_DECIDES),
+    "PATCH": (403, REGISTRY_DECIDES, REGISTRY_DECIDES),
+    "DELETE": (403, 403, REGISTRY_DECIDES),
     "TRACE": (405, 405, 405),
     "CONNECT": (405, 405, 405),
     "PROPFIND": (405, 405, 405),
     "FOO": (405, 405, 405),
     "get": (400, 400, 400),  # no method in HTTP, whose names are in upper case here (nginx reads no other)
 }
-CANCEL = (403, REGISTRYS, REGISTRYS)
+CANCEL = (403, REGISTRY_DECIDES, REGISTRY_DECIDES)
 OUTSIDE = (404, 404, 404)
 
 CHALLENGE = 'Basic realm="registry.homelab.local"'
@@ -37,7 +37,7 @@ CODES = {400: "MALFORMED", 403: "DENIED", 404: "NOT_FOUND", 405: "UNSUPPORTED"}
 """The code in what the gateway answers by itself."""
 
 
-def places(repository: str, stored: Stored) -> dict[str, str]:
+def endpoints(repository: str, stored: StoredDigests) -> dict[str, str]:
     """Return a target for each endpoint of the API, and for what is none."""
     top = f"/v2/{repository}"
     upload = "f81d4fae-7dec-41d0-a765-00a0c91e6bf6"
@@ -61,14 +61,14 @@ def places(repository: str, stored: Stored) -> dict[str, str]:
 def expected(method: str, place: str, role: str) -> int:
     """Return the status that a role is answered, or REGISTRYS."""
     row = METHODS[method]
-    if place.startswith("outside") and row[-1] == REGISTRYS:
+    if place.startswith("outside") and row[-1] == REGISTRY_DECIDES:
         row = OUTSIDE
     elif (method, place) == ("DELETE", "upload session"):
         row = CANCEL
     return row[ROLES.index(role)]
 
 
-def strangers(gateway: Gateway) -> dict[str, str | None]:
+def unknown_callers(gateway: Gateway) -> dict[str, str | None]:
     """Return the Authorization headers, by name, of those whom the registry does not know."""
     admin, password = ACCOUNTS["admin"], gateway.password("admin")
     return {
@@ -92,13 +92,13 @@ class Request:
     def sent(self, callers: dict[str, str | None]) -> bytes:
         """Return its bytes."""
         accept = {"Accept": MANIFEST} if self.method in {"GET", "HEAD"} else {}
-        return written(self.method, self.target, callers[self.caller], accept)
+        return request_bytes(self.method, self.target, callers[self.caller], accept)
 
     def __str__(self) -> str:
         return f"{self.caller}: {self.method} {self.target}"
 
 
-def refused(answer: Answer, method: str) -> list[str]:
+def differences_from_401(answer: Answer, method: str) -> list[str]:
     """Return in what an answer differs from the one that all get whom the registry does not know."""
     wanted = {
         "status": (answer.status, 401),
@@ -109,7 +109,7 @@ def refused(answer: Answer, method: str) -> list[str]:
     return [f"{what} is {found!r}" for what, (found, right) in wanted.items() if found != right]
 
 
-def gateways_own(answer: Answer, status: int, asked: Request) -> list[str]:
+def differences_from_gateway(answer: Answer, status: int, asked: Request) -> list[str]:
     """Return in what an answer differs from the gateway's own with this status."""
     wrong = [f"status is {answer.status}, not {status}"] if answer.status != status else []
     if asked.method == "HEAD":
@@ -120,18 +120,18 @@ def gateways_own(answer: Answer, status: int, asked: Request) -> list[str]:
         return [*wrong, f"body is {answer.body!r}"]
     if error["code"] != CODES[status]:
         wrong.append(f"code is {error['code']}")
-    if status == 403 and error["message"] != denial(asked.caller, asked.method):
+    if status == 403 and error["message"] != denial_message(asked.caller, asked.method):
         wrong.append(f"message is {error['message']!r}")
     return wrong
 
 
-def denial(role: str, method: str) -> str:
+def denial_message(role: str, method: str) -> str:
     """Return what an account is told whose role is too small."""
     lacks = "deleting takes the role admin" if method == "DELETE" else "pushing takes the role push or admin"
     return f"account {ACCOUNTS[role]} has the role {role}; {lacks}"
 
 
-def differs(answer: Answer, bare: Answer, renamed: tuple[str, str]) -> list[str]:
+def differences_from_registry(answer: Answer, bare: Answer, renamed: tuple[str, str]) -> list[str]:
     """Return in what an answer differs from the registry's own to the same request for another repository."""
     wrong = (
         [f"status is {answer.status}, the registry's {bare.status}"] if answer.status != bare.status else []

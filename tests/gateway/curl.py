@@ -10,7 +10,7 @@ from tests.gateway.gateway import ACCOUNTS, NAME, SOCKET, Gateway
 
 
 @dataclass(frozen=True)
-class Got:
+class SavedAnswer:
     """An answer whose body went to a file: its `sha256` and `size` there."""
 
     version: str
@@ -31,10 +31,10 @@ class Curl:
     def start(self) -> str:
         """Return the beginning of a command, with what it needs in a file."""
         gateway, account = self.gateway, ACCOUNTS[self.role]
-        path = configured(gateway.host, account, gateway.password(self.role))
+        path = write_config(gateway.host, account, gateway.password(self.role))
         return f"curl -K {path} --http{self.version}"
 
-    def get(self, target: str, options: str = "", *, bare: bool = False) -> Got:
+    def get(self, target: str, options: str = "", *, bare: bool = False) -> SavedAnswer:
         """Send one request, through the gateway or past it. `AssertionError` where nothing answers."""
         url = (
             f"--http1.1 --unix-socket {SOCKET} 'http://{NAME}{target}'"
@@ -46,11 +46,11 @@ class Curl:
             f"{options} {url} ; touch /tmp/got && stat -c %s /tmp/got && sha256sum < /tmp/got"
         )
         version, status, size, sha256 = told.stdout.split()[:4]
-        return Got(version, int(status), parse(told.stderr), int(size), sha256)
+        return SavedAnswer(version, int(status), parse(told.stderr), int(size), sha256)
 
 
 @cache
-def configured(host: BenchHost, account: str, password: str) -> str:
+def write_config(host: BenchHost, account: str, password: str) -> str:
     """Put curl on the host, and return the path of a configuration with this login, which trusts our CA alone."""
     path = f"/root/curl-{account}"
     ca = f"/etc/docker/certs.d/{NAME}/ca.crt"

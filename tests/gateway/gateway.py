@@ -98,7 +98,7 @@ class Gateway:
     ) -> Answer:
         """Send a request whose target is not touched on its way."""
         once = {"Connection": "close", **(headers or {})}
-        return self.send(written(method, target, authorization, once, body))
+        return self.send(request_bytes(method, target, authorization, once, body))
 
     def crane(self, role: str, command: str, *, check: bool = True, stdin: str = "") -> Result:
         """Run crane on the host, which trusts the registry, as the account with a role."""
@@ -111,7 +111,7 @@ class Gateway:
         return self.host.run(f"crane {command}", check=check, stdin=stdin, environment=environment)
 
 
-def written(
+def request_bytes(
     method: str,
     target: str,
     authorization: str | None = None,

@@ -6,21 +6,21 @@ import random
 from base64 import b64encode
 from collections.abc import Iterator
 
-from tests.gateway.access import REGISTRYS
+from tests.gateway.access import REGISTRY_DECIDES
 from tests.gateway.gateway import ACCOUNTS, NAME, Gateway, basic
-from tests.gateway.wire import Stored
+from tests.gateway.wire import StoredDigests
 
-ODD = "roles/odd"
-UPLOAD = f"/v2/{ODD}/blobs/uploads"
+REPOSITORY = "roles/odd"
+UPLOAD = f"/v2/{REPOSITORY}/blobs/uploads"
 
-READ = (REGISTRYS, REGISTRYS, REGISTRYS)
-WRITE = (403, REGISTRYS, REGISTRYS)
-DELETE = (403, 403, REGISTRYS)
+READ = (REGISTRY_DECIDES, REGISTRY_DECIDES, REGISTRY_DECIDES)
+WRITE = (403, REGISTRY_DECIDES, REGISTRY_DECIDES)
+DELETE = (403, 403, REGISTRY_DECIDES)
 OUTSIDE = (404, 404, 404)
 MALFORMED = (400, 400, 400)
 
 
-def targets(stored: Stored) -> list[tuple[str, str, tuple[int, int, int]]]:
+def targets(stored: StoredDigests) -> list[tuple[str, str, tuple[int, int, int]]]:
     """Return method, target, and what pull, push and admin are answered.
 
     What is judged is the path as it was sent: only a plain path of an upload is one that push may cancel.
@@ -28,8 +28,8 @@ def targets(stored: Stored) -> list[tuple[str, str, tuple[int, int, int]]]:
     manifest = f"manifests/{stored.manifest}"
     return [
         # an upload once it is normalised, a manifest as sent; and the reverse
-        ("DELETE", f"/v2/{ODD}/{manifest}/../../blobs/uploads/u", DELETE),
-        ("DELETE", f"/v2/{ODD}/manifests/x/../../blobs/uploads/u", DELETE),
+        ("DELETE", f"/v2/{REPOSITORY}/{manifest}/../../blobs/uploads/u", DELETE),
+        ("DELETE", f"/v2/{REPOSITORY}/manifests/x/../../blobs/uploads/u", DELETE),
         ("DELETE", f"{UPLOAD}/../../{manifest}", DELETE),
         ("DELETE", f"{UPLOAD}/..%2f..%2f{manifest}", DELETE),
         ("DELETE", f"{UPLOAD}/..%2F..%2Fmanifests%2Fv1", DELETE),
@@ -40,23 +40,23 @@ def targets(stored: Stored) -> list[tuple[str, str, tuple[int, int, int]]]:
         ("DELETE", f"{UPLOAD}//", DELETE),
         ("DELETE", f"{UPLOAD}/u/", DELETE),
         ("DELETE", f"{UPLOAD}/u%3f/../../../{manifest}", DELETE),
-        ("DELETE", f"/v2/{ODD}/{manifest}#/blobs/uploads/u", DELETE),
-        ("DELETE", f"/v2/{ODD}/{manifest}?/blobs/uploads/u", DELETE),
-        ("DELETE", f"/v2/{ODD}/{manifest}/blobs/uploads/u", DELETE),
-        ("DELETE", f"/v2/{ODD}//{manifest}", DELETE),
-        ("DELETE", f"/v2/{ODD}/./{manifest}", DELETE),
-        ("DELETE", f"/v2/{ODD}%2F{manifest}", DELETE),
-        ("DELETE", f"/v2/{ODD}/manifests%2F{stored.manifest}", DELETE),
-        ("DELETE", f"/v2/{ODD}/blobs/{stored.blob}/../uploads/u", DELETE),
-        ("DELETE", f"https://{NAME}/v2/{ODD}/{manifest}", DELETE),
+        ("DELETE", f"/v2/{REPOSITORY}/{manifest}#/blobs/uploads/u", DELETE),
+        ("DELETE", f"/v2/{REPOSITORY}/{manifest}?/blobs/uploads/u", DELETE),
+        ("DELETE", f"/v2/{REPOSITORY}/{manifest}/blobs/uploads/u", DELETE),
+        ("DELETE", f"/v2/{REPOSITORY}//{manifest}", DELETE),
+        ("DELETE", f"/v2/{REPOSITORY}/./{manifest}", DELETE),
+        ("DELETE", f"/v2/{REPOSITORY}%2F{manifest}", DELETE),
+        ("DELETE", f"/v2/{REPOSITORY}/manifests%2F{stored.manifest}", DELETE),
+        ("DELETE", f"/v2/{REPOSITORY}/blobs/{stored.blob}/../uploads/u", DELETE),
+        ("DELETE", f"https://{NAME}/v2/{REPOSITORY}/{manifest}", DELETE),
         # reads and writes in disguise
-        ("GET", f"/v2/{ODD.replace('/', '%2F')}/manifests/v1", READ),
-        ("GET", f"/v2//{ODD}/manifests/v1", READ),
-        ("GET", f"/v2/./{ODD}/manifests/v1", READ),
-        ("GET", f"/v2/x/../{ODD}/manifests/v1", READ),
-        ("GET", f"/v2/x/%2e%2e/{ODD}/manifests/v1", READ),
-        ("GET", f"/v2/{ODD}/blobs/{stored.blob}/", READ),
-        ("GET", f"/v2/{ODD}/blobs/%73ha256:{stored.blob[7:]}", READ),
+        ("GET", f"/v2/{REPOSITORY.replace('/', '%2F')}/manifests/v1", READ),
+        ("GET", f"/v2//{REPOSITORY}/manifests/v1", READ),
+        ("GET", f"/v2/./{REPOSITORY}/manifests/v1", READ),
+        ("GET", f"/v2/x/../{REPOSITORY}/manifests/v1", READ),
+        ("GET", f"/v2/x/%2e%2e/{REPOSITORY}/manifests/v1", READ),
+        ("GET", f"/v2/{REPOSITORY}/blobs/{stored.blob}/", READ),
+        ("GET", f"/v2/{REPOSITORY}/blobs/%73ha256:{stored.blob[7:]}", READ),
         ("GET", f"/v2/roles/elsewhere/blobs/{stored.blob}", READ),
         ("GET", f"{UPLOAD}/..", READ),
         ("GET", f"{UPLOAD}/.", READ),
@@ -67,12 +67,12 @@ def targets(stored: Stored) -> list[tuple[str, str, tuple[int, int, int]]]:
         ("GET", "/v2/\N{LATIN SMALL LETTER E WITH ACUTE}", READ),
         ("GET", "http://other/v2/", READ),
         ("GET", "https://other:99/v2/_catalog", READ),
-        ("PUT", f"/v2/{ODD.replace('/', '%2F')}/manifests/v2", WRITE),
-        ("PUT", f"/v2/{ODD}//manifests/v2", WRITE),
-        ("PUT", f"/v2/{ODD}/./manifests/v2", WRITE),
-        ("PUT", f"http://other/v2/{ODD}/manifests/v2", WRITE),
-        ("POST", f"/v2/{ODD}/blobs%2Fuploads/", WRITE),
-        ("POST", f"/v2/{ODD}/blobs/uploads", WRITE),
+        ("PUT", f"/v2/{REPOSITORY.replace('/', '%2F')}/manifests/v2", WRITE),
+        ("PUT", f"/v2/{REPOSITORY}//manifests/v2", WRITE),
+        ("PUT", f"/v2/{REPOSITORY}/./manifests/v2", WRITE),
+        ("PUT", f"http://other/v2/{REPOSITORY}/manifests/v2", WRITE),
+        ("POST", f"/v2/{REPOSITORY}/blobs%2Fuploads/", WRITE),
+        ("POST", f"/v2/{REPOSITORY}/blobs/uploads", WRITE),
         ("PATCH", f"{UPLOAD}/../uploads/u", WRITE),
         # names of the gateway's own, and what only looks as if it were below /v2/
         ("GET", "/_check_password", OUTSIDE),
@@ -138,20 +138,20 @@ def credentials(gateway: Gateway) -> list[tuple[str, int]]:
         *((line, 400) for line in malformed),
         *((line, 401) for line in unproven),
         *(
-            (f"{each} {token}", REGISTRYS)
+            (f"{each} {token}", REGISTRY_DECIDES)
             for each in ("Authorization: basic", "authorization:BASIC", "AUTHORIZATION:   Basic")
         ),
     ]
 
 
-def random_targets(seed: int, count: int, stored: Stored) -> Iterator[str]:
+def random_targets(seed: int, count: int, stored: StoredDigests) -> Iterator[str]:
     """Return targets that are put together at random from what paths of the API are made of."""
     parts = [
-        "/", "/", "//", "..", ".", "/../", "%2f", "%2F", "%2e%2e", "v2", "/v2/", ODD, "/manifests/", "/blobs/",
+        "/", "/", "//", "..", ".", "/../", "%2f", "%2F", "%2e%2e", "v2", "/v2/", REPOSITORY, "/manifests/", "/blobs/",
         "uploads/", "/uploads", "v1", stored.manifest, stored.blob, "_catalog", "/tags/list", "?", "#", "%00", "%",
         "%25", "\\", ";", ":", "a", "_", "-", "=", "~", "+", "_check_password", "@registry", "%3f", "%23",
     ]  # fmt: skip
     chance = random.Random(seed)  # noqa: S311
     for _ in range(count):
-        top = chance.choice(("/", "/v2/", f"/v2/{ODD}", f"{UPLOAD}/", f"/v2/{ODD}/manifests/"))
+        top = chance.choice(("/", "/v2/", f"/v2/{REPOSITORY}", f"{UPLOAD}/", f"/v2/{REPOSITORY}/manifests/"))
         yield top + "".join(chance.choices(parts, k=chance.randint(1, 6)))

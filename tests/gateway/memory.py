@@ -58,7 +58,7 @@ class Peaks:
 
 
 @contextmanager
-def watched(host: BenchHost) -> Iterator[Peaks]:
+def sample_memory(host: BenchHost) -> Iterator[Peaks]:
     """Sample both containers about fifty times a second for as long as the block runs."""
     peaks = Peaks()
     command = ["docker", "exec", "-i", host.name, "python3", "-c", SAMPLER, *CONTAINERS]

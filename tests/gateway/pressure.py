@@ -109,10 +109,12 @@ async def guess(target: Target) -> None:
 
 
 @contextmanager
-def under(attack: Attack, target: Target, connections: int) -> Iterator[None]:
+def under_attack(attack: Attack, target: Target, connections: int) -> Iterator[None]:
     """Keep that many such connections for as long as the block runs; one that ends is begun anew."""
     ended = threading.Event()
-    thread = threading.Thread(target=lambda: asyncio.run(_keep(attack, target, connections, ended)))
+    thread = threading.Thread(
+        target=lambda: asyncio.run(_keep_connections(attack, target, connections, ended))
+    )
     thread.start()
     try:
         yield
@@ -121,15 +123,15 @@ def under(attack: Attack, target: Target, connections: int) -> Iterator[None]:
         thread.join()
 
 
-async def _keep(attack: Attack, target: Target, connections: int, ended: threading.Event) -> None:
-    tasks = [asyncio.create_task(_again(attack, target)) for _ in range(connections)]
+async def _keep_connections(attack: Attack, target: Target, connections: int, ended: threading.Event) -> None:
+    tasks = [asyncio.create_task(_repeat(attack, target)) for _ in range(connections)]
     await asyncio.to_thread(ended.wait)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _again(attack: Attack, target: Target) -> None:
+async def _repeat(attack: Attack, target: Target) -> None:
     while True:
         try:
             await attack(target)

@@ -65,7 +65,7 @@ class RefusedError(Exception):
 
 
 @dataclass
-class Account:
+class PushLog:
     """What clients were told, by all of them at once: (repository, digest) of each 201."""
 
     blobs: set[tuple[str, str]] = field(default_factory=set)
@@ -107,8 +107,8 @@ class Connection(HTTPConnection):
 class Client:
     """A client with the rights of the account that pushes."""
 
-    def __init__(self, gateway: Gateway, account: Account | None = None) -> None:
-        self.account = account or Account()
+    def __init__(self, gateway: Gateway, account: PushLog | None = None) -> None:
+        self.account = account or PushLog()
         self.authorization = gateway.authorization("push")
         self.connection = Connection(gateway)
 
@@ -144,13 +144,13 @@ class Client:
 
     def chunk(self, place: str, data: bytes) -> str:
         kind = "application/octet-stream"
-        place, _ = self.ask("PATCH of a blob", "PATCH", local(place), 202, data, kind)
+        place, _ = self.ask("PATCH of a blob", "PATCH", path_and_query(place), 202, data, kind)
         with self.account.writing():
             self.account.chunks += 1
         return place
 
     def finish(self, repository: str, place: str, data: bytes) -> None:
-        target = f"{local(place)}&digest={quote(digest(data))}"
+        target = f"{path_and_query(place)}&digest={quote(digest(data))}"
         self.ask("PUT of a blob", "PUT", target, 201)
         with self.account.writing():
             self.account.blobs.add((repository, digest(data)))
@@ -181,13 +181,13 @@ class Client:
         self.manifest(image)
 
 
-def local(location: str) -> str:
+def path_and_query(location: str) -> str:
     """Return a Location's path and query."""
     parts = urlsplit(location)
     return f"{parts.path}?{parts.query}"
 
 
-def push(gateway: Gateway, image: Image, account: Account | None = None) -> str:
+def push(gateway: Gateway, image: Image, account: PushLog | None = None) -> str:
     """Push an image over a connection of its own; return what went wrong, or nothing."""
     try:
         client = Client(gateway, account)
@@ -200,7 +200,7 @@ def push(gateway: Gateway, image: Image, account: Account | None = None) -> str:
     return ""
 
 
-def wrong(gateway: Gateway, account: Account) -> list[str]:
+def missing_or_wrong(gateway: Gateway, account: PushLog) -> list[str]:
     """Return what of all that clients were told is there is not, or has another digest than the one it is asked by."""
     client = Client(gateway)
     wanted = [(f"/v2/{name}/blobs/{each}", each) for name, each in sorted(account.blobs)]
@@ -219,7 +219,7 @@ def wrong(gateway: Gateway, account: Account) -> list[str]:
     return found
 
 
-def misnamed(gateway: Gateway, storage: str) -> list[str]:
+def mismatched_blobs(gateway: Gateway, storage: str) -> list[str]:
     """Return the stored blobs whose content is not what their name says, as the host's sha256sum reads them."""
     told = gateway.host.run(
         f"find {storage}{STORED}/blobs/sha256 -name data -exec sha256sum {{}} + 2>/dev/null", timeout=120

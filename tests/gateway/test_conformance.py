@@ -37,7 +37,7 @@ class Results:
 BEST_FIRST = ("passed", "skipped", "failure", "error")
 """What a test may come to. The suite skips what the registry says that it does not support."""
 
-ASKED = {
+REQUESTED = {
     "common": {"OCI_VERSION": "1.0"}
     | {
         f"OCI_DATA_{name}": "false"
@@ -56,7 +56,7 @@ FIGURES = {
 """What the registry alone comes to, by its version and what is asked. The rest is skipped or switched off."""
 
 
-BETTER = {"2.8": 2, "3.1": 0}
+MORE_PASSED = {"2.8": 2, "3.1": 0}
 """How many more pass through the gateway: a range beyond a blob's end is refused properly there."""
 
 
@@ -88,15 +88,15 @@ def host(gateway: Gateway) -> BenchHost:
     return host
 
 
-@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("asked", REQUESTED)
 def test_not_one_result_is_worse(gateway: Gateway, host: BenchHost, asked: str) -> None:
-    login = {"OCI_USERNAME": ACCOUNTS["admin"], "OCI_PASSWORD": gateway.password("admin"), **ASKED[asked]}
+    login = {"OCI_USERNAME": ACCOUNTS["admin"], "OCI_PASSWORD": gateway.password("admin"), **REQUESTED[asked]}
     trust = {"SSL_CERT_FILE": f"/etc/docker/certs.d/{NAME}/ca.crt"}
     alone = run(host, {"OCI_REGISTRY": BARE, "OCI_TLS": "disabled", **login})
     through = run(host, {"OCI_REGISTRY": NAME, "OCI_TLS": "enabled", **login, **trust})
-    assert worse(alone, through) == {}
+    assert worse_results(alone, through) == {}
     assert alone.figures == FIGURES[gateway.version, asked]
-    better = BETTER[gateway.version]
+    better = MORE_PASSED[gateway.version]
     assert through.figures == Figures(
         alone.figures.asserted, alone.figures.passed + better, alone.figures.failed - better
     )
@@ -122,7 +122,7 @@ def run(host: BenchHost, environment: Mapping[str, str]) -> Results:
     )
 
 
-def worse(alone: Results, through: Results) -> dict[str, tuple[list[str], list[str]]]:
+def worse_results(alone: Results, through: Results) -> dict[str, tuple[list[str], list[str]]]:
     """Return which tests came out worse through the gateway, or are missing there: (alone, through) by name."""
     pairs = {name: (each, through.by_name.get(name, [])) for name, each in alone.by_name.items()}
     return {

@@ -15,19 +15,21 @@ import pytest
 from tests.gateway.gateway import NAME, Gateway
 from tests.gateway.pushing import (
     STORED,
-    Account,
     Client,
     Image,
+    PushLog,
     RefusedError,
     image,
-    misnamed,
+    mismatched_blobs,
+    missing_or_wrong,
     push,
-    wrong,
 )
 
 SMALL = "/srv/small"
 MEGABYTE = 1024
-TOLD = f"storage is full or cannot be written to; make room in {SMALL} on the registry host and push again"
+FULL_MESSAGE = (
+    f"storage is full or cannot be written to; make room in {SMALL} on the registry host and push again"
+)
 INVALID = {"2.8": (404, "BLOB_UPLOAD_INVALID"), "3.1": (416, "RANGE_INVALID")}
 """What follows where only the end of a chunk did not fit: the registry acknowledges that chunk, and finds it too short at
 the next request."""
@@ -47,20 +49,20 @@ def small(gateway: Gateway) -> Gateway:
 
 
 @pytest.fixture(scope="module")
-def kept(small: Gateway) -> Account:
+def kept(small: Gateway) -> PushLog:
     """What is there before the disk is full."""
-    account = Account()
+    account = PushLog()
     assert push(small, image("kept", "v1", 3_000_000), account) == ""
     return account
 
 
 @pytest.fixture(autouse=True)
-def _is_never_started_anew(small: Gateway, kept: Account) -> Iterator[None]:
+def _is_never_started_anew(small: Gateway, kept: PushLog) -> Iterator[None]:
     """No full disk ends or blocks the registry, and what was there before stays whole."""
-    before = starts(small)
+    before = start_times(small)
     yield
-    assert wrong(small, kept) == []
-    if before != starts(small):
+    assert missing_or_wrong(small, kept) == []
+    if before != start_times(small):
         assert small.version == "2.8", "only 2.8 needs the repair, which starts it anew"
 
 
@@ -90,7 +92,7 @@ def no_files_left(gateway: Gateway, left: int = 0) -> Iterator[None]:
         gateway.host.run(f"mount -o remount,nr_inodes=100000 {SMALL}")
 
 
-def starts(gateway: Gateway) -> list[str]:
+def start_times(gateway: Gateway) -> list[str]:
     """Return when each container was started, how often Docker restarted it; none is unhealthy."""
     form = "{{.Name}} {{.State.StartedAt}} {{.RestartCount}} {{.State.Health.Status}}"
     told = gateway.host.run(f"docker inspect -f '{form}' homelab-registry homelab-registry-gateway").stdout
@@ -98,7 +100,7 @@ def starts(gateway: Gateway) -> list[str]:
     return [line.rpartition(" ")[0] for line in told.splitlines()]
 
 
-def said(refused: RefusedError) -> tuple[int, str, str]:
+def error_of(refused: RefusedError) -> tuple[int, str, str]:
     """Return status, code and message of an answer in the registry's format."""
     (error,) = json.loads(refused.body)["errors"]
     return refused.status, error["code"], error["message"]
@@ -106,7 +108,7 @@ def said(refused: RefusedError) -> tuple[int, str, str]:
 
 def test_each_step_of_a_push_says_that_storage_is_full(small: Gateway) -> None:
     """And each of them can be taken once there is room again."""
-    account = Account()
+    account = PushLog()
     client = Client(small, account)
     pushed = image("steps", "v1", 500_000)
     layer = pushed.blobs[1]
@@ -116,7 +118,7 @@ def test_each_step_of_a_push_says_that_storage_is_full(small: Gateway) -> None:
     def step(act: Callable[[], object]) -> None:
         with full(small), pytest.raises(RefusedError) as refused:
             act()
-        assert said(refused.value) == (507, "INSUFFICIENT_STORAGE", TOLD), refused.value
+        assert error_of(refused.value) == (507, "INSUFFICIENT_STORAGE", FULL_MESSAGE), refused.value
 
     step(lambda: client.begin("steps"))
     place = client.begin("steps")
@@ -126,26 +128,26 @@ def test_each_step_of_a_push_says_that_storage_is_full(small: Gateway) -> None:
     client.push(pushed)
     step(lambda: client.manifest(Image("steps", "v3", manifest.blobs)))
     client.push(Image("steps", "v3", manifest.blobs))
-    assert wrong(small, account) == []
-    assert misnamed(small, SMALL) == []
+    assert missing_or_wrong(small, account) == []
+    assert mismatched_blobs(small, SMALL) == []
 
 
-def test_pulls_go_on_and_pushes_do_when_there_is_room(small: Gateway, kept: Account) -> None:
-    before = starts(small)
+def test_pulls_go_on_and_pushes_do_when_there_is_room(small: Gateway, kept: PushLog) -> None:
+    before = start_times(small)
     pushed = image("large", "v1", 20_000_000)
-    account = Account()
+    account = PushLog()
     with full(small, 8 * MEGABYTE):
         refused = push(small, pushed, account)
         assert refused.startswith("RefusedError: PATCH of a blob: 507 "), refused
-        assert wrong(small, kept) == []
-        assert wrong(small, account) == []
+        assert missing_or_wrong(small, kept) == []
+        assert missing_or_wrong(small, account) == []
         (name, each), *_ = sorted(kept.blobs)
         pulled = small.crane("pull", f"blob {NAME}/{name}@{each} | sha256sum")
         assert f"sha256:{pulled.stdout.split()[0]}" == each
     assert push(small, pushed, account) == ""
-    assert wrong(small, account) == []
-    assert misnamed(small, SMALL) == []
-    assert starts(small) == before
+    assert missing_or_wrong(small, account) == []
+    assert mismatched_blobs(small, SMALL) == []
+    assert start_times(small) == before
 
 
 def test_crane_shows_what_is_to_be_done(small: Gateway) -> None:
@@ -154,7 +156,7 @@ def test_crane_shows_what_is_to_be_done(small: Gateway) -> None:
     with full(small):
         failed = small.crane("push", append, check=False)
     assert failed.exit_code == 1
-    assert f"INSUFFICIENT_STORAGE: {TOLD}" in failed.stderr
+    assert f"INSUFFICIENT_STORAGE: {FULL_MESSAGE}" in failed.stderr
     small.crane("push", append)
     small.crane("push", f"validate --remote {NAME}/crane:v1")
 
@@ -177,10 +179,10 @@ def test_docker_shows_the_status(small: Gateway, soak: bool) -> None:
 
 
 @pytest.mark.parametrize("step", ["blobs", "manifest"])
-def test_the_last_kilobytes(small: Gateway, kept: Account, step: str, soak: bool) -> None:
+def test_the_last_kilobytes(small: Gateway, kept: PushLog, step: str, soak: bool) -> None:
     """Whichever file is the first that does not fit, what was pushed again is whole, without a restart."""
     for left in range(0, 84 if step == "blobs" else 20, 4 if soak or step == "manifest" else 16):
-        account = Account()
+        account = PushLog()
         pushed = image(f"last-{step}", f"v{left}", 30_000)
         client = Client(small, account)
         if step == "manifest":
@@ -188,46 +190,46 @@ def test_the_last_kilobytes(small: Gateway, kept: Account, step: str, soak: bool
                 client.blob(pushed.repository, blob)
         with full(small, left):
             refused = try_to_push(small, pushed, account)
-            assert wrong(small, kept) == []
+            assert missing_or_wrong(small, kept) == []
         print(f"{small.version}, {left} KB at {step}: {refused or 'it fits'}")
         push_again(small, pushed, account)
 
 
-def test_no_more_files_can_be_made(small: Gateway, kept: Account, soak: bool) -> None:
+def test_no_more_files_can_be_made(small: Gateway, kept: PushLog, soak: bool) -> None:
     refusals = 0
     for left in range(0, 60, 1 if soak else 14):
-        account, pushed = Account(), image("inodes", f"v{left}", 30_000)
+        account, pushed = PushLog(), image("inodes", f"v{left}", 30_000)
         with no_files_left(small, left):
             refusals += bool(try_to_push(small, pushed, account))
-            assert wrong(small, kept) == []
+            assert missing_or_wrong(small, kept) == []
         push_again(small, pushed, account)
     assert refusals >= 2
 
 
-def try_to_push(gateway: Gateway, pushed: Image, account: Account) -> str:
+def try_to_push(gateway: Gateway, pushed: Image, account: PushLog) -> str:
     """Push what may not fit; return what was said then. What clients were told to be there is there."""
     try:
         Client(gateway, account).push(pushed)
     except RefusedError as refused:
-        status, code, message = said(refused)
+        status, code, message = error_of(refused)
         if (status, code) != INVALID[gateway.version]:
-            assert (status, code, message) == (507, "INSUFFICIENT_STORAGE", TOLD)
-        assert wrong(gateway, account) == []
+            assert (status, code, message) == (507, "INSUFFICIENT_STORAGE", FULL_MESSAGE)
+        assert missing_or_wrong(gateway, account) == []
         return str(refused)
     return ""
 
 
-def push_again(gateway: Gateway, pushed: Image, account: Account) -> None:
+def push_again(gateway: Gateway, pushed: Image, account: PushLog) -> None:
     """Push it when there is room, and see that it is whole."""
     repair_manifests(gateway)
     assert push(gateway, pushed, account) == ""
-    assert wrong(gateway, account) == []
-    assert misnamed(gateway, SMALL) == []
+    assert missing_or_wrong(gateway, account) == []
+    assert mismatched_blobs(gateway, SMALL) == []
 
 
 def repair_manifests(gateway: Gateway) -> None:
     """Take away the manifests that a full disk left empty. Only 2.8 does so, and takes them for whole ever after."""
-    empty = misnamed(gateway, SMALL)
+    empty = mismatched_blobs(gateway, SMALL)
     if not empty:
         return
     assert gateway.version == "2.8", empty

@@ -13,16 +13,16 @@ import pytest
 
 from tests.gateway.gateway import NAME, Answer, Gateway
 from tests.gateway.pushing import (
-    Account,
     Client,
     Image,
+    PushLog,
     RefusedError,
     digest,
     image,
-    local,
-    misnamed,
+    mismatched_blobs,
+    missing_or_wrong,
+    path_and_query,
     push,
-    wrong,
 )
 
 STORAGE = "/var/lib/homelab-registry"
@@ -40,7 +40,7 @@ def images(named: str) -> list[Image]:
     return [replace(each, blobs=(*each.blobs, shared)) for each in made]
 
 
-def push_and_overwrite(gateway: Gateway, account: Account, each: Image) -> str:
+def push_and_overwrite(gateway: Gateway, account: PushLog, each: Image) -> str:
     """Push an image, and give it the tag that others of its repository get at the same time."""
     return push(gateway, each, account) or push(gateway, replace(each, tag=LATEST), account)
 
@@ -53,7 +53,7 @@ def test_what_was_acknowledged_outlives_a_kill(gateway: Gateway, process: str, s
 
 def kill_while_pushing(gateway: Gateway, process: str, number: int, at: int) -> None:
     """Kill it when that many blobs were acknowledged, and look for all that was."""
-    account, pushed = Account(), images(f"{process}-{number}")
+    account, pushed = PushLog(), images(f"{process}-{number}")
     push_all = partial(push_and_overwrite, gateway, account)
     with ThreadPoolExecutor(PUSHES) as pool:
         results = pool.map(push_all, pushed)
@@ -63,12 +63,12 @@ def kill_while_pushing(gateway: Gateway, process: str, number: int, at: int) -> 
         failed = [result for result in results if result]
     assert failed, "nothing was under way"
     told = f"{len(account.blobs)} blobs and {len(account.manifests)} manifests"
-    assert_all_there(gateway, account, pushed, overwritten=gateway.version != "2.8")
+    assert_nothing_lost(gateway, account, pushed, overwritten=gateway.version != "2.8")
 
     with ThreadPoolExecutor(PUSHES) as pool:
         assert list(pool.map(push_all, pushed)) == [""] * PUSHES
     assert len(account.manifests) == PUSHES
-    assert_all_there(gateway, account, pushed, overwritten=True)
+    assert_nothing_lost(gateway, account, pushed, overwritten=True)
     for each in pushed[:2]:
         found = gateway.crane("pull", f"manifest {NAME}/{each.repository}:{each.tag} | sha256sum").stdout
         assert f"sha256:{found.split()[0]}" == digest(each.manifest)
@@ -78,15 +78,17 @@ def kill_while_pushing(gateway: Gateway, process: str, number: int, at: int) -> 
     )
 
 
-def assert_all_there(gateway: Gateway, account: Account, pushed: list[Image], *, overwritten: bool) -> None:
+def assert_nothing_lost(
+    gateway: Gateway, account: PushLog, pushed: list[Image], *, overwritten: bool
+) -> None:
     """See that all is there that clients were told of.
 
     A tag that many overwrite names one of the manifests that were pushed to it. 2.8 empties a tag's file before it
     writes it, so that one may be lost when it is killed at that very moment: `overwritten` says whether to look.
     """
     shared = {key: account.tags.pop(key) for key in list(account.tags) if key[1] == LATEST}
-    assert wrong(gateway, account) == []
-    assert misnamed(gateway, STORAGE) == []
+    assert missing_or_wrong(gateway, account) == []
+    assert mismatched_blobs(gateway, STORAGE) == []
     for repository, tag in shared if overwritten else ():
         named = gateway.crane("pull", f"digest {NAME}/{repository}:{tag}").stdout.strip()
         assert named in {digest(each.manifest) for each in pushed if each.repository == repository}
@@ -158,7 +160,7 @@ def test_an_upload_that_its_client_leaves_is_begun_again(gateway: Gateway, goes:
     client = Client(gateway)
     place = client.chunk(client.begin(pushed.repository), layer[:100_000])
     head = (
-        f"PATCH {local(place)} HTTP/1.1\r\nHost: {NAME}\r\nAuthorization: {client.authorization}\r\n"
+        f"PATCH {path_and_query(place)} HTTP/1.1\r\nHost: {NAME}\r\nAuthorization: {client.authorization}\r\n"
         f"Content-Type: application/octet-stream\r\nContent-Length: {len(layer) - 100_000}\r\n\r\n"
     )
     connection = gateway.connect()
@@ -169,41 +171,41 @@ def test_an_upload_that_its_client_leaves_is_begun_again(gateway: Gateway, goes:
         "GET", f"/v2/{pushed.repository}/blobs/{digest(layer)}", gateway.authorization("pull")
     )
     assert missing.status == 404
-    account = Account()
+    account = PushLog()
     assert push(gateway, pushed, account) == ""
-    assert wrong(gateway, account) == []
+    assert missing_or_wrong(gateway, account) == []
     with pytest.raises(RefusedError) as refused:
         client.finish(pushed.repository, place, layer)
     assert refused.value.status in {400, 404, 416}
     connection.close()
-    assert wrong(gateway, account) == []
-    assert misnamed(gateway, STORAGE) == []
+    assert missing_or_wrong(gateway, account) == []
+    assert mismatched_blobs(gateway, STORAGE) == []
 
 
 def test_a_registry_made_anew_is_found_by_a_gateway_left_alone(gateway: Gateway) -> None:
-    account, pushed = Account(), image("anew", "v1", 50_000)
+    account, pushed = PushLog(), image("anew", "v1", 50_000)
     assert push(gateway, pushed, account) == ""
-    started = started_at(gateway)
+    started = gateway_identity(gateway)
     gateway.host.run(f"docker rm -f {REGISTRY}")
-    assert_away(gateway, pushed)
+    assert_registry_unavailable(gateway, pushed)
     gateway.deploy()
-    assert started_at(gateway) == started
+    assert gateway_identity(gateway) == started
     assert {statuses(gateway, pushed) for _ in range(5)} == {(200, 200, 200)}
-    assert wrong(gateway, account) == []
+    assert missing_or_wrong(gateway, account) == []
 
     gateway.host.run(f"docker restart -t 0 {REGISTRY}")
     for answer in wait_for(gateway, lambda answer: answer.status == 200):
-        assert answer.status == 200 or told(answer) == (503, "UNAVAILABLE", "5")
+        assert answer.status == 200 or error_of(answer) == (503, "UNAVAILABLE", "5")
     assert {statuses(gateway, pushed) for _ in range(5)} == {(200, 200, 200)}
-    assert started_at(gateway) == started
-    assert wrong(gateway, account) == []
+    assert gateway_identity(gateway) == started
+    assert missing_or_wrong(gateway, account) == []
 
 
-def started_at(gateway: Gateway) -> str:
+def gateway_identity(gateway: Gateway) -> str:
     return gateway.host.run(f"docker inspect -f '{{{{.State.StartedAt}}}} {{{{.Id}}}}' {GATEWAY}").stdout
 
 
-def told(answer: Answer) -> tuple[int, str, str | None]:
+def error_of(answer: Answer) -> tuple[int, str, str | None]:
     """Return status, code and Retry-After of an answer in the registry's format."""
     (error,) = json.loads(answer.body)["errors"]
     return answer.status, error["code"], answer.header("Retry-After")
@@ -224,7 +226,7 @@ def statuses(gateway: Gateway, pushed: Image) -> tuple[int, ...]:
     )
 
 
-def assert_away(gateway: Gateway, pushed: Image) -> None:
+def assert_registry_unavailable(gateway: Gateway, pushed: Image) -> None:
     """Whoever asks whatever reads that the registry is away, and when to come again."""
     blob = f"/v2/{pushed.repository}/blobs/{digest(pushed.blobs[1])}"
     for role, method, target in (
@@ -242,5 +244,5 @@ def assert_away(gateway: Gateway, pushed: Image) -> None:
         if method == "HEAD":
             assert (answer.status, answer.header("Retry-After")) == (503, "5"), target
         else:
-            assert told(answer) == (503, "UNAVAILABLE", "5"), (role, method, target)
+            assert error_of(answer) == (503, "UNAVAILABLE", "5"), (role, method, target)
         assert answer.header("Content-Type") == "application/json"

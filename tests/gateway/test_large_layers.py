@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.gateway.curl import Curl, Got, parse
+from tests.gateway.curl import Curl, SavedAnswer, parse
 from tests.gateway.gateway import NAME, Gateway
-from tests.gateway.memory import CONTAINERS, watched
+from tests.gateway.memory import CONTAINERS, sample_memory
 
 MEGABYTE = 10**6
 REGISTRY, GATEWAY = CONTAINERS
@@ -33,9 +33,9 @@ def test_a_large_layer_is_not_kept_in_the_gateway_on_its_way(
     repository = f"large/{framing}-{version}"
     sha256 = keystream(gateway, size)
     curl = Curl(gateway, "push", version).start()
-    with watched(gateway.host) as pushing:
+    with sample_memory(gateway.host) as pushing:
         push(gateway, curl, repository, framing, sha256)
-    with watched(gateway.host) as pulling:
+    with sample_memory(gateway.host) as pulling:
         url = f"https://{NAME}/v2/{repository}/blobs/sha256:{sha256}"
         pulled = gateway.host.run(f"{curl} --fail '{url}' | sha256sum").stdout
     assert pulled.split()[0] == sha256
@@ -103,7 +103,7 @@ for i in $(seq {2 * IMAGES}); do echo "$(cat $i/code) $(cat $i/wanted) $(cat $i/
 
 def test_pushes_and_pulls_at_once_all_succeed(gateway: Gateway) -> None:
     """With the settings as they come, from one address."""
-    with watched(gateway.host) as peaks:
+    with sample_memory(gateway.host) as peaks:
         done = gateway.crane("push", f"version >/dev/null\n{AT_ONCE}")
     lines = [line.split() for line in done.stdout.splitlines()]
     assert len(lines) == 2 * IMAGES
@@ -127,7 +127,7 @@ RANGES = {
     "-9000000": slice(0, SIZE),
     "5-9000000": slice(5, SIZE),
 }
-OWN = {"date", "connection", "server", "x-content-type-options", "accept-ranges"}
+UNSHARED_HEADERS = {"date", "connection", "server", "x-content-type-options", "accept-ranges"}
 """Headers that only one of the two sends; nginx tells in a whole answer that it takes ranges, in a part it does not."""
 
 
@@ -158,7 +158,7 @@ def blob(gateway: Gateway) -> Blob:
 @pytest.mark.parametrize("asked", RANGES)
 def test_a_part_is_what_was_asked_for(gateway: Gateway, blob: Blob, version: str, asked: str) -> None:
     part = RANGES[asked]
-    got = get_as_the_bare_registry(gateway, blob, version, f"-H 'Range: bytes={asked}'")
+    got = get_and_compare(gateway, blob, version, f"-H 'Range: bytes={asked}'")
     assert (got.version, got.status) == (version, 206)
     assert got.sha256 == sha256_of(blob.content[part])
     assert got.headers["content-range"] == f"bytes {part.start}-{part.stop - 1}/{SIZE}"
@@ -197,9 +197,7 @@ def test_a_part_only_of_the_same_blob(gateway: Gateway, blob: Blob, version: str
     """By the ETag that a HEAD tells, which comes from the registry itself."""
     told = Curl(gateway, "pull", version).get(blob.target, "--head").headers["etag"]
     condition = told if same else '"another"'
-    got = get_as_the_bare_registry(
-        gateway, blob, version, f"-H 'Range: bytes=10-19' -H 'If-Range: {condition}'"
-    )
+    got = get_and_compare(gateway, blob, version, f"-H 'Range: bytes=10-19' -H 'If-Range: {condition}'")
     assert got.status == (206 if same else 200)
     assert got.sha256 == sha256_of(blob.content[10:20] if same else blob.content)
 
@@ -207,7 +205,7 @@ def test_a_part_only_of_the_same_blob(gateway: Gateway, blob: Blob, version: str
 @VERSIONS
 def test_what_a_client_has_is_not_sent_again(gateway: Gateway, blob: Blob, version: str) -> None:
     etag = Curl(gateway, "pull", version).get(blob.target).headers["etag"]
-    got = get_as_the_bare_registry(gateway, blob, version, f"-H 'If-None-Match: {etag}'")
+    got = get_and_compare(gateway, blob, version, f"-H 'If-None-Match: {etag}'")
     assert (got.status, got.size) == (304, 0)
 
 
@@ -218,7 +216,7 @@ def test_a_head_tells_what_a_get_would(gateway: Gateway, blob: Blob, version: st
     bare = Curl(gateway, "pull").get(blob.target, options, bare=True)
     got = Curl(gateway, "pull", version).get(blob.target, options.removeprefix("--head"))
     assert told.status == bare.status == got.status
-    assert theirs(told) == theirs(bare) == theirs(got)
+    assert shared_headers(told) == shared_headers(bare) == shared_headers(got)
 
 
 @VERSIONS
@@ -239,18 +237,18 @@ def test_a_download_that_broke_off_is_resumed(gateway: Gateway, blob: Blob, vers
     )
 
 
-def get_as_the_bare_registry(gateway: Gateway, blob: Blob, version: str, options: str) -> Got:
+def get_and_compare(gateway: Gateway, blob: Blob, version: str, options: str) -> SavedAnswer:
     """Get the blob through the gateway; body, status and headers must be those that the bare registry sends."""
     got = Curl(gateway, "pull", version).get(blob.target, options)
     bare = Curl(gateway, "pull").get(blob.target, options, bare=True)
     assert (got.status, got.size, got.sha256) == (bare.status, bare.size, bare.sha256)
-    assert theirs(got) == theirs(bare)
+    assert shared_headers(got) == shared_headers(bare)
     return got
 
 
-def theirs(got: Got) -> dict[str, str]:
+def shared_headers(got: SavedAnswer) -> dict[str, str]:
     """Return the headers that gateway and registry both send."""
-    return {name: value for name, value in got.headers.items() if name not in OWN}
+    return {name: value for name, value in got.headers.items() if name not in UNSHARED_HEADERS}
 
 
 def sha256_of(content: bytes) -> str:

@@ -15,7 +15,7 @@ import pytest
 from tests.gateway import pressure
 from tests.gateway.curl import Curl
 from tests.gateway.gateway import ACCOUNTS, NAME, Gateway, basic
-from tests.gateway.pressure import Target, under
+from tests.gateway.pressure import Target, under_attack
 
 CUSTOM = "anna"
 ROLES = {account: role for role, account in ACCOUNTS.items()} | {CUSTOM: "pull"}
@@ -30,7 +30,7 @@ def deploy(gateway: Gateway, **settings: object) -> None:
 
 
 @contextmanager
-def deployed(gateway: Gateway, **settings: object) -> Iterator[None]:
+def temporarily_deployed(gateway: Gateway, **settings: object) -> Iterator[None]:
     """Deploy with other settings, and as it was at the end."""
     deploy(gateway, **settings)
     try:
@@ -68,7 +68,7 @@ def image(gateway: Gateway) -> Image:
     return Image("/v2/limits/manifests/v1", f"/v2/limits/blobs/{digest}")
 
 
-GIVEN_UP = 15
+HEADER_TIMEOUT = 15
 """Seconds after which the gateway ends the first of these connections (client_header_timeout): who would have to wait for
 them waits for that. How long a pull takes at all is the machine's doing."""
 
@@ -97,7 +97,7 @@ def test_others_pull_meanwhile(
         f"end=$(($(date +%s) + {15 if soak else 5})); while [ $(date +%s) -lt $end ]; do "
         f"{pulling} https://{NAME}{image.manifest} -o /dev/null -r 0-999999 https://{NAME}{image.blob} || echo 0 9; done"
     )
-    with under(attack, target, connections):
+    with under_attack(attack, target, connections):
         end = time.monotonic() + 30
         while target.open < connections * (0.5 if account else 1) and time.monotonic() < end:
             time.sleep(0.05)
@@ -111,7 +111,7 @@ def test_others_pull_meanwhile(
     assert account or reached == connections
     assert not account or sum(target.seen.values()) >= connections
     assert {code for code, _ in answers} == {"200", "206"}
-    assert max(seconds) < GIVEN_UP / 2
+    assert max(seconds) < HEADER_TIMEOUT / 2
 
 
 @pytest.mark.parametrize("account", ["cluster", "nobody"])
@@ -153,7 +153,7 @@ def test_more_requests_at_once_than_allowed_are_told_to_come_again(gateway: Gate
     slow = f"{Curl(gateway, 'push').start()} --limit-rate 1k -o /dev/null https://{NAME}{image.blob}"
     name = f"{NAME}/limits:v1"
     host.run(f"docker login -u {ACCOUNTS['pull']} --password-stdin {NAME}", stdin=gateway.password("pull"))
-    with deployed(gateway, registry_max_requests=4):
+    with temporarily_deployed(gateway, registry_max_requests=4):
         host.run(f"for i in 1 2 3 4; do {slow} & echo $!; done > /tmp/slow 2>/dev/null")
         try:
             host.wait_until(
@@ -207,7 +207,7 @@ print(*(statistics.median(took[account]) for account in sorted(took)))
 
 def test_time_does_not_tell_which_accounts_there_are(gateway: Gateway, image: Image) -> None:
     """Between a name that nobody has and one with a generated password; asked so fast that the limit is out of the way."""
-    with deployed(gateway, registry_max_guesses=1000):
+    with temporarily_deployed(gateway, registry_max_guesses=1000):
         told = gateway.host.run(f"python3 - {NAME} 300", stdin=ASK).stdout
     known, unknown = map(float, told.split())
     print(f"{gateway.version}: a known account {known * 1000:.2f} ms, an unknown one {unknown * 1000:.2f} ms")

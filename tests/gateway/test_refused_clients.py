@@ -8,7 +8,7 @@ import pytest
 
 from tests.bench.hosts import Result
 from tests.gateway import access
-from tests.gateway.access import ROLES, denial, expected, places, strangers
+from tests.gateway.access import ROLES, denial_message, endpoints, expected, unknown_callers
 from tests.gateway.gateway import ACCOUNTS, NAME, Gateway
 from tests.gateway.wire import all_stored, store
 
@@ -61,7 +61,7 @@ def client(gateway: Gateway, role: str, command: str) -> Result:
 def test_who_may_not_push_reads_why(host: Gateway, command: str) -> None:
     said = client(host, "pull", command)
     assert said.exit_code != 0
-    assert denial("pull", "PUT") in said.stdout + said.stderr
+    assert denial_message("pull", "PUT") in said.stdout + said.stderr
     assert client(host, "push", command).exit_code == 0
 
 
@@ -73,7 +73,7 @@ def test_who_may_not_delete_reads_why(host: Gateway, role: str, command: str) ->
     before = all_stored(host)
     said = client(host, role, f"{command}{NAME}/refused/image@{digest}")
     assert said.exit_code != 0
-    assert denial(role, "DELETE") in said.stdout + said.stderr
+    assert denial_message(role, "DELETE") in said.stdout + said.stderr
     assert all_stored(host) == before
     assert client(host, "admin", f"{command}{NAME}/refused/image@{digest}").exit_code == 0
 
@@ -92,10 +92,10 @@ def test_roles_over_http2(host: Gateway) -> None:
     """By curl, which sends the same table as HTTP/1.1 gets; where the registry decides, it is not refused."""
     stored = store(host, "roles/second")
     before = all_stored(host)
-    callers = {**{role: host.authorization(role) for role in ROLES}, **strangers(host)}
+    callers = {**{role: host.authorization(role) for role in ROLES}, **unknown_callers(host)}
     asked = [
         (caller, method, place, target)
-        for place, target in places("roles/second", stored).items()
+        for place, target in endpoints("roles/second", stored).items()
         for method in ("GET", "HEAD", "PUT", "DELETE", "FOO")
         for caller in callers
         if (caller, method) != ("admin", "DELETE")
@@ -119,7 +119,7 @@ def test_roles_over_http2(host: Gateway) -> None:
     for (caller, method, place, target), line in zip(asked, told, strict=True):
         version, status, challenge = line.split(" ", 2)
         right = expected(method, place, caller) if caller in ROLES else 401
-        if right == access.REGISTRYS:
+        if right == access.REGISTRY_DECIDES:
             good = status not in {"401", "403", "503"}
         else:
             good = (int(status), challenge) == (right, access.CHALLENGE if right == 401 else "")

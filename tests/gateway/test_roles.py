@@ -8,17 +8,25 @@ from collections.abc import Sequence
 import pytest
 
 from tests.gateway import access, malformed_requests
-from tests.gateway.access import METHODS, REGISTRYS, ROLES, Request, expected, places, strangers
+from tests.gateway.access import (
+    METHODS,
+    REGISTRY_DECIDES,
+    ROLES,
+    Request,
+    endpoints,
+    expected,
+    unknown_callers,
+)
 from tests.gateway.gateway import ACCOUNTS, NAME, Answer, Gateway, basic
-from tests.gateway.wire import all_stored, ask_all, ask_past, store
+from tests.gateway.wire import all_stored, ask_all, ask_registry, store
 
-ALIKE: dict[str, str] = {"admin-2": "pull", "2.admin": "pull", "my.admin": "pull", "my-admin": "push"}
+SIMILAR_NAMES: dict[str, str] = {"admin-2": "pull", "2.admin": "pull", "my.admin": "pull", "my-admin": "push"}
 """Accounts whose names contain admin's, or differ by what a dot would match in a pattern."""
 
 
 def deploy(gateway: Gateway, **settings: object) -> None:
     """Deploy with wrong passwords answered at once, or each would wait for half a second."""
-    accounts = {name: role for role, name in ACCOUNTS.items()} | ALIKE
+    accounts = {name: role for role, name in ACCOUNTS.items()} | SIMILAR_NAMES
     gateway.deploy(registry_max_guesses=1000, registry_accounts=accounts, **settings)
 
 
@@ -36,7 +44,7 @@ def without_deletes(gate: Gateway) -> Gateway:
 
 
 def callers(gate: Gateway) -> dict[str, str | None]:
-    return {**{role: gate.authorization(role) for role in ROLES}, **strangers(gate)}
+    return {**{role: gate.authorization(role) for role in ROLES}, **unknown_callers(gate)}
 
 
 def check(
@@ -49,7 +57,9 @@ def check(
     known = callers(gate)
     answers = ask_all(gate, [each.sent(known) for each, _ in cells], lines)
     judged = [
-        (asked, answer) for (asked, status), answer in zip(cells, answers, strict=True) if status == REGISTRYS
+        (asked, answer)
+        for (asked, status), answer in zip(cells, answers, strict=True)
+        if status == REGISTRY_DECIDES
     ]
     past = [
         Request(asked.caller, asked.method, asked.target.replace(here, there)).sent(known)
@@ -57,14 +67,14 @@ def check(
     ]
     wrong = [
         f"{asked}: {text}"
-        for (asked, answer), bare in zip(judged, ask_past(gate, past), strict=True)
-        for text in access.differs(answer, bare, (here, there))
+        for (asked, answer), bare in zip(judged, ask_registry(gate, past), strict=True)
+        for text in access.differences_from_registry(answer, bare, (here, there))
     ]
     for (asked, status), answer in zip(cells, answers, strict=True):
         if status == 401:
-            wrong += [f"{asked}: {text}" for text in access.refused(answer, asked.method)]
-        elif status != REGISTRYS:
-            wrong += [f"{asked}: {text}" for text in access.gateways_own(answer, status, asked)]
+            wrong += [f"{asked}: {text}" for text in access.differences_from_401(answer, asked.method)]
+        elif status != REGISTRY_DECIDES:
+            wrong += [f"{asked}: {text}" for text in access.differences_from_gateway(answer, status, asked)]
     return wrong
 
 
@@ -75,10 +85,10 @@ def test_every_method_at_every_endpoint_by_every_caller(gate: Gateway) -> None:
     assert store(gate, there) == stored
     before = all_stored(gate)
     cells = []
-    for place, target in places(here, stored).items():
+    for place, target in endpoints(here, stored).items():
         for method in METHODS:
             malformed = 400 if method == "get" else 401
-            cells += [(Request(name, method, target), malformed) for name in strangers(gate)]
+            cells += [(Request(name, method, target), malformed) for name in unknown_callers(gate)]
             cells += [(Request(role, method, target), expected(method, place, role)) for role in ROLES]
     assert len(cells) == 13 * 12 * 11
     deletes = [cell for cell in cells if (cell[0].caller, cell[0].method) == ("admin", "DELETE")]
@@ -94,7 +104,7 @@ def test_every_method_at_every_endpoint_by_every_caller(gate: Gateway) -> None:
 def test_what_the_registry_has_is_for_every_role(gate: Gateway) -> None:
     """So that the table above compares more than errors."""
     stored = store(gate, "roles/read")
-    target = places("roles/read", stored)
+    target = endpoints("roles/read", stored)
     asked = [(role, method, place) for role in ROLES for method, place in (
         ("GET", "base"), ("GET", "catalog"), ("GET", "tags"), ("GET", "manifest by tag"),
         ("HEAD", "manifest by tag"), ("GET", "manifest by digest"), ("GET", "blob"), ("HEAD", "blob"),
@@ -106,15 +116,15 @@ def test_what_the_registry_has_is_for_every_role(gate: Gateway) -> None:
     assert [each for each, answer in zip(asked, answers, strict=True) if answer.status != 200] == []
 
 
-@pytest.mark.parametrize("name", ALIKE)
+@pytest.mark.parametrize("name", SIMILAR_NAMES)
 def test_a_name_like_admins_has_its_own_role(gate: Gateway, name: str) -> None:
     password = (gate.deployment.store.folder / "accounts" / f"{name}.password").read_text().rstrip("\n")
     target = f"/v2/roles/none/manifests/sha256:{'0' * 64}"
     deleted = gate.request("DELETE", target, basic(name, password))
-    told = f"account {name} has the role {ALIKE[name]}; deleting takes the role admin"
+    told = f"account {name} has the role {SIMILAR_NAMES[name]}; deleting takes the role admin"
     assert (deleted.status, json.loads(deleted.body)["errors"][0]["message"]) == (403, told)
     pushed = gate.request("PUT", f"/v2/roles/none/manifests/{name}", basic(name, password))
-    assert pushed.status == (403 if ALIKE[name] == "pull" else 400)
+    assert pushed.status == (403 if SIMILAR_NAMES[name] == "pull" else 400)
 
 
 def test_push_mounts_and_cancels_what_it_began(gate: Gateway) -> None:
@@ -138,14 +148,14 @@ def test_push_mounts_and_cancels_what_it_began(gate: Gateway) -> None:
 
 def test_odd_targets(gate: Gateway) -> None:
     """Whoever may not do it leaves all that is stored as it was; what admin deletes goes last."""
-    stored = store(gate, malformed_requests.ODD)
+    stored = store(gate, malformed_requests.REPOSITORY)
     assert store(gate, "roles/twin") == stored
     before = all_stored(gate)
     targets = malformed_requests.targets(stored)
     cells = [
         (Request(name, method, target), 400 if row == malformed_requests.MALFORMED else 401)
         for method, target, row in targets
-        for name in strangers(gate)
+        for name in unknown_callers(gate)
     ]
     asked = [
         (Request(role, method, target), status)
@@ -154,14 +164,14 @@ def test_odd_targets(gate: Gateway) -> None:
     ]
     deletes = [cell for cell in asked if (cell[0].caller, cell[0].method) == ("admin", "DELETE")]
     cells += [cell for cell in asked if cell not in deletes]
-    assert check(gate, cells, malformed_requests.ODD, "roles/twin") == []
+    assert check(gate, cells, malformed_requests.REPOSITORY, "roles/twin") == []
     assert all_stored(gate) == before
-    assert check(gate, deletes, malformed_requests.ODD, "roles/twin", lines=1) == []
+    assert check(gate, deletes, malformed_requests.REPOSITORY, "roles/twin", lines=1) == []
 
 
 def test_random_targets(gate: Gateway, soak: bool) -> None:
     """A stranger is refused whatever it asks for; pull changes nothing with any method, push deletes nothing."""
-    stored = store(gate, malformed_requests.ODD)
+    stored = store(gate, malformed_requests.REPOSITORY)
     before = all_stored(gate)
     known = callers(gate)
     targets = list(malformed_requests.random_targets(1, 20_000 if soak else 200, stored))
@@ -177,11 +187,15 @@ def test_random_targets(gate: Gateway, soak: bool) -> None:
     wrong = []
     for cell, answer in zip(cells, answers, strict=True):
         if answer.status == 400 or (answer.status == 404 and cell.caller in ROLES):
-            text = access.gateways_own(answer, answer.status, cell) if cell.caller not in ROLES else []
+            text = (
+                access.differences_from_gateway(answer, answer.status, cell)
+                if cell.caller not in ROLES
+                else []
+            )
         elif cell.caller in ROLES:
-            text = access.gateways_own(answer, 403, cell)
+            text = access.differences_from_gateway(answer, 403, cell)
         else:
-            text = access.refused(answer, cell.method)
+            text = access.differences_from_401(answer, cell.method)
         wrong += [f"{cell}: {each}" for each in text]
     assert wrong == []
     assert all_stored(gate) == before
@@ -195,14 +209,14 @@ def test_odd_credentials(gate: Gateway) -> None:
     asked = Request("pull", "DELETE", target)
     wrong = []
     for (line, status), answer in zip(lines, ask_all(gate, sent), strict=True):
-        if status == REGISTRYS:
+        if status == REGISTRY_DECIDES:
             text = (
                 [] if answer.status == 404 and b"UNKNOWN" in answer.body else [f"status is {answer.status}"]
             )
         elif status == 401:
-            text = access.refused(answer, "DELETE")
+            text = access.differences_from_401(answer, "DELETE")
         else:
-            text = access.gateways_own(answer, status, asked)
+            text = access.differences_from_gateway(answer, status, asked)
         wrong += [f"{line[:120]!r}: {each}" for each in text]
     assert wrong == []
 
@@ -217,18 +231,22 @@ def test_old_and_odd_heads(gate: Gateway, head: str) -> None:
         return gate.send(f"{method} {target} {head}{more}\r\nConnection: close\r\n\r\n".encode())
 
     manifest = "/v2/roles/none/manifests/v1"
-    for stranger in strangers(gate):
+    for stranger in unknown_callers(gate):
         for method, target in (("GET", "/v2/"), ("PUT", manifest), ("DELETE", manifest), ("GET", "/")):
-            assert access.refused(sent(method, target, stranger), method) == [], (stranger, method, target)
+            assert access.differences_from_401(sent(method, target, stranger), method) == [], (
+                stranger,
+                method,
+                target,
+            )
     denied = Request("pull", "PUT", manifest)
-    assert access.gateways_own(sent("PUT", manifest, "pull"), 403, denied) == []
+    assert access.differences_from_gateway(sent("PUT", manifest, "pull"), 403, denied) == []
     assert [sent("GET", "/v2/", role).status for role in ROLES] == [200, 200, 200]
     assert sent("PUT", manifest, "push").status == 400
 
 
 def test_an_http_version_to_come_is_malformed(gate: Gateway) -> None:
     answer = gate.send(f"GET /v2/ HTTP/2.0\r\nHost: {NAME}\r\n\r\n".encode())
-    assert access.gateways_own(answer, 400, Request("pull", "GET", "/v2/")) == []
+    assert access.differences_from_gateway(answer, 400, Request("pull", "GET", "/v2/")) == []
 
 
 def test_without_deletes_the_gateway_refuses_admins_too(without_deletes: Gateway) -> None:
@@ -237,13 +255,15 @@ def test_without_deletes_the_gateway_refuses_admins_too(without_deletes: Gateway
     before = all_stored(gate)
     admin = gate.authorization("admin")
     cells = []
-    for place, target in places("roles/kept", stored).items():
-        refused = 404 if place.startswith("outside") else REGISTRYS if place == "upload session" else 405
+    for place, target in endpoints("roles/kept", stored).items():
+        refused = (
+            404 if place.startswith("outside") else REGISTRY_DECIDES if place == "upload session" else 405
+        )
         cells.append((Request("admin", "DELETE", target), refused))
         cells += [
             (Request(role, "DELETE", target), expected("DELETE", place, role)) for role in ("pull", "push")
         ]
-        cells += [(Request(name, "DELETE", target), 401) for name in strangers(gate)]
+        cells += [(Request(name, "DELETE", target), 401) for name in unknown_callers(gate)]
     assert check(gate, cells, "roles/kept", "roles/kept") == []
     told = json.loads(gate.request("DELETE", f"/v2/roles/kept/manifests/{stored.manifest}", admin).body)
     assert told["errors"][0]["message"] == "nothing may be deleted here (registry_delete_enabled is off)"

@@ -15,7 +15,7 @@ from tests.gateway.wire import store
 
 REPOSITORY = "two/passwords"
 HTPASSWD = "/etc/homelab-registry/registry/htpasswd"
-MARK = "/etc/homelab-registry/gateway/two-passwords"
+FLAG_FILE = "/etc/homelab-registry/gateway/two-passwords"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def logins(gateway: Gateway) -> dict[str, str]:
     return {role: gateway.authorization(role) for role in ACCOUNTS}
 
 
-def started(gateway: Gateway) -> str:
+def start_times(gateway: Gateway) -> str:
     return gateway.host.run(
         "docker inspect -f '{{.State.StartedAt}}' homelab-registry homelab-registry-gateway"
     ).stdout
@@ -51,14 +51,14 @@ def overlap(gateway: Gateway) -> Overlap:
     """All accounts rotated, with a day of grace; the containers run on, and an image is there."""
     assert run(gateway, registry_password_grace_days=1).exit_code == 0
     store(gateway, REPOSITORY)
-    before, former = started(gateway), logins(gateway)
+    before, former = start_times(gateway), logins(gateway)
     ran = run(gateway, "deploys/rotate_credentials.py", registry_password_grace_days=1)
     assert ran.exit_code == 0, ran.output
     return Overlap(gateway, before, former, logins(gateway))
 
 
 def test_nothing_is_started_anew(overlap: Overlap) -> None:
-    assert started(overlap.gateway) == overlap.started
+    assert start_times(overlap.gateway) == overlap.started
 
 
 @pytest.mark.parametrize("role", ACCOUNTS)
@@ -170,8 +170,8 @@ def test_with_the_last_one_revoked_all_is_as_before(overlap: Overlap) -> None:
     assert {gateway.request("GET", "/v2/", login).status for login in overlap.former.values()} == {401}
     assert {gateway.request("GET", "/v2/", login).status for login in overlap.present.values()} == {200}
     assert "---" not in gateway.host.run(f"cat {HTPASSWD}").stdout
-    assert gateway.host.run(f"test ! -e {MARK}", check=False).exit_code == 0
-    assert started(gateway) == overlap.started
+    assert gateway.host.run(f"test ! -e {FLAG_FILE}", check=False).exit_code == 0
+    assert start_times(gateway) == overlap.started
     assert run(gateway).steps == []
 
 

@@ -12,14 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.gateway.gateway import SOCKET, Answer, Gateway, exchange, written
+from tests.gateway.gateway import SOCKET, Answer, Gateway, exchange, request_bytes
 
 STORED = "/var/lib/homelab-registry/docker/registry/v2"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-BESIDE = Path(__file__).with_name("direct_registry.py")
+SCRIPT = Path(__file__).with_name("direct_registry.py")
 
 
-class Line:
+class Connection:
     """A connection that is used again until the other side ends it."""
 
     def __init__(self, connect: Callable[[], ssl.SSLSocket]) -> None:
@@ -45,11 +45,11 @@ class Line:
 def ask_all(gateway: Gateway, requests: Sequence[bytes], lines: int = 6) -> list[Answer]:
     """Send them all over a few connections, and return the answers in the requests' order."""
     own = threading.local()
-    opened: list[Line] = []
+    opened: list[Connection] = []
 
     def ask(sent: bytes) -> Answer:
         if not hasattr(own, "line"):
-            own.line = Line(gateway.connect)
+            own.line = Connection(gateway.connect)
             opened.append(own.line)
         answer: Answer = own.line.ask(sent)
         return answer
@@ -62,38 +62,38 @@ def ask_all(gateway: Gateway, requests: Sequence[bytes], lines: int = 6) -> list
             line.close()
 
 
-def ask_past(gateway: Gateway, requests: Sequence[bytes]) -> list[Answer]:
+def ask_registry(gateway: Gateway, requests: Sequence[bytes]) -> list[Answer]:
     """Return what the registry process answers by itself to these requests, asked through its socket on the host."""
     given = json.dumps([SOCKET, [b64encode(each).decode() for each in requests]])
-    gateway.host.write("/tmp/direct_registry.py", BESIDE.read_text())
+    gateway.host.write("/tmp/direct_registry.py", SCRIPT.read_text())
     came = json.loads(gateway.host.run("python3 /tmp/direct_registry.py", stdin=given).stdout)
     return [Answer(status, headers, b64decode(body)) for status, headers, body in came]
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredDigests:
     """The digests of a small image, the same in whatever repository it is: of its manifest, and of its one blob."""
 
     manifest: str
     blob: str
 
 
-def store(gateway: Gateway, repository: str, tag: str = "v1") -> Stored:
+def store(gateway: Gateway, repository: str, tag: str = "v1") -> StoredDigests:
     """Push a small image as admin, whose one blob serves as its configuration and as its layer."""
     blob = b"a small layer\n" * 64
     digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
     part = {"mediaType": "application/octet-stream", "size": len(blob), "digest": digest}
     manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": part, "layers": [part]}
     content = json.dumps(manifest).encode()
-    admin, line = gateway.authorization("admin"), Line(gateway.connect)
-    begun = line.ask(written("POST", f"/v2/{repository}/blobs/uploads/", admin))
+    admin, line = gateway.authorization("admin"), Connection(gateway.connect)
+    begun = line.ask(request_bytes("POST", f"/v2/{repository}/blobs/uploads/", admin))
     assert begun.status == 202, begun
     to = f"{begun.header('Location')}&digest={digest}"
-    assert line.ask(written("PUT", to, admin, body=blob)).status == 201
+    assert line.ask(request_bytes("PUT", to, admin, body=blob)).status == 201
     target = f"/v2/{repository}/manifests/{tag}"
-    assert line.ask(written("PUT", target, admin, {"Content-Type": MANIFEST}, content)).status == 201
+    assert line.ask(request_bytes("PUT", target, admin, {"Content-Type": MANIFEST}, content)).status == 201
     line.close()
-    return Stored(f"sha256:{hashlib.sha256(content).hexdigest()}", digest)
+    return StoredDigests(f"sha256:{hashlib.sha256(content).hexdigest()}", digest)
 
 
 def all_stored(gateway: Gateway) -> str:

@@ -37,7 +37,7 @@ def make(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]
 @pytest.mark.parametrize("has", [{}, {"answers": True}, {"may": NO_ADMIN, "answers": True}])
 def test_nothing_is_missing(make: Callable[..., None], has: dict[str, int]) -> None:
     make(**has)
-    assert machine.missing() is None
+    assert machine.missing_requirement() is None
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_nothing_is_missing(make: Callable[..., None], has: dict[str, int]) -> N
 )
 def test_what_is_missing_is_one_line(make: Callable[..., None], lacks: dict[str, int], said: str) -> None:
     make(**lacks)
-    told = machine.missing()
+    told = machine.missing_requirement()
     assert told
     assert told.partition(":")[0] == said
     assert "\n" not in told

@@ -26,7 +26,7 @@ AT_BOUNDS = VersionFigures(
     guesses={"unknown": 3.0, "wrong": 2.0},
     memory={"idle": 20.0, "most": 276.0},
 )
-BEYOND = VersionFigures(
+BEYOND_BOUNDS = VersionFigures(
     requests={"gateway": 899.0, "bare": 1000.0, "stock": 22.5},
     blobs={"HTTP/2, 4 streams": {"gateway": 539.0, "static": 600.0}},
     push={"gateway": 89.0, "bare_tls": 100.0},
@@ -46,7 +46,7 @@ LARGE = {
 
 
 def test_each_target_is_reached_at_its_bound_and_missed_beyond_it() -> None:
-    found = rows(Figures({"2.8": AT_BOUNDS, "3.1.2": BEYOND}))
+    found = rows(Figures({"2.8": AT_BOUNDS, "3.1.2": BEYOND_BOUNDS}))
     assert [(row.name, round(row.value, 3), row.bound, row.unit, row.reached) for row in found] == [
         ("2.8: GET of a manifest, 16 connections, against the stock registry", 40.0, 40, "×", True),  # noqa: RUF001
         ("2.8: GET of a manifest, 16 connections, against the bare registry", 0.9, 0.9, "×", True),  # noqa: RUF001
@@ -127,7 +127,7 @@ def test_a_made_image_is_valid_and_each_time_a_new_one(tmp_path: Path) -> None:
 
 # For the command that is watched: wait until the one who watches, the shell's parent, has looked at least once from
 # beginning to end. In two looks it reads no more than 124 bytes.
-LOOKED = (
+WAIT_UNTIL_READ = (
     "read_so_far() { sed -n 's/^rchar: //p' /proc/$PPID/io; }",
     "looked() { before=$(read_so_far); until [ $(read_so_far) -ge $((before + 124)) ]; do sleep 0.02; done; }",
 )
@@ -143,7 +143,7 @@ def test_the_maximum_of_each_use_is_kept(tmp_path: Path, field: str) -> None:
         step.format(field=field, value=value, path=path)
         for path, value in ((gateway, 900), (registry, 300), (gateway, 200), (registry, 800))
     ]
-    command = "; ".join([*LOOKED, "looked", *steps])
+    command = "; ".join([*WAIT_UNTIL_READ, "looked", *steps])
     done = run(WATCH, str(gateway), str(registry), str(tmp_path), command)
     idle, most = json.loads(done.stdout)
     assert (idle[:2], most[:2]) == ([100, 200], [900, 1200])

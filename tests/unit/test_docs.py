@@ -13,7 +13,7 @@ from tasks.settings.schema import HostSettings, RunWideKeys
 from tests.settings_reference import ALL_PY, MEANINGS, TABLES, all_py, tables
 
 ROOT = Path(__file__).parents[2]
-WRITE_THEM = "run .venv/bin/python -m tests.settings_reference"
+HOW_TO_WRITE = "run .venv/bin/python -m tests.settings_reference"
 DEFAULTS = {key: value for model in (RunWideKeys(), HostSettings()) for key, value in model}
 ROW = re.compile(r"\| (.*) \| `(.*)` \| (.*) \|")
 
@@ -22,7 +22,7 @@ def plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def table() -> dict[str, tuple[str, str]]:
+def settings_table() -> dict[str, tuple[str, str]]:
     """Return (default as text, the rest of the first column) by key."""
     rows = map(ROW.fullmatch, TABLES.read_text().splitlines())
     found = [(row[1], row[2]) for row in rows if row]
@@ -33,18 +33,18 @@ def table() -> dict[str, tuple[str, str]]:
 
 def test_every_key_has_a_meaning_and_both_references_have_it() -> None:
     assert list(MEANINGS) == list(DEFAULTS)
-    assert ALL_PY.read_text() == all_py(), WRITE_THEM
-    assert TABLES.read_text() == tables(TABLES.read_text()), WRITE_THEM
+    assert ALL_PY.read_text() == all_py(), HOW_TO_WRITE
+    assert TABLES.read_text() == tables(TABLES.read_text()), HOW_TO_WRITE
 
 
 def test_the_table_has_every_key_with_its_default() -> None:
-    documented = {key: ast.literal_eval(default) for key, (default, _) in table().items()}
+    documented = {key: ast.literal_eval(default) for key, (default, _) in settings_table().items()}
     expected = {key: plain(value) for key, value in DEFAULTS.items()} | {"registry_state_dir": None}
     assert documented == expected
 
 
 def test_the_table_marks_what_may_differ_between_hosts() -> None:
-    marked = {key for key, (_, first) in table().items() if first.endswith("*per host*")}
+    marked = {key for key, (_, first) in settings_table().items() if first.endswith("*per host*")}
     assert marked == set(HostSettings.model_fields)
 
 

@@ -16,7 +16,7 @@ import pytest
 from tests.bench import programs
 from tests.bench.programs import CRANE, OWN, PROGRAMS, Program, program
 
-SAYS = """\
+FAKE_GO_SCRIPT = """\
 #!/bin/sh
 # A stand-in for Go: "builds" a program that holds how it was called.
 [ "$1" = env ] && { echo go1.99.0; exit; }
@@ -33,7 +33,7 @@ chmod +x "$out"
 @pytest.fixture
 def fake_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder whose `calls` has a line for each build. A file `broken` in it fails builds, a file `wait` holds them."""
-    (tmp_path / "go").write_text(SAYS)
+    (tmp_path / "go").write_text(FAKE_GO_SCRIPT)
     (tmp_path / "go").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_GO", str(tmp_path))
@@ -103,23 +103,23 @@ def test_two_at_a_time_build_it_once(fake_go: Path) -> None:
         )
 
     first = start()
-    until((fake_go / "calls").exists)
+    wait_until((fake_go / "calls").exists)
     second = start()
-    until(lambda: waits_for_a_lock(second.pid) or len(calls(fake_go)) > 1)
+    wait_until(lambda: waits_for_lock(second.pid) or len(calls(fake_go)) > 1)
     (fake_go / "wait").unlink()
     told = [process.communicate(timeout=60)[0] for process in (first, second)]
     assert told[0] == told[1] != ""
     assert len(calls(fake_go)) == 1
 
 
-def until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)
 
 
-def waits_for_a_lock(pid: int) -> bool:
+def waits_for_lock(pid: int) -> bool:
     lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
     return any(fields[1] == "->" and fields[5] == str(pid) for fields in lines)
 

@@ -9,11 +9,11 @@ import pytest
 from tests.fleet.tracing import Needles, Reader, forms
 
 SECRET = "canary-0123456789abcdef"
-MADE = '7  openat(AT_FDCWD</root>, "/etc/x", O_WRONLY|O_CREAT|O_TRUNC, 0666) = 3</etc/x>'
+CREATED = '7  openat(AT_FDCWD</root>, "/etc/x", O_WRONLY|O_CREAT|O_TRUNC, 0666) = 3</etc/x>'
 WRITTEN = f'7  write(3</etc/x>, "key: {SECRET}\\n", 29) = 29'
 SPLIT = [
     "6  clone(child_stack=NULL, flags=CLONE_CHILD_SETTID|SIGCHLD <unfinished ...>",
-    MADE,
+    CREATED,
     "6  <... clone resumed>, child_tidptr=0x7f) = 7",
     f'7  write(3</etc/x>, "{SECRET}", 23 <unfinished ...>',
     "7  <... write resumed>)             = 23",
@@ -55,19 +55,19 @@ WIDE = ["/etc/x, of the mode 0644, held the secret"]
 @pytest.mark.parametrize(
     ("lines", "wide"),
     [
-        ([MADE, WRITTEN], WIDE),
+        ([CREATED, WRITTEN], WIDE),
         (SPLIT, WIDE),
-        (["7  umask(077) = 022", MADE, WRITTEN], []),
+        (["7  umask(077) = 022", CREATED, WRITTEN], []),
         (["6  umask(077) = 022", *SPLIT], []),
-        (["6  clone3({flags=CLONE_VM|CLONE_FS}, 88) = 7", "6  umask(077) = 022", MADE, WRITTEN], []),
-        (["6  fork() = 7", "6  umask(077) = 022", MADE, WRITTEN], WIDE),
-        ([MADE, "7  fchmod(3</etc/x>, 0600) = 0", WRITTEN], []),
-        ([MADE.replace("0666", "0600"), WRITTEN, '7  chmod("/etc/x", 0644) = 0'], WIDE),
-        ([MADE.replace("0666", "0600"), WRITTEN, '7  fchmodat(AT_FDCWD</etc>, "x", 0644) = 0'], WIDE),
-        ([MADE.replace("0666", "0600"), WRITTEN, '7  chmod("/etc/x", 0644) = -1 EPERM (no)'], []),
+        (["6  clone3({flags=CLONE_VM|CLONE_FS}, 88) = 7", "6  umask(077) = 022", CREATED, WRITTEN], []),
+        (["6  fork() = 7", "6  umask(077) = 022", CREATED, WRITTEN], WIDE),
+        ([CREATED, "7  fchmod(3</etc/x>, 0600) = 0", WRITTEN], []),
+        ([CREATED.replace("0666", "0600"), WRITTEN, '7  chmod("/etc/x", 0644) = 0'], WIDE),
+        ([CREATED.replace("0666", "0600"), WRITTEN, '7  fchmodat(AT_FDCWD</etc>, "x", 0644) = 0'], WIDE),
+        ([CREATED.replace("0666", "0600"), WRITTEN, '7  chmod("/etc/x", 0644) = -1 EPERM (no)'], []),
         (
             [
-                MADE.replace("0666", "0600"),
+                CREATED.replace("0666", "0600"),
                 WRITTEN,
                 '7  renameat2(AT_FDCWD</etc>, "x", AT_FDCWD</etc>, "y", RENAME_NOREPLACE) = 0',
                 '7  chmod("y", 0640) = 0',
@@ -75,12 +75,12 @@ WIDE = ["/etc/x, of the mode 0644, held the secret"]
             ["/etc/y, of the mode 0640, held the secret"],
         ),
         (
-            [MADE.replace("0666", "0600"), WRITTEN, '7  rename("/etc", "/e") = 0', '7  chmod("/e/x", 0604) = 0'],
+            [CREATED.replace("0666", "0600"), WRITTEN, '7  rename("/etc", "/e") = 0', '7  chmod("/e/x", 0604) = 0'],
             ["/e/x, of the mode 0604, held the secret"],
         ),
         (
             [
-                MADE.replace("0666", "0600"),
+                CREATED.replace("0666", "0600"),
                 WRITTEN,
                 '7  creat("/tmp/copy", 0666) = 4</tmp/copy>',
                 "7  copy_file_range(3</etc/x>, NULL, 4</tmp/copy>, NULL, 99, 0) = 29",
@@ -88,7 +88,7 @@ WIDE = ["/etc/x, of the mode 0644, held the secret"]
             ["/tmp/copy, of the mode 0644, held the secret"],
         ),
         ([WRITTEN], ["/etc/x, of a mode that the trace does not tell, held the secret"]),
-        ([MADE, '7  unlink("/etc/x") = 0', MADE.replace("0666", "0600"), WRITTEN], []),
+        ([CREATED, '7  unlink("/etc/x") = 0', CREATED.replace("0666", "0600"), WRITTEN], []),
         ([f'7  write(1<pipe:[7]>, "{SECRET}", 23) = 23', f'7  write(2</dev/null>, "{SECRET}", 23) = 23'], []),
     ],
 )  # fmt: skip

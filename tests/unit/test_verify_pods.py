@@ -13,7 +13,7 @@ from tests.verify.pods import Kubectl, Pods
 WANTED = [("apps", "k3s-1", "r.example/x:1"), ("apps", "k3s-2", "r.example/x:1")]
 
 
-class Listed:
+class FakeKubectl:
     """Lists the created pods as running, except for those with the `removed` numbers."""
 
     def __init__(self, *removed: int) -> None:
@@ -31,14 +31,14 @@ class Listed:
         return {"items": [each | {"status": status} for each in left]}
 
 
-def outcomes(kubectl: Listed) -> list[pods.Outcome]:
+def outcomes(kubectl: FakeKubectl) -> list[pods.Outcome]:
     made = Pods(cast(Kubectl, kubectl))
     made.start(WANTED, None)
     return made.outcomes()
 
 
 def test_there_is_one_outcome_for_each_pod() -> None:
-    assert [(each.node, each.reason) for each in outcomes(Listed())] == [
+    assert [(each.node, each.reason) for each in outcomes(FakeKubectl())] == [
         ("k3s-1", "Running"),
         ("k3s-2", "Running"),
     ]
@@ -50,10 +50,10 @@ def test_there_is_one_outcome_for_each_pod() -> None:
 def test_a_removed_pod_is_named(removed: list[int], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pods, "SECONDS", 0)
     with pytest.raises(AssertionError, match=rf"control: pod homelab-verify-\w+{message}"):
-        outcomes(Listed(*removed))
+        outcomes(FakeKubectl(*removed))
 
 
 def test_pods_tolerate_every_taint() -> None:
-    kubectl = Listed()
+    kubectl = FakeKubectl()
     outcomes(kubectl)
     assert [each["spec"]["tolerations"] for each in kubectl.made] == [[{"operator": "Exists"}]] * 2
