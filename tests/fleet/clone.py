@@ -1,4 +1,4 @@
-"""The project on a host, as a user has it who has just cloned it."""
+"""Put the project on a host, as after `git clone`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def copy_project(host: BenchHost, project: str) -> None:
-    """Give the host what a clone would hold: the files that git knows, as they are in the working tree."""
+    """Copy the files that git tracks to the host, as they are in the working tree."""
     names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     archive = subprocess.run(
         ["tar", "-c", "--null", "-T", "-"], cwd=ROOT, input=names, capture_output=True, check=True

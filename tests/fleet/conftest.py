@@ -1,4 +1,4 @@
-"""Hosts and deployments that tests share. What a test changes on a shared host the next run mends: that is the point."""
+"""Hosts and deployments that tests share. If a test changes a shared host, the next run restores it."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ def deployment(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Dep
 
 
 def deployment_on(host: BenchHost, folder: Path, **settings: object) -> Deployment:
-    """Return a deployment with one host, reached through pyinfra's Docker connector, nothing done yet."""
+    """Return a deployment on one host, reached through pyinfra's Docker connector; it has not run yet."""
     target = f"@docker/{host.name}"
     return Deployment(folder, f"registry = [{target!r}]\ndocker_hosts = [{target!r}]\n", **settings)

@@ -1,4 +1,4 @@
-"""A deployment under test: an inventory of its own, its state, and runs of it whose every word is kept."""
+"""A deployment under test: its inventory, its state, and its runs with their complete output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRACED = "tests.fleet.traced"
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run: `steps` are the lines it announced, `commands` what it did on hosts and on the controller."""
+    """One run: `steps` are the steps it printed, `commands` what it executed on hosts and on the controller."""
 
     exit_code: int
     output: str
@@ -40,7 +40,7 @@ class RunResult:
 
     @property
     def problems(self) -> list[str]:
-        """The lines at the end that say what is not finished."""
+        """Return the lines at the end that name what is not finished."""
         _, _, after = self.output.partition("Not finished:")
         return [line.strip() for line in after.splitlines() if line.strip().startswith("[")]
 
@@ -49,7 +49,7 @@ class Deployment:
     """An inventory file in a folder of its own; `hosts` is its text, `settings` its group data."""
 
     quiet = 1.0
-    """Seconds that its runs wait in any case before they end former passwords. Tests with clients at work set `QUIET`."""
+    """Seconds that each run waits at least before it revokes former passwords. Tests with active clients set `QUIET`."""
 
     def __init__(self, folder: Path, hosts: str, **settings: object) -> None:
         self.folder = folder
@@ -77,16 +77,16 @@ class Deployment:
         terminal: bool = False,
         clock: str | None = None,
     ) -> RunResult:
-        """Run pyinfra with `-y`, or as a plan with `--dry`, or until it is killed; on a terminal of its own if asked.
+        """Run pyinfra, by default with `-y`; `terminal` gives it a pseudo-terminal, `kill_after` and `kill_within` are as in `traced.py`.
 
-        `clock` is how far the controller's is from the hosts', as faketime takes it.
+        `clock` is the offset of the controller's clock from the hosts', in faketime's format.
         """
         self.trace.write_text("")
         given = arguments or ("-y",)
         numbers = [str(number) for number in (kill_after, kill_within, self.quiet)]
         traced = [str(self.trace), *numbers, *given, str(self.inventory), deploy]
         if not terminal and not clock:
-            exit_code, said = forks.run(TRACED, traced, 900)
+            exit_code, output = forks.run(TRACED, traced, 900)
         else:
             command = [sys.executable, "-m", TRACED, *traced]
             if clock:
@@ -97,8 +97,8 @@ class Deployment:
                 command,
                 cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=900, check=False,
             )  # fmt: skip
-            exit_code, said = done.returncode, done.stdout + done.stderr
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
+            exit_code, output = done.returncode, done.stdout + done.stderr
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
         return RunResult(exit_code, plain, self.trace.read_text().splitlines())
 
     def plan(self) -> RunResult:

@@ -1,4 +1,4 @@
-"""The leaf: the one that the state has, and the one that a handshake shows."""
+"""Fingerprints of the leaf in the state and of the leaf that the gateway serves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.gateway.gateway import NAME
 
 
 def fingerprint_in_state(deployment: Deployment) -> str:
-    """Return the fingerprint of the leaf that the state has, as openssl reads it."""
+    """Return the SHA-256 fingerprint of the leaf in the state, in openssl's format."""
     command = [
         "openssl",
         "x509",
@@ -24,7 +24,7 @@ def fingerprint_in_state(deployment: Deployment) -> str:
 
 
 def served_fingerprint(host: BenchHost, deployment: Deployment) -> str:
-    """Return that of the leaf that is served, after a handshake from this machine which trusts our CA alone."""
+    """Return the same for the served leaf, from a handshake that trusts only our CA."""
     shown = subprocess.run(
         ["openssl", "s_client", "-connect", f"{host.address}:443", "-servername", NAME, "-verify_return_error",
          "-verify_hostname", NAME, "-CAfile", str(deployment.store.ca_bundle_path)],

@@ -1,4 +1,4 @@
-"""What is on a host's disk: all that a run could change there, and what a killed one may have left."""
+"""A host's files: everything that a run could change, and what a killed run may have left."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.bench.hosts import BenchHost
 
 
 def listing(host: BenchHost) -> str:
-    """All that a run could change."""
+    """Return content, owner and mode of everything that a run could change."""
     where = "/etc /root /home /usr/local /var/lib/kubelet /var/lib/homelab-registry"
     return host.run(
         f"find {where} -type f -exec sha256sum {{}} + 2>/dev/null | sort;"
@@ -17,7 +17,7 @@ def listing(host: BenchHost) -> str:
 
 
 def half_written(host: BenchHost) -> list[str]:
-    """Return what stands under a final name and is not whole. A PEM, a list of accounts, a configuration: each has an end."""
+    """Return the files under their final names that are incomplete: each must end as its format requires."""
     ends = {
         "/etc/homelab-registry/gateway/tls/tls.pem": "-----END PRIVATE KEY-----",
         "/etc/homelab-registry/gateway/nginx.conf": "}",
@@ -41,7 +41,7 @@ def half_written(host: BenchHost) -> list[str]:
 
 
 def temporary_files(host: BenchHost, state: Path) -> list[str]:
-    """Return the files on the host, and in the state on this machine, that are there only while others are written."""
+    """Return temporary files of unfinished writes, on the host and in the state on this machine."""
     names = host.run(
         "find $(ls -d /etc /var/lib/homelab-registry /var/tmp /tmp 2>/dev/null) -name '*homelab-*' -not -path '/etc/homelab-registry'"
     )

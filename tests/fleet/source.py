@@ -1,7 +1,7 @@
-"""A source of images on a host, for a registry whose images are pulled.
+"""A registry on a host that serves as the source, for a deployment that pulls its images.
 
-Docker takes a registry on a loopback address without TLS, so that a bare one serves as the source. The images in it
-stand for upstream's: distribution 3.1.2 from its Go module, and nginx from Debian's package.
+Docker accepts a registry on a loopback address without TLS, so a plain one is enough. The images in it
+replace upstream's: distribution 3.1.2 from its Go module, and nginx from Debian's package.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from tests.bench.hosts import BenchHost
 SOURCE = "127.0.0.1:5000"
 REGISTRY, GATEWAY = f"{SOURCE}/library/registry:3", f"{SOURCE}/nginx:stable"
 PULLED = {"registry_image_source": "pull", "registry_image": REGISTRY, "registry_gateway_image": GATEWAY}
-"""The settings of a deployment that pulls from it."""
+"""The settings of a deployment that pulls from the source."""
 
 SOURCE_CONFIG = "version: 0.1\nstorage: {filesystem: {rootdirectory: /tmp/source}}\nhttp: {addr: ':5000'}\n"
 
 
 def start_source(host: BenchHost) -> None:
-    """Start it on a host that has the images built from Debian's packages."""
+    """Start the source on a host that has the images built from Debian's packages."""
     host.write("/tmp/bare.yml", SOURCE_CONFIG)
     host.run(
         f"docker run -d --name source -p {SOURCE}:5000 -v /tmp/bare.yml:/bare.yml:ro {built_image_id(host, 'registry')} "
@@ -38,11 +38,11 @@ def start_source(host: BenchHost) -> None:
 
 
 def built_image_id(host: BenchHost, name: str) -> str:
-    """Return the id of an image that was built on the host."""
+    """Return the ID of an image that was built on the host."""
     return host.run(f"docker images -q homelab-registry/{name}").stdout.strip()
 
 
 def push(host: BenchHost, *references: str) -> None:
-    """Put images into the source, and take them from the engine that is to pull them."""
+    """Push images to the source, and remove them from the engine, which will pull them later."""
     for reference in references:
         host.run(f"docker push -q {reference} && docker rmi {reference}")

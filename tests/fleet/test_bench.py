@@ -1,4 +1,4 @@
-"""The bench itself: what the other tests stand on."""
+"""The bench itself, on which the other tests depend."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_an_image_with_an_unexpected_version_is_rejected(
     packed = subprocess.run(command, stdout=subprocess.PIPE, timeout=60, check=True).stdout
 
     def stand_in(_: Recipe, archive: Path) -> None:
-        """Instead of mmdebstrap: as much of a Debian 12 as tells its version."""
+        """Instead of mmdebstrap: just enough of a Debian 12 to print its version."""
         archive.write_bytes(packed)
 
     recipe = replace(BOOKWORM, name="refused", versions=(("cat /etc/debian_version", r"11\."),))

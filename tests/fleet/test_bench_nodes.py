@@ -1,4 +1,4 @@
-"""The bench's nodes: each runtime is of the version it is there for, and a pull is answered by a real registry."""
+"""The bench's nodes: each runtime has the expected version, and pulls from a real registry."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def fleet(folder: Path) -> Iterator[Fleet]:
 
 @dataclass(frozen=True)
 class ServedImage:
-    """An image in a registry that asks for a login and has a certificate that nobody trusts yet."""
+    """An image in a registry that requires a login and has a certificate that nobody trusts yet."""
 
     image: str
     digest: str
@@ -143,7 +143,7 @@ def test_a_cri_pull_needs_the_certificate_and_the_login(fleet: Fleet, served: Se
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert UNKNOWN in refused.stderr
 
-    # The system's store: the one place that every version reads, whatever its configuration.
+    # The system's store is the one place that every version reads, whatever its configuration.
     host.write("/usr/local/share/ca-certificates/bench.crt", served.certificate)
     host.run("update-ca-certificates && systemctl restart containerd")
     anonymous = cri_pull(host, served.image)

@@ -1,4 +1,4 @@
-"""A new certificate on request: proven, and finished when killed. That the same container serves it is shown in tests/chain."""
+"""A new certificate on request: it is checked, and a killed rotation is finished. tests/chain shows that nothing restarts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOT_SERVED = (
 
 
 def test_a_certificate_that_is_not_served_fails_the_run(host: BenchHost, deployment: Deployment) -> None:
-    """The host's openssl is a fake that shows what was served before: nginx itself could not be brought to that."""
+    """A fake openssl on the host shows the previous certificate, since nginx itself cannot be made to keep it."""
     host.run(
         f"openssl s_client -connect 127.0.0.1:443 -servername {NAME} -showcerts </dev/null 2>/dev/null > /root/before"
     )
@@ -76,7 +76,7 @@ def test_a_certificate_that_expired_while_hosts_were_off_is_renewed_by_one_run(
 
 @pytest.mark.parametrize("clock", ["+10m", "-10m"])
 def test_clocks_ten_minutes_apart_do_no_harm(host: BenchHost, deployment: Deployment, clock: str) -> None:
-    """A new CA, and a leaf made at the same moment, are good by the clocks of the host and of this machine."""
+    """A new CA, and a leaf issued at the same moment, are valid by the clocks of the host and of the controller."""
     for deploy in ("deploys/rotate_ca.py", "deploys/retire_ca.py", ROTATE):
         ran = deployment.run(deploy=deploy, clock=clock)
         assert ran.exit_code == 0, ran.output

@@ -1,4 +1,4 @@
-"""What a user changes in the settings or in `state/` is what the registry does after the next run."""
+"""Changes that a user makes in the settings or in `state/` take effect with the next run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ ROLES_CHANGED = [
     "write /etc/homelab-registry/registry/htpasswd: its content is not as it should be",
     "recreate the container homelab-registry-gateway: it was started in another way",
 ]
-"""The gateway knows each account's role."""
+"""Steps after a change of roles: the gateway's configuration lists each account's role."""
 
 
 def request_status(
     host: BenchHost, deployment: Deployment, account: str, password: str, path: str = "/v2/", *more: str
 ) -> str:
-    """Ask with curl, which knows our CA and nothing of our code; return the status."""
+    """Send a request with curl, which trusts our CA and uses none of our code; return the status or the error."""
     config = f'user = "{account}:{password}"\n'
     done = subprocess.run(
         ["curl", "-sS", "-K", "-", "-o", "/dev/null", "-w", "%{http_code}", "--resolve", f"{NAME}:443:{host.address}",
@@ -40,7 +40,7 @@ def served_certificate(host: BenchHost) -> str:
 
 
 def start_times(host: BenchHost) -> str:
-    """When each of the two containers was started."""
+    """Return when each of the two containers was started."""
     return host.run(
         "docker inspect -f '{{.State.StartedAt}}' homelab-registry homelab-registry-gateway"
     ).stdout
@@ -78,7 +78,7 @@ def test_accounts_are_added_and_removed_and_a_removed_one_is_refused(
 def test_a_custom_password_is_set_and_removed_without_a_restart(
     host: BenchHost, deployment: Deployment
 ) -> None:
-    """And with it the flag file of an account with a custom password, which stays as long as either password is one."""
+    """An account's flag file for custom passwords stays as long as its present or former password is a custom one."""
     before, state = deployment.store.read(), deployment.store.folder
     running = start_times(host)
     conf = "/etc/homelab-registry"

@@ -1,4 +1,4 @@
-"""Nodes on a real host: containerd 1.6 with the registry beside it, and a unit that stands in for K3s."""
+"""A cluster node on a real host: containerd 1.6 beside the registry, and a fake K3s unit."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tests.unit.cluster_nodes.runtimes.containerd_shapes import SHAPES, V1_6
 
 NAME = "registry.homelab.local"
 CONFIG, FOLDER = "/etc/containerd/config.toml", f"/etc/containerd/certs.d/{NAME}"
-FACTS_PER_NODE = 2  # the one at the machine, and the node's own fact
+FACTS_PER_NODE = 2  # the look at the host, and the node's own fact
 REGISTRY_FACTS = 1
 
-# A fake K3s, which does with registries.yaml what K3s does at its start (pkg/agent/containerd/config.go).
+# A fake K3s, which processes registries.yaml at its start as K3s does (pkg/agent/containerd/config.go).
 FAKE_K3S = r"""#!/bin/sh
 # Not K3s: it writes a hosts.toml for every CA in registries.yaml, and waits.
 made=/var/lib/rancher/k3s/agent/etc/containerd/certs.d; rm -rf "$made"; mkdir -p "$made"
@@ -37,7 +37,7 @@ UNIT = "[Service]\nType=notify\nNotifyAccess=all\nExecStart=/usr/local/bin/k3s\n
 
 @pytest.fixture(scope="module")
 def node(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
-    """The registry and a node on one host, nothing done yet."""
+    """The registry and a node on one host, not deployed yet."""
     target = f"@docker/{host.name}"
     folder = tmp_path_factory.mktemp("node")
     return Deployment(folder, f"registry = [{target!r}]\ncluster_nodes = [{target!r}]\n")
@@ -83,7 +83,7 @@ def test_containerd_pulls_only_with_our_files(host: BenchHost, node: Deployment)
         stdin=password,
     )
     assert "done" in host.run(pull.format("/etc/containerd/certs.d") + ":1", stdin=password).stdout
-    # A missing tag reads as one.
+    # A missing tag is reported as missing.
     missing = host.run(pull.format("/etc/containerd/certs.d") + ":2", stdin=password, check=False)
     assert missing.exit_code != 0
     assert missing.stderr.strip().endswith("not found")
@@ -195,13 +195,13 @@ def test_k3s_is_restarted_if_its_generated_files_are_outdated_and_not_for_a_user
     host.run("echo '# edited' >> /etc/rancher/k3s/registries.yaml")
     assert_converged(node)
     assert host.read("/run/fake-k3s") == "started\n" * 2
-    # Killed between the file and the restart: what was generated tells.
+    # As if killed between writing the file and the restart: the generated files show that a restart is due.
     host.run(
         "rm -r /var/lib/rancher/k3s/agent/etc/containerd/certs.d; touch /etc/rancher/k3s/registries.yaml"
     )
     assert [step.partition(":")[0] for step in node.run().steps] == ["restart k3s.service"]
     assert_converged(node)
-    # Started since, and still not ours: said, and not restarted for ever.
+    # Restarted since, and still without our entries: this is reported, and K3s is not restarted again and again.
     host.run("rm -r /var/lib/rancher/k3s/agent/etc/containerd/certs.d")
     ran = node.run()
     assert ran.exit_code != 0
@@ -236,7 +236,7 @@ def test_a_missing_runtime_is_reported_in_one_line(host: BenchHost, node: Deploy
 
 
 def test_containerd_reads_each_shape_of_its_configuration_as_we_do(host: BenchHost) -> None:
-    """`containerd config dump` is what containerd itself makes of a file and all that it imports."""
+    """`containerd config dump` prints how containerd itself reads a file and all its imports."""
 
     def dumped() -> str:
         says = tomllib.loads(host.run("containerd -c /tmp/shape/config.toml config dump 2>/dev/null").stdout)
@@ -269,7 +269,7 @@ def test_containerd_reads_each_shape_of_its_configuration_as_we_do(host: BenchHo
 def test_a_separate_node_is_configured_after_the_registry_with_one_fact_per_role(
     host: BenchHost, node: Deployment
 ) -> None:
-    """pyinfra orders operations by how single hosts meet them: a node alone meets none of the registry's."""
+    """pyinfra orders operations by the hosts that execute them, and a separate node executes none of the registry's."""
     other = BenchHost.start(BOOKWORM_DOCKER, "node")
     try:
         registry, target = f"@docker/{host.name}", f"@docker/{other.name}"

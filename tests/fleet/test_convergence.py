@@ -1,4 +1,4 @@
-"""Whatever is changed by hand, the next run mends exactly that. That it otherwise does nothing is shown in tests/chain."""
+"""Whatever is changed by hand, the next run fixes exactly that. tests/chain shows that it otherwise changes nothing."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ DRIFT = {
 
 
 def untouched_start_times(host: BenchHost, touched: list[str]) -> dict[str, str]:
-    """When each container that the steps do not name was started: the other one goes on working."""
+    """Return when each container that the steps do not recreate was started."""
     return {
         name: host.run(f"docker inspect -f '{{{{.State.StartedAt}}}}' {name}").stdout
         for name in (REGISTRY, GATEWAY)
@@ -94,7 +94,7 @@ def test_drift_is_fixed_exactly(host: BenchHost, deployment: Deployment, name: s
     assert ran.steps == expected
     assert planned.steps == expected
     assert untouched_start_times(host, expected) == before
-    # That nothing is left to be done is what the next one's plan shows.
+    # The plan of the next case shows that nothing is left to do.
     assert host.run("grep -v 'homelab-registry$' /etc/hosts").stdout == user_lines
 
 

@@ -1,4 +1,4 @@
-"""Docker hosts: users who are logged in, the system's trust store, and what stands against the CA, on a real host."""
+"""A real Docker host: logged-in users, the system's trust store, and settings that conflict with the CA."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STORE = "/usr/local/share/ca-certificates/homelab-registry.crt"
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 SETTINGS = {"registry_login_users": ["root", "ci"], "registry_system_trust": True}
 
-# What a user of long standing has: another registry's login, keys of no known meaning, a manner of writing.
+# A long-used configuration: another registry's login, unknown keys, the user's own formatting.
 USER_CONFIG = (
     '{\n    "HttpHeaders": { "X-Meta": "a\\/b" },\n    "auths": {\n'
     '        "registry.example.org": {"auth": "dTpw", "email": "u@example.org"}\n    },\n'
@@ -29,7 +29,7 @@ USER_CONFIG = (
 
 @pytest.fixture(scope="module")
 def deployment(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
-    """A registry and its clients on that host, deployed once, with two users of whom one has a login of their own."""
+    """A registry and its clients on that host, deployed once; of its two users, one has a login elsewhere already."""
     host.run("useradd -m -G docker ci && useradd -m -G docker kept")
     host.write(CONFIG, USER_CONFIG, "0600")
     host.run(f"chown -R ci:ci /home/ci/.docker && cp {CONFIG} /home/ci/before")
@@ -44,7 +44,7 @@ def deployment(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Dep
 
 
 def push(host: BenchHost, deployment: Deployment) -> None:
-    """Push an image as `admin`, with a configuration that is gone again."""
+    """Push an image as `admin`, with a temporary Docker configuration."""
     admin = deployment.store.read().passwords["admin"]
     host.run(
         f"docker --config /tmp/admin login -u admin --password-stdin {NAME} && echo x > /tmp/x "
@@ -55,7 +55,7 @@ def push(host: BenchHost, deployment: Deployment) -> None:
 
 
 def pull(host: BenchHost, user: str) -> str:
-    """Pull as a user who types no password; return what is said where it is refused."""
+    """Pull as a user who enters no password; return `pulled`, or the error."""
     host.run(f"docker rmi -f {IMAGE}")
     done = host.run(f"su - {user} -c 'docker pull -q {IMAGE}'", check=False)
     return done.stderr if done.exit_code else "pulled"
@@ -74,7 +74,7 @@ def run(deployment: Deployment) -> list[str]:
 
 
 def run_with_conflict(deployment: Deployment) -> RunResult:
-    """Run; nothing is changed, and one line says why."""
+    """Run, and check that nothing is changed and one line says why."""
     ran = deployment.run()
     assert (ran.exit_code, ran.steps, len(ran.problems)) == (1, [], 1), ran.output
     return ran
@@ -85,7 +85,7 @@ def expected_auth(deployment: Deployment) -> str:
 
 
 def config_with_login(deployment: Deployment) -> str:
-    """Return what the user's text is to become: one entry more, with its keys, their order and its indentation."""
+    """Return the expected text: the user's keys, order and indentation, with one more entry."""
     wanted = json.loads(USER_CONFIG)
     wanted["auths"][NAME] = {"auth": expected_auth(deployment)}
     return json.dumps(wanted, indent=4)
@@ -119,7 +119,7 @@ def test_a_changed_password_reaches_users_in_the_same_run(host: BenchHost, deplo
 
 
 def test_the_system_trusts_the_registry(host: BenchHost, deployment: Deployment) -> None:
-    """openssl with the store's links by hash, and with its one file; Python, which reads neither from us."""
+    """Check with openssl, by the store's hash links and by its bundle, and with Python's defaults."""
     check = f"echo | openssl s_client -connect {NAME}:443 -servername {NAME} -verify_return_error"
     for where in ("-no-CAfile -CApath /etc/ssl/certs", f"-CAfile {BUNDLE} -no-CApath"):
         assert "Verify return code: 0 (ok)" in host.run(f"{check} {where} 2>&1").stdout
@@ -156,7 +156,7 @@ DRIFT = {
 
 
 def step_order(step: str) -> int:
-    """In which order steps come: the system's trust store, then user by user."""
+    """Return a sort key for the order of steps: the system's trust store, then user by user."""
     return 1 if "/root/" in step else 2 if "/home/" in step else 0
 
 
@@ -176,7 +176,7 @@ def test_drift_is_fixed_exactly(host: BenchHost, deployment: Deployment, name: s
 
 
 def test_a_credential_helper_stores_the_login(host: BenchHost, deployment: Deployment) -> None:
-    """And is asked for it ever after; Docker itself pulls with what it kept, and the file stays as it was."""
+    """Later runs ask the helper for the login; Docker pulls with the stored login, and the file stays unchanged."""
     path, text = "/home/kept/.docker/config.json", '{"credsStore": "fake", "auths": {}}\n'
     host.write("/usr/local/bin/docker-credential-fake", HELPER, "0755")
     host.write(path, text, "0600")

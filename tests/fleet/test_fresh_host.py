@@ -1,4 +1,4 @@
-"""The fresh host of tests/chain once more, on one where nothing but a shell runs: no systemd."""
+"""The fresh-host tests of tests/chain again, on a host without systemd."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def bare() -> Iterator[BenchHost]:
     host.remove()
 
 
-# In this order, in which pytest takes them.
+# pytest runs them in this order.
 test_from_a_bare_machine_to_an_image_pulled = chain.test_from_a_bare_machine_to_an_image_pulled
 test_a_host_that_was_rebooted_serves_again = chain.test_a_host_that_was_rebooted_serves_again
 test_a_full_disk_under_the_state_is_one_line_and_changes_nothing = (

@@ -1,4 +1,4 @@
-"""Some hosts of many in trouble: the others are finished, and the end says which host, what, and what to do."""
+"""Some of many hosts fail: the others are finished, and the summary names each failed host, its problem and a remedy."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_healthy_hosts_are_finished_and_each_failed_host_is_named(
             fleet.hosts[name].run(command)
     assert ran.exit_code == 1, ran.output
     assert "Traceback" not in ran.output
-    assert sorted(ran.problems) == sorted(f"[{name}] {said}" for name, said in PROBLEMS.items())
+    assert sorted(ran.problems) == sorted(f"[{name}] {problem}" for name, problem in PROBLEMS.items())
     assert "The registry answers at https://registry.homelab.local" in ran.output
     for name in ("nas", "good"):
         assert f"[{name}] Docker trusts registry.homelab.local" in ran.output
@@ -168,15 +168,15 @@ def test_ctrl_c_ends_with_130_and_says_that_the_next_run_continues(fleet: Fleet,
         cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert running.stdout
-    said = []
+    output = []
     for line in running.stdout:
-        said.append(line)
+        output.append(line)
         if "Starting operation: " in line and "accounts" in line:
             running.send_signal(signal.SIGINT)
             break
-    said += running.stdout.readlines()
-    assert running.wait(60) == 130, "".join(said)
-    assert "Interrupted: the next run finishes what was begun." in "".join(said)
-    assert "Traceback" not in "".join(said)
+    output += running.stdout.readlines()
+    assert running.wait(60) == 130, "".join(output)
+    assert "Interrupted: the next run finishes what was begun." in "".join(output)
+    assert "Traceback" not in "".join(output)
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output

@@ -21,8 +21,8 @@ def deployment(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Dep
 
 @pytest.fixture(scope="module")
 def uninterrupted(host: BenchHost, deployment: Deployment, request: pytest.FixtureRequest) -> RunResult:
-    """A first run that nothing disturbs: its commands are the points to be killed at."""
-    assert deployment.run().exit_code == 0  # so that the images are there, as at each point of a sample
+    """A complete first run: its commands are the points at which later runs are killed."""
+    assert deployment.run().exit_code == 0  # so that the images exist, as at each point of a sample
     reset_host(host, deployment, images=request.config.getoption("--soak"))
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output
@@ -30,7 +30,7 @@ def uninterrupted(host: BenchHost, deployment: Deployment, request: pytest.Fixtu
 
 
 def reset_host(host: BenchHost, deployment: Deployment, *, images: bool = False) -> None:
-    """Take away all that a run makes (the images only where asked, which costs six seconds)."""
+    """Remove everything that a run creates, and the images if asked, which costs six seconds."""
     host.run("docker ps -aq | xargs -r docker rm -f; docker network rm homelab-registry", check=False)
     host.run(
         f"rm -rf {OURS}; sed '/homelab-registry$/d' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts; rm /tmp/h"
@@ -41,7 +41,7 @@ def reset_host(host: BenchHost, deployment: Deployment, *, images: bool = False)
 
 
 def kill_points(uninterrupted: RunResult, soak: bool) -> list[tuple[int, int]]:
-    """(killed after, killed within) for all commands; a sample of them is spread over the uninterrupted run."""
+    """Return (kill after, kill within) for all commands, or a sample of them that is spread over the whole run."""
     after = [(number, 0) for number in range(1, len(uninterrupted.commands) + 1)]
     within = [(0, number) for number, command in enumerate(uninterrupted.commands, 1) if " host+ " in command]
     assert len(within) == 6, uninterrupted.commands  # four files of the registry host, the CA, /etc/hosts

@@ -1,7 +1,7 @@
-"""A homelab of several kinds of hosts at once, over SSH: each runtime trusts the registry, proven by its own client.
+"""Several kinds of hosts at once, over SSH: each runtime trusts the registry, proven by its own client.
 
-What is asked of each runtime is asked in reverse too: without our file and with a wrong CA the same pull is refused
-for the certificate, and with our file another name's certificate still is.
+Each runtime is also tested in reverse: without our file and with a wrong CA the same pull is refused
+because of the certificate, and with our file a certificate for another server name is still refused.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ UNRELATED_CA = ca.make_authority([NAME], 2, dt.datetime.now(dt.UTC)).certificate
 UNKNOWN_CA = "certificate signed by unknown authority"
 WRONG_NAME = f"certificate is valid for {NAME}, not {OTHER}"
 
-# A fake: K3s is not to be had. With a program of its name there, the project takes the host for one with K3s, and
-# what it writes is read by the module that K3s itself reads it with (`registries-pull`).
+# A fake, since K3s itself is not available. A program of its name makes the project treat the host as one with K3s;
+# `registries-pull` reads what the project writes with the module that K3s itself uses.
 K3S = "printf '#!/bin/sh\\n' > /usr/local/bin/k3s && chmod 0755 /usr/local/bin/k3s"
 
 
@@ -44,7 +44,7 @@ USER_TEXTS = [
      "# The user's own.\nmirrors:\n  docker.io:\n    endpoint:\n      - \"https://mirror.homelab.local\"   # a remark\n"
      "configs:\n  'mirror.homelab.local':\n    auth: {username: u, password: p}"),
 ]  # fmt: skip
-"""(host, path, text): what the user wrote into files that the project adds to."""
+"""(host, path, text): text by the user in files that the project adds to."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def homelab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homelab]:
     try:
         registry_images.load(fleet.hosts["nas"])
         for host in fleet.hosts.values():
-            # The registry answers by another name too, for which it has no certificate.
+            # The registry is also reachable by a second name, which its certificate does not have.
             host.run(f"echo '{fleet.hosts['nas'].address} {OTHER} # of the user' >> /etc/hosts")
         fleet.hosts["newest"].run(K3S)
         fleet.hosts["deb12"].run("useradd --create-home --shell /bin/sh worker && usermod -aG docker worker")
@@ -123,7 +123,7 @@ def test_the_plan_matches_the_run_and_writes_nothing(homelab: Homelab, name: str
 
 @pytest.mark.parametrize(("name", "path", "text"), USER_TEXTS)
 def test_user_text_stays_byte_for_byte(homelab: Homelab, name: str, path: str, text: str) -> None:
-    """But for what each format asks for behind what something is added to: a comma in JSON, an end of a last line."""
+    """Except for what the format requires before an addition: a comma in JSON, or a missing newline at the end."""
     before, now = homelab.user_files[name, path], homelab.host(name).read(path)
     assert text in before
     assert before != now
@@ -150,7 +150,7 @@ def test_a_second_run_does_nothing_and_reads_one_fact_per_role(homelab: Homelab)
     assert ran.exit_code == 0, ran.output
     assert ran.steps == []
     counted = {name: len(ran.commands_on(name)) for name in RECIPES}
-    # The look at the machine, and one fact for each role: nas is the registry host and a Docker host.
+    # One look at the host, and one fact for each role: nas is the registry host and a Docker host.
     assert counted == {"nas": 3, "deb12": 3, "deb13": 3, "newest": 2}, ran.commands
 
 
@@ -164,7 +164,7 @@ def test_users_are_logged_in(homelab: Homelab) -> None:
 
 
 def ca_drift(path: str) -> list[tuple[str, str]]:
-    """(command, step) for a file of ours with the CA: changed, removed, of another mode and of another owner."""
+    """Return (command, step) for one of our files: changed, removed, with a wrong mode, with a wrong owner."""
     return [
         (f"echo x >> {path}", f"write {path}: its content is not as it should be"),
         (f"rm {path}", f"write {path}: it is missing"),
@@ -249,7 +249,7 @@ def docker_pull(host: BenchHost, image: str) -> Result:
 
 
 def docker_build(host: BenchHost, image: str) -> Result:
-    """BuildKit keeps for minutes how it reached a registry (buildkit, util/resolver/pool.go): so it is begun anew."""
+    """Restart Docker first: BuildKit reuses its registry connections for minutes (buildkit, util/resolver/pool.go)."""
     host.run(
         f"docker rmi -f {image} built; docker builder prune -af; systemctl reset-failed docker; systemctl restart docker",
         check=False,
@@ -277,7 +277,7 @@ def log_in(homelab: Homelab, name: str, program: str) -> None:
 
 @dataclass(frozen=True)
 class Client:
-    """A runtime on a host, with the folder in which its trust stands."""
+    """A client program on a host; `certs` is the folder with the CAs that it trusts."""
 
     host: str
     kind: str
@@ -285,19 +285,19 @@ class Client:
 
     @property
     def file(self) -> str:
-        """The CA."""
+        """The path of our CA."""
         return f"{self.certs}/" + ("homelab-registry-ca.crt" if self.kind == "k3s" else f"{NAME}/ca.crt")
 
     @property
     def remove_trust(self) -> str:
-        """The command that takes our trust away."""
+        """The command that removes the trust in our registry."""
         if self.kind == "k3s":
             return r"sed -i '/ca_file/d; s/^\( *tls:\) *$/\1 {}/' registries.yaml"
         return f"rm -r {NAME}"
 
     @property
     def trust_other_name(self) -> str:
-        """The command that gives the other name the same trust."""
+        """The command that makes the client trust our CA for the other server name too."""
         if self.kind == "k3s":
             return f"sed -i s/{NAME}/{OTHER}/ registries.yaml"
         return f"cp -a {NAME} {OTHER} && find {OTHER} -name hosts.toml | xargs -r sed -i 's/{NAME}/{OTHER}/g'"
@@ -341,7 +341,7 @@ def pull(homelab: Homelab, client: Client, registry: str = NAME) -> Result:
 
 @contextmanager
 def temporarily_changed(host: BenchHost, folder: str, change: str) -> Iterator[None]:
-    """Change something in a folder with a command there, and put the folder back as it was."""
+    """Run a command that changes a folder, and restore the folder afterwards."""
     host.run(f"cp -a {folder} /tmp/kept && cd {folder} && {change}")
     try:
         yield
@@ -351,7 +351,7 @@ def temporarily_changed(host: BenchHost, folder: str, change: str) -> Iterator[N
 
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: f"{client.host} {client.kind}")
 def test_a_pull_needs_our_ca_and_the_right_server_name(homelab: Homelab, client: Client) -> None:
-    """What is to be refused comes first: a runtime may keep a connection that it has found to be good."""
+    """Refusals are tested first: a runtime may reuse a connection that it has already verified."""
     host, certs = homelab.host(client.host), client.certs
     for program in ("docker", "podman"):
         if program in client.kind or (program, client.kind) == ("podman", "skopeo"):
@@ -371,11 +371,11 @@ def test_a_pull_needs_our_ca_and_the_right_server_name(homelab: Homelab, client:
 
 
 def remove_other_trust(host: BenchHost, client: Client) -> None:
-    """The system's store would do as well, and so would Docker's folder for Podman and Skopeo."""
+    """Remove our CA from the system's store, and for Podman and Skopeo from Docker's folder, which they read too."""
     store = "/usr/local/share/ca-certificates/homelab-registry.crt"
     if host.run(f"test -e {store}", check=False).exit_code == 0:
         host.run(f"rm {store} && update-ca-certificates")
-        for unit in ("containerd", "docker"):  # a program reads it at its start
+        for unit in ("containerd", "docker"):  # they read the store only when they start
             host.run(f"systemctl restart {unit}", check=False)
     if client.certs == CONTAINERS:
         host.run(f"rm -rf {DOCKER}")

@@ -1,4 +1,4 @@
-"""Passwords rotated on several hosts: each user is moved, whoever could not be is let go on, and nobody is locked out."""
+"""Password rotation on several hosts: reachable hosts get the new login, the others keep a valid one."""
 
 from __future__ import annotations
 
@@ -54,19 +54,19 @@ def run(
     *arguments: str,
     kill_after: int = 0,
 ) -> RunResult:
-    """Run with the client as it is listed, `off` for one that cannot be reached."""
+    """Run with one client in the inventory; the client `off` cannot be reached."""
     deployment.inventory.write_text(inventory_with(fleet, client))
     return deployment.run("-y", *arguments, deploy=deploy, kill_after=kill_after)
 
 
 def stored_login(fleet: Fleet, host: str) -> str:
-    """Return the login that the user of a host has, as its file holds it."""
+    """Return the login in the Docker configuration of the host's user."""
     config = json.loads(fleet.hosts[host].read(f"/home/{USER}/.docker/config.json"))
     return str(config["auths"][NAME]["auth"])
 
 
 def login_status(fleet: Fleet, login: str) -> str:
-    """Return the status that the registry gives a login."""
+    """Return the registry's status for a request with this login."""
     asked = (
         "command -v curl >/dev/null || { apt-get update -q && apt-get install -q -y curl; } </dev/null >/dev/null; "
         f"curl -s -K - --cacert /etc/docker/certs.d/{NAME}/ca.crt -o /dev/null -w '%{{http_code}}' https://{NAME}/v2/"
@@ -110,7 +110,7 @@ def test_an_offline_host_keeps_its_login_and_is_updated_later(fleet: Fleet, depl
     )
     assert stored_login(fleet, "pi") == login
     assert [login_status(fleet, login), login_status(fleet, stored_login(fleet, "nas"))] == ["200", "200"]
-    # Nobody keeps admin's, so that nothing is waited for.
+    # No host uses the admin's password, so its rotation waits for none.
     assert set(deployment.store.read().former) == {"cluster"}
     assert deployment.store.read().passwords["admin"] != admin
     verified = deployment.verify("-k", PASSWORDS)
@@ -123,7 +123,7 @@ def test_an_offline_host_keeps_its_login_and_is_updated_later(fleet: Fleet, depl
     again = run(fleet, deployment, ROTATE, "off", "--data", "registry_rotate_account=cluster")
     assert "no further one is deployment, and this run moves clients to the present one" in again.output
     settings = {"registry_state_dir": str(deployment.store.folder), "registry_login_users": [USER]}
-    # What a host that is off keeps is the old account's all the same.
+    # The offline host still has the login of the old account.
     deployment.set(**settings, registry_login_account="ci")
     moved = run(fleet, deployment, "deploy.py", "off")
     assert "the former password of cluster is still accepted: off may still need it" in moved.output
@@ -166,7 +166,7 @@ def test_a_permanently_missing_host_can_be_excused_by_name(fleet: Fleet, deploym
 
 
 def test_a_stolen_host_is_refused(fleet: Fleet, deployment: Deployment) -> None:
-    """As docs/lost-or-stolen.md says: out of the inventory first."""
+    """As in docs/lost-or-stolen.md: the host is removed from the inventory first."""
     stolen, account = stored_login(fleet, "pi"), ("--data", "registry_rotate_account=cluster")
     deployment.inventory.write_text(fleet.inventory({"registry": ["nas"], "docker_hosts": ["nas"]}))
     for deploy in (ROTATE, "deploys/revoke_credentials.py"):
@@ -201,7 +201,7 @@ def test_a_password_changed_by_hand_is_rotated_the_same_way(fleet: Fleet, deploy
 def test_a_killed_rotation_locks_nobody_out(
     fleet: Fleet, deployment: Deployment, soak: bool, part: slice
 ) -> None:
-    """The state is the one of before the rotation at each point, so that all of them have the same commands."""
+    """Each rotation begins from a finished state, so that all of them have the same commands."""
     whole = run(fleet, deployment, ROTATE)
     assert whole.exit_code == 0, whole.output
     count = len(whole.commands)

@@ -24,7 +24,7 @@ def source(host: BenchHost, deployment: Deployment) -> Iterator[BenchHost]:
 
 
 def digest(host: BenchHost, reference: str) -> str:
-    """What the source itself says a tag is, asked by a client that is not Docker."""
+    """Return a tag's digest as the source reports it to a client that is not Docker."""
     repository, _, tag = reference.removeprefix(f"{SOURCE}/").rpartition(":")
     accept = "Accept: application/vnd.docker.distribution.manifest.v2+json"
     output = host.run(
@@ -60,7 +60,7 @@ def test_a_tag_is_resolved_once_and_kept(source: BenchHost, deployment: Deployme
     assert source.run(f"docker exec {OURS[0]} registry --version").stdout.split()[-1].startswith("v3.1.2")
     assert run(deployment) == []
 
-    # The tag moves on, and what runs here stays.
+    # The tag now names another image; the deployed one stays.
     source.run(
         f"docker create --name moved {digests[0]} x && docker cp /etc/hostname moved:/moved && docker commit moved {REGISTRY}"
         " && docker rm moved"

@@ -1,4 +1,4 @@
-"""A CA rollover on real hosts: who pulls, and who connects, at each of its stages and wherever it is interrupted.
+"""A CA rollover on real hosts: which clients can pull and connect at each stage, and when it is interrupted.
 
 Each test begins and assert_finished without a rollover, with all hosts finished.
 """
@@ -46,11 +46,11 @@ CLIENTS = {
     "Go": "SSL_CERT_FILE={ca} SSL_CERT_DIR=/nowhere crane ls {name}/rollover",
     "OpenSSL": "openssl s_client -connect {name}:443 -servername {name} -verify_hostname {name} -verify_return_error "
     "-CAfile {ca} -no-CApath -no-CAstore < /dev/null",
-    # The server has no git repository; that it says so is what comes after the handshake.
+    # The server has no git repository; its answer shows that the handshake succeeded.
     "GnuTLS": "git -c http.sslCAInfo={ca} ls-remote https://{name}/x 2>&1 | grep -q 'Authentication failed\\|not found"
     "\\|could not read Username'",
 }
-"""Clients outside the inventory: what they trust is in one file, and they know no other."""
+"""Clients outside the inventory, which trust one file and nothing else."""
 
 ALL_CONNECT = dict.fromkeys(CLIENTS, True)
 NONE_CONNECT = dict.fromkeys(CLIENTS, False)
@@ -58,13 +58,13 @@ NONE_CONNECT = dict.fromkeys(CLIENTS, False)
 
 @dataclass(frozen=True)
 class Home:
-    """A registry with its clients, and a laptop that is in no inventory."""
+    """A registry with its clients, and a laptop that is not in the inventory."""
 
     fleet: Fleet
     deployment: Deployment
 
     def hosts(self, *, down: str | None = None, **settings: object) -> None:
-        """Write inventory and settings; at the address of the host that is `down` nothing answers."""
+        """Write inventory and settings; the host named by `down` is unreachable."""
         data = {name: dict(self.fleet.data[name]) for name in ("nas", "pi", "node")}
         if down:
             data[down]["ssh_port"] = 9
@@ -92,7 +92,7 @@ class Home:
 
     @property
     def authority(self) -> KeyPair:
-        """The one there is, or the old one of two."""
+        """Return the CA; during a rollover, the old one."""
         found = self.state.authority
         assert found
         return found
@@ -104,7 +104,7 @@ class Home:
         return found.ca
 
     def assert_finished(self) -> None:
-        """What every test leaves: no rollover, and nothing to do."""
+        """Check what every test must leave: no rollover, and nothing to do."""
         ran = self.run()
         assert (ran.steps, self.state.successor) == ([], None), ran.output
         assert pull_results(self) == ALL_PULL
@@ -165,21 +165,21 @@ ALL_PULL = dict.fromkeys(PULLS, "pulled")
 
 
 def pull_results(home: Home) -> dict[str, str]:
-    """Pull by each runtime as if for the first time; what it says where it cannot."""
+    """Pull with each runtime as if for the first time; return `pulled` or the error by runtime."""
     password = home.state.passwords["cluster"]
     home.fleet.hosts["node"].write("/root/registries.yaml", (
         f'configs: {{"{NAME}": {{tls: {{ca_file: /etc/containerd/certs.d/{NAME}/ca.crt}}, '
         f"auth: {{username: cluster, password: {password}}}}}}}\n"
     ), "0600")  # fmt: skip
-    said = {}
+    results = {}
     for what, (name, command) in PULLS.items():
         done = home.fleet.hosts[name].run(command, stdin=f"cluster:{password}", check=False)
-        said[what] = "pulled" if done.exit_code == 0 else done.stderr
-    return said
+        results[what] = "pulled" if done.exit_code == 0 else done.stderr
+    return results
 
 
 def connection_results(home: Home, *trusted: KeyPair, name: str = NAME) -> dict[str, bool]:
-    """Whether each client of the laptop connects that trusts these and nothing else."""
+    """Return whether each client on the laptop can connect if it trusts only these CAs."""
     laptop = home.fleet.hosts["laptop"]
     laptop.write("/trusted.crt", "".join(pair.certificate_pem for pair in trusted))
     return {
@@ -189,7 +189,7 @@ def connection_results(home: Home, *trusted: KeyPair, name: str = NAME) -> dict[
 
 
 def trusted_fingerprints(home: Home) -> dict[str, list[list[str]]]:
-    """The fingerprints in each trust file, host by host."""
+    """Return the fingerprints in each trust file, by host."""
     found = {}
     for name, files in TRUST.items():
         host = home.fleet.hosts[name]
@@ -209,12 +209,12 @@ def one_ca_everywhere(pair: KeyPair) -> dict[str, list[list[str]]]:
 
 def both_cas_everywhere(old: KeyPair, new: KeyPair) -> dict[str, list[list[str]]]:
     both = [old.fingerprint, new.fingerprint]
-    # In the system's store one certificate to a file.
+    # The system's store has one certificate per file.
     return {"nas": [both, [new.fingerprint], [old.fingerprint]], "pi": [both], "node": [both, both]}
 
 
 def served_issuers(home: Home) -> list[str]:
-    """The subjects and issuers of what a handshake shows, the leaf first."""
+    """Return the issuers of the certificates in a handshake, beginning with the leaf's."""
     output = (
         home.fleet.hosts["laptop"]
         .run(f"echo | openssl s_client -connect {NAME}:443 -servername {NAME} -showcerts 2>/dev/null")
@@ -230,7 +230,7 @@ def subjects(*pairs: KeyPair) -> list[str]:
 
 @contextmanager
 def constant_requests(home: Home, *trusted: KeyPair) -> Iterator[None]:
-    """Ask again and again, by a new connection each time; not one request may fail."""
+    """Send requests all the time, each over a new connection; not one may fail."""
     folder, address = home.deployment.folder, home.fleet.hosts["nas"].address
     (folder / "all-along.crt").write_text("".join(pair.certificate_pem for pair in trusted))
     asks = (
@@ -245,12 +245,12 @@ def constant_requests(home: Home, *trusted: KeyPair) -> Iterator[None]:
         asking.wait(60)
         (folder / "stop").unlink()
     answers = (folder / "answers").read_text().splitlines()
-    print(f"{len(answers)} requests all along")
+    print(f"{len(answers)} requests during the block")
     assert len(answers) > 20
     assert set(answers) == {"401"}
 
 
-# The whole way.
+# A complete rollover.
 
 
 def test_a_complete_rollover(home: Home) -> None:
@@ -292,11 +292,11 @@ def test_a_complete_rollover(home: Home) -> None:
     assert len([line for line in again.commands if " host" in line]) == 7, (
         again.commands
     )  # 3 machines, 4 roles
-    carried_on = home.run(ROTATE)
-    assert carried_on.steps == []
+    continued = home.run(ROTATE)
+    assert continued.steps == []
     assert (
         "a CA rollover was under way already and is carried on with; no further one was begun"
-        in carried_on.output
+        in continued.output
     )
     verified = home.deployment.verify()
     assert verified.returncode == 0, verified.stdout
@@ -326,7 +326,7 @@ def test_retiring_without_a_rollover_is_reported_and_changes_nothing(home: Home)
     assert "there is no old certificate authority to retire" in ran.output
 
 
-# Hosts that are away.
+# Unreachable hosts.
 
 
 def test_both_stages_wait_for_an_unreachable_host(home: Home) -> None:
@@ -349,7 +349,7 @@ def test_both_stages_wait_for_an_unreachable_host(home: Home) -> None:
         "says what it waits for, and then this again"
     ) in home.run(RETIRE, fails=True).problems
     home.hosts()
-    home.run()  # a plain one
+    home.run()  # a plain run of deploy.py
     assert served_issuers(home) == subjects(new, old)
     assert trusted_fingerprints(home) == both_cas_everywhere(old, new)
 
@@ -369,7 +369,7 @@ def test_both_stages_wait_for_an_unreachable_host(home: Home) -> None:
 
 
 def test_a_permanently_missing_host_can_be_excused_by_name(home: Home) -> None:
-    """And if it was not, it connects by the old CA all the same until that is retired."""
+    """If the host comes back, it can still connect with the old CA until that is retired."""
     old = home.authority
     home.hosts(down="pi")
     home.run(ROTATE, "--data", "registry_excused_hosts=pi", fails=True)
@@ -382,7 +382,7 @@ def test_a_permanently_missing_host_can_be_excused_by_name(home: Home) -> None:
     assert trusted_fingerprints(home) == both_cas_everywhere(old, new)
     successor = home.state.successor
     assert successor
-    # As if the state were a backup from before the switch: it would serve what hosts may not trust any more.
+    # As if the state were a backup from before the switch: a run with it would serve a leaf that hosts may no longer trust.
     home.deployment.store.authorities.write_rollover(replace(successor, issuing_since=None), old)
     problem = home.run(fails=True).problems[0]
     assert "this host has a registry certificate that " in problem
@@ -397,14 +397,14 @@ def test_a_permanently_missing_host_can_be_excused_by_name(home: Home) -> None:
 
 
 def backdate_switch(home: Home, days: int) -> None:
-    """As if the switch had been so many days earlier."""
+    """Change the record of the rollover as if the switch had been that many days earlier."""
     folder = home.deployment.store.folder / "authorities" / home.successor.fingerprint[:16]
     record = json.loads((folder / "rollover.json").read_text())
     earlier = dt.date.fromisoformat(record["switched"]) - dt.timedelta(days=days)
     (folder / "rollover.json").write_text(json.dumps(record | {"switched": earlier.isoformat()}))
 
 
-# Names.
+# Server names.
 
 
 def test_a_server_name_that_the_ca_does_not_permit_is_added_with_the_next_ca(home: Home) -> None:
@@ -435,7 +435,7 @@ def test_a_server_name_that_the_ca_does_not_permit_is_added_with_the_next_ca(hom
     home.assert_finished()
 
 
-# Too late.
+# An expired CA.
 
 
 def test_a_ca_that_expired_while_hosts_were_off_is_replaced_in_one_run(home: Home, tmp_path: Path) -> None:
@@ -477,11 +477,11 @@ def test_a_ca_that_expired_while_hosts_were_off_is_replaced_in_one_run(home: Hom
     home.assert_finished()
 
 
-# Killed.
+# Killed runs.
 
 
 def kill_points(ran: RunResult, soak: bool) -> list[int]:
-    """The commands after which a run is killed: all, or the decisions and one among the clients."""
+    """Return the commands after which a run is killed: all, or a sample of the decisions and one write on a client."""
     if soak:
         return list(range(1, len(ran.commands) + 1))
     decided = [number for number, line in enumerate(ran.commands, 1) if " controller " in line]

@@ -1,6 +1,6 @@
-"""No secret shows in arguments, environments, output, in what Docker tells, or in a file that others may read.
+"""No secret appears in arguments, environments, output, Docker's output, or a file that others may read.
 
-One host deploys to itself and verifies itself, every command traced. The secrets are looked for by value: generated
+One host deploys to itself and verifies itself, with every command traced. The secrets are searched by value: generated
 and custom passwords, their hashes, the keys, and the registry's own secret.
 """
 
@@ -28,10 +28,10 @@ LOGIN, KEPT = "/root/.docker/config.json", "/home/kept/.fake-logins/"
 PYINFRA = ".venv/bin/pyinfra -vvv --diff"
 DEPLOY = f"{PYINFRA} -y inventories/local.py deploy.py"
 VERIFY = ".venv/bin/python -m pytest -vv --tb=long tests/verify --inventory inventories/local.py"
-# Made anew each time: this file is on the host as well.
+# Random in each run, because this file is on the host as well.
 CUSTOM = {name: f"canary {name}+/{token_hex(6)}" for name in ("admin", "ci", "cluster")}
 
-# What is full when an upload fails, and the file that then cannot be written.
+# For each file whose upload is to fail: how to fill the file system of its folder.
 FULL = {
     f"{CONF}/gateway/tls/tls.pem": "head -c 4096 /dev/zero > full",
     f"{CONF}/registry/config.yml": "head -c 4096 /dev/zero > full",
@@ -41,7 +41,7 @@ FULL = {
 
 @dataclass
 class Evidence:
-    """All that was said and written while secrets were about."""
+    """All output and traces of commands that handle secrets."""
 
     host: BenchHost
     copy: Path
@@ -49,14 +49,14 @@ class Evidence:
     outputs: dict[str, Result] = field(default_factory=dict)
 
     def run(self, name: str, command: str) -> Result:
-        """Run a command in the project, traced, and note the secrets there are after it."""
+        """Run a command in the project under strace, and record the secrets that exist after it."""
         traced = strace(f"{TRACES}/{len(self.outputs):02}", command)
         self.outputs[name] = result = self.host.run(f"cd {PROJECT} && {traced}", check=False)
         self.record_secrets()
         return result
 
     def record_secrets(self) -> None:
-        """Take the secrets from a copy of the state, each under a name that gives nothing away."""
+        """Read the secrets from a copy of the state, each with a name that is safe to print."""
         folder = self.copy / str(len(self.outputs))
         subprocess.run(["docker", "cp", "-q", f"{self.host.name}:{STATE}", folder], check=True)
         state = Store(folder).read()
@@ -65,19 +65,19 @@ class Evidence:
         found |= {hashed: f"the hash of {name}" for name, hashed in state.hashes.items()}
         found |= {state.http_secret: "http.secret"}
         for name, pair in (("the CA", state.authority), ("the leaf", state.leaf)):
-            # The last of the three lines holds the public half alone.
+            # The last of the three lines contains only the public half.
             found |= dict.fromkeys(pair.key_pem.splitlines()[1:3], f"the key of {name}")
         self.secrets = found | self.secrets
 
     def write_passwords(self, **passwords: str) -> None:
-        """Write passwords as a person does."""
+        """Write custom passwords, as a user does."""
         for name, password in passwords.items():
             self.host.write(f"{STATE}/accounts/{name}.password", f"{password}\n", "0600")
 
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[BenchHost]:
-    """The host, which has the project as git would give it, and is deployed to by itself."""
+    """The host, which has the project as after `git clone` and deploys to itself."""
     host = BenchHost.start(BOOKWORM_DOCKER, volumes={"/src": str(ROOT)})
     files = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
@@ -95,32 +95,36 @@ def host() -> Iterator[BenchHost]:
 
 @pytest.fixture(scope="module")
 def evidence(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Evidence:
-    """A deployment's life: made, given other passwords, run and planned again, failing, verified well and badly."""
-    made = Evidence(host, tmp_path_factory.mktemp("state"))
+    """A first run, custom passwords, a second run, a plan, failing runs, and a passing and a failing verification."""
+    evidence = Evidence(host, tmp_path_factory.mktemp("state"))
     # Two users are logged in, one of them through a credential helper.
     host.write("/usr/local/bin/docker-credential-fake", HELPER, "0755")
     host.run(
         'useradd -m -G docker kept && su kept -c \'mkdir ~/.docker && echo {\\"credsStore\\":\\"fake\\"} > ~/.docker/config.json\''
     )
     host.run(f'echo \'registry_login_users = ["root", "kept"]\' >> {PROJECT}/inventories/group_data/local.py')
-    assert made.run("first run", DEPLOY).exit_code == 0, "the first run fails"
-    made.write_passwords(**CUSTOM)
-    assert made.run("run with custom passwords", DEPLOY).exit_code == 0, "a run with custom passwords fails"
-    assert made.run("second run", DEPLOY).exit_code == 0, "a second run fails"
-    assert made.run("plan", f"{PYINFRA} --dry inventories/local.py deploy.py").exit_code == 0
+    assert evidence.run("first run", DEPLOY).exit_code == 0, "the first run fails"
+    evidence.write_passwords(**CUSTOM)
+    assert evidence.run("run with custom passwords", DEPLOY).exit_code == 0, (
+        "a run with custom passwords fails"
+    )
+    assert evidence.run("second run", DEPLOY).exit_code == 0, "a second run fails"
+    assert evidence.run("plan", f"{PYINFRA} --dry inventories/local.py deploy.py").exit_code == 0
     for path, fill in FULL.items():
         folder = str(Path(path).parent)
         host.run(
             f"mount -t tmpfs -o size=4k,mode=0700,uid=60705,gid=60705 none {folder}; cd {folder}; {fill}"
         )
-        failed = made.run(f"full disk under {path}", DEPLOY)
+        failed = evidence.run(f"full disk under {path}", DEPLOY)
         assert failed.exit_code == 1, "a run goes on although a disk is full"
         assert f"could not write {path}: " in failed.stdout + failed.stderr
         host.run(f"umount {folder}")
-    assert made.run("make verify", "make verify").exit_code == 0, "make verify fails"
-    made.write_passwords(ci=f"canary ci once more {token_hex(6)}")
-    assert made.run("failing verification", VERIFY).exit_code == 1, "a password that is not deployed verifies"
-    return made
+    assert evidence.run("make verify", "make verify").exit_code == 0, "make verify fails"
+    evidence.write_passwords(ci=f"canary ci once more {token_hex(6)}")
+    assert evidence.run("failing verification", VERIFY).exit_code == 1, (
+        "a password that is not deployed verifies"
+    )
+    return evidence
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +180,7 @@ def test_files_at_every_moment(trace: Reader) -> None:
 
 
 def test_files_at_the_end(host: BenchHost, evidence: Evidence, needles: Needles) -> None:
-    """The whole host is looked through, the engine's layers as well, but for the traces and the text of this test."""
+    """Search the whole host, including the engine's layers, except for the traces and the tests."""
     host.write(f"{TRACES}/needles", "".join(f"{form}\n" for form in needles.names), "0600")
     found = host.run(
         f"find / \\( -path /proc -o -path /sys -o -path /src -o -path {TRACES} -o -path {PROJECT}/tests \\) -prune -o -type f -print0 "

@@ -1,4 +1,4 @@
-"""The state removed, swapped, or damaged: the run stops, nothing is changed, and what it says to do works."""
+"""The state is removed, swapped or damaged: the run stops and changes nothing, and the remedy that it names works."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.state.test_store import fill
 
 @pytest.fixture
 def state(deployment: Deployment, tmp_path: Path) -> Iterator[Path]:
-    """The state's folder. Afterwards it is put back from a copy, and the registry given to it again."""
+    """The state's folder. Afterwards it is restored from a copy, and adopts the registry again."""
     folder = deployment.store.folder
     shutil.copytree(folder, tmp_path / "backup")
     yield folder
@@ -26,7 +26,7 @@ def state(deployment: Deployment, tmp_path: Path) -> Iterator[Path]:
 
 
 def snapshot(host: BenchHost) -> str:
-    """All that a run could change on the host, files by their digest and containers by their start."""
+    """Return everything that a run could change on the host: files by digest, containers by ID and state."""
     return host.run(
         "find /etc /var/lib/homelab-registry -type f -exec sha256sum {} + | sort;"
         "find /etc/homelab-registry /etc/docker /var/lib/homelab-registry -printf '%p %m %U %G\\n' | sort;"
@@ -39,7 +39,7 @@ def file_contents(folder: Path) -> dict[str, bytes]:
 
 
 def assert_run_stops(host: BenchHost, deployment: Deployment) -> RunResult:
-    """Run, and find that it stopped with nothing changed on either side and one line about it."""
+    """Run, and check that it stops with one problem and changes neither the host nor the state."""
     before, kept = snapshot(host), file_contents(deployment.store.folder)
     ran = deployment.run()
     assert ran.exit_code == 1, ran.output

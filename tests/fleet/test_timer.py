@@ -1,4 +1,4 @@
-"""The timer on a controller that systemd runs: it deploys for real, its failure is noticed, and it goes without a trace."""
+"""The timer on a controller with systemd: it deploys for real, reports failures, and can be removed completely."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.bench.recipes import BOOKWORM_DOCKER
 from tests.fleet.clone import copy_project
 
 PROJECT = "/opt/homelab-registry"
-"""Where users can read it as well."""
+"""A folder that other users can read too."""
 
 SERVICE = "homelab-registry@local.service"
 TIMER = "homelab-registry@local.timer"
@@ -28,7 +28,7 @@ PORT_TAKEN = "[@local] port 443 is taken by python3 (pid "
 
 @pytest.fixture(scope="module")
 def controller() -> Iterator[BenchHost]:
-    """A machine with Docker Engine that holds the project, and was deployed once."""
+    """A controller with Docker Engine and the project, deployed once."""
     host = BenchHost.start(BOOKWORM_DOCKER)
     try:
         registry_images.load(host)
@@ -61,7 +61,7 @@ def steps(output: str) -> list[str]:
 
 
 def failure_notice(host: BenchHost, unit: str = SERVICE) -> str:
-    """Run the service, and return what is told of its failure."""
+    """Run the service, check that it fails, and return the notice of the failure."""
     assert host.run(f"systemctl start {unit}", check=False).exit_code != 0
     return read_notice(host)
 
@@ -88,7 +88,7 @@ def port_taken(host: BenchHost) -> Iterator[None]:
 
 @contextmanager
 def logged_in(host: BenchHost) -> Iterator[subprocess.Popen[str]]:
-    """A terminal of root's over SSH, as wall and motd know it."""
+    """Open a terminal for root over SSH, in which messages of `wall` and motd appear."""
     host.run(
         "mkdir -p -m 0700 /root/.ssh && cd /root/.ssh && { [ -e id_ed25519 ] || "
         "ssh-keygen -q -t ed25519 -N '' -f id_ed25519; } && cp id_ed25519.pub authorized_keys"
@@ -115,7 +115,7 @@ def logged_in(host: BenchHost) -> Iterator[subprocess.Popen[str]]:
 
 
 def screen(terminal: subprocess.Popen[str]) -> str:
-    """End a login, and return what it showed."""
+    """End a login, and return what its terminal showed."""
     shown, _ = terminal.communicate("exit\n", timeout=30)
     return shown
 
@@ -123,10 +123,10 @@ def screen(terminal: subprocess.Popen[str]) -> str:
 def test_the_timer_is_created_once_fixed_if_changed_and_removed_completely(controller: BenchHost) -> None:
     before = controller.run(FILES).stdout
     controller.run("docker rm -f homelab-registry-gateway")
-    made = make(controller, "timer")
-    assert len(steps(made)) == 6
-    assert "The timer is on: its last run, " in made
-    # The run that proves it is a real one.
+    first_output = make(controller, "timer")
+    assert len(steps(first_output)) == 6
+    assert "The timer is on: its last run, " in first_output
+    # The run that checks the timer is a real deployment.
     assert (
         controller.run("docker inspect -f '{{.State.Running}}' homelab-registry-gateway").stdout == "true\n"
     )
@@ -164,13 +164,13 @@ def test_the_timer_is_created_once_fixed_if_changed_and_removed_completely(contr
 def test_a_failure_is_reported_until_a_timer_run_succeeds(with_timer: BenchHost) -> None:
     host = with_timer
     host.write("/usr/local/bin/tell-me", "#!/bin/sh\ncat > /tmp/program\n", "0755")
-    host.write("/usr/sbin/sendmail", "#!/bin/sh\ncat > /tmp/mail\n", "0755")  # what every mail server brings
+    host.write("/usr/sbin/sendmail", "#!/bin/sh\ncat > /tmp/mail\n", "0755")  # every mail server has it
     host.run(
         f"echo 'registry_timer_program = \"/usr/local/bin/tell-me\"' >> {PROJECT}/inventories/group_data/local.py"
     )
     assert "root by mail, registry_timer_program" in make(host, "timer")
 
-    # Off for two weeks, then on again: the timer itself begins the run.
+    # As if the controller had been off for two weeks: the timer itself starts the run.
     host.write(f"/etc/systemd/system/{TIMER}.d/soon.conf", "[Timer]\nRandomizedDelaySec=0\n")
     with port_taken(host):
         with logged_in(host) as terminal:
@@ -200,7 +200,7 @@ def test_a_failure_is_reported_until_a_timer_run_succeeds(with_timer: BenchHost)
         assert tried.exit_code != 0
         assert PORT_TAKEN in tried.stdout
 
-    # A run by hand goes well, and still says so: it proves nothing of the timer's.
+    # A manual run succeeds but still reports the failure, since it does not test the timer.
     assert "The timer's run of " in make(host, "deploy")
     assert "The timer is on: its last run, " in make(host, "timer")
     host.run(f"! test -e {FOLDER}/failed && ! test -e /etc/motd.d && ! systemctl is-failed {SERVICE}")
@@ -213,7 +213,7 @@ def test_a_failure_is_reported_until_a_timer_run_succeeds(with_timer: BenchHost)
 
 def test_failures_before_the_run_starts_are_reported(with_timer: BenchHost) -> None:
     host = with_timer
-    for moved, said in (
+    for moved, expected in (
         (
             PROJECT,
             f"    {PROJECT} is not there, or no longer holds the project; run make timer where it is now\n",
@@ -221,7 +221,7 @@ def test_failures_before_the_run_starts_are_reported(with_timer: BenchHost) -> N
         (f"{PROJECT}/.venv", f"    the Python of {PROJECT}/.venv is gone; rm -r {PROJECT}/.venv && make"),
     ):
         host.run(f"mv {moved} {moved}.away")
-        assert said in failure_notice(host)
+        assert expected in failure_notice(host)
         host.run(f"mv {moved}.away {moved}")
         host.run(f"systemctl start {SERVICE}")
     host.run(f"cp {PROJECT}/inventories/group_data/local.py /tmp/kept")
@@ -261,7 +261,7 @@ def test_a_second_project_with_the_same_inventory_name_is_refused(with_timer: Be
 
 
 def test_an_inventory_name_with_special_characters(controller: BenchHost) -> None:
-    """Its name is part of the units' names and of the script's path, which systemd takes apart itself."""
+    """The name is part of unit names and of the script's path, which systemd parses by its own rules."""
     host, inventory, name = controller, "inventories/a lab, 100%n.py", r"a\x20lab\x2c\x20100\x25n"
     host.run(
         f"cd {PROJECT} && cp inventories/local.py '{inventory}' && cd inventories/group_data"
@@ -281,7 +281,7 @@ def test_an_inventory_name_with_special_characters(controller: BenchHost) -> Non
 
 
 def test_an_unprivileged_user_can_have_a_timer(controller: BenchHost) -> None:
-    """With a manager of the user's own; of the keys only one without a passphrase is good for it."""
+    """The timer runs in the user's own service manager, and needs an SSH key without a passphrase."""
     host, home = controller, "/home/ops"
     host.run(
         "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y dbus libpam-systemd </dev/null"

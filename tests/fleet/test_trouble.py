@@ -1,4 +1,4 @@
-"""What goes wrong around a run: one clear line each, an exit code, and a later run that finishes."""
+"""Problems around a run: each is reported in one clear line and by the exit code, and a later run finishes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.fleet.deployment import Deployment, RunResult
 
 @contextmanager
 def trouble(host: BenchHost, begin: str, end: str) -> Iterator[None]:
-    """Make trouble with one command, and end it with another."""
+    """Cause a problem with one command, and end it with another."""
     host.run(begin)
     try:
         yield
@@ -25,13 +25,13 @@ def trouble(host: BenchHost, begin: str, end: str) -> Iterator[None]:
         host.run(end)
 
 
-def assert_run_fails(deployment: Deployment, *said: str) -> RunResult:
-    """Run, and find one line at the end, which holds all of that."""
+def assert_run_fails(deployment: Deployment, *texts: str) -> RunResult:
+    """Run, and check that it ends with one problem, which contains all these texts."""
     ran = deployment.run()
     assert ran.exit_code == 1, ran.output
     assert "Traceback" not in ran.output
     assert len(ran.problems) == 1, ran.output
-    for text in said:
+    for text in texts:
         assert text in ran.problems[0], ran.output
     return ran
 
@@ -119,7 +119,7 @@ def test_no_route_to_the_package_mirror_for_the_engine(tmp_path: Path) -> None:
 
 
 def mirror_unreachable() -> tuple[str, str]:
-    """A proxy that nobody answers at stands between the host and every mirror; and no package list is left."""
+    """Return commands that set and remove an unreachable proxy for apt; the first also removes the package lists."""
     return (
         'echo \'Acquire::http::Proxy "http://127.0.0.1:9"; Acquire::https::Proxy "http://127.0.0.1:9";\''
         " > /etc/apt/apt.conf.d/99gone; rm -rf /var/lib/apt/lists/*",
@@ -129,7 +129,7 @@ def mirror_unreachable() -> tuple[str, str]:
 
 @pytest.mark.parametrize(("minutes", "good"), [(-120, False), (120, False), (-10, True), (10, True)])
 def test_a_wrong_clock(host: BenchHost, deployment: Deployment, minutes: int, good: bool) -> None:
-    """A fake: containers share this machine's clock, so that `date` is made to tell another time."""
+    """Containers share this machine's clock, so a fake `date` prints another time."""
     wrong = f'#!/bin/sh\\nexec /usr/bin/date -d "{minutes:+} minutes" "$@"\\n'
     with trouble(
         host,

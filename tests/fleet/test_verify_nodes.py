@@ -1,4 +1,4 @@
-"""`make verify` on a mixed inventory: it passes, and what was taken away by hand is named with its host and file."""
+"""`make verify` on a mixed inventory: it passes, and names the host and file of what was removed by hand."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEFTOVERS = (
     "docker images --format '{{.Repository}}'; podman images -q; ctr -n k8s.io images ls -q; ls /etc/docker/certs.d; "
     "find /tmp /root /home/op -name '*homelab-verify*'"
 )
-"""What a verification could leave behind."""
+"""The command that lists what a verification could leave behind."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def fleet(folder: Path) -> Iterator[Fleet]:
-    """A registry's host that is a node as well, and a node with newer runtimes; each with another client of the CRI."""
+    """A registry host that is also a node, and a node with newer runtimes; each has a different CRI client."""
     fleet = Fleet.start({"nas": BOOKWORM_NODE, "node": TRIXIE_NODE}, folder)
     fleet.hosts["nas"].give(CRICTL)
     fleet.hosts["node"].give(CRI_PULL)
@@ -48,7 +48,7 @@ def fleet(folder: Path) -> Iterator[Fleet]:
 
 @pytest.fixture(scope="module")
 def deployment(fleet: Fleet, folder: Path) -> Deployment:
-    """All of it, deployed once: Docker, containerd and Podman on both, and on one the system's own trust."""
+    """Everything, deployed once: Docker, containerd and Podman on both hosts, and the system's trust store on one."""
     registry_images.load(fleet.hosts["nas"])
     for host in fleet.hosts.values():
         host.wait_until("docker info", 60, "Docker Engine")
@@ -63,7 +63,7 @@ def deployment(fleet: Fleet, folder: Path) -> Deployment:
 
 
 def test_no_program_on_a_node_is_given_a_password(fleet: Fleet, deployment: Deployment) -> None:
-    """Every program that a verification starts there is traced, from sshd on."""
+    """Trace every program that a verification starts on the node, from sshd on."""
     host, passwords = fleet.hosts["node"], deployment.store.read().passwords
     sshd = host.run("systemctl show -p MainPID --value ssh").stdout.strip()
     trace = f"strace -f -qq -v -s 65536 -e trace=execve,execveat -o /root/trace -p {sshd}"
@@ -115,7 +115,7 @@ def test_empty_groups_collect_no_tests(fleet: Fleet, deployment: Deployment, tmp
     ("host", "path", "off", "also"),
     [
         ("node", DOCKER, f"write {DOCKER}: it is missing", rf"node: docker login fails \(.*{UNTRUSTED}\)"),
-        # The certificate beside it does as well, for now: only the comparison sees that.
+        # The certificate beside it is still enough for pulls: only the comparison finds the difference.
         ("node", HOSTS_TOML, f"write {HOSTS_TOML}: it is missing", ""),
         ("node", PODMAN, f"write {PODMAN}: it is missing", rf"node: Podman cannot pull from {NAME} \(.*{UNTRUSTED}\)"),
         (
@@ -134,7 +134,7 @@ def test_empty_groups_collect_no_tests(fleet: Fleet, deployment: Deployment, tmp
 def test_what_was_removed_is_named(
     fleet: Fleet, deployment: Deployment, host: str, path: str, off: str, also: str
 ) -> None:
-    """One file after the other, in the words of `make verify`; each is put back where it was."""
+    """Remove one file at a time, check the lines of `make verify`, and put the file back."""
     take, bring = f"mv {path} /root/taken", f"mv /root/taken {path}"
     if path == "/etc/hosts":  # a mount in a container
         take = "cp /etc/hosts /root/taken && grep -v homelab-registry /root/taken > /etc/hosts"

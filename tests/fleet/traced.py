@@ -1,14 +1,14 @@
-"""pyinfra, with its commands written down, and killed where a test says so.
+"""pyinfra with its commands recorded, and killed at a given point.
 
     python -m tests.fleet.traced TRACE KILL_AFTER KILL_WITHIN QUIET pyinfra's own arguments…
     python -m tests.fleet.traced
 
 TRACE is the file that gets a line for each command on a host and each step on the controller. After the command
 with the number KILL_AFTER the process ends itself with SIGKILL, as it does half-way through the standard input of
-the command with the number KILL_WITHIN; 0 for neither. QUIET are the seconds for which a run waits in any case before it
-ends former passwords.
+the command with the number KILL_WITHIN; 0 for neither. QUIET is how many seconds a run waits at least before it
+revokes former passwords.
 
-Without arguments it imports pyinfra and the project, and then serves runs with arguments as above (`tests/forks.py`).
+Without arguments it imports pyinfra and the project, and then forks runs with arguments as above (`tests/forks.py`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def die() -> None:
 
 
 def record_start(kind: str, what: str) -> int:
-    """Note what begins, and return its number; on several hosts others may begin before it has ended."""
+    """Record the start of a command or step, and return its number. Commands on several hosts may overlap."""
     global count  # noqa: PLW0603 - one process, one run
     count += 1
     with trace.open("a") as file:
@@ -55,7 +55,7 @@ def record_commands(run: Any, kind: str) -> Any:
 
 
 def send_half_and_die(stdin: Any, buffer: Any) -> None:
-    """Send the first half of a text and die: what the far end then sees is an early end of its input."""
+    """Send a text, or only its first half and die: the receiver then sees an early end of its input."""
     if count != kill_within:
         write_stdin(stdin, buffer)
         return
@@ -92,7 +92,7 @@ apply._LocalCommand.execute = record_step  # type: ignore[method-assign, assignm
 
 
 def receive_arguments() -> list[str]:
-    """Return the arguments of a run that another process asks for."""
+    """Import all modules, then wait for requests; return the arguments of a requested run, in its fork."""
     for module in pkgutil.walk_packages(tasks.__path__, "tasks."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)

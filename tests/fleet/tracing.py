@@ -1,4 +1,4 @@
-"""Reads what strace wrote: which secrets stood in arguments, in environments, and in files that others may read."""
+"""Read strace's output: which secrets were in arguments, in environments, or in files that others may read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CALLS = (
     "execve,execveat,open,openat,creat,write,pwrite64,writev,pwritev,sendfile,copy_file_range,chmod,fchmod,fchmodat,"
     "rename,renameat,renameat2,unlink,unlinkat,umask,clone,clone3,fork,vfork"
 )
-# Not kept, as they come to a gigabyte: what goes to another process, what apt downloads, the folder an image is made in.
+# Dropped, because they are a gigabyte: writes to pipes and sockets, apt's downloads, the folder of image builds.
 DROPPED = (
     r"^[0-9]+ +(p?writev?|pwrite64)\([0-9]+<(pipe:|socket:|/var/(lib|cache)/apt/|/var/tmp/homelab-registry\.)"
 )
@@ -31,12 +31,12 @@ def strace(file: str, command: str) -> str:
 
 
 def strace_of(file: str, process: str) -> str:
-    """Return the shell command that writes a trace of a process that runs, and of all that it will start."""
+    """Return the shell command that traces a running process and all its future children to a file."""
     return f"strace {OPTIONS} -e trace={CALLS} -o {file} -p {process}"
 
 
 def forms(secret: str) -> set[str]:
-    """Return a secret as it stands, and what base64 makes of it at each of the three places in a longer text."""
+    """Return a secret as it is, and its base64 forms at each of the three offsets in a longer text."""
     data, found = secret.encode(), {secret}
     for before in range(3):
         text = b64encode(bytes(before) + data).decode()
@@ -46,7 +46,7 @@ def forms(secret: str) -> set[str]:
 
 
 class Needles:
-    """The forms of all secrets; `secrets` gives each its name, and only names are ever told."""
+    """The forms of all secrets; `secrets` maps each to a name, and only names are ever printed."""
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
         self.names = {form: name for secret, name in secrets.items() for form in forms(secret)}
@@ -58,22 +58,22 @@ class Needles:
 
 @dataclass
 class _Process:
-    """What a process hands on to its children; threads share one."""
+    """What a process passes on to its children; threads share it."""
 
     umask: int = 0o022
     folder: str = "/"
 
 
 class Reader:
-    """Follows the secrets through traces, which are read in their order; `sightings` tells what should not be."""
+    """Follows the secrets through traces, read in order; `exposed` and `wide` list what should not happen."""
 
     def __init__(self, needles: Needles) -> None:
         self.needles = needles
         self.executions = 0
         self.exposed: list[str] = []
-        """Arguments and environments with a secret, and those that strace cut short."""
+        """Programs with a secret in arguments or environment, and those whose arguments strace cut short."""
         self.wide: list[str] = []
-        """Files that held a secret while others could read them."""
+        """Files that contained a secret while others could read them."""
         self.holders: dict[str, set[str]] = {}
         """The secrets that were written to each path."""
         self._modes: dict[str, int] = {}
@@ -98,10 +98,10 @@ class Reader:
         program = arguments.partition(", ")[0]
         self.exposed += [f"{program} was given {name}" for name in sorted(self.needles.within(arguments))]
         if re.search(r"\.\.\.|/\*", re.sub(STRING, "", arguments)):  # "abc"..., or 0x7ffc /* 8 vars */
-            self.exposed.append(f"{program} was not told of in full")
+            self.exposed.append(f"{program} was cut short in the trace")
 
     def _process(self, pid: int) -> _Process:
-        """Return a process. Its first call may be told of before its parent's `clone` has returned."""
+        """Return a process. Its first call may be traced before its parent's `clone` has returned."""
         if pid not in self._processes:
             parent, shared = self._born.get(pid, (None, False))
             inherited = self._process(parent) if parent else _Process()
@@ -157,12 +157,12 @@ class Reader:
     def _check(self, path: str) -> None:
         mode = self._modes.get(path)
         if path in self.holders and (mode is None or mode & 0o077):
-            told = "of a mode that the trace does not tell" if mode is None else f"of the mode {mode:04o}"
-            self.wide += [f"{path}, {told}, held {name}" for name in sorted(self.holders[path])]
+            mode_text = "of an unknown mode" if mode is None else f"of the mode {mode:04o}"
+            self.wide += [f"{path}, {mode_text}, held {name}" for name in sorted(self.holders[path])]
 
 
 def _calls(lines: Iterable[str]) -> Iterator[tuple[int, str, str, str]]:
-    """Yield (process, name, arguments, result), each call when it ended; strace splits those that took their time."""
+    """Yield (process, name, arguments, result) when each call ended; strace splits calls that others interrupt."""
     begun: dict[str, str] = {}
     for line in lines:
         pid, _, text = line.rstrip("\n").partition(" ")
@@ -181,7 +181,7 @@ def _calls(lines: Iterable[str]) -> Iterator[tuple[int, str, str, str]]:
 
 
 def _paths(process: _Process, arguments: str) -> list[str]:
-    """Return the paths in a call's arguments; with AT_FDCWD strace tells a process's folder."""
+    """Return the paths in a call's arguments; with AT_FDCWD strace prints the process's working directory."""
     paths = []
     for found in PATH.finditer(arguments):
         folder, name = found[1], found[2][1:-1]

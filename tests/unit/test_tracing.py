@@ -43,7 +43,7 @@ def test_a_secret_in_a_program_s_arguments_or_environment(secret: str) -> None:
 
 
 def test_arguments_that_were_cut_short_are_no_proof() -> None:
-    cut = ['"/bin/sh" was not told of in full']
+    cut = ['"/bin/sh" was cut short in the trace']
     assert read('7  execve("/bin/sh", ["sh", "abc"...], ["A=b"]) = 0').exposed == cut
     assert read('7  execve("/bin/sh", ["sh", "abc", ...], ["A=b"]) = 0').exposed == cut
     assert read('7  execve("/bin/sh", ["sh"], 0x7ffc /* 8 vars */) = 0').exposed == cut
@@ -87,7 +87,7 @@ WIDE = ["/etc/x, of the mode 0644, held the secret"]
             ],
             ["/tmp/copy, of the mode 0644, held the secret"],
         ),
-        ([WRITTEN], ["/etc/x, of a mode that the trace does not tell, held the secret"]),
+        ([WRITTEN], ["/etc/x, of an unknown mode, held the secret"]),
         ([CREATED, '7  unlink("/etc/x") = 0', CREATED.replace("0666", "0600"), WRITTEN], []),
         ([f'7  write(1<pipe:[7]>, "{SECRET}", 23) = 23', f'7  write(2</dev/null>, "{SECRET}", 23) = 23'], []),
     ],
