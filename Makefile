@@ -48,7 +48,7 @@ test-all: test
 	$(MAKE) --no-print-directory test-hosts; hosts=$$?; wait $$clusters && exit $$hosts
 
 test-hosts: .venv/ready-dev
-	.venv/bin/python -m pytest --timeout 1800 $(AT_ONCE) tests/fleet tests/gateway
+	.venv/bin/python -m pytest --timeout 1800 --durations 20 $(AT_ONCE) tests/fleet tests/gateway
 
 ## make test-cluster             those on Kubernetes; they share two clusters, and follow one after the other on each
 test-cluster: .venv/ready-dev
