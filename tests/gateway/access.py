@@ -1,4 +1,4 @@
-"""Who may do what, written down independently of the gateway's own tables."""
+"""Expected permissions, written independently of the gateway's own tables."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tests.gateway.gateway import ACCOUNTS, Answer, Gateway, basic, request_byte
 from tests.gateway.wire import MANIFEST, StoredDigests
 
 REGISTRY_DECIDES = 0
-"""In the tables below: not the gateway's to say, the answer is the registry's own."""
+"""In the tables below: the gateway passes the request on, and the answer is the registry's own."""
 
 ROLES = ("pull", "push", "admin")
 
-# What each role is answered, in the order of ROLES.
+# The status for each role, in the order of ROLES.
 METHODS = {
     "GET": (REGISTRY_DECIDES, REGISTRY_DECIDES, REGISTRY_DECIDES),
     "HEAD": (REGISTRY_DECIDES, REGISTRY_DECIDES, REGISTRY_DECIDES),
@@ -26,7 +26,7 @@ METHODS = {
     "CONNECT": (405, 405, 405),
     "PROPFIND": (405, 405, 405),
     "FOO": (405, 405, 405),
-    "get": (400, 400, 400),  # no method in HTTP, whose names are in upper case here (nginx reads no other)
+    "get": (400, 400, 400),  # not an HTTP method: nginx accepts only upper case
 }
 CANCEL = (403, REGISTRY_DECIDES, REGISTRY_DECIDES)
 OUTSIDE = (404, 404, 404)
@@ -34,11 +34,11 @@ OUTSIDE = (404, 404, 404)
 CHALLENGE = 'Basic realm="registry.homelab.local"'
 UNAUTHORIZED = b'{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}'
 CODES = {400: "MALFORMED", 403: "DENIED", 404: "NOT_FOUND", 405: "UNSUPPORTED"}
-"""The code in what the gateway answers by itself."""
+"""The error code in the gateway's own answers, by status."""
 
 
 def endpoints(repository: str, stored: StoredDigests) -> dict[str, str]:
-    """Return a target for each endpoint of the API, and for what is none."""
+    """Return a target for each endpoint of the API, and for paths outside it."""
     top = f"/v2/{repository}"
     upload = "f81d4fae-7dec-41d0-a765-00a0c91e6bf6"
     return {
@@ -59,7 +59,7 @@ def endpoints(repository: str, stored: StoredDigests) -> dict[str, str]:
 
 
 def expected(method: str, place: str, role: str) -> int:
-    """Return the status that a role is answered, or REGISTRYS."""
+    """Return the expected status for a role, or REGISTRY_DECIDES."""
     row = METHODS[method]
     if place.startswith("outside") and row[-1] == REGISTRY_DECIDES:
         row = OUTSIDE
@@ -69,7 +69,7 @@ def expected(method: str, place: str, role: str) -> int:
 
 
 def unknown_callers(gateway: Gateway) -> dict[str, str | None]:
-    """Return the Authorization headers, by name, of those whom the registry does not know."""
+    """Return Authorization headers that the registry does not accept, by name."""
     admin, password = ACCOUNTS["admin"], gateway.password("admin")
     return {
         "no credentials": None,
@@ -83,14 +83,14 @@ def unknown_callers(gateway: Gateway) -> dict[str, str | None]:
 
 @dataclass(frozen=True)
 class Request:
-    """One cell of a table: who asks for what. `caller` is a role, or one of the strangers."""
+    """One request of a table; `caller` is a role, or the name of an unknown caller."""
 
     caller: str
     method: str
     target: str
 
     def sent(self, callers: dict[str, str | None]) -> bytes:
-        """Return its bytes."""
+        """Return the bytes of the request."""
         accept = {"Accept": MANIFEST} if self.method in {"GET", "HEAD"} else {}
         return request_bytes(self.method, self.target, callers[self.caller], accept)
 
@@ -99,7 +99,7 @@ class Request:
 
 
 def differences_from_401(answer: Answer, method: str) -> list[str]:
-    """Return in what an answer differs from the one that all get whom the registry does not know."""
+    """Return how an answer differs from the 401 that every unknown caller gets."""
     wanted = {
         "status": (answer.status, 401),
         "challenge": (answer.headers.get("www-authenticate"), [CHALLENGE]),
@@ -110,7 +110,7 @@ def differences_from_401(answer: Answer, method: str) -> list[str]:
 
 
 def differences_from_gateway(answer: Answer, status: int, asked: Request) -> list[str]:
-    """Return in what an answer differs from the gateway's own with this status."""
+    """Return how an answer differs from the gateway's own answer with this status."""
     wrong = [f"status is {answer.status}, not {status}"] if answer.status != status else []
     if asked.method == "HEAD":
         return wrong + (["it has a body"] if answer.body else [])
@@ -126,13 +126,13 @@ def differences_from_gateway(answer: Answer, status: int, asked: Request) -> lis
 
 
 def denial_message(role: str, method: str) -> str:
-    """Return what an account is told whose role is too small."""
+    """Return the message for an account whose role does not permit the method."""
     lacks = "deleting takes the role admin" if method == "DELETE" else "pushing takes the role push or admin"
     return f"account {ACCOUNTS[role]} has the role {role}; {lacks}"
 
 
 def differences_from_registry(answer: Answer, bare: Answer, renamed: tuple[str, str]) -> list[str]:
-    """Return in what an answer differs from the registry's own to the same request for another repository."""
+    """Return how an answer differs from the registry's own answer to the same request for another repository."""
     wrong = (
         [f"status is {answer.status}, the registry's {bare.status}"] if answer.status != bare.status else []
     )

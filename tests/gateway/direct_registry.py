@@ -1,4 +1,4 @@
-"""Runs on the registry's host: sends requests to the registry's own socket, as a list of base64 texts says.
+"""Run on the registry host: send requests, given in base64, to the registry's own socket.
 
 Takes `[socket, [request, ...]]` in JSON, returns `[[status, headers, body], ...]`.
 """

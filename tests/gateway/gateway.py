@@ -1,4 +1,4 @@
-"""The gateway under test, and plain ways to speak to it: a socket for what no client would send, and crane on the host."""
+"""The gateway under test, and clients for it: a socket for requests that no client would send, and crane on the host."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.fleet.deployment import Deployment
 
 NAME = "registry.homelab.local"
 SOCKET = "/etc/homelab-registry/run/registry.sock"
-"""Where the registry itself answers on its host."""
+"""The socket on the host on which the registry itself listens."""
 
 ACCOUNTS = {"admin": "admin", "push": "ci", "pull": "cluster"}
 """The account of each role, as the settings have it."""
@@ -26,14 +26,14 @@ ACCOUNTS = {"admin": "admin", "push": "ci", "pull": "cluster"}
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: the header names are in lower case, those that come more than once have all their values."""
+    """An HTTP answer: header names are in lower case, and a repeated header has all its values."""
 
     status: int
     headers: Mapping[str, list[str]]
     body: bytes = field(repr=False)
 
     def header(self, name: str) -> str | None:
-        """Return the one value of a header, None where it is not there."""
+        """Return the one value of a header, or None if it is missing."""
         values = self.headers.get(name.lower(), [])
         assert len(values) <= 1, (name, values)
         return values[0] if values else None
@@ -43,7 +43,7 @@ class Answer:
 class Gateway:
     """A deployed registry: the host it is on, its deployment, and the `version` of distribution (2.8 or 3.1).
 
-    `source` are the settings that say where its images come from.
+    `source` has the settings for where its images come from.
     """
 
     host: BenchHost
@@ -52,7 +52,7 @@ class Gateway:
     source: Mapping[str, object] = field(default_factory=dict)
 
     def deploy(self, **settings: object) -> None:
-        """Deploy with these settings, beside those that the tests need."""
+        """Deploy with these settings and those that the tests need."""
         own = {"registry_state_dir": str(self.deployment.store.folder), **self.source}
         self.deployment.set(**own, **settings)
         ran = self.deployment.run()
@@ -60,12 +60,12 @@ class Gateway:
 
     @cached_property
     def address(self) -> str:
-        """Where it listens."""
+        """Return the host's address."""
         return self.host.address
 
     @property
     def ca(self) -> Path:
-        """The CA to trust."""
+        """Return the path of the CA to trust."""
         return self.deployment.store.folder / "ca.crt"
 
     def password(self, role: str) -> str:
@@ -83,7 +83,7 @@ class Gateway:
         return ssl.create_default_context(cafile=self.ca).wrap_socket(plain, server_hostname=NAME)
 
     def send(self, request: bytes) -> Answer:
-        """Send these very bytes and read one answer. `request` has the whole request, with its head."""
+        """Send exactly these bytes, a whole request with its head, and read one answer."""
         with self.connect() as connection:
             answer, _ = exchange(connection, request)
             return answer
@@ -96,7 +96,7 @@ class Gateway:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
     ) -> Answer:
-        """Send a request whose target is not touched on its way."""
+        """Send a request whose target is not normalized."""
         once = {"Connection": "close", **(headers or {})}
         return self.send(request_bytes(method, target, authorization, once, body))
 
@@ -129,7 +129,7 @@ def request_bytes(
 
 
 def exchange(connection: ssl.SSLSocket, sent: bytes) -> tuple[Answer, bool]:
-    """Send these very bytes and read one answer; return it, and whether the other side ends the connection."""
+    """Send exactly these bytes and read one answer; return it, and whether the server closes the connection."""
     connection.sendall(sent)
     came = HTTPResponse(connection, method=sent.split(b" ", 1)[0].decode("latin-1"))
     came.begin()

@@ -21,13 +21,13 @@ MALFORMED = (400, 400, 400)
 
 
 def targets(stored: StoredDigests) -> list[tuple[str, str, tuple[int, int, int]]]:
-    """Return method, target, and what pull, push and admin are answered.
+    """Return method, target, and the expected status for pull, push and admin.
 
-    What is judged is the path as it was sent: only a plain path of an upload is one that push may cancel.
+    The gateway decides by the path as it was sent: push may cancel only an upload with a plain path.
     """
     manifest = f"manifests/{stored.manifest}"
     return [
-        # an upload once it is normalised, a manifest as sent; and the reverse
+        # the path of an upload after normalization, of a manifest as sent; and the reverse
         ("DELETE", f"/v2/{REPOSITORY}/{manifest}/../../blobs/uploads/u", DELETE),
         ("DELETE", f"/v2/{REPOSITORY}/manifests/x/../../blobs/uploads/u", DELETE),
         ("DELETE", f"{UPLOAD}/../../{manifest}", DELETE),
@@ -74,7 +74,7 @@ def targets(stored: StoredDigests) -> list[tuple[str, str, tuple[int, int, int]]
         ("POST", f"/v2/{REPOSITORY}/blobs%2Fuploads/", WRITE),
         ("POST", f"/v2/{REPOSITORY}/blobs/uploads", WRITE),
         ("PATCH", f"{UPLOAD}/../uploads/u", WRITE),
-        # names of the gateway's own, and what only looks as if it were below /v2/
+        # the gateway's internal names, and paths that only look as if they were below /v2/
         ("GET", "/_check_password", OUTSIDE),
         ("GET", "/_check_read", OUTSIDE),
         ("DELETE", "/_check_read", OUTSIDE),
@@ -91,7 +91,7 @@ def targets(stored: StoredDigests) -> list[tuple[str, str, tuple[int, int, int]]
         ("GET", "/v2", OUTSIDE),
         ("GET", "http://other", OUTSIDE),
         ("GET", "http://other?/v2/", OUTSIDE),
-        # no target that could be read
+        # invalid targets
         ("GET", "*", MALFORMED),
         ("OPTIONS", "*", MALFORMED),
         ("CONNECT", f"{NAME}:443", MALFORMED),
@@ -104,7 +104,7 @@ def targets(stored: StoredDigests) -> list[tuple[str, str, tuple[int, int, int]]
 
 
 def credentials(gateway: Gateway) -> list[tuple[str, int]]:
-    """Return Authorization headers, as lines, and what a manifest's deletion is answered with them."""
+    """Return header lines with credentials, and the status of a DELETE of a manifest with them."""
     name, password = ACCOUNTS["admin"], gateway.password("admin")
     token = gateway.authorization("admin").removeprefix("Basic ")
     good, pull = f"Authorization: Basic {token}", f"Authorization: {gateway.authorization('pull')}"
@@ -122,7 +122,7 @@ def credentials(gateway: Gateway) -> list[tuple[str, int]]:
         f"{name} ", '"', "$role", "none", "default", "admin delete", "\N{LATIN SMALL LETTER E WITH ACUTE}",
         "a" * 3000,
     ]  # fmt: skip
-    unproven = [
+    unauthorized = [
         "Authorization:", "Authorization: Basic", "Authorization: Basic ", f"Authorization: {token}",
         f"Authorization: Basic\t{token}", f"Authorization: Basic  {token}", f"Authorization: Basic {token} x",
         f"Authorization: Basic {token.rstrip('=')}" if token.endswith("=") else f"Authorization: Basic {token}=",
@@ -136,7 +136,7 @@ def credentials(gateway: Gateway) -> list[tuple[str, int]]:
     return [
         *((line, 403) for line in denied),
         *((line, 400) for line in malformed),
-        *((line, 401) for line in unproven),
+        *((line, 401) for line in unauthorized),
         *(
             (f"{each} {token}", REGISTRY_DECIDES)
             for each in ("Authorization: basic", "authorization:BASIC", "AUTHORIZATION:   Basic")
@@ -145,7 +145,7 @@ def credentials(gateway: Gateway) -> list[tuple[str, int]]:
 
 
 def random_targets(seed: int, count: int, stored: StoredDigests) -> Iterator[str]:
-    """Return targets that are put together at random from what paths of the API are made of."""
+    """Return targets that are combined at random from parts of the API's paths."""
     parts = [
         "/", "/", "//", "..", ".", "/../", "%2f", "%2F", "%2e%2e", "v2", "/v2/", REPOSITORY, "/manifests/", "/blobs/",
         "uploads/", "/uploads", "v1", stored.manifest, stored.blob, "_catalog", "/tags/list", "?", "#", "%00", "%",

@@ -1,4 +1,4 @@
-"""What the two containers hold while they work, sampled on their host: memory, and what lies in /tmp."""
+"""Memory and /tmp usage of the two containers while they work, sampled on their host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.bench.hosts import BenchHost
 
 CONTAINERS = ("homelab-registry", "homelab-registry-gateway")
 
-# A write to /tmp is page cache to the kernel, so that it is asked for by itself (statfs also counts files without a name).
+# The kernel counts writes to /tmp as page cache, so they are measured separately (statfs also counts unlinked files).
 SAMPLER = """
 import json, os, select, subprocess, sys
 
@@ -24,8 +24,8 @@ def memory(pid):
     return int(dict(line.split() for line in open(folder + "/memory.stat"))[key])
 
 def temporary(pid):
-    told = os.statvfs(f"/proc/{pid}/root/tmp")
-    return (told.f_blocks - told.f_bfree) * told.f_frsize
+    report = os.statvfs(f"/proc/{pid}/root/tmp")
+    return (report.f_blocks - report.f_bfree) * report.f_frsize
 
 pids = {name: subprocess.check_output(["docker", "inspect", "-f", "{{.State.Pid}}", name], text=True).strip()
         for name in sys.argv[1:]}
@@ -42,18 +42,18 @@ print(json.dumps([samples, idle, peak]))
 
 @dataclass
 class Peaks:
-    """By container: bytes at the start, and at most. Filled in at the end of `watched`."""
+    """Bytes by container: (memory, /tmp) at the start, and the maximum. Filled in when `sample_memory` ends."""
 
     samples: int = 0
     idle: dict[str, tuple[int, int]] = field(default_factory=dict)
     peak: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def memory(self, *containers: str) -> int:
-        """Return by how much the memory without page cache of all these grew at most."""
+        """Return the largest growth of memory, without page cache, summed over these containers."""
         return sum(self.peak[name][0] - self.idle[name][0] for name in containers)
 
     def temporary(self, container: str) -> int:
-        """Return how much lay in the container's /tmp at most."""
+        """Return the maximum usage of the container's /tmp."""
         return self.peak[container][1]
 
 
@@ -70,5 +70,5 @@ def sample_memory(host: BenchHost) -> Iterator[Peaks]:
             yield peaks
         finally:
             sampler.stdin.close()
-            told = sampler.stdout.read()
-    peaks.samples, peaks.idle, peaks.peak = json.loads(told)
+            report = sampler.stdout.read()
+    peaks.samples, peaks.idle, peaks.peak = json.loads(report)

@@ -1,4 +1,4 @@
-"""Clients that are slow, silent, half done or guessing: many at once, from this machine's address, for a while."""
+"""Many clients at once, from this machine's address, that are slow, silent, stalled or guess passwords."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEAD = f"HTTP/1.1\r\nHost: {NAME}\r\n"
 
 @dataclass
 class Target:
-    """What is under pressure; `open` connections are those that stand now, `seen` counts what was answered."""
+    """The attacked gateway; `open` is the number of current connections, `seen` counts the answers."""
 
     gateway: Gateway
     blob: str
@@ -36,7 +36,7 @@ class Target:
     async def connected(
         self, *, tls: bool = True
     ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        """Open a connection that takes in little ahead of its reader, and close it at the end."""
+        """Open a connection with small receive buffers, and close it at the end."""
         plain = socket.socket()
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         plain.setblocking(False)
@@ -59,7 +59,7 @@ class Target:
 
 
 async def silent(target: Target) -> None:
-    """Connect, and say nothing."""
+    """Connect, and send nothing."""
     async with target.connected(tls=False) as (reader, _):
         await reader.read()
 
@@ -85,7 +85,7 @@ async def slow_reader(target: Target) -> None:
 
 
 async def stalled_upload(target: Target) -> None:
-    """Announce a megabyte, send ten bytes of it."""
+    """Announce a megabyte, and send only ten bytes."""
     authorization = target.gateway.authorization("push")
     begun = await asyncio.to_thread(target.gateway.request, "POST", "/v2/half/blobs/uploads/", authorization)
     location = begun.header("Location")
@@ -96,7 +96,7 @@ async def stalled_upload(target: Target) -> None:
 
 
 async def guess(target: Target) -> None:
-    """Guess a password each second, and wait for the answer no longer than that."""
+    """Guess a password each second, and wait at most one second for the answer."""
     authorization = basic(target.account, os.urandom(8).hex())
     async with target.connected() as (reader, writer):
         writer.write(f"GET /v2/ {HEAD}Authorization: {authorization}\r\n\r\n".encode())
@@ -110,7 +110,7 @@ async def guess(target: Target) -> None:
 
 @contextmanager
 def under_attack(attack: Attack, target: Target, connections: int) -> Iterator[None]:
-    """Keep that many such connections for as long as the block runs; one that ends is begun anew."""
+    """Keep this many connections of an attack open while the block runs; one that ends is opened again."""
     ended = threading.Event()
     thread = threading.Thread(
         target=lambda: asyncio.run(_keep_connections(attack, target, connections, ended))

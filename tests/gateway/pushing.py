@@ -1,4 +1,4 @@
-"""A small client that pushes images and keeps account of what it was told, and proofs that do not take its word."""
+"""A small client that pushes images and records the registry's acknowledgments, and independent checks of them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 STORED = "/docker/registry/v2"
-"""Where a storage folder has its blobs and repositories."""
+"""The path of blobs and repositories in a storage folder."""
 
 
 def digest(data: bytes) -> str:
-    """Return the digest that a registry knows these bytes by."""
+    """Return the digest of these bytes."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
@@ -37,17 +37,17 @@ class Image:
     @property
     def manifest(self) -> bytes:
         config, *layers = [{"digest": digest(blob), "size": len(blob)} for blob in self.blobs]
-        told = {
+        content = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": {"mediaType": CONFIG, **config},
             "layers": [{"mediaType": LAYER, **layer} for layer in layers],
         }
-        return json.dumps(told).encode()
+        return json.dumps(content).encode()
 
 
 def image(repository: str, tag: str, *sizes: int) -> Image:
-    """Make an image with layers of these sizes, none of them like another's."""
+    """Make an image with layers of these sizes, each of them unique."""
     config = json.dumps({"architecture": "amd64", "os": "linux", "author": f"{repository}:{tag}"}).encode()
     layers = (
         hashlib.shake_256(f"{repository}:{tag}:{number}".encode()).digest(size)
@@ -57,7 +57,7 @@ def image(repository: str, tag: str, *sizes: int) -> Image:
 
 
 class RefusedError(Exception):
-    """An answer that is none of those a push goes on with."""
+    """An answer with which a push cannot continue."""
 
     def __init__(self, stage: str, status: int, body: bytes) -> None:
         super().__init__(f"{stage}: {status} {body.decode(errors='replace')}")
@@ -66,7 +66,7 @@ class RefusedError(Exception):
 
 @dataclass
 class PushLog:
-    """What clients were told, by all of them at once: (repository, digest) of each 201."""
+    """What the registry acknowledged to all clients together: (repository, digest) of each 201."""
 
     blobs: set[tuple[str, str]] = field(default_factory=set)
     manifests: set[tuple[str, str]] = field(default_factory=set)
@@ -83,7 +83,7 @@ class PushLog:
 
     @contextmanager
     def upload(self) -> Iterator[None]:
-        """Count a blob as under way."""
+        """Count a blob as being uploaded while the block runs."""
         with self.writing():
             self.under_way += 1
         try:
@@ -94,7 +94,7 @@ class PushLog:
 
 
 class Connection(HTTPConnection):
-    """A connection to the gateway, opened anew where an answer before closed it."""
+    """A connection to the gateway, which is reopened if an earlier answer closed it."""
 
     def __init__(self, gateway: Gateway) -> None:
         super().__init__(NAME)
@@ -105,10 +105,10 @@ class Connection(HTTPConnection):
 
 
 class Client:
-    """A client with the rights of the account that pushes."""
+    """A client with the login of the push role."""
 
-    def __init__(self, gateway: Gateway, account: PushLog | None = None) -> None:
-        self.account = account or PushLog()
+    def __init__(self, gateway: Gateway, log: PushLog | None = None) -> None:
+        self.log = log or PushLog()
         self.authorization = gateway.authorization("push")
         self.connection = Connection(gateway)
 
@@ -118,20 +118,20 @@ class Client:
     def ask(
         self, stage: str, method: str, target: str, wanted: int, body: bytes = b"", kind: str = ""
     ) -> tuple[str, bytes]:
-        """Send a request; return its Location and its body. `RefusedError` unless the status is the wanted one."""
+        """Send a request; return the answer's Location and body. `RefusedError` unless it has the wanted status."""
         headers = {"Authorization": self.authorization, "Accept": MANIFEST} | (
             {"Content-Type": kind} if kind else {}
         )
         self.connection.request(method, target, None if method in {"GET", "HEAD"} else body, headers)
         answer = self.connection.getresponse()
-        told = answer.read()
+        content = answer.read()
         if answer.status != wanted:
-            raise RefusedError(stage, answer.status, told)
-        return answer.headers.get("Location", ""), told
+            raise RefusedError(stage, answer.status, content)
+        return answer.headers.get("Location", ""), content
 
     def blob(self, repository: str, data: bytes, chunks: int = 3) -> None:
         """Upload a blob in chunks."""
-        with self.account.upload():
+        with self.log.upload():
             place = self.begin(repository)
             edges = [len(data) * number // chunks for number in range(chunks + 1)]
             for start, end in pairwise(edges):
@@ -145,25 +145,25 @@ class Client:
     def chunk(self, place: str, data: bytes) -> str:
         kind = "application/octet-stream"
         place, _ = self.ask("PATCH of a blob", "PATCH", path_and_query(place), 202, data, kind)
-        with self.account.writing():
-            self.account.chunks += 1
+        with self.log.writing():
+            self.log.chunks += 1
         return place
 
     def finish(self, repository: str, place: str, data: bytes) -> None:
         target = f"{path_and_query(place)}&digest={quote(digest(data))}"
         self.ask("PUT of a blob", "PUT", target, 201)
-        with self.account.writing():
-            self.account.blobs.add((repository, digest(data)))
+        with self.log.writing():
+            self.log.blobs.add((repository, digest(data)))
 
     def manifest(self, image: Image) -> None:
         target = f"/v2/{image.repository}/manifests/{image.tag}"
         self.ask("PUT of a manifest", "PUT", target, 201, image.manifest, MANIFEST)
-        with self.account.writing():
-            self.account.manifests.add((image.repository, digest(image.manifest)))
-            self.account.tags[image.repository, image.tag] = digest(image.manifest)
+        with self.log.writing():
+            self.log.manifests.add((image.repository, digest(image.manifest)))
+            self.log.tags[image.repository, image.tag] = digest(image.manifest)
 
     def exists(self, target: str) -> bool:
-        """Ask whether something is there already, as clients do before they push it."""
+        """Return whether a blob or manifest exists already, as clients ask before they push it."""
         try:
             self.ask(f"HEAD of {target}", "HEAD", target, 200)
         except RefusedError as refused:
@@ -173,7 +173,7 @@ class Client:
         return True
 
     def push(self, image: Image) -> None:
-        """Push an image as clients do: each blob that is not there yet, and then the manifest."""
+        """Push an image as clients do: each missing blob, and then the manifest."""
         for blob in image.blobs:
             if not self.exists(f"/v2/{image.repository}/blobs/{digest(blob)}"):
                 self.blob(image.repository, blob)
@@ -187,10 +187,10 @@ def path_and_query(location: str) -> str:
     return f"{parts.path}?{parts.query}"
 
 
-def push(gateway: Gateway, image: Image, account: PushLog | None = None) -> str:
-    """Push an image over a connection of its own; return what went wrong, or nothing."""
+def push(gateway: Gateway, image: Image, log: PushLog | None = None) -> str:
+    """Push an image over a new connection; return the error, or an empty text."""
     try:
-        client = Client(gateway, account)
+        client = Client(gateway, log)
         try:
             client.push(image)
         finally:
@@ -200,12 +200,12 @@ def push(gateway: Gateway, image: Image, account: PushLog | None = None) -> str:
     return ""
 
 
-def missing_or_wrong(gateway: Gateway, account: PushLog) -> list[str]:
-    """Return what of all that clients were told is there is not, or has another digest than the one it is asked by."""
+def missing_or_wrong(gateway: Gateway, log: PushLog) -> list[str]:
+    """Return the acknowledged blobs, manifests and tags that are missing or have a different digest."""
     client = Client(gateway)
-    wanted = [(f"/v2/{name}/blobs/{each}", each) for name, each in sorted(account.blobs)]
-    wanted += [(f"/v2/{name}/manifests/{each}", each) for name, each in sorted(account.manifests)]
-    wanted += [(f"/v2/{name}/manifests/{tag}", each) for (name, tag), each in sorted(account.tags.items())]
+    wanted = [(f"/v2/{name}/blobs/{each}", each) for name, each in sorted(log.blobs)]
+    wanted += [(f"/v2/{name}/manifests/{each}", each) for name, each in sorted(log.manifests)]
+    wanted += [(f"/v2/{name}/manifests/{tag}", each) for (name, tag), each in sorted(log.tags.items())]
     found = []
     for target, each in wanted:
         try:
@@ -220,9 +220,9 @@ def missing_or_wrong(gateway: Gateway, account: PushLog) -> list[str]:
 
 
 def mismatched_blobs(gateway: Gateway, storage: str) -> list[str]:
-    """Return the stored blobs whose content is not what their name says, as the host's sha256sum reads them."""
-    told = gateway.host.run(
+    """Return the stored blobs whose content does not match their name, by the host's sha256sum."""
+    content = gateway.host.run(
         f"find {storage}{STORED}/blobs/sha256 -name data -exec sha256sum {{}} + 2>/dev/null", timeout=120
     )
-    lines = [line.split() for line in told.stdout.splitlines()]
+    lines = [line.split() for line in content.stdout.splitlines()]
     return [path for sha, path in lines if path.split("/")[-2] != sha]

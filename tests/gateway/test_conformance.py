@@ -89,7 +89,7 @@ def host(gateway: Gateway) -> BenchHost:
 
 
 @pytest.mark.parametrize("asked", REQUESTED)
-def test_not_one_result_is_worse(gateway: Gateway, host: BenchHost, asked: str) -> None:
+def test_no_result_is_worse_than_the_registry_s_own(gateway: Gateway, host: BenchHost, asked: str) -> None:
     login = {"OCI_USERNAME": ACCOUNTS["admin"], "OCI_PASSWORD": gateway.password("admin"), **REQUESTED[asked]}
     trust = {"SSL_CERT_FILE": f"/etc/docker/certs.d/{NAME}/ca.crt"}
     alone = run(host, {"OCI_REGISTRY": BARE, "OCI_TLS": "disabled", **login})

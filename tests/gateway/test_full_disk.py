@@ -1,7 +1,7 @@
-"""A full disk while pushing: what each client reads, that pulls go on, and that pushes do once there is room again.
+"""A full disk during pushes: what each client is shown, that pulls continue, and that pushes succeed once there is space.
 
-The storage is a small file system of its own. Pages of 4 KB are all it gives, so that each of the last ones meets
-another step of a push.
+The storage is a separate small file system, which allocates pages of 4 KB, so that each of the last pages is used up by
+a different step of a push.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ FULL_MESSAGE = (
     f"storage is full or cannot be written to; make room in {SMALL} on the registry host and push again"
 )
 INVALID = {"2.8": (404, "BLOB_UPLOAD_INVALID"), "3.1": (416, "RANGE_INVALID")}
-"""What follows where only the end of a chunk did not fit: the registry acknowledges that chunk, and finds it too short at
+"""The error if only the end of a chunk did not fit: the registry acknowledges the chunk, and finds it too short at
 the next request."""
 REPAIR = (
     f"find {SMALL}{STORED}/blobs -name data -empty -not -path '*/e3b0c44298fc1c14*' -delete "
     "&& docker restart homelab-registry"
 )
-"""What docs/when-something-is-wrong.md says, for another folder."""
+"""The repair in docs/when-something-is-wrong.md, for this folder."""
 
 
 @pytest.fixture(scope="module")
@@ -50,25 +50,25 @@ def small(gateway: Gateway) -> Gateway:
 
 @pytest.fixture(scope="module")
 def kept(small: Gateway) -> PushLog:
-    """What is there before the disk is full."""
-    account = PushLog()
-    assert push(small, image("kept", "v1", 3_000_000), account) == ""
-    return account
+    """An image that was pushed before the disk is full."""
+    log = PushLog()
+    assert push(small, image("kept", "v1", 3_000_000), log) == ""
+    return log
 
 
 @pytest.fixture(autouse=True)
-def _is_never_started_anew(small: Gateway, kept: PushLog) -> Iterator[None]:
-    """No full disk ends or blocks the registry, and what was there before stays whole."""
+def _registry_survives_and_keeps_images(small: Gateway, kept: PushLog) -> Iterator[None]:
+    """Check that a full disk neither ends nor blocks the registry, and that earlier images stay intact."""
     before = start_times(small)
     yield
     assert missing_or_wrong(small, kept) == []
     if before != start_times(small):
-        assert small.version == "2.8", "only 2.8 needs the repair, which starts it anew"
+        assert small.version == "2.8", "only 2.8 needs the repair, which restarts it"
 
 
 @contextmanager
 def full(gateway: Gateway, left: int = 0) -> Iterator[None]:
-    """Leave that many KB free in the storage; afterwards there is room again."""
+    """Leave only this many KB free in the storage while the block runs."""
     gateway.host.run(
         f"free=$(df -k --output=avail {SMALL} | tail -n 1) "
         f"&& head -c $(((free - {left}) * 1024)) /dev/zero > {SMALL}/filler"
@@ -83,7 +83,7 @@ def full(gateway: Gateway, left: int = 0) -> Iterator[None]:
 
 @contextmanager
 def no_files_left(gateway: Gateway, left: int = 0) -> Iterator[None]:
-    """Let no more than that many files or folders be made; afterwards there is room again."""
+    """Leave only this many inodes free in the storage while the block runs."""
     used = int(gateway.host.run(f"df --output=iused {SMALL} | tail -n 1").stdout)
     gateway.host.run(f"mount -o remount,nr_inodes={used + left} {SMALL}")
     try:
@@ -93,11 +93,11 @@ def no_files_left(gateway: Gateway, left: int = 0) -> Iterator[None]:
 
 
 def start_times(gateway: Gateway) -> list[str]:
-    """Return when each container was started, how often Docker restarted it; none is unhealthy."""
+    """Return when each container was started, and how often Docker restarted it; check that none is unhealthy."""
     form = "{{.Name}} {{.State.StartedAt}} {{.RestartCount}} {{.State.Health.Status}}"
-    told = gateway.host.run(f"docker inspect -f '{form}' homelab-registry homelab-registry-gateway").stdout
-    assert "unhealthy" not in told
-    return [line.rpartition(" ")[0] for line in told.splitlines()]
+    output = gateway.host.run(f"docker inspect -f '{form}' homelab-registry homelab-registry-gateway").stdout
+    assert "unhealthy" not in output
+    return [line.rpartition(" ")[0] for line in output.splitlines()]
 
 
 def error_of(refused: RefusedError) -> tuple[int, str, str]:
@@ -107,9 +107,9 @@ def error_of(refused: RefusedError) -> tuple[int, str, str]:
 
 
 def test_each_step_of_a_push_says_that_storage_is_full(small: Gateway) -> None:
-    """And each of them can be taken once there is room again."""
-    account = PushLog()
-    client = Client(small, account)
+    """Each step succeeds once there is space again."""
+    log = PushLog()
+    client = Client(small, log)
     pushed = image("steps", "v1", 500_000)
     layer = pushed.blobs[1]
     manifest = image("steps", "v2")
@@ -128,29 +128,29 @@ def test_each_step_of_a_push_says_that_storage_is_full(small: Gateway) -> None:
     client.push(pushed)
     step(lambda: client.manifest(Image("steps", "v3", manifest.blobs)))
     client.push(Image("steps", "v3", manifest.blobs))
-    assert missing_or_wrong(small, account) == []
+    assert missing_or_wrong(small, log) == []
     assert mismatched_blobs(small, SMALL) == []
 
 
-def test_pulls_go_on_and_pushes_do_when_there_is_room(small: Gateway, kept: PushLog) -> None:
+def test_pulls_continue_and_pushes_succeed_when_there_is_space_again(small: Gateway, kept: PushLog) -> None:
     before = start_times(small)
     pushed = image("large", "v1", 20_000_000)
-    account = PushLog()
+    log = PushLog()
     with full(small, 8 * MEGABYTE):
-        refused = push(small, pushed, account)
+        refused = push(small, pushed, log)
         assert refused.startswith("RefusedError: PATCH of a blob: 507 "), refused
         assert missing_or_wrong(small, kept) == []
-        assert missing_or_wrong(small, account) == []
+        assert missing_or_wrong(small, log) == []
         (name, each), *_ = sorted(kept.blobs)
         pulled = small.crane("pull", f"blob {NAME}/{name}@{each} | sha256sum")
         assert f"sha256:{pulled.stdout.split()[0]}" == each
-    assert push(small, pushed, account) == ""
-    assert missing_or_wrong(small, account) == []
+    assert push(small, pushed, log) == ""
+    assert missing_or_wrong(small, log) == []
     assert mismatched_blobs(small, SMALL) == []
     assert start_times(small) == before
 
 
-def test_crane_shows_what_is_to_be_done(small: Gateway) -> None:
+def test_crane_shows_the_remedy(small: Gateway) -> None:
     small.host.run("cd /tmp && head -c 3000000 /dev/urandom > layer && tar cf layer.tar layer")
     append = f"append --new_layer /tmp/layer.tar --new_tag {NAME}/crane:v1"
     with full(small):
@@ -162,7 +162,7 @@ def test_crane_shows_what_is_to_be_done(small: Gateway) -> None:
 
 
 def test_docker_shows_the_status(small: Gateway, soak: bool) -> None:
-    """After five attempts, which take it fifty seconds; a sample reads no more than that it tries again."""
+    """Docker shows it after five attempts in fifty seconds; a sample only checks that it retries."""
     small.host.run("cd /tmp && head -c 3000000 /dev/urandom > d && tar cf d.tar d")
     small.host.run(f"docker import /tmp/d.tar {NAME}/docker:v1")
     small.crane("push", "version")
@@ -179,56 +179,56 @@ def test_docker_shows_the_status(small: Gateway, soak: bool) -> None:
 
 
 @pytest.mark.parametrize("step", ["blobs", "manifest"])
-def test_the_last_kilobytes(small: Gateway, kept: PushLog, step: str, soak: bool) -> None:
-    """Whichever file is the first that does not fit, what was pushed again is whole, without a restart."""
+def test_pushes_with_only_kilobytes_left(small: Gateway, kept: PushLog, step: str, soak: bool) -> None:
+    """Whichever file is the first that does not fit, a repeated push is complete, without a restart."""
     for left in range(0, 84 if step == "blobs" else 20, 4 if soak or step == "manifest" else 16):
-        account = PushLog()
+        log = PushLog()
         pushed = image(f"last-{step}", f"v{left}", 30_000)
-        client = Client(small, account)
+        client = Client(small, log)
         if step == "manifest":
             for blob in pushed.blobs:
                 client.blob(pushed.repository, blob)
         with full(small, left):
-            refused = try_to_push(small, pushed, account)
+            refused = try_to_push(small, pushed, log)
             assert missing_or_wrong(small, kept) == []
         print(f"{small.version}, {left} KB at {step}: {refused or 'it fits'}")
-        push_again(small, pushed, account)
+        push_again(small, pushed, log)
 
 
-def test_no_more_files_can_be_made(small: Gateway, kept: PushLog, soak: bool) -> None:
+def test_pushes_without_free_inodes(small: Gateway, kept: PushLog, soak: bool) -> None:
     refusals = 0
     for left in range(0, 60, 1 if soak else 14):
-        account, pushed = PushLog(), image("inodes", f"v{left}", 30_000)
+        log, pushed = PushLog(), image("inodes", f"v{left}", 30_000)
         with no_files_left(small, left):
-            refusals += bool(try_to_push(small, pushed, account))
+            refusals += bool(try_to_push(small, pushed, log))
             assert missing_or_wrong(small, kept) == []
-        push_again(small, pushed, account)
+        push_again(small, pushed, log)
     assert refusals >= 2
 
 
-def try_to_push(gateway: Gateway, pushed: Image, account: PushLog) -> str:
-    """Push what may not fit; return what was said then. What clients were told to be there is there."""
+def try_to_push(gateway: Gateway, pushed: Image, log: PushLog) -> str:
+    """Push an image that may not fit; return the error, or an empty text. Check that acknowledged data is stored."""
     try:
-        Client(gateway, account).push(pushed)
+        Client(gateway, log).push(pushed)
     except RefusedError as refused:
         status, code, message = error_of(refused)
         if (status, code) != INVALID[gateway.version]:
             assert (status, code, message) == (507, "INSUFFICIENT_STORAGE", FULL_MESSAGE)
-        assert missing_or_wrong(gateway, account) == []
+        assert missing_or_wrong(gateway, log) == []
         return str(refused)
     return ""
 
 
-def push_again(gateway: Gateway, pushed: Image, account: PushLog) -> None:
-    """Push it when there is room, and see that it is whole."""
+def push_again(gateway: Gateway, pushed: Image, log: PushLog) -> None:
+    """Push the image when there is space, and check that it is complete."""
     repair_manifests(gateway)
-    assert push(gateway, pushed, account) == ""
-    assert missing_or_wrong(gateway, account) == []
+    assert push(gateway, pushed, log) == ""
+    assert missing_or_wrong(gateway, log) == []
     assert mismatched_blobs(gateway, SMALL) == []
 
 
 def repair_manifests(gateway: Gateway) -> None:
-    """Take away the manifests that a full disk left empty. Only 2.8 does so, and takes them for whole ever after."""
+    """Remove manifests that a full disk left empty. Only 2.8 leaves them, and then treats them as complete."""
     empty = mismatched_blobs(gateway, SMALL)
     if not empty:
         return

@@ -1,4 +1,4 @@
-"""What the gateway lets a stranger learn and do: TLS as testssl.sh judges it, headers, the log, and its container."""
+"""What an attacker can learn and do at the gateway: TLS as testssl.sh rates it, headers, the log, the containers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from tests.gateway.gateway import NAME, Gateway, basic
 
-OF_PUBLIC_CAS = {"cert_revocation"}
-"""What no private CA has: testssl.sh wants a CRL or OCSP to be named in the certificate."""
+PUBLIC_CA_FINDINGS = {"cert_revocation"}
+"""Findings that do not apply to a private CA: testssl.sh expects a CRL or OCSP address in the certificate."""
 
 SUITES = {
     "-tls1_2": {
@@ -21,19 +21,19 @@ SUITES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("gateway", ["2.8"], indirect=True)  # the registry behind it has no part in this
+@pytest.mark.parametrize("gateway", ["2.8"], indirect=True)  # the registry's version does not matter here
 def test_testssl_finds_nothing_of_medium_severity_or_above(gateway: Gateway) -> None:
     gateway.host.run("apt-get update -q && apt-get install -q -y testssl.sh")
     gateway.host.run(
         f"testssl --quiet --warnings off --ip {gateway.address} --add-ca /etc/docker/certs.d/{NAME}/ca.crt "
         f"--jsonfile /tmp/found.json https://{NAME} >/tmp/said 2>&1",
         timeout=900,
-        check=False,  # it ends with the number of its findings
+        check=False,  # its exit code is the number of findings
     )
     found = json.loads(gateway.host.read("/tmp/found.json"))
     assert len(found) > 100
     bad = [each for each in found if each["severity"] in {"MEDIUM", "HIGH", "CRITICAL", "FATAL"}]
-    assert [each for each in bad if each["id"] not in OF_PUBLIC_CAS] == []
+    assert [each for each in bad if each["id"] not in PUBLIC_CA_FINDINGS] == []
     judged = {each["id"]: each["severity"] for each in found}
     for vulnerability in (
         "heartbleed",
@@ -48,8 +48,8 @@ def test_testssl_finds_nothing_of_medium_severity_or_above(gateway: Gateway) -> 
 
 
 @pytest.mark.parametrize("version", SUITES)
-def test_only_authenticated_encryption_is_spoken(gateway: Gateway, version: str) -> None:
-    """By a handshake for each cipher suite that openssl has."""
+def test_only_authenticated_encryption_is_accepted(gateway: Gateway, version: str) -> None:
+    """Try a handshake with each cipher suite that openssl has."""
     listed = subprocess.run(
         ["openssl", "ciphers", "-s", version, "ALL:COMPLEMENTOFALL:@SECLEVEL=0"],
         capture_output=True, text=True, check=True,
@@ -65,7 +65,7 @@ def test_older_versions_are_refused(gateway: Gateway, version: str) -> None:
 
 
 def handshake(gateway: Gateway, version: str, suite: str) -> str | None:
-    """Return the cipher suite that a handshake ends with, None where it fails."""
+    """Return the cipher suite of a handshake, or None if it fails."""
     choice = "-ciphersuites" if version == "-tls1_3" else "-cipher"
     level = "" if version == "-tls1_3" else ":@SECLEVEL=0"
     suite = suite.removesuffix(":@SECLEVEL=0")
@@ -80,7 +80,7 @@ def handshake(gateway: Gateway, version: str, suite: str) -> str | None:
     return None
 
 
-def test_no_answer_tells_a_version(gateway: Gateway) -> None:
+def test_no_answer_reveals_a_version(gateway: Gateway) -> None:
     admin = gateway.authorization("admin")
     answers = [
         gateway.request(method, target, authorization)
@@ -100,7 +100,7 @@ def test_no_answer_tells_a_version(gateway: Gateway) -> None:
         assert answer.header("X-Content-Type-Options") == "nosniff"
 
 
-def test_plain_http_gets_a_sentence(gateway: Gateway) -> None:
+def test_plain_http_gets_an_explanation(gateway: Gateway) -> None:
     with socket.create_connection((gateway.address, 443), timeout=30) as connection:
         connection.sendall(f"GET /v2/ HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n".encode())
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
@@ -110,7 +110,7 @@ def test_plain_http_gets_a_sentence(gateway: Gateway) -> None:
     assert body == b"This port speaks HTTPS only: use https:// here.\n"
 
 
-def test_the_access_log_has_what_is_asked_for_and_no_header(gateway: Gateway) -> None:
+def test_the_access_log_has_the_request_line_and_no_header(gateway: Gateway) -> None:
     password = gateway.password("pull")
     marked = f"/v2/logged/manifests/v1?secret={password}"
     gateway.request("GET", marked, gateway.authorization("pull"), {"User-Agent": "agent-in-a-header"})
@@ -121,12 +121,12 @@ def test_the_access_log_has_what_is_asked_for_and_no_header(gateway: Gateway) ->
     both = "grep '/v2/logged/manifests/v1.*404' /tmp/log && grep '/v2/logged/manifests/v2.*401' /tmp/log"
     gateway.host.wait_until(f"{logs} > /tmp/log; {both}", 10, "the log's last line")
     log = gateway.host.run(logs).stdout
-    told = [json.loads(line) for line in log.splitlines() if '"path":"/v2/logged/' in line]
-    assert [set(line) for line in told] == [
+    entries = [json.loads(line) for line in log.splitlines() if '"path":"/v2/logged/' in line]
+    assert [set(line) for line in entries] == [
         {"time", "from", "account", "method", "path", "status", "bytes", "seconds", "request"}
     ] * 2
-    # Each of nginx's workers hands its own lines over when it is their time.
-    assert sorted((line["account"], line["method"], line["path"], line["status"]) for line in told) == [
+    # Each nginx worker flushes its own lines, so their order may differ.
+    assert sorted((line["account"], line["method"], line["path"], line["status"]) for line in entries) == [
         ("cluster", "GET", "/v2/logged/manifests/v1", 404),
         ("cluster", "PUT", "/v2/logged/manifests/v2", 401),
     ]
@@ -141,7 +141,7 @@ def test_the_access_log_has_what_is_asked_for_and_no_header(gateway: Gateway) ->
 
 
 @pytest.mark.parametrize("container", ["homelab-registry", "homelab-registry-gateway"])
-def test_a_container_can_write_nothing_but_what_it_is_for(gateway: Gateway, container: str) -> None:
+def test_a_container_can_write_only_to_its_mounts(gateway: Gateway, container: str) -> None:
     (state,) = json.loads(gateway.host.run(f"docker inspect {container}").stdout)
     host = state["HostConfig"]
     assert (host["ReadonlyRootfs"], host["CapAdd"], host["CapDrop"]) == (True, None, ["ALL"])

@@ -1,4 +1,4 @@
-"""Nothing that a client was told to be stored is lost: not when a process is killed, is made anew, or a client goes away."""
+"""Nothing that was acknowledged is lost if a process is killed, a container is recreated, or a client disconnects."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PUSHES = 50
 
 
 def images(named: str) -> list[Image]:
-    """Fifty images in ten repositories, with one layer in common and none to three of their own: some are done early."""
+    """Make fifty images in ten repositories, with one common layer and none to three of their own, so that some end early."""
     (shared,) = image("shared", named, 40_000).blobs[1:]
     made = [
         image(f"{named}/{number % 10}", f"v{number}", *[60_000] * (number % 4)) for number in range(PUSHES)
@@ -40,54 +40,52 @@ def images(named: str) -> list[Image]:
     return [replace(each, blobs=(*each.blobs, shared)) for each in made]
 
 
-def push_and_overwrite(gateway: Gateway, account: PushLog, each: Image) -> str:
-    """Push an image, and give it the tag that others of its repository get at the same time."""
-    return push(gateway, each, account) or push(gateway, replace(each, tag=LATEST), account)
+def push_and_overwrite(gateway: Gateway, log: PushLog, each: Image) -> str:
+    """Push an image, and then to a tag that other images of its repository get at the same time."""
+    return push(gateway, each, log) or push(gateway, replace(each, tag=LATEST), log)
 
 
 @pytest.mark.parametrize("process", [REGISTRY, GATEWAY])
-def test_what_was_acknowledged_outlives_a_kill(gateway: Gateway, process: str, soak: bool) -> None:
+def test_acknowledged_data_survives_a_kill(gateway: Gateway, process: str, soak: bool) -> None:
     for number, at in enumerate(range(6, 126, 6) if soak else (90,)):  # of 133 blobs
         kill_while_pushing(gateway, process, number, at)
 
 
 def kill_while_pushing(gateway: Gateway, process: str, number: int, at: int) -> None:
-    """Kill it when that many blobs were acknowledged, and look for all that was."""
-    account, pushed = PushLog(), images(f"{process}-{number}")
-    push_all = partial(push_and_overwrite, gateway, account)
+    """Kill the container's process once `at` blobs are acknowledged, and check that all acknowledged data exists."""
+    log, pushed = PushLog(), images(f"{process}-{number}")
+    push_all = partial(push_and_overwrite, gateway, log)
     with ThreadPoolExecutor(PUSHES) as pool:
         results = pool.map(push_all, pushed)
-        with account.changed:
-            assert account.changed.wait_for(lambda: len(account.blobs) >= at and account.under_way, 120)
+        with log.changed:
+            assert log.changed.wait_for(lambda: len(log.blobs) >= at and log.under_way, 120)
         took = kill(gateway, process)
         failed = [result for result in results if result]
-    assert failed, "nothing was under way"
-    told = f"{len(account.blobs)} blobs and {len(account.manifests)} manifests"
-    assert_nothing_lost(gateway, account, pushed, overwritten=gateway.version != "2.8")
+    assert failed, "no push was interrupted"
+    counts = f"{len(log.blobs)} blobs and {len(log.manifests)} manifests"
+    assert_nothing_lost(gateway, log, pushed, overwritten=gateway.version != "2.8")
 
     with ThreadPoolExecutor(PUSHES) as pool:
         assert list(pool.map(push_all, pushed)) == [""] * PUSHES
-    assert len(account.manifests) == PUSHES
-    assert_nothing_lost(gateway, account, pushed, overwritten=True)
+    assert len(log.manifests) == PUSHES
+    assert_nothing_lost(gateway, log, pushed, overwritten=True)
     for each in pushed[:2]:
         found = gateway.crane("pull", f"manifest {NAME}/{each.repository}:{each.tag} | sha256sum").stdout
         assert f"sha256:{found.split()[0]}" == digest(each.manifest)
     print(
-        f"{gateway.version}, {process} killed at {at} blobs: {told} acknowledged and there; "
+        f"{gateway.version}, {process} killed at {at} blobs: {counts} acknowledged and present; "
         f"{len(failed)} of {PUSHES} pushes repeated; back after {took:.1f} s"
     )
 
 
-def assert_nothing_lost(
-    gateway: Gateway, account: PushLog, pushed: list[Image], *, overwritten: bool
-) -> None:
-    """See that all is there that clients were told of.
+def assert_nothing_lost(gateway: Gateway, log: PushLog, pushed: list[Image], *, overwritten: bool) -> None:
+    """Check that everything that was acknowledged exists.
 
-    A tag that many overwrite names one of the manifests that were pushed to it. 2.8 empties a tag's file before it
-    writes it, so that one may be lost when it is killed at that very moment: `overwritten` says whether to look.
+    A tag that many clients overwrite must name one of the manifests pushed to it. 2.8 empties a tag's file before it
+    writes it, so the tag may be lost if 2.8 is killed at that moment: `overwritten` says whether to check these tags.
     """
-    shared = {key: account.tags.pop(key) for key in list(account.tags) if key[1] == LATEST}
-    assert missing_or_wrong(gateway, account) == []
+    shared = {key: log.tags.pop(key) for key in list(log.tags) if key[1] == LATEST}
+    assert missing_or_wrong(gateway, log) == []
     assert mismatched_blobs(gateway, STORAGE) == []
     for repository, tag in shared if overwritten else ():
         named = gateway.crane("pull", f"digest {NAME}/{repository}:{tag}").stdout.strip()
@@ -95,7 +93,7 @@ def assert_nothing_lost(
 
 
 def kill(gateway: Gateway, container: str) -> float:
-    """Kill a container's process (SIGKILL); return after how many seconds Docker had it answering again."""
+    """Kill a container's process (SIGKILL); return after how many seconds it answers again."""
     form = "{{.RestartCount}} {{.State.Pid}}"
     before = gateway.host.run(
         f"set -- $(docker inspect -f '{form}' {container}) && kill -9 $2 && echo $1"
@@ -108,7 +106,7 @@ def kill(gateway: Gateway, container: str) -> float:
 
 
 def wait_for(gateway: Gateway, wanted: Callable[[Answer], bool], seconds: float = 60) -> list[Answer]:
-    """Ask until the answer is a wanted one; return all answers, that one last. No connection is no answer."""
+    """Send requests until an answer is as wanted; return all answers. Failed connections are retried."""
     end = time.monotonic() + seconds
     seen: list[Answer] = []
     while time.monotonic() < end:
@@ -122,8 +120,8 @@ def wait_for(gateway: Gateway, wanted: Callable[[Answer], bool], seconds: float 
     raise AssertionError(f"not after {seconds} s: {seen[-1:]}")
 
 
-def test_docker_and_crane_get_over_a_kill(gateway: Gateway, soak: bool) -> None:
-    """Docker by itself, which tries five times; crane tries less long, and may have to be called again."""
+def test_docker_and_crane_recover_from_a_kill(gateway: Gateway, soak: bool) -> None:
+    """Docker recovers by itself, as it tries five times; crane gives up earlier, and may have to be called again."""
     for process in (REGISTRY, GATEWAY) if soak else (REGISTRY,):
         kill_while_clients_push(gateway, process)
 
@@ -139,7 +137,7 @@ def kill_while_clients_push(gateway: Gateway, process: str) -> None:
             gateway.host.run, f"docker --config /root/crane-push push {NAME}/{name}/docker:v1", check=False
         )
         crane = pool.submit(gateway.crane, "push", append, check=False)
-        # Whichever is first: the other may begin its upload before, while or after there is no registry.
+        # Wait for the first upload of either; the other may begin before, during or after the outage.
         uploads = f"{STORAGE}/docker/registry/v2/repositories/{name}/*/_uploads"
         gateway.host.wait_until(f"find {uploads} -name data -size +0 | grep -q .", 60, "an upload")
         took = kill(gateway, process)
@@ -153,8 +151,8 @@ def kill_while_clients_push(gateway: Gateway, process: str) -> None:
 
 
 @pytest.mark.parametrize("goes", ["away", "silent"])
-def test_an_upload_that_its_client_leaves_is_begun_again(gateway: Gateway, goes: str) -> None:
-    """Half a chunk is sent, and then the connection is closed or nothing more comes while it is pushed anew."""
+def test_an_abandoned_upload_can_be_repeated(gateway: Gateway, goes: str) -> None:
+    """Half a chunk is sent; then the connection is closed, or stays silent, while the image is pushed again."""
     pushed = image(f"left-{goes}", "v1", 400_000)
     layer = pushed.blobs[1]
     client = Client(gateway)
@@ -171,34 +169,34 @@ def test_an_upload_that_its_client_leaves_is_begun_again(gateway: Gateway, goes:
         "GET", f"/v2/{pushed.repository}/blobs/{digest(layer)}", gateway.authorization("pull")
     )
     assert missing.status == 404
-    account = PushLog()
-    assert push(gateway, pushed, account) == ""
-    assert missing_or_wrong(gateway, account) == []
+    log = PushLog()
+    assert push(gateway, pushed, log) == ""
+    assert missing_or_wrong(gateway, log) == []
     with pytest.raises(RefusedError) as refused:
         client.finish(pushed.repository, place, layer)
     assert refused.value.status in {400, 404, 416}
     connection.close()
-    assert missing_or_wrong(gateway, account) == []
+    assert missing_or_wrong(gateway, log) == []
     assert mismatched_blobs(gateway, STORAGE) == []
 
 
-def test_a_registry_made_anew_is_found_by_a_gateway_left_alone(gateway: Gateway) -> None:
-    account, pushed = PushLog(), image("anew", "v1", 50_000)
-    assert push(gateway, pushed, account) == ""
+def test_a_running_gateway_finds_a_recreated_registry(gateway: Gateway) -> None:
+    log, pushed = PushLog(), image("anew", "v1", 50_000)
+    assert push(gateway, pushed, log) == ""
     started = gateway_identity(gateway)
     gateway.host.run(f"docker rm -f {REGISTRY}")
     assert_registry_unavailable(gateway, pushed)
     gateway.deploy()
     assert gateway_identity(gateway) == started
     assert {statuses(gateway, pushed) for _ in range(5)} == {(200, 200, 200)}
-    assert missing_or_wrong(gateway, account) == []
+    assert missing_or_wrong(gateway, log) == []
 
     gateway.host.run(f"docker restart -t 0 {REGISTRY}")
     for answer in wait_for(gateway, lambda answer: answer.status == 200):
         assert answer.status == 200 or error_of(answer) == (503, "UNAVAILABLE", "5")
     assert {statuses(gateway, pushed) for _ in range(5)} == {(200, 200, 200)}
     assert gateway_identity(gateway) == started
-    assert missing_or_wrong(gateway, account) == []
+    assert missing_or_wrong(gateway, log) == []
 
 
 def gateway_identity(gateway: Gateway) -> str:
@@ -212,7 +210,7 @@ def error_of(answer: Answer) -> tuple[int, str, str | None]:
 
 
 def statuses(gateway: Gateway, pushed: Image) -> tuple[int, ...]:
-    """Return the statuses of a manifest, a blob, and the gateway's own question who this is."""
+    """Return the statuses of a manifest, a blob, and the list of tags."""
     pull = gateway.authorization("pull")
     targets = (f"manifests/{pushed.tag}", f"blobs/{digest(pushed.blobs[1])}", "tags/list")
     return tuple(
@@ -227,7 +225,7 @@ def statuses(gateway: Gateway, pushed: Image) -> tuple[int, ...]:
 
 
 def assert_registry_unavailable(gateway: Gateway, pushed: Image) -> None:
-    """Whoever asks whatever reads that the registry is away, and when to come again."""
+    """Check that every request gets 503 with Retry-After."""
     blob = f"/v2/{pushed.repository}/blobs/{digest(pushed.blobs[1])}"
     for role, method, target in (
         ("pull", "GET", "/v2/"),

@@ -1,4 +1,4 @@
-"""Layers that are large, in parts, and many at once: nothing of them stays in the gateway, and every byte arrives."""
+"""Large layers, ranges of blobs, and many transfers at once: the gateway stores nothing, and every byte arrives."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tests.gateway.memory import CONTAINERS, sample_memory
 MEGABYTE = 10**6
 REGISTRY, GATEWAY = CONTAINERS
 ONE_TRANSFER = 5 * 2**20
-"""proxy_buffers are 2 MB of it, output_buffers and client_body_buffer_size 1 MB each; the rest is TLS and what malloc
-rounds up."""
+"""2 MB for proxy_buffers, 1 MB each for output_buffers and client_body_buffer_size; the rest is TLS and malloc's
+rounding."""
 
 
 @pytest.mark.parametrize(
     ("version", "framing", "megabytes"),
     [("1.1", "chunked", 500), ("2", "length", 500), ("1.1", "length", 100), ("2", "chunked", 100)],
 )
-def test_a_large_layer_is_not_kept_in_the_gateway_on_its_way(
+def test_the_gateway_does_not_store_a_large_layer_in_transit(
     gateway: Gateway, soak: bool, version: str, framing: str, megabytes: int
 ) -> None:
-    """Its root is read-only, so that /tmp is all the disk that it has; 500 MB are eight times what fits there."""
+    """The gateway's root is read-only, so /tmp is its only disk space; 500 MB are eight times what fits there."""
     size = (5000 if soak else megabytes) * MEGABYTE
     repository = f"large/{framing}-{version}"
     sha256 = keystream(gateway, size)
@@ -50,7 +50,7 @@ def test_a_large_layer_is_not_kept_in_the_gateway_on_its_way(
 
 
 def keystream(gateway: Gateway, size: int) -> str:
-    """Make a layer of that many bytes in /root/layer; return its SHA-256 as sha256sum has it."""
+    """Make a layer of `size` bytes in /root/layer; return its SHA-256 in hexadecimal."""
     room = int(gateway.host.run("df --output=avail -B1 /root | tail -n 1").stdout)
     assert room > 4 * size, f"{room} bytes of disk are too few for the layer, its upload and its blob"
     gateway.host.run(
@@ -62,7 +62,7 @@ def keystream(gateway: Gateway, size: int) -> str:
 
 
 def push(gateway: Gateway, curl: str, repository: str, framing: str, sha256: str) -> None:
-    """Push /root/layer with one PATCH, framed as asked."""
+    """Push /root/layer with one PATCH; `framing` is `length` or `chunked`."""
     begun = gateway.host.run(
         f"{curl} -X POST -D - -o /dev/null https://{NAME}/v2/{repository}/blobs/uploads/"
     )
@@ -70,11 +70,11 @@ def push(gateway: Gateway, curl: str, repository: str, framing: str, sha256: str
     source = "/root/layer" if framing == "length" else "- < /root/layer"
     sent = gateway.host.run(f"{curl} -v -X PATCH -D - -o /dev/null '{location}' -T {source}")
     head = {line.lower() for line in sent.stderr.replace("\r", "").splitlines() if line.startswith("> ")}
-    told = {
+    found = {
         "length": any(line.startswith("> content-length: ") for line in head),
         "chunked": "> transfer-encoding: chunked" in head,
     }
-    assert told == {"length": framing == "length", "chunked": framing == "chunked" and "--http1.1" in curl}
+    assert found == {"length": framing == "length", "chunked": framing == "chunked" and "--http1.1" in curl}
     location = f"https://{NAME}{parse(sent.stdout)['location']}&digest=sha256:{sha256}"
     ended = gateway.host.run(f"{curl} -X PUT -o /dev/null -w '%{{http_code}}' '{location}'")
     assert ended.stdout == "201"
@@ -101,8 +101,8 @@ for i in $(seq {2 * IMAGES}); do echo "$(cat $i/code) $(cat $i/wanted) $(cat $i/
 """
 
 
-def test_pushes_and_pulls_at_once_all_succeed(gateway: Gateway) -> None:
-    """With the settings as they come, from one address."""
+def test_concurrent_pushes_and_pulls_all_succeed(gateway: Gateway) -> None:
+    """With the default settings, from one address."""
     with sample_memory(gateway.host) as peaks:
         done = gateway.crane("push", f"version >/dev/null\n{AT_ONCE}")
     lines = [line.split() for line in done.stdout.splitlines()]
@@ -128,19 +128,19 @@ RANGES = {
     "5-9000000": slice(5, SIZE),
 }
 UNSHARED_HEADERS = {"date", "connection", "server", "x-content-type-options", "accept-ranges"}
-"""Headers that only one of the two sends; nginx tells in a whole answer that it takes ranges, in a part it does not."""
+"""Headers that only gateway or registry sends; nginx sends Accept-Ranges with a whole blob, and not with a range."""
 
 
 @dataclass(frozen=True)
 class Blob:
-    """A pushed blob: its bytes, its digest, and where it is."""
+    """A pushed blob: its bytes, its digest, and its path."""
 
     content: bytes
     digest: str
 
     @property
     def target(self) -> str:
-        """The path that it is pulled from."""
+        """Return the path from which it is pulled."""
         return f"/v2/ranges/blobs/{self.digest}"
 
 
@@ -156,7 +156,7 @@ def blob(gateway: Gateway) -> Blob:
 
 @VERSIONS
 @pytest.mark.parametrize("asked", RANGES)
-def test_a_part_is_what_was_asked_for(gateway: Gateway, blob: Blob, version: str, asked: str) -> None:
+def test_a_range_has_the_requested_bytes(gateway: Gateway, blob: Blob, version: str, asked: str) -> None:
     part = RANGES[asked]
     got = get_and_compare(gateway, blob, version, f"-H 'Range: bytes={asked}'")
     assert (got.version, got.status) == (version, 206)
@@ -165,22 +165,22 @@ def test_a_part_is_what_was_asked_for(gateway: Gateway, blob: Blob, version: str
 
 
 @VERSIONS
-def test_several_parts_come_in_one_answer(gateway: Gateway, blob: Blob, version: str) -> None:
+def test_several_ranges_come_in_one_answer(gateway: Gateway, blob: Blob, version: str) -> None:
     got = Curl(gateway, "pull", version).get(blob.target, "-H 'Range: bytes=0-9,2999990-'")
     assert got.status == 206
     assert got.headers["content-type"].startswith("multipart/byteranges; boundary=")
     body = gateway.host.run("base64 /tmp/got").stdout
     for part in (slice(0, 10), slice(2999990, SIZE)):
-        said = f"Content-Range: bytes {part.start}-{part.stop - 1}/{SIZE}\r\n\r\n".encode()
-        assert said + blob.content[part] + b"\r\n--" in b64decode(body)
+        part_head = f"Content-Range: bytes {part.start}-{part.stop - 1}/{SIZE}\r\n\r\n".encode()
+        assert part_head + blob.content[part] + b"\r\n--" in b64decode(body)
 
 
 @VERSIONS
 @pytest.mark.parametrize("asked", [f"{SIZE}-", "9000000-9000001", "5-2"])
-def test_no_such_part_is_a_416_that_tells_the_size(
+def test_an_impossible_range_gets_416_with_the_size(
     gateway: Gateway, blob: Blob, version: str, asked: str
 ) -> None:
-    """The bare 2.8 promises the whole blob in Content-Length then, and breaks the connection."""
+    """The registry 2.8 alone then announces the whole blob in Content-Length, and breaks the connection."""
     got = Curl(gateway, "pull", version).get(blob.target, f"-H 'Range: bytes={asked}'")
     assert got.status == 416
     assert got.headers["content-range"] == f"bytes */{SIZE}"
@@ -193,17 +193,19 @@ def test_no_such_part_is_a_416_that_tells_the_size(
 
 @VERSIONS
 @pytest.mark.parametrize("same", [True, False], ids=["same", "another"])
-def test_a_part_only_of_the_same_blob(gateway: Gateway, blob: Blob, version: str, same: bool) -> None:
-    """By the ETag that a HEAD tells, which comes from the registry itself."""
-    told = Curl(gateway, "pull", version).get(blob.target, "--head").headers["etag"]
-    condition = told if same else '"another"'
+def test_if_range_sends_a_range_only_of_the_same_blob(
+    gateway: Gateway, blob: Blob, version: str, same: bool
+) -> None:
+    """With the ETag from a HEAD, which is the registry's own."""
+    found = Curl(gateway, "pull", version).get(blob.target, "--head").headers["etag"]
+    condition = found if same else '"another"'
     got = get_and_compare(gateway, blob, version, f"-H 'Range: bytes=10-19' -H 'If-Range: {condition}'")
     assert got.status == (206 if same else 200)
     assert got.sha256 == sha256_of(blob.content[10:20] if same else blob.content)
 
 
 @VERSIONS
-def test_what_a_client_has_is_not_sent_again(gateway: Gateway, blob: Blob, version: str) -> None:
+def test_an_unchanged_blob_is_not_sent_again(gateway: Gateway, blob: Blob, version: str) -> None:
     etag = Curl(gateway, "pull", version).get(blob.target).headers["etag"]
     got = get_and_compare(gateway, blob, version, f"-H 'If-None-Match: {etag}'")
     assert (got.status, got.size) == (304, 0)
@@ -211,16 +213,18 @@ def test_what_a_client_has_is_not_sent_again(gateway: Gateway, blob: Blob, versi
 
 @VERSIONS
 @pytest.mark.parametrize("options", ["--head", "--head -H 'Range: bytes=10-19'"])
-def test_a_head_tells_what_a_get_would(gateway: Gateway, blob: Blob, version: str, options: str) -> None:
-    told = Curl(gateway, "pull", version).get(blob.target, options)
+def test_head_has_the_same_status_and_headers_as_get(
+    gateway: Gateway, blob: Blob, version: str, options: str
+) -> None:
+    found = Curl(gateway, "pull", version).get(blob.target, options)
     bare = Curl(gateway, "pull").get(blob.target, options, bare=True)
     got = Curl(gateway, "pull", version).get(blob.target, options.removeprefix("--head"))
-    assert told.status == bare.status == got.status
-    assert shared_headers(told) == shared_headers(bare) == shared_headers(got)
+    assert found.status == bare.status == got.status
+    assert shared_headers(found) == shared_headers(bare) == shared_headers(got)
 
 
 @VERSIONS
-def test_a_download_that_broke_off_is_resumed(gateway: Gateway, blob: Blob, version: str) -> None:
+def test_an_interrupted_download_is_resumed(gateway: Gateway, blob: Blob, version: str) -> None:
     curl, url = Curl(gateway, "pull", version).start(), f"https://{NAME}{blob.target}"
     gateway.host.run(
         f"{curl} '{url}' | head -c 1234567 > /tmp/resumed; test $(stat -c %s /tmp/resumed) = 1234567"
@@ -238,7 +242,7 @@ def test_a_download_that_broke_off_is_resumed(gateway: Gateway, blob: Blob, vers
 
 
 def get_and_compare(gateway: Gateway, blob: Blob, version: str, options: str) -> SavedAnswer:
-    """Get the blob through the gateway; body, status and headers must be those that the bare registry sends."""
+    """Get the blob through the gateway; check that body, status and headers are those of the registry alone."""
     got = Curl(gateway, "pull", version).get(blob.target, options)
     bare = Curl(gateway, "pull").get(blob.target, options, bare=True)
     assert (got.status, got.size, got.sha256) == (bare.status, bare.size, bare.sha256)

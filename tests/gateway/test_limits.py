@@ -1,4 +1,4 @@
-"""What one address may take: slow clients and wrong passwords of its own are no one else's, nor a way to learn a name."""
+"""Limits per address: slow clients and guesses affect nobody else, and do not reveal which accounts exist."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def deploy(gateway: Gateway, **settings: object) -> None:
 
 @contextmanager
 def temporarily_deployed(gateway: Gateway, **settings: object) -> Iterator[None]:
-    """Deploy with other settings, and as it was at the end."""
+    """Deploy with other settings, and restore the settings at the end."""
     deploy(gateway, **settings)
     try:
         yield
@@ -40,7 +40,7 @@ def temporarily_deployed(gateway: Gateway, **settings: object) -> Iterator[None]
 
 
 def forget_guesses(gateway: Gateway) -> None:
-    """Start both containers anew: the gateway counts what one address guessed for minutes."""
+    """Restart both containers, since the gateway counts an address's wrong passwords for minutes."""
     gateway.host.run("docker restart homelab-registry homelab-registry-gateway")
     status = f"{Curl(gateway, 'pull').start()} --fail https://{NAME}/v2/"
     gateway.host.wait_until(status, 30, "the registry")
@@ -48,7 +48,7 @@ def forget_guesses(gateway: Gateway) -> None:
 
 @dataclass(frozen=True)
 class Image:
-    """What is pulled: the manifest and the one large layer of it."""
+    """A pushed image: the paths of its manifest and of its one large layer."""
 
     manifest: str
     blob: str
@@ -69,8 +69,8 @@ def image(gateway: Gateway) -> Image:
 
 
 HEADER_TIMEOUT = 15
-"""Seconds after which the gateway ends the first of these connections (client_header_timeout): who would have to wait for
-them waits for that. How long a pull takes at all is the machine's doing."""
+"""Seconds after which the gateway ends the first of these connections (client_header_timeout): a client that had to wait
+for them would wait that long. How long a pull takes otherwise depends on the machine."""
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ them waits for that. How long a pull takes at all is the machine's doing."""
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_others_pull_meanwhile(
+def test_other_clients_can_pull_meanwhile(
     gateway: Gateway, image: Image, soak: bool, attack: pressure.Attack, connections: int, account: str
 ) -> None:
     """The others come from another address, the host's own."""
@@ -115,8 +115,10 @@ def test_others_pull_meanwhile(
 
 
 @pytest.mark.parametrize("account", ["cluster", "nobody"])
-def test_wrong_passwords_are_answered_at_the_set_rate(gateway: Gateway, image: Image, account: str) -> None:
-    """The first at once, two a second from then on; who has the right one, at the same address, does not wait."""
+def test_wrong_passwords_are_answered_at_the_configured_rate(
+    gateway: Gateway, image: Image, account: str
+) -> None:
+    """The first is answered at once, then two a second; right passwords from the same address do not wait."""
     guesses = 9
 
     def answered(authorization: str, wanted: int) -> float:
@@ -136,7 +138,7 @@ def test_wrong_passwords_are_answered_at_the_set_rate(gateway: Gateway, image: I
     rate = (guesses - 1) / (after[-1] - after[0])
     print(
         f"{gateway.version} {account}: the first after {after[0]:.3f} s, then {rate:.2f} a second; "
-        f"{len(right)} right ones, median {statistics.median(right):.3f}, slowest {max(right):.3f} s"
+        f"{len(right)} right passwords, median {statistics.median(right):.3f}, slowest {max(right):.3f} s"
     )
     assert after[0] < 1
     assert 1.6 < rate < 2.2
@@ -147,8 +149,8 @@ def test_wrong_passwords_are_answered_at_the_set_rate(gateway: Gateway, image: I
 BUSY = "too much at once from {address}; try again in a moment"
 
 
-def test_more_requests_at_once_than_allowed_are_told_to_come_again(gateway: Gateway, image: Image) -> None:
-    """As Docker and crane show it too; and once the others are done all is well again."""
+def test_requests_beyond_the_limit_are_asked_to_retry(gateway: Gateway, image: Image) -> None:
+    """Docker and crane show the message too; once the other requests end, new ones succeed."""
     host = gateway.host
     slow = f"{Curl(gateway, 'push').start()} --limit-rate 1k -o /dev/null https://{NAME}{image.blob}"
     name = f"{NAME}/limits:v1"
@@ -205,10 +207,10 @@ print(*(statistics.median(took[account]) for account in sorted(took)))
 """
 
 
-def test_time_does_not_tell_which_accounts_there_are(gateway: Gateway, image: Image) -> None:
-    """Between a name that nobody has and one with a generated password; asked so fast that the limit is out of the way."""
+def test_timing_does_not_reveal_which_accounts_exist(gateway: Gateway, image: Image) -> None:
+    """Compare an unknown account with one that has a generated password, with a limit so high that it does not apply."""
     with temporarily_deployed(gateway, registry_max_guesses=1000):
-        told = gateway.host.run(f"python3 - {NAME} 300", stdin=ASK).stdout
-    known, unknown = map(float, told.split())
+        output = gateway.host.run(f"python3 - {NAME} 300", stdin=ASK).stdout
+    known, unknown = map(float, output.split())
     print(f"{gateway.version}: a known account {known * 1000:.2f} ms, an unknown one {unknown * 1000:.2f} ms")
     assert abs(known - unknown) <= 0.001

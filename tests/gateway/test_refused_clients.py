@@ -1,4 +1,4 @@
-"""What a person reads whose account may not do what was asked, in each client; and the roles over HTTP/2."""
+"""What each client shows if the account's role does not permit the request; and the roles over HTTP/2."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ IMAGE = f"{NAME}/refused/image:v1"
 LAYOUT = "/tmp/layout"
 PACKAGES = "curl podman skopeo"
 
-# The refusal is the gateway's own, whatever is behind it.
+# The refusal is the gateway's own, so the registry's version does not matter.
 pytestmark = pytest.mark.parametrize("gateway", ["2.8"], indirect=True)
 
 
 @pytest.fixture(scope="module")
 def host(gateway: Gateway) -> Gateway:
-    """The registry's host with all clients, an image in each, and one that admin has pushed."""
+    """The registry host with all clients, an image in each, and an image pushed by admin."""
     gateway.deploy(registry_max_guesses=1000)
     run = gateway.host.run
     run(
@@ -38,7 +38,7 @@ def host(gateway: Gateway) -> Gateway:
 
 
 def client(gateway: Gateway, role: str, command: str) -> Result:
-    """Run a client whose login is that of the account with a role."""
+    """Run a client with the login of the account with this role."""
     folder = f"/root/login-{role}"
     auths = {NAME: {"auth": gateway.authorization(role).removeprefix("Basic ")}}
     gateway.host.write(f"{folder}/config.json", json.dumps({"auths": auths}), "0600")
@@ -54,42 +54,42 @@ def client(gateway: Gateway, role: str, command: str) -> Result:
         f"docker push {IMAGE}",
         f"podman push {IMAGE}",
         f"skopeo copy oci:{LAYOUT} docker://{IMAGE}",
-        f"crane push {LAYOUT} {NAME}/refused/new:v1",  # it does not push what is there,
+        f"crane push {LAYOUT} {NAME}/refused/new:v1",  # crane does not push what exists already
     ],
     ids=["docker", "podman", "skopeo", "crane"],
 )
-def test_who_may_not_push_reads_why(host: Gateway, command: str) -> None:
-    said = client(host, "pull", command)
-    assert said.exit_code != 0
-    assert denial_message("pull", "PUT") in said.stdout + said.stderr
+def test_a_refused_push_shows_the_reason(host: Gateway, command: str) -> None:
+    result = client(host, "pull", command)
+    assert result.exit_code != 0
+    assert denial_message("pull", "PUT") in result.stdout + result.stderr
     assert client(host, "push", command).exit_code == 0
 
 
 @pytest.mark.parametrize("command", ["skopeo delete docker://", "crane delete "], ids=["skopeo", "crane"])
 @pytest.mark.parametrize("role", ["pull", "push"])
-def test_who_may_not_delete_reads_why(host: Gateway, role: str, command: str) -> None:
+def test_a_refused_delete_shows_the_reason(host: Gateway, role: str, command: str) -> None:
     host.crane("admin", f"append -f /tmp/image.tar -t {IMAGE}")
     digest = host.crane("admin", f"digest {IMAGE}").stdout.strip()
     before = all_stored(host)
-    said = client(host, role, f"{command}{NAME}/refused/image@{digest}")
-    assert said.exit_code != 0
-    assert denial_message(role, "DELETE") in said.stdout + said.stderr
+    result = client(host, role, f"{command}{NAME}/refused/image@{digest}")
+    assert result.exit_code != 0
+    assert denial_message(role, "DELETE") in result.stdout + result.stderr
     assert all_stored(host) == before
     assert client(host, "admin", f"{command}{NAME}/refused/image@{digest}").exit_code == 0
 
 
 @pytest.mark.parametrize("program", ["docker", "podman", "skopeo", "crane"])
-def test_a_wrong_password_is_no_matter_of_roles(host: Gateway, program: str) -> None:
+def test_a_wrong_password_error_does_not_mention_roles(host: Gateway, program: str) -> None:
     command = "auth login" if program == "crane" else "login"
-    said = host.host.run(
+    result = host.host.run(
         f"{program} {command} -u {ACCOUNTS['admin']} --password-stdin {NAME}",
         stdin="a-wrong-guess", check=False, environment={"SSL_CERT_FILE": CA, "DOCKER_CONFIG": "/tmp/none"},
     )  # fmt: skip
-    assert ("role" in said.stderr, said.exit_code != 0) == (False, program != "crane")
+    assert ("role" in result.stderr, result.exit_code != 0) == (False, program != "crane")
 
 
 def test_roles_over_http2(host: Gateway) -> None:
-    """By curl, which sends the same table as HTTP/1.1 gets; where the registry decides, it is not refused."""
+    """curl sends the same table as over HTTP/1.1; if the registry decides, the gateway must not refuse."""
     stored = store(host, "roles/second")
     before = all_stored(host)
     callers = {**{role: host.authorization(role) for role in ROLES}, **unknown_callers(host)}
@@ -114,9 +114,9 @@ def test_roles_over_http2(host: Gateway) -> None:
         config += [f'header = "Authorization: {callers[caller]}"'] if callers[caller] else []
         config += ["next"]
     host.host.write("/tmp/requests", "\n".join(config[:-1]), "0600")
-    told = host.host.run("curl -sS --config /tmp/requests").stdout.splitlines()
+    output = host.host.run("curl -sS --config /tmp/requests").stdout.splitlines()
     wrong = []
-    for (caller, method, place, target), line in zip(asked, told, strict=True):
+    for (caller, method, place, target), line in zip(asked, output, strict=True):
         version, status, challenge = line.split(" ", 2)
         right = expected(method, place, caller) if caller in ROLES else 401
         if right == access.REGISTRY_DECIDES:

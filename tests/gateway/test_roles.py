@@ -1,4 +1,4 @@
-"""Who may do what through the gateway, proven by requests: every role and stranger, method and endpoint."""
+"""Permissions at the gateway, tested by requests: every role and unknown caller, method and endpoint."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.gateway.gateway import ACCOUNTS, NAME, Answer, Gateway, basic
 from tests.gateway.wire import all_stored, ask_all, ask_registry, store
 
 SIMILAR_NAMES: dict[str, str] = {"admin-2": "pull", "2.admin": "pull", "my.admin": "pull", "my-admin": "push"}
-"""Accounts whose names contain admin's, or differ by what a dot would match in a pattern."""
+"""Accounts whose names contain `admin`, or differ by a character that a dot in a pattern would match."""
 
 
 def deploy(gateway: Gateway, **settings: object) -> None:
-    """Deploy with wrong passwords answered at once, or each would wait for half a second."""
+    """Deploy with a high limit for wrong passwords: with the default, each answer would take half a second."""
     accounts = {name: role for role, name in ACCOUNTS.items()} | SIMILAR_NAMES
     gateway.deploy(registry_max_guesses=1000, registry_accounts=accounts, **settings)
 
@@ -37,8 +37,8 @@ def gate(gateway: Gateway) -> Gateway:
 
 
 @pytest.fixture
-def without_deletes(gate: Gateway) -> Gateway:
-    """For the last test here: it stays so."""
+def deletes_disabled(gate: Gateway) -> Gateway:
+    """The gateway with deletes disabled; only for the last test, since it stays so."""
     deploy(gate, registry_delete_enabled=False)
     return gate
 
@@ -50,9 +50,9 @@ def callers(gate: Gateway) -> dict[str, str | None]:
 def check(
     gate: Gateway, cells: Sequence[tuple[Request, int]], here: str, there: str, lines: int = 6
 ) -> list[str]:
-    """Return what is wrong with the answers to requests, each with its status or REGISTRYS; 401 is the strangers'.
+    """Send requests, each with its expected status or REGISTRY_DECIDES; return what is wrong with the answers.
 
-    What the registry itself answers is asked with the repository `there` in place of `here`.
+    To compare with the registry's own answers, it gets the same requests for the repository `there` instead of `here`.
     """
     known = callers(gate)
     answers = ask_all(gate, [each.sent(known) for each, _ in cells], lines)
@@ -79,7 +79,7 @@ def check(
 
 
 def test_every_method_at_every_endpoint_by_every_caller(gate: Gateway) -> None:
-    """Deletes that may be come last, one after the other, since they change what is there."""
+    """Permitted deletes come last, one after the other, since they change what is stored."""
     here, there = "roles/asked", "roles/alike"
     stored = store(gate, here)
     assert store(gate, there) == stored
@@ -101,8 +101,8 @@ def test_every_method_at_every_endpoint_by_every_caller(gate: Gateway) -> None:
     assert sum(here in line for line in gone) == sum(there in line for line in gone) >= 2
 
 
-def test_what_the_registry_has_is_for_every_role(gate: Gateway) -> None:
-    """So that the table above compares more than errors."""
+def test_every_role_can_read(gate: Gateway) -> None:
+    """So the table above compares more than errors."""
     stored = store(gate, "roles/read")
     target = endpoints("roles/read", stored)
     asked = [(role, method, place) for role in ROLES for method, place in (
@@ -117,17 +117,17 @@ def test_what_the_registry_has_is_for_every_role(gate: Gateway) -> None:
 
 
 @pytest.mark.parametrize("name", SIMILAR_NAMES)
-def test_a_name_like_admins_has_its_own_role(gate: Gateway, name: str) -> None:
+def test_an_account_with_a_name_similar_to_admin_has_its_own_role(gate: Gateway, name: str) -> None:
     password = (gate.deployment.store.folder / "accounts" / f"{name}.password").read_text().rstrip("\n")
     target = f"/v2/roles/none/manifests/sha256:{'0' * 64}"
     deleted = gate.request("DELETE", target, basic(name, password))
-    told = f"account {name} has the role {SIMILAR_NAMES[name]}; deleting takes the role admin"
-    assert (deleted.status, json.loads(deleted.body)["errors"][0]["message"]) == (403, told)
+    message = f"account {name} has the role {SIMILAR_NAMES[name]}; deleting takes the role admin"
+    assert (deleted.status, json.loads(deleted.body)["errors"][0]["message"]) == (403, message)
     pushed = gate.request("PUT", f"/v2/roles/none/manifests/{name}", basic(name, password))
     assert pushed.status == (403 if SIMILAR_NAMES[name] == "pull" else 400)
 
 
-def test_push_mounts_and_cancels_what_it_began(gate: Gateway) -> None:
+def test_the_push_role_mounts_blobs_and_cancels_uploads(gate: Gateway) -> None:
     stored = store(gate, "roles/from")
     pull, push = gate.authorization("pull"), gate.authorization("push")
     mount = f"/v2/roles/mounted/blobs/uploads/?mount={stored.blob}&from=roles/from"
@@ -146,8 +146,8 @@ def test_push_mounts_and_cancels_what_it_began(gate: Gateway) -> None:
     assert gate.request("GET", str(upload), push).status == 404
 
 
-def test_odd_targets(gate: Gateway) -> None:
-    """Whoever may not do it leaves all that is stored as it was; what admin deletes goes last."""
+def test_malformed_targets(gate: Gateway) -> None:
+    """Refused requests change nothing in the storage; admin's deletes come last."""
     stored = store(gate, malformed_requests.REPOSITORY)
     assert store(gate, "roles/twin") == stored
     before = all_stored(gate)
@@ -170,7 +170,7 @@ def test_odd_targets(gate: Gateway) -> None:
 
 
 def test_random_targets(gate: Gateway, soak: bool) -> None:
-    """A stranger is refused whatever it asks for; pull changes nothing with any method, push deletes nothing."""
+    """Unknown callers are always refused; pull changes nothing with any method, and push deletes nothing."""
     stored = store(gate, malformed_requests.REPOSITORY)
     before = all_stored(gate)
     known = callers(gate)
@@ -201,8 +201,8 @@ def test_random_targets(gate: Gateway, soak: bool) -> None:
     assert all_stored(gate) == before
 
 
-def test_odd_credentials(gate: Gateway) -> None:
-    """Each asks for a deletion, of a manifest that is not there: who is taken for an admin gets the registry's 404."""
+def test_malformed_credentials(gate: Gateway) -> None:
+    """Each request deletes a missing manifest: if the gateway accepts the login as admin's, the registry answers 404."""
     target = f"/v2/roles/none/manifests/sha256:{'0' * 64}"
     lines = malformed_requests.credentials(gate)
     sent = [f"DELETE {target} HTTP/1.1\r\nHost: {NAME}\r\n{line}\r\n\r\n".encode() for line, _ in lines]
@@ -222,8 +222,8 @@ def test_odd_credentials(gate: Gateway) -> None:
 
 
 @pytest.mark.parametrize("head", ["HTTP/1.0", f"HTTP/1.0\r\nHost: {NAME}", "HTTP/1.1\r\nHost: a<b"])
-def test_old_and_odd_heads(gate: Gateway, head: str) -> None:
-    """HTTP/1.0 knows no Host. The registry refuses some before it asks who it is, and is never sent the client's."""
+def test_old_and_malformed_request_heads(gate: Gateway, head: str) -> None:
+    """HTTP/1.0 has no Host header, and the registry would refuse a malformed one; the gateway never passes on the client's."""
 
     def sent(method: str, target: str, caller: str) -> Answer:
         given = callers(gate)[caller]
@@ -244,13 +244,13 @@ def test_old_and_odd_heads(gate: Gateway, head: str) -> None:
     assert sent("PUT", manifest, "push").status == 400
 
 
-def test_an_http_version_to_come_is_malformed(gate: Gateway) -> None:
+def test_an_unknown_http_version_is_malformed(gate: Gateway) -> None:
     answer = gate.send(f"GET /v2/ HTTP/2.0\r\nHost: {NAME}\r\n\r\n".encode())
     assert access.differences_from_gateway(answer, 400, Request("pull", "GET", "/v2/")) == []
 
 
-def test_without_deletes_the_gateway_refuses_admins_too(without_deletes: Gateway) -> None:
-    gate = without_deletes
+def test_with_deletes_disabled_the_gateway_refuses_admins_too(deletes_disabled: Gateway) -> None:
+    gate = deletes_disabled
     stored = store(gate, "roles/kept")
     before = all_stored(gate)
     admin = gate.authorization("admin")
@@ -265,8 +265,8 @@ def test_without_deletes_the_gateway_refuses_admins_too(without_deletes: Gateway
         ]
         cells += [(Request(name, "DELETE", target), 401) for name in unknown_callers(gate)]
     assert check(gate, cells, "roles/kept", "roles/kept") == []
-    told = json.loads(gate.request("DELETE", f"/v2/roles/kept/manifests/{stored.manifest}", admin).body)
-    assert told["errors"][0]["message"] == "nothing may be deleted here (registry_delete_enabled is off)"
+    message = json.loads(gate.request("DELETE", f"/v2/roles/kept/manifests/{stored.manifest}", admin).body)
+    assert message["errors"][0]["message"] == "nothing may be deleted here (registry_delete_enabled is off)"
     assert all_stored(gate) == before
     for role in ("push", "admin"):
         upload = gate.request("POST", "/v2/roles/kept/blobs/uploads/", gate.authorization(role)).header(

@@ -1,4 +1,4 @@
-"""Two passwords at once: the former one is as good as the present one until nobody needs it, and then it is none."""
+"""Two valid passwords at once: the former one works like the present one until nobody needs it, and is then revoked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLAG_FILE = "/etc/homelab-registry/gateway/two-passwords"
 
 @dataclass(frozen=True)
 class Overlap:
-    """A registry whose accounts have two passwords: `former` and `present` ones, as headers by role."""
+    """A registry whose accounts have two passwords; `former` and `present` are Authorization headers by role."""
 
     gateway: Gateway
     started: str
@@ -48,7 +48,7 @@ def start_times(gateway: Gateway) -> str:
 
 @pytest.fixture(scope="module")
 def overlap(gateway: Gateway) -> Overlap:
-    """All accounts rotated, with a day of grace; the containers run on, and an image is there."""
+    """All accounts after a rotation with a grace period of one day; an image was pushed before."""
     assert run(gateway, registry_password_grace_days=1).exit_code == 0
     store(gateway, REPOSITORY)
     before, former = start_times(gateway), logins(gateway)
@@ -57,13 +57,13 @@ def overlap(gateway: Gateway) -> Overlap:
     return Overlap(gateway, before, former, logins(gateway))
 
 
-def test_nothing_is_started_anew(overlap: Overlap) -> None:
+def test_nothing_is_restarted(overlap: Overlap) -> None:
     assert start_times(overlap.gateway) == overlap.started
 
 
 @pytest.mark.parametrize("role", ACCOUNTS)
 @pytest.mark.parametrize("which", ["former", "present"])
-def test_both_read_and_neither_gets_a_challenge(overlap: Overlap, role: str, which: str) -> None:
+def test_both_passwords_can_read_and_get_no_challenge(overlap: Overlap, role: str, which: str) -> None:
     login = getattr(overlap, which)[role]
     for target in ("/v2/", f"/v2/{REPOSITORY}/tags/list"):
         answer = overlap.gateway.request("GET", target, login)
@@ -72,7 +72,7 @@ def test_both_read_and_neither_gets_a_challenge(overlap: Overlap, role: str, whi
 
 
 @pytest.mark.parametrize("which", ["former", "present"])
-def test_both_have_their_accounts_role(overlap: Overlap, which: str) -> None:
+def test_both_passwords_have_their_account_s_role(overlap: Overlap, which: str) -> None:
     logins, upload = getattr(overlap, which), f"/v2/{REPOSITORY}/blobs/uploads/"
     answers = {role: overlap.gateway.request("POST", upload, logins[role]).status for role in ACCOUNTS}
     assert answers == {"admin": 202, "push": 202, "pull": 403}
@@ -81,7 +81,7 @@ def test_both_have_their_accounts_role(overlap: Overlap, which: str) -> None:
     assert answers == {"admin": 404, "push": 403, "pull": 403}
 
 
-def test_an_upload_begun_with_the_former_one_is_ended_with_the_present_one(overlap: Overlap) -> None:
+def test_an_upload_can_begin_with_the_former_password_and_end_with_the_present_one(overlap: Overlap) -> None:
     gateway, body = overlap.gateway, b"begun before"
     digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
     begun = gateway.request("POST", f"/v2/{REPOSITORY}/blobs/uploads/", overlap.former["push"])
@@ -110,7 +110,7 @@ def test_an_upload_begun_with_the_former_one_is_ended_with_the_present_one(overl
         "Bearer x",
     ],
 )
-def test_all_else_is_refused_alike(overlap: Overlap, login: str | None) -> None:
+def test_all_other_logins_get_the_same_refusal(overlap: Overlap, login: str | None) -> None:
     answers = [
         overlap.gateway.request(method, target, login)
         for method, target in (
@@ -125,27 +125,27 @@ def test_all_else_is_refused_alike(overlap: Overlap, login: str | None) -> None:
 
 
 @pytest.mark.parametrize("role", ACCOUNTS)
-def test_the_entry_of_a_former_password_is_no_account(overlap: Overlap, role: str) -> None:
-    """Neither its own name nor the present one before which the gateway puts the hyphens."""
+def test_the_entry_of_a_former_password_is_not_an_account(overlap: Overlap, role: str) -> None:
+    """Neither the entry's own name is accepted nor that name with the hyphens that the gateway adds."""
     _, _, password = b64decode(overlap.former[role].removeprefix("Basic ")).decode().partition(":")
     for name in (f"---{ACCOUNTS[role]}", f"------{ACCOUNTS[role]}"):
         assert overlap.gateway.request("GET", "/v2/", basic(name, password)).status == 401
 
 
-def test_a_plain_run_leaves_the_former_one_for_its_days_of_grace(overlap: Overlap) -> None:
+def test_a_plain_run_keeps_former_passwords_during_the_grace_period(overlap: Overlap) -> None:
     ran = run(overlap.gateway, registry_password_grace_days=1)
     assert (ran.exit_code, ran.steps) == (0, [])
     assert len(re.findall("the former password of .* is still accepted: until ", ran.output)) == len(ACCOUNTS)
 
 
-def test_another_rotation_moves_to_the_present_one_first(overlap: Overlap) -> None:
+def test_a_second_rotation_moves_clients_to_the_present_password_first(overlap: Overlap) -> None:
     ran = run(overlap.gateway, "deploys/rotate_credentials.py", registry_password_grace_days=1)
     assert (ran.exit_code, ran.steps) == (0, [])
     assert logins(overlap.gateway) == overlap.present
     assert "no further one is made, and this run moves clients to the present one" in ran.output
 
 
-def test_one_account_is_revoked_alone(overlap: Overlap) -> None:
+def test_the_former_password_of_one_account_can_be_revoked_alone(overlap: Overlap) -> None:
     ran = run(
         overlap.gateway,
         "deploys/revoke_credentials.py",
@@ -163,7 +163,7 @@ def test_one_account_is_revoked_alone(overlap: Overlap) -> None:
     assert good == {"admin": [200, 200], "push": [401, 200], "pull": [200, 200]}
 
 
-def test_with_the_last_one_revoked_all_is_as_before(overlap: Overlap) -> None:
+def test_after_the_last_revocation_everything_is_as_before(overlap: Overlap) -> None:
     gateway = overlap.gateway
     ran = run(gateway, "deploys/revoke_credentials.py", registry_password_grace_days=1)
     assert ran.exit_code == 0, ran.output
@@ -197,8 +197,8 @@ touch slow.done
 """
 
 
-def test_what_is_under_way_is_waited_for(overlap: Overlap) -> None:
-    """A pull and a push of half a minute, begun before the password is rotated, each with a request after that."""
+def test_a_rotation_waits_for_transfers_in_progress(overlap: Overlap) -> None:
+    """A pull and a push of half a minute start before the rotation, and each sends one more request after it."""
     gateway, login = overlap.gateway, overlap.present["push"]
     host = gateway.host
     host.run("command -v curl || { apt-get update -q && apt-get install -q -y curl; }")

@@ -1,4 +1,4 @@
-"""Requests as bytes, many over few connections: to the gateway, and past it to the registry itself."""
+"""Requests as bytes, many over few connections: to the gateway, and directly to the registry."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SCRIPT = Path(__file__).with_name("direct_registry.py")
 
 
 class Connection:
-    """A connection that is used again until the other side ends it."""
+    """A connection that is reused until the server closes it."""
 
     def __init__(self, connect: Callable[[], ssl.SSLSocket]) -> None:
         self._connect = connect
         self._open: ssl.SSLSocket | None = None
 
     def ask(self, sent: bytes) -> Answer:
-        """Send these very bytes and read one answer."""
+        """Send exactly these bytes and read one answer."""
         if self._open is None:
             self._open = self._connect()
         answer, ends = exchange(self._open, sent)
@@ -36,14 +36,14 @@ class Connection:
         return answer
 
     def close(self) -> None:
-        """End the connection; the next request opens another."""
+        """Close the connection; the next request opens a new one."""
         if self._open is not None:
             self._open.close()
             self._open = None
 
 
 def ask_all(gateway: Gateway, requests: Sequence[bytes], lines: int = 6) -> list[Answer]:
-    """Send them all over a few connections, and return the answers in the requests' order."""
+    """Send all requests over `lines` connections, and return the answers in the same order."""
     own = threading.local()
     opened: list[Connection] = []
 
@@ -63,7 +63,7 @@ def ask_all(gateway: Gateway, requests: Sequence[bytes], lines: int = 6) -> list
 
 
 def ask_registry(gateway: Gateway, requests: Sequence[bytes]) -> list[Answer]:
-    """Return what the registry process answers by itself to these requests, asked through its socket on the host."""
+    """Send requests directly to the registry, through its socket on the host, and return its answers."""
     given = json.dumps([SOCKET, [b64encode(each).decode() for each in requests]])
     gateway.host.write("/tmp/direct_registry.py", SCRIPT.read_text())
     came = json.loads(gateway.host.run("python3 /tmp/direct_registry.py", stdin=given).stdout)
@@ -72,14 +72,14 @@ def ask_registry(gateway: Gateway, requests: Sequence[bytes]) -> list[Answer]:
 
 @dataclass(frozen=True)
 class StoredDigests:
-    """The digests of a small image, the same in whatever repository it is: of its manifest, and of its one blob."""
+    """The digests of a small image's manifest and of its one blob, the same in every repository."""
 
     manifest: str
     blob: str
 
 
 def store(gateway: Gateway, repository: str, tag: str = "v1") -> StoredDigests:
-    """Push a small image as admin, whose one blob serves as its configuration and as its layer."""
+    """Push a small image as admin; its one blob serves as configuration and as layer."""
     blob = b"a small layer\n" * 64
     digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
     part = {"mediaType": "application/octet-stream", "size": len(blob), "digest": digest}
@@ -97,7 +97,7 @@ def store(gateway: Gateway, repository: str, tag: str = "v1") -> StoredDigests:
 
 
 def all_stored(gateway: Gateway) -> str:
-    """Return every file in the registry's storage with its SHA-256, but for uploads that are not finished."""
+    """Return every file in the registry's storage with its SHA-256, except for unfinished uploads."""
     listed = gateway.host.run(
         f"find {STORED} -type f -not -path '*/_uploads/*' -print0 | sort -z | xargs -0 -r sha256sum"
     ).stdout
