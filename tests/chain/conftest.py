@@ -1,4 +1,4 @@
-"""The hosts of these tests are all of one image, made from Debian 12's packages alone."""
+"""All hosts of these tests have the same image, made only from Debian 12's packages."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
 #!/usr/bin/python3
 """Ask a container runtime for an image through the CRI, as tests/bench/programs/cri-pull does, without Go.
 
-A gRPC call is an HTTP/2 request whose answer ends in trailers, which curl can make and print. What may be known of the
-login by others is nothing: it travels on standard input, here and to curl.
+A gRPC call is an HTTP/2 request whose answer ends in trailers; curl can send and print both. The login appears in
+no argument: it is read from standard input, and passed to curl in the same way.
 
     cri-pull unix:///run/containerd/containerd.sock registry.example/app:1 <LOGIN
     cri-pull --remove unix:///run/containerd/containerd.sock registry.example/app:1
 
-LOGIN is one line, NAME:PASSWORD, or nothing. Exit code 1: the runtime did not do it, and says why; 2: wrong use.
+LOGIN is one line, NAME:PASSWORD, or empty. Exit code 1: the runtime reports an error; 2: wrong usage.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import urllib.parse
 
 
 def text(number: int, value: str | bytes) -> bytes:
-    """Return a field of a protobuf message, of the wire type that strings and messages have."""
+    """Return a protobuf field with the wire type of strings and messages."""
     data = value.encode() if isinstance(value, str) else value
     return bytes([number << 3 | 2]) + _varint(len(data)) + data
 
@@ -30,7 +30,7 @@ def _varint(value: int) -> bytes:
 
 
 def call(endpoint: str, method: str, message: bytes) -> str | None:
-    """Call a method of the CRI's image service; return what the runtime says if it fails."""
+    """Call a method of the CRI's image service; return the runtime's error, or None if it succeeds."""
     done = subprocess.run(
         ["curl", "-sS", "--http2-prior-knowledge", "--unix-socket", endpoint.removeprefix("unix://"),
          "-H", "Content-Type: application/grpc", "-H", "TE: trailers", "--data-binary", "@-",

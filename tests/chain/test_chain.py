@@ -1,4 +1,4 @@
-"""The whole chain for real, in its order: each test goes on with what the one before it left.
+"""The whole chain on real hosts: each test continues with the hosts as the test before left them.
 
 Two hosts, over SSH and with sudo: `nas` has the registry and is a Docker host, `node` is a Docker host and a cluster node
 with containerd 1.6 and Podman. The first run is killed, and the next one finishes it.
@@ -39,10 +39,10 @@ PULL_COMMANDS = {
     "containerd": f"cri-pull --remove {CRI} {IMAGE}; cri-pull {CRI} {IMAGE}",
     "Podman": f"podman rmi -f {IMAGE}; podman pull -q {IMAGE}",
 }
-"""By runtime, on `node`. Docker and Podman have a login there, containerd is given one with each request, as by a kubelet."""
+"""Commands by runtime, on `node`. Docker and Podman are logged in; containerd gets a login with each request, as from a kubelet."""
 
 TRUST = {"Docker": [DOCKER], "containerd": [CONTAINERD], "Podman": [CONTAINERS, DOCKER]}
-"""The folders in which each finds our CA; Podman looks into Docker's as well."""
+"""The folders in which each runtime finds our CA; Podman also reads Docker's."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Home:
         return self.deployment.store.password_path(account).read_text().strip()
 
     def pull(self, runtime: str) -> Result:
-        """Pull by a runtime of `node` as if for the first time."""
+        """Pull with a runtime of `node` as if for the first time."""
         return self.node.run(PULL_COMMANDS[runtime], stdin=f"cluster:{self.password('cluster')}", check=False)
 
 
@@ -96,7 +96,7 @@ def planned(home: Home) -> RunResult:
     return home.run("--dry")
 
 
-def test_a_plan_tells_the_steps_and_writes_nothing(home: Home, request: pytest.FixtureRequest) -> None:
+def test_a_plan_lists_the_steps_and_writes_nothing(home: Home, request: pytest.FixtureRequest) -> None:
     before = {name: listing(host) for name, host in home.fleet.hosts.items()}
     planned: RunResult = request.getfixturevalue("planned")
     assert {name: listing(host) for name, host in home.fleet.hosts.items()} == before
@@ -107,7 +107,7 @@ def test_a_plan_tells_the_steps_and_writes_nothing(home: Home, request: pytest.F
 
 
 def test_a_run_that_is_killed_leaves_nothing_half_written(home: Home, planned: RunResult) -> None:
-    """Half-way through the upload of the gateway's configuration."""
+    """The run is killed in the middle of the upload of the gateway's configuration."""
     facts = [line for line in planned.commands if " host" in line]
     steps = planned.steps_on("nas")
     upload = next(number for number, step in enumerate(steps, 1) if step.startswith(f"write {NGINX}: "))
@@ -120,7 +120,7 @@ def test_a_run_that_is_killed_leaves_nothing_half_written(home: Home, planned: R
     assert home.nas.run(f"test -e {NGINX}", check=False).exit_code == 1
 
 
-def test_the_next_run_finishes_it(home: Home, planned: RunResult) -> None:
+def test_the_next_run_finishes_the_killed_one(home: Home, planned: RunResult) -> None:
     hosts_files = {name: host.read("/etc/hosts") for name, host in home.fleet.hosts.items()}
     ran = home.run()
     assert ran.steps_on("node") == planned.steps_on("node")
@@ -142,12 +142,12 @@ def test_a_second_run_changes_nothing_says_why_and_needs_few_commands(home: Home
     ran = home.run()
     assert ran.steps == []
     assert len(ran.reasons) == 9, ran.reasons
-    # One look at each machine, one fact for each of its roles.
+    # One look at each host, and one fact for each of its roles.
     assert {name: len(ran.commands_on(name)) for name in home.fleet.hosts} == {"nas": 3, "node": 3}
     assert len(ran.commands) == 6, ran.commands
 
 
-def test_a_plan_of_what_is_in_order_has_no_steps(home: Home) -> None:
+def test_a_plan_after_a_complete_run_has_no_steps(home: Home) -> None:
     ran = home.run("--dry")
     assert ran.steps == []
     assert "Nothing is to be done." in ran.output
@@ -163,8 +163,8 @@ def test_docker_pushes_an_image(home: Home) -> None:
 
 
 @pytest.mark.parametrize("runtime", PULL_COMMANDS)
-def test_a_runtime_pulls_it_and_not_without_our_ca(home: Home, runtime: str) -> None:
-    """What is to be refused comes first: a runtime may keep a connection that it has found to be good."""
+def test_a_runtime_pulls_the_image_only_with_our_ca(home: Home, runtime: str) -> None:
+    """The refusal is tested first: a runtime may reuse a connection that it has already verified."""
     folders = TRUST[runtime]
     home.node.run("; ".join(f"mv {folder} {folder}.away" for folder in folders))
     refused = home.pull(runtime)
@@ -175,7 +175,7 @@ def test_a_runtime_pulls_it_and_not_without_our_ca(home: Home, runtime: str) -> 
     assert pulled.exit_code == 0, pulled.stderr
 
 
-def test_what_docker_pulls_is_what_was_pushed(home: Home) -> None:
+def test_docker_pulls_what_was_pushed(home: Home) -> None:
     identity = f"docker image inspect -f '{{{{.Id}}}}' {IMAGE}"
     assert home.node.run(identity).stdout == home.nas.run(identity).stdout
     assert (
@@ -186,7 +186,7 @@ def test_what_docker_pulls_is_what_was_pushed(home: Home) -> None:
     )
 
 
-def test_drift_is_mended_exactly(home: Home) -> None:
+def test_drift_is_fixed_exactly(home: Home) -> None:
     home.nas.run(f"chmod 0640 {NGINX}")
     home.node.run(f"echo x >> {CONTAINERD}/ca.crt; rm {DOCKER}/ca.crt")
     containers = start_times(home.nas)
@@ -211,7 +211,7 @@ def start_times(host: BenchHost) -> str:
 
 
 def login_status(home: Home, name: str, password: str) -> str:
-    """Return the status that the registry gives a login."""
+    """Return the registry's status for a request with this login."""
     login = base64.b64encode(f"{name}:{password}".encode()).decode()
     return subprocess.run(
         ["curl", "-q", "-sS", "-K", "-", "--noproxy", "*", "--resolve", f"{NAME}:443:{home.nas.address}",
@@ -240,14 +240,14 @@ def test_a_new_certificate_is_served_without_a_restart(home: Home) -> None:
     assert home.run().steps == []
 
 
-def test_new_passwords_reach_every_client_and_the_former_ones_are_refused(home: Home) -> None:
+def test_new_passwords_reach_every_client_and_former_passwords_are_refused(home: Home) -> None:
     former, running = home.deployment.store.read().passwords, start_times(home.nas)
     assert {
         account: login_status(home, account, password) for account, password in former.items()
     } == dict.fromkeys(former, "200")
     home.run(deploy="deploys/rotate_credentials.py")
     state = home.deployment.store.read()
-    # A kubelet may use the one it has read for ten minutes more; that is not waited for here.
+    # A kubelet may use the old password from its file for ten more minutes; this test does not wait for that.
     assert set(state.former) == {"cluster"}
     good = {"admin": "401", "ci": "401", "cluster": "200"}
     assert {account: login_status(home, account, password) for account, password in former.items()} == good
@@ -272,7 +272,7 @@ def trusted_serials(home: Home) -> list[list[int]]:
 
 
 def connects(home: Home, certificate: str) -> bool:
-    """Whether a client connects that trusts this CA alone."""
+    """Return whether a client that trusts only this CA can connect."""
     file = home.deployment.folder / "alone.crt"
     file.write_text(certificate)
     return subprocess.run(
@@ -282,7 +282,7 @@ def connects(home: Home, certificate: str) -> bool:
     ).returncode == 0  # fmt: skip
 
 
-def test_a_new_authority_is_trusted_beside_the_old_one_and_then_alone(home: Home) -> None:
+def test_a_new_ca_is_trusted_beside_the_old_one_and_then_alone(home: Home) -> None:
     old, running = home.deployment.store.read().authority, start_times(home.nas)
     assert old
     home.run(deploy="deploys/rotate_ca.py")
@@ -307,11 +307,11 @@ def test_a_new_authority_is_trusted_beside_the_old_one_and_then_alone(home: Home
     assert start_times(home.nas) == running
 
 
-# What the user's own verification says after all that.
+# The user's own verification, after everything above.
 
 
-def test_nothing_is_to_be_done_and_verification_passes(home: Home) -> None:
-    """API contract, roles, TLS, containers, and each client by its own program: nothing but a cluster's is left out."""
+def test_nothing_is_left_to_do_and_verification_passes(home: Home) -> None:
+    """API contract, roles, TLS, containers, and each client by its own program: only the cluster's tests are not run."""
     assert home.run().steps == []
     verified = home.deployment.verify("-vv")
     assert verified.returncode == 0, verified.stdout

@@ -1,4 +1,4 @@
-"""As a new user: a fresh clone on a bare Debian 12, the README's commands, an image of one's own pushed and pulled.
+"""The steps of a new user: a fresh clone on a bare Debian 12, the README's commands, a first image pushed and pulled.
 
 Everything happens inside the host, which has no Docker, no pip and no sudo. tests/fleet has the same on a host
 without systemd.
@@ -17,7 +17,7 @@ from tests.fleet.clone import copy_project
 PROJECT = "/root/homelab-registry"
 
 
-# The one image of these tests has what hosts in use have: it goes here, down to what Debian's installer leaves.
+# The image of these tests has container software; removing it leaves what Debian's installer would.
 MAKE_BARE = (
     "export DEBIAN_FRONTEND=noninteractive SUDO_FORCE_REMOVE=yes; "
     "apt-get purge -q -y --autoremove docker.io containerd runc podman sudo strace "
@@ -37,7 +37,7 @@ def bare() -> Iterator[BenchHost]:
 
 
 def give_project(host: BenchHost) -> None:
-    """Check that the host has nothing that the project could find there, and give it the project."""
+    """Check that the host has none of the programs that the project could use, and copy the project to it."""
     assert (
         host.run(
             "for each in docker dockerd containerd pip sudo curl; do command -v $each; done", check=False
@@ -57,7 +57,7 @@ def steps(output: str) -> list[str]:
     return [line.partition("step: ")[2] for line in output.splitlines() if "step: " in line]
 
 
-def test_from_a_bare_machine_to_an_image_pulled(bare: BenchHost) -> None:
+def test_a_new_host_is_deployed_and_serves_an_image(bare: BenchHost) -> None:
     planned = make(bare, "plan")
     assert (
         bare.run("ls /etc/homelab-registry /etc/docker /var/lib/homelab-registry state", check=False).stdout
@@ -76,7 +76,7 @@ def test_from_a_bare_machine_to_an_image_pulled(bare: BenchHost) -> None:
     assert again.count("noop: ") == 6
     assert "Nothing is to be done." in make(bare, "plan")
 
-    # What the end of the run tells the user to type, to the letter.
+    # Exactly the login command that the end of the run prints.
     (login,) = [line.split("log in", 1)[1].strip() for line in deployed.splitlines() if "log in " in line]
     assert "Login Succeeded" in bare.run(f"cd {PROJECT} && {login} 2>&1").stdout
     bare.run(
@@ -90,8 +90,8 @@ def test_from_a_bare_machine_to_an_image_pulled(bare: BenchHost) -> None:
     assert " passed" in make(bare, "verify")
 
 
-def test_a_host_that_was_rebooted_serves_again(bare: BenchHost) -> None:
-    """The engine is ended as a reboot ends it, and started by the next run where nothing else does."""
+def test_a_rebooted_host_serves_again(bare: BenchHost) -> None:
+    """Stop Docker Engine as a reboot does; the next run starts it if nothing else does."""
     if bare.run("test -d /run/systemd/system", check=False).exit_code == 0:
         bare.run("systemctl stop docker.socket docker")
     else:
@@ -102,8 +102,8 @@ def test_a_host_that_was_rebooted_serves_again(bare: BenchHost) -> None:
     assert " passed" in make(bare, "verify")
 
 
-def test_a_full_disk_under_the_state_is_one_line_and_changes_nothing(bare: BenchHost) -> None:
-    """A state of its own on a file system of two pages, which the run is to fill with a new authority."""
+def test_a_full_disk_for_the_state_is_reported_in_one_line_and_changes_nothing(bare: BenchHost) -> None:
+    """A separate state on a file system of two pages, too small for a new CA."""
     bare.run("mkdir -p /full && mount -t tmpfs -o size=8k tmpfs /full")
     adopt = "pyinfra -y --data registry_state_dir=/full/state inventories/local.py deploys/adopt.py"
     served = "sha256sum /etc/homelab-registry/gateway/tls/tls.pem /etc/docker/certs.d/*/ca.crt"
@@ -111,8 +111,8 @@ def test_a_full_disk_under_the_state_is_one_line_and_changes_nothing(bare: Bench
     failed = bare.run(f"cd {PROJECT} && .venv/bin/{adopt} 2>&1", check=False)
     assert failed.exit_code == 1
     assert "Traceback" not in failed.stdout
-    *_, said = [line.strip() for line in failed.stdout.splitlines() if line.strip()]
-    assert said == (
+    *_, last_line = [line.strip() for line in failed.stdout.splitlines() if line.strip()]
+    assert last_line == (
         "[@local] could not make a certificate authority in /full/state: on this machine: No space left on device; "
         "free space there (df -h) and run again"
     )

@@ -20,8 +20,8 @@ def bare() -> Iterator[BenchHost]:
 
 
 # pytest runs them in this order.
-test_from_a_bare_machine_to_an_image_pulled = chain.test_from_a_bare_machine_to_an_image_pulled
-test_a_host_that_was_rebooted_serves_again = chain.test_a_host_that_was_rebooted_serves_again
-test_a_full_disk_under_the_state_is_one_line_and_changes_nothing = (
-    chain.test_a_full_disk_under_the_state_is_one_line_and_changes_nothing
+test_a_new_host_is_deployed_and_serves_an_image = chain.test_a_new_host_is_deployed_and_serves_an_image
+test_a_rebooted_host_serves_again = chain.test_a_rebooted_host_serves_again
+test_a_full_disk_for_the_state_is_reported_in_one_line_and_changes_nothing = (
+    chain.test_a_full_disk_for_the_state_is_reported_in_one_line_and_changes_nothing
 )
