@@ -1,1 +1,1 @@
-"""Whole hosts in containers of one Docker Engine: real systemd, real sshd, real Docker inside."""
+"""Whole hosts in containers of one Docker Engine, with real systemd, sshd and Docker inside."""

@@ -1,11 +1,11 @@
-"""The bench by hand.
+"""The test bench's command line.
 
-python -m tests.bench prepare      an engine on this machine, by the project's own task; all host images and programs
-python -m tests.bench prepare chain     the same, with the one image that tests/chain needs, and no program
-python -m tests.bench prepare cluster   the same, with no more images and programs than tests/cluster needs
-python -m tests.bench up [NAME…]   boot hosts by the names of their recipes, all but a cluster's if none is given; they
-                                   stay, with an inventory that lists them
-python -m tests.bench down         remove the hosts that stay, and what runs that ended early left
+python -m tests.bench prepare      start Docker Engine with the project's own task; build all host images and programs
+python -m tests.bench prepare chain     the same, but only the host image that tests/chain needs, and no program
+python -m tests.bench prepare cluster   the same, but only the host images and programs that tests/cluster needs
+python -m tests.bench up [NAME…]   boot hosts by the names of their recipes, by default all but a cluster's, and write an
+                                   inventory that lists them; they run until `down`
+python -m tests.bench down         remove the hosts of `up`, and leftovers of interrupted runs
 python -m tests.bench list         show all hosts, with their addresses and owners
 """
 
@@ -31,7 +31,7 @@ from tests.bench.recipes import BOOKWORM, BOOKWORM_NODE, CLUSTER, RECIPES, Recip
 
 ROOT = Path(__file__).parents[2]
 UP_FOLDER = cache() / "up"
-"""The key to the hosts that stay, their inventory, and the state of what is deployed on them."""
+"""The SSH key, the inventory and the state of the hosts of `up`."""
 
 TOOLS = {
     "curl": "curl",
@@ -41,16 +41,16 @@ TOOLS = {
     "mmdebstrap": "mmdebstrap",
     "qemu-aarch64-static": "qemu-user-static",
 }
-"""Programs that the tests call, and Debian's packages of them."""
+"""Programs that the tests call, and the Debian packages that contain them."""
 
 CHAIN_TOOLS = {tool: TOOLS[tool] for tool in ("curl", "openssl", "ssh-keygen", "mmdebstrap")}
-"""Those that tests/chain needs."""
+"""The tools that tests/chain needs."""
 
 
 def prepare(
     recipes: Collection[Recipe], programs: Collection[Program], tools: Mapping[str, str] = TOOLS
 ) -> None:
-    """Make those that are missing: images mostly wait for a mirror, programs for the processor."""
+    """Build what is missing. Images and programs in parallel: images mostly wait for a mirror, programs for the CPU."""
     engine(tools)
     with ThreadPoolExecutor() as pool:
         for made in [pool.submit(_images, recipes), pool.submit(_programs, programs)]:
@@ -69,9 +69,9 @@ def _programs(programs: Collection[Program]) -> None:
 
 
 def engine(tools: Mapping[str, str] = TOOLS) -> None:
-    """Install what the tests need, start Docker Engine if there is none, and remove what runs that ended early left."""
-    if lacking := missing_requirement():
-        sys.exit(f"This machine lacks {lacking}. `make test-unit` needs no host.")
+    """Install what the tests need, start Docker Engine if it does not run, and remove leftovers of interrupted runs."""
+    if requirement := missing_requirement():
+        sys.exit(f"This machine lacks {requirement}. `make test-unit` needs no host.")
     packages = [package for tool, package in tools.items() if shutil.which(tool) is None]
     if packages:
         subprocess.run(["apt-get", "update", "-q"], check=True, stdout=subprocess.DEVNULL)
@@ -87,17 +87,17 @@ def engine(tools: Mapping[str, str] = TOOLS) -> None:
     if ran.returncode != 0:
         sys.exit("This machine lacks Docker Engine, for the reason above. `make test-unit` needs no host.")
     for name in remove_leftovers():
-        print(f"removed {name}, left by a run that ended early")
+        print(f"removed {name}, left by an interrupted run")
 
 
 def up(names: list[str]) -> None:
-    """Boot hosts that stay until `down`, and write their inventory."""
+    """Boot hosts that run until `down`, and write their inventory."""
     if unknown := sorted(set(names) - set(RECIPES)):
         sys.exit(f"no recipe {', '.join(unknown)}; there are {', '.join(RECIPES)}")
     engine()
     machine = this_machine()
-    staying = docker.from_env().containers.list(all=True, filters={"label": f"{LABEL}={machine}"})
-    if staying:
+    running = docker.from_env().containers.list(all=True, filters={"label": f"{LABEL}={machine}"})
+    if running:
         sys.exit(f"up already: {UP_FOLDER / 'bench.py'}; `make bench-down` removes them")
     shutil.rmtree(UP_FOLDER, ignore_errors=True)
     UP_FOLDER.mkdir(mode=0o700)
@@ -121,7 +121,7 @@ def up(names: list[str]) -> None:
 
 
 def down() -> None:
-    """Remove what stays and what was left; hosts of runs that go on are not touched."""
+    """Remove the hosts of `up` and leftovers; hosts of running tests are not touched."""
     machine = this_machine()
     for name in remove_owned_by(lambda owner: owner == machine or not is_alive(owner)):
         print(f"removed {name}")
@@ -156,5 +156,5 @@ try:
             show()
         case _:
             sys.exit(__doc__)
-except RuntimeError as error:  # a version that is not the one wanted, a program that does not build
+except RuntimeError as error:  # an unexpected version in an image, or a program that does not build
     sys.exit(str(error))

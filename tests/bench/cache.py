@@ -1,4 +1,4 @@
-"""The folder of what the bench makes once, and its locks between runs at the same time."""
+"""The cache folder of the bench, and locks between concurrent runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _thread_locks: dict[str, threading.Lock] = {}
 
 
 def cache() -> Path:
-    """Return the folder, made if it is not there."""
+    """Return the cache folder; create it if it is missing."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = home / "homelab-registry-bench"
     folder.mkdir(parents=True, exist_ok=True)
@@ -22,10 +22,10 @@ def cache() -> Path:
 
 @contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Hold a lock, which ends with the process however that ends.
+    """Hold a lock, which is released whenever the process ends.
 
-    Threads of one process wait for each other beforehand: once pyinfra's command line is imported they are gevent's, and
-    one that waited for the file would stop the one that has it.
+    Threads of one process first wait on a thread lock: once pyinfra's command line is imported they are gevent's, and
+    a thread that waited for the file would block the thread that holds it.
     """
     with _thread_locks.setdefault(name, threading.Lock()), (cache() / f"{name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""A real Kubernetes on hosts of the bench: its control plane on one, a kubelet on each of the others."""
+"""A real Kubernetes on hosts of the bench: the control plane on one, a kubelet on each of the others."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ CONTROL = "control"
 BIN = "/usr/local/bin"
 CONTROL_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 KUBECTL = "/opt/kube/kubectl"
-"""Where no one looks for it; a link in `BIN` leads there, which a test may take away."""
+"""Outside every search path; a symbolic link in `BIN` leads there, which a test may remove."""
 
 SERVICES = "10.96.0.0/16"
 NAMES = ("localhost", "127.0.0.1", "10.96.0.1", "kubernetes.default.svc")
-"""What the API server is called beside its host's name and address; 10.96.0.1 is the first of `SERVICES`."""
+"""The API server's names besides its host's name and address; 10.96.0.1 is the first address of `SERVICES`."""
 
-# Told to end it would wait a minute for those who watch.
+# On SIGTERM it would wait a minute for open watches, so systemd kills it.
 API_SERVER = f"""\
 [Unit]
 Description=kube-apiserver
@@ -80,7 +80,7 @@ RestartSec=1
 
 
 def pod_on(node: str, name: str, namespace: str, image: str, policy: str = "Always") -> dict[str, Any]:
-    """Return a pod for a node, without the scheduler, that names no secret of its own; `policy` is when it pulls."""
+    """Return a pod that is bound to a node without the scheduler and names no pull secret; `policy` is its pull policy."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -95,21 +95,21 @@ def pod_on(node: str, name: str, namespace: str, image: str, policy: str = "Alwa
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running cluster, whose hosts are those of `fleet`. Made by `start`, ended by `remove`."""
+    """A running cluster on the hosts of `fleet`. Created by `start`, removed by `remove`."""
 
     fleet: Fleet
     control: BenchHost
     nodes: dict[str, BenchHost]
-    """By their names in the inventory; in the cluster a node has its host name, `BenchHost.name`."""
+    """The nodes by their names in the inventory; in the cluster a node has its host name, `BenchHost.name`."""
     authority: ClusterAuthority
 
     @classmethod
     def start(
         cls, nodes: Mapping[str, Recipe], folder: Path, others: Mapping[str, Recipe] | None = None
     ) -> Cluster:
-        """Boot `CONTROL`, the nodes and `others`, which are no part of the cluster; return when each node is ready.
+        """Boot `CONTROL`, the nodes and `others`, which do not join the cluster; return when each node is ready.
 
-        Without nodes it is an API server with its controllers. `folder` is for the keys to the hosts.
+        Without nodes, only the control plane is started. The SSH keys to the hosts are in `folder`.
         """
         kube = str(program(KUBE))
         programs = {name: {f"{BIN}/kubelet": kube} for name in nodes}
@@ -146,31 +146,31 @@ class Cluster:
         return self.control.run(command, stdin=stdin, check=check, timeout=timeout)
 
     def get(self, *arguments: str) -> Any:
-        """Return what `kubectl get` reads, as it is in JSON."""
+        """Return the parsed JSON output of `kubectl get`."""
         return json.loads(self.kubectl("get", *arguments, "-o", "json").stdout)
 
     def apply(self, *objects: Mapping[str, Any]) -> None:
-        """Apply objects."""
+        """Apply objects with `kubectl apply`."""
         self.kubectl(
             "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
         )
 
     @contextmanager
     def namespace(self, name: str) -> Iterator[str]:
-        """Make a namespace that pods can be put into at once, and have it deleted again."""
+        """Create a namespace, wait until it can have pods, and delete it after the block."""
         self.kubectl("create", "namespace", name)
         self.kubectl("wait", "-n", name, "--for=create", "--timeout=30s", "serviceaccount/default")
         yield name
         self.kubectl("delete", "namespace", name, "--wait=false")
 
     def login(self, user: str, *groups: str) -> str:
-        """Return the path, on the control plane's host, of a kubeconfig for someone who may do what RBAC says."""
+        """Write a kubeconfig for a user, who has no rights but those from RBAC; return its path on the control plane's host."""
         path = f"{FOLDER}/users/{user}.conf"
         self.control.write(path, self.authority.kubeconfig(self.server, user, groups), "0600")
         return path
 
     def stop_api_server(self) -> None:
-        """Stop the API server: its port refuses connections."""
+        """Stop the API server, so that its port refuses connections."""
         self.control.run("systemctl stop kube-apiserver")
 
     def start_api_server(self) -> None:
@@ -179,7 +179,7 @@ class Cluster:
         self.control.wait_until(f"{KUBECTL} --kubeconfig={ADMIN} get --raw /readyz", 60, "the API server")
 
     def remove(self) -> None:
-        """End all hosts of the fleet."""
+        """Remove all hosts of the fleet."""
         self.fleet.remove()
 
     def _start_control_plane(self) -> None:

@@ -1,4 +1,4 @@
-"""Who is who in the bench's cluster: a CA that lives for a day, and what each part shows to the others."""
+"""The CA of the bench's cluster, valid for one day, and the certificates that it issues to each component."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Pair:
 
 
 class ClusterAuthority:
-    """The one CA of a cluster (kubernetes.io, "PKI certificates and requirements"). Its key is nowhere but in memory."""
+    """The one CA of a cluster (kubernetes.io, "PKI certificates and requirements"). Its key exists only in memory."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -38,19 +38,19 @@ class ClusterAuthority:
         self.certificate = self._sign(builder)
 
     def client(self, user: str, groups: Iterable[str] = ()) -> Pair:
-        """Issue what the API server takes `user` of these `groups` by."""
+        """Issue a client certificate that identifies `user`, a member of `groups`, to the API server."""
         attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         name = x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, user)])
         return self._issue(name, [ExtendedKeyUsageOID.CLIENT_AUTH])
 
     def server(self, names: Iterable[str]) -> Pair:
-        """Issue a server's certificate for names and addresses, of which the first is its subject."""
+        """Issue a server certificate for names and addresses; the first is its subject."""
         names = list(names)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         return self._issue(subject, [ExtendedKeyUsageOID.SERVER_AUTH], names)
 
     def kubeconfig(self, server: str, user: str, groups: Iterable[str] = ()) -> str:
-        """Return the kubeconfig by which `user` reaches the API server; it is JSON, which is YAML as well."""
+        """Return a kubeconfig for `user`, in JSON, which is also YAML."""
         pair = self.client(user, groups)
         shown = {
             "client-certificate-data": _base64(pair.certificate),
@@ -94,7 +94,7 @@ class ClusterAuthority:
 
 
 def pem(key: ec.EllipticCurvePrivateKey) -> str:
-    """Return a private key's text, in the form that Kubernetes reads for the service accounts' key as well."""
+    """Return a private key in the PEM format that Kubernetes also accepts for the service accounts' key."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
 
 

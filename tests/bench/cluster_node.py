@@ -1,4 +1,4 @@
-"""A node of the bench's cluster: a kubelet over the containerd that its host has."""
+"""A node of the bench's cluster: a kubelet that uses its host's containerd."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.verify.programs import ARCHITECTURES
 
 FOLDER = "/etc/kubernetes"
 
-# A kubelet wants what a container does not have by itself: the kernel's log (device 1:11), volumes that reach into pods,
-# and a folder that is not on an overlay.
+# A kubelet needs what a container does not have by default: the kernel's log (device 1:11), shared mount propagation,
+# and a folder that is not on overlayfs.
 UNIT = f"""\
 [Unit]
 Description=kubelet
@@ -36,8 +36,8 @@ Restart=always
 RestartSec=1
 """
 
-# What the kubelet asks of the kernel (setupKernelTunables) is the machine's, not the host's: it would have the machine
-# stop at the next oops. It finds these values, and so writes none.
+# The kubelet's kernel settings (setupKernelTunables) would apply to the whole machine, which would then stop at the
+# next kernel oops. These files show the values that the kubelet expects, so that it writes none.
 TUNABLES = {
     "vm/overcommit_memory": 1,
     "vm/panic_on_oom": 0,
@@ -51,7 +51,7 @@ TUNABLES = {
 def start(host: BenchHost, number: int, authority: ClusterAuthority, server: str) -> None:
     """Start the kubelet on a booted host; it registers with the API server at `server` under its host name.
 
-    `number`, 0 to 255, is another one for each node: pods have their addresses from a subnet of it.
+    `number`, 0 to 255, must differ between nodes: it selects the subnet of the node's pods.
     """
     shown = authority.server([host.name, host.address])
     files = {
@@ -74,19 +74,19 @@ def start(host: BenchHost, number: int, authority: ClusterAuthority, server: str
 
 
 def import_waiting_image(host: BenchHost, reference: str) -> None:
-    """Give containerd an image that no registry has; its program waits."""
+    """Import an image into containerd that is in no registry and whose program waits."""
     _run_with_input(host, "ctr -n k8s.io images import -", waiting_image(reference))
 
 
 def load_waiting_image(host: BenchHost, reference: str) -> None:
-    """Give Docker Engine the same image."""
+    """Load the same image into Docker Engine."""
     _run_with_input(host, "docker load", waiting_image(reference))
 
 
 def waiting_image(reference: str) -> bytes:
-    """Return an image whose program waits, as an archive that `docker save` could have made.
+    """Return an image whose program waits, as an archive in the format of `docker save`.
 
-    It shares neither its layer nor its digest with an image of another name: what was pulled was pulled whole.
+    Images of different names share neither layer nor digest, so that a pull of one always transfers all of it.
     """
     layer = _tar({WAITS.name: program(WAITS).read_bytes(), "reference": reference.encode()})
     config = {
@@ -124,7 +124,7 @@ def _tar(files: dict[str, bytes]) -> bytes:
 
 
 def _config(host: BenchHost) -> dict[str, Any]:
-    """Return the kubelet's configuration: who may ask it, and what a small machine cannot do without."""
+    """Return the kubelet's configuration, with limits that suit a small machine."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -148,9 +148,9 @@ def _config(host: BenchHost) -> dict[str, Any]:
 
 
 def _cgroup(host: BenchHost) -> str:
-    """Return the host's own part of the cgroups.
+    """Return the path of the host's own cgroup.
 
-    With cgroup v1 all hosts see one tree: from its root, two kubelets would end each other's pods as nobody's.
+    With cgroup v1 all hosts share one tree: at its root, two kubelets would remove each other's pods as orphans.
     """
     lines = [line.split(":", 2) for line in host.read("/proc/1/cgroup").splitlines()]
     part = next((path for _, controllers, path in lines if controllers == "memory"), "/")
@@ -158,7 +158,7 @@ def _cgroup(host: BenchHost) -> str:
 
 
 def _network(number: int) -> dict[str, Any]:
-    """Return the pods' network, as the CNI's plugins of Debian read it."""
+    """Return the configuration of the pods' network for Debian's CNI plugins."""
     subnet = f"10.244.{number}.0/24"
     bridge = {
         "type": "bridge",

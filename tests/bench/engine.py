@@ -1,4 +1,4 @@
-"""Docker Engine and nothing else: what the bench itself runs on."""
+"""Install only Docker Engine, for the bench itself."""
 
 from pyinfra import host
 

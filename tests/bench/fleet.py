@@ -1,4 +1,4 @@
-"""Several hosts at once, open to SSH, and the inventory that lists them."""
+"""Several hosts, reachable over SSH, and the inventory that lists them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.bench.recipes import Recipe, image
 from tests.bench.ssh import OPERATOR, allow_key, host_data, make_key
 
 AT_ONCE = 4
-"""How many boot at the same time: with more of them on two cores systemd is not up within its minute."""
+"""How many hosts boot at the same time: with more on two cores, systemd is not up within a minute."""
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """Running hosts by their names in the inventory, and pyinfra's data for each. Ended by `remove`."""
+    """Running hosts by their names in the inventory, and pyinfra's data for each. Removed by `remove`."""
 
     hosts: dict[str, BenchHost]
     data: dict[str, dict[str, str | int]]
@@ -34,10 +34,10 @@ class Fleet:
         volumes: Mapping[str, Mapping[str, str]] | None = None,
         owner: str | None = None,
     ) -> Fleet:
-        """Boot a host for each name, or none: when one does not come up, the others are removed again.
+        """Boot a host for each name; if one fails to boot, remove the others again.
 
-        The key to all of them, made here, and each one's known keys are in `folder`. `as_root` names those that are
-        logged in to as root, the others are as `op`; `volumes`, by name, and `owner` are as for a single host.
+        `folder` gets an SSH key for all hosts, and a known_hosts file for each. pyinfra logs in as root to the hosts in
+        `as_root`, and to the others as `op`. `volumes`, by name, and `owner` are as in `BenchHost.start`.
         """
         for recipe in dict.fromkeys(wanted.values()):
             image(docker.from_env(), recipe)
@@ -70,7 +70,7 @@ class Fleet:
         )
 
     def inventory(self, groups: Mapping[str, Iterable[str]]) -> str:
-        """Return the text of an inventory file, in which each group has the hosts named."""
+        """Return the text of an inventory file with these hosts in each group."""
         listed = {
             group: "".join(f"    {(name, self.data[name])!r},\n" for name in names)
             for group, names in groups.items()
@@ -78,6 +78,6 @@ class Fleet:
         return "".join(f"{group} = [\n{hosts}]\n" for group, hosts in listed.items())
 
     def remove(self) -> None:
-        """End the hosts, with their volumes."""
+        """Remove the hosts, with their volumes."""
         for host in self.hosts.values():
             host.remove()

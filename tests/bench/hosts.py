@@ -1,4 +1,4 @@
-"""A host of the bench: a container that boots, and is gone with all that it had."""
+"""A host of the bench: a container that boots, and is removed with all its data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENVIRONMENT_FILE = "/etc/homelab-bench.env"
 
 @dataclass(frozen=True)
 class Result:
-    """What a command on a host came to."""
+    """The result of a command on a host."""
 
     exit_code: int
     stdout: str
@@ -34,7 +34,7 @@ class Result:
 
 
 class BenchHost:
-    """A running host. Made by `start`, ended by `remove`."""
+    """A running host. Created by `start`, removed by `remove`."""
 
     def __init__(self, container: Container) -> None:
         self.container = container
@@ -51,10 +51,10 @@ class BenchHost:
         volumes: Mapping[str, str] | None = None,
         owner: str | None = None,
     ) -> BenchHost:
-        """Boot a host, and remove it again if it does not come up.
+        """Boot a host, and remove it again if it fails to boot.
 
-        `name` is part of its host name, `address` is one of `network.fixed_address`, `volumes` are folders or files
-        of this machine by their path in the host, read-only. `owner` is the label's value: this process, if not given.
+        `name` is part of the host name, `address` comes from `network.fixed_address`, `volumes` are folders or files
+        of this machine by their path in the host, read-only. `owner` is the label's value, by default this process.
         """
         client = docker.from_env()
         full_name = f"bench-{name or recipe.name}-{secrets.token_hex(3)}"
@@ -87,7 +87,7 @@ class BenchHost:
         try:
             container.start()
             if systemd:
-                # "degraded" is as good: one unit that a container cannot have does not matter.
+                # "degraded" is accepted: some units cannot run in a container.
                 host.wait_until(
                     "systemctl is-system-running 2>&1 | grep -qE 'running|degraded'", 60, "systemd"
                 )
@@ -112,7 +112,7 @@ class BenchHost:
         timeout: float = 600,
         environment: Mapping[str, str] | None = None,
     ) -> Result:
-        """Run a shell command as root. `AssertionError` where it fails and `check` is on."""
+        """Run a shell command as root. `AssertionError` if it fails and `check` is set."""
         given = environment or {}
         names = [
             argument for name in given for argument in ("--env", name)
@@ -133,15 +133,15 @@ class BenchHost:
         self.run(f"mkdir -p \"$(dirname '{path}')\" && cat > '{path}' && chmod {mode} '{path}'", stdin=text)
 
     def give(self, *wanted: Program) -> None:
-        """Put programs into /usr/local/bin."""
+        """Copy programs to /usr/local/bin."""
         for each in wanted:
             target = f"{self.name}:/usr/local/bin/{each.name}"
             subprocess.run(["docker", "cp", str(program(each)), target], check=True, capture_output=True)
 
     def wait_until(self, command: str, seconds: float, what: str) -> None:
-        """Wait until a command succeeds; `AssertionError` after that many seconds, with what it said last.
+        """Wait until a command succeeds; `AssertionError` with its last output after that many seconds.
 
-        The host itself repeats it, since each `docker exec` costs more than most of these commands. It reads the loop
+        The host itself repeats the command, since each `docker exec` costs more than most commands. It reads the loop
         from its standard input: in its arguments `pgrep -f` would find the command.
         """
         end = time.monotonic() + seconds
@@ -163,7 +163,7 @@ class BenchHost:
 
     @staticmethod
     def package_environment() -> dict[str, str]:
-        """Return what `run` needs as its `environment` to reach package indexes as this machine does."""
+        """Return the `environment` with which `run` reaches package indexes as this machine does."""
         return machine.package_environment()
 
     def stop(self) -> None:
@@ -171,11 +171,11 @@ class BenchHost:
         self.container.stop(timeout=30)
 
     def remove(self) -> None:
-        """End the host, with its volumes."""
+        """Remove the host, with its volumes."""
         self.container.remove(force=True, v=True)
 
     def _reach_packages_as_this_machine_does(self) -> None:
-        """Give the host the CAs this machine was given, since its packages may come through a proxy with one of them."""
+        """Install this machine's additional CAs on the host, since a package proxy may have a certificate from one of them."""
         script = f": > {ENVIRONMENT_FILE}"
         if given := sorted(machine.CA_FOLDER.glob("*.crt")):
             files = "".join(f"cat > '{path}' <<'END'\n{path.read_text()}\nEND\n" for path in given)

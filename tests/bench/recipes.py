@@ -1,4 +1,4 @@
-"""Images of whole hosts, made from Debian's packages and cached by what their recipe says."""
+"""Images of whole hosts, made from Debian's packages and cached by a hash of their recipe."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BASE = ("systemd", "systemd-sysv", "openssh-server", "make", "python3", "ca-cert
 
 NEWER = "forky"
 
-# Debian's own, which is still of version 2, told as `containerd config migrate` does.
+# Debian's own configuration, converted from version 2 as by `containerd config migrate`.
 CONTAINERD_CONFIG = """\
 version = 3
 
@@ -35,7 +35,7 @@ version = 3
   [plugins.'io.containerd.internal.v1.opt']
     path = '/var/lib/containerd/opt'
 """
-# containerd's own, but for kernel modules and limits, which are the machine's.
+# containerd's own unit, except for kernel modules and limits, which belong to the machine.
 CONTAINERD_UNIT = """\
 [Unit]
 Description=containerd container runtime
@@ -56,10 +56,10 @@ WantedBy=multi-user.target
 
 @dataclass(frozen=True)
 class Recipe:
-    """A host: the Debian `suite`, its `packages`, and the `versions` that must have come out, by the command telling.
+    """A host: the Debian `suite`, its `packages`, and the expected `versions`: pairs of a command and a pattern.
 
-    Packages in `newer` come from the suite `NEWER`. `programs` go to /usr/local/bin, `files` are texts by their path;
-    services among them are enabled.
+    Packages in `newer` come from the suite `NEWER`. `programs` go to /usr/local/bin, `files` are pairs of path and text;
+    systemd services among them are enabled.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Recipe:
         return f"homelab-bench-{self.name}:{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
 
-# Neither Docker nor pip nor sudo: what a user finds after Debian's installer.
+# Neither Docker nor pip nor sudo, as after Debian's installer.
 BOOKWORM = Recipe("bookworm", "bookworm", BASE, (("cat /etc/debian_version", r"12\."),))
 BOOKWORM_DOCKER = Recipe(
     "bookworm-docker",
@@ -111,7 +111,7 @@ TRIXIE_NODE = Recipe(
     newer=("docker.io", "docker-cli", "docker-buildx", "containerd", "runc"),
     files=(("/etc/containerd/config.toml", CONTAINERD_CONFIG),),
 )
-# As upstream's archive installs it: below /usr/local, without a configuration.
+# As from upstream's release archive: below /usr/local, without a configuration.
 CONTAINERD23_NODE = Recipe(
     "containerd23-node",
     "trixie",
@@ -123,12 +123,12 @@ CONTAINERD23_NODE = Recipe(
     programs=CONTAINERD23,
     files=(("/etc/systemd/system/containerd.service", CONTAINERD_UNIT),),
 )
-# What a kubelet calls, and containerd for it.
+# Programs that a kubelet calls, or containerd on its behalf.
 KUBELET = ("containernetworking-plugins", "conntrack", "iptables", "runc")
 PAUSE = "bench.invalid/pause:1"
-"""The image of a pod's sandbox; no registry has it, containerd is given it."""
+"""The image of a pod's sandbox; it is in no registry, and is imported into containerd."""
 
-# As a user has it who set up Kubernetes and no registry. The score: a machine may forbid a process to ask for a lower one.
+# As after setting up Kubernetes without a registry. restrict_oom_score_adj: a machine may forbid lowering the score.
 KUBE16_CONFIG = f"""\
 version = 2
 
@@ -169,7 +169,7 @@ KUBE23_NODE = Recipe(
     programs=CONTAINERD23,
     files=(*CONTAINERD23_NODE.files, ("/etc/containerd/config.toml", KUBE23_CONFIG)),
 )
-# The control plane's host, with Docker Engine, so that it may be the registry's as well.
+# The control plane's host, with Docker Engine, so that it can also be the registry host.
 KUBE_CONTROL = Recipe(
     "kube-control",
     "bookworm",
@@ -189,7 +189,7 @@ RECIPES = {
 
 
 def image(client: docker.DockerClient, recipe: Recipe) -> str:
-    """Return the tag of the recipe's image, made if it is not there; `RuntimeError` if it is not what it should be."""
+    """Return the tag of the recipe's image; make it if it is missing. `RuntimeError` if a version is not as expected."""
     with locked(recipe.name):
         if not client.images.list(recipe.tag):
             began = time.monotonic()
@@ -204,7 +204,7 @@ def _make(client: docker.DockerClient, recipe: Recipe) -> None:
     if not archive.exists():
         _build(recipe, archive)
     unchecked = (
-        f"{recipe.tag}-unchecked"  # or a run that ends here would leave an image that passes for a good one
+        f"{recipe.tag}-unchecked"  # otherwise an interrupted run would leave an image that looks checked
     )
     with archive.open("rb") as file:
         subprocess.run(
@@ -232,7 +232,7 @@ def _build(recipe: Recipe, archive: Path) -> None:
             subprocess.run(["apt-get", "-q", *command], check=True, stdout=subprocess.DEVNULL)
     with tempfile.TemporaryDirectory(dir=cache()) as temporary:
         folder = Path(temporary)
-        before, after = folder / "before", folder / "after"  # laid over the host's root
+        before, after = folder / "before", folder / "after"  # copied over the host's root folder
         suites = [recipe.suite]
         if recipe.newer:
             suites.append(NEWER)
@@ -242,12 +242,12 @@ def _build(recipe: Recipe, archive: Path) -> None:
         for path, text in recipe.files:
             _write(after / path.lstrip("/"), text.encode())
         units = [Path(path).name for path, _ in recipe.files if path.endswith(".service")]
-        debian = folder / "debian.sources"  # mmdebstrap puts a copy into the host
+        debian = folder / "debian.sources"  # mmdebstrap copies it into the host
         debian.write_text("\n".join(sources(suite) for suite in suites))
         new = folder / "new.tar"
         subprocess.run(
             ["mmdebstrap", "-q", "--variant=important", f"--include={','.join(recipe.packages)}",
-             '--aptopt=Acquire::Check-Valid-Until "false"',  # a mirror may stand still
+             '--aptopt=Acquire::Check-Valid-Until "false"',  # a mirror may not be updated any more
              *([f'--setup-hook=cp -r {before}/. "$1"'] if before.exists() else []),
              *([f'--customize-hook=cp -r {after}/. "$1"'] if after.exists() else []),
              *(f'--customize-hook=chroot "$1" systemctl -q enable {unit}' for unit in units),
@@ -264,8 +264,8 @@ def _write(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 def _preferences(newer: tuple[str, ...]) -> bytes:
-    """Return apt's preferences: from `NEWER` these packages, and others only where these need them so."""
-    pins = (("*", 100), (" ".join(newer), 990))  # 500 is what the host's own suite has
+    """Return apt's preferences: these packages from `NEWER`, and others only as their dependencies."""
+    pins = (("*", 100), (" ".join(newer), 990))  # the host's own suite has priority 500
     stanzas = (
         f"Package: {packages}\nPin: release n={NEWER}\nPin-Priority: {priority}\n"
         for packages, priority in pins

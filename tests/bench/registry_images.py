@@ -1,6 +1,6 @@
-"""The two images of the registry's containers, built once as the product builds them, for hosts whose subject is another.
+"""The two images of the registry's containers, built once as the product does, for tests of something else.
 
-Building them from Debian's packages is two thirds of a first deployment.
+Building them from Debian's packages takes two thirds of a first deployment.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SCRIPT = Path(__file__).parents[2] / "files" / "build_image.sh"
 
 
 def load(host: BenchHost) -> None:
-    """Wait for the host's Docker Engine, and load the images, which the first host of its Debian suite builds."""
+    """Wait for the host's Docker Engine, and load the images; the first host of each Debian suite builds them."""
     host.wait_until("docker info", 60, "Docker Engine")
     script = SCRIPT.read_text()
     tags = {build: build.tag(script) for build in BUILDS.values()}

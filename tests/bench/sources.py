@@ -1,15 +1,15 @@
-"""Debian's own apt sources of this machine, so that its mirror is used and none is named here."""
+"""This machine's apt sources for Debian, so that the bench uses its mirror."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-# Others publish under Debian's suite names too, but with components of their own.
+# Other publishers also use Debian's suite names, but with their own components.
 COMPONENTS = {"main", "contrib", "non-free", "non-free-firmware"}
 ONE_LINE = re.compile(r"deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+([^#]+)")
 OPTIONS = {"signed-by", "trusted", "check-valid-until"}
-# A mirror that has one has the others. Forky is not released: what is new comes into the suite itself.
+# A mirror that has one has the others. Forky is not released: updates go directly into the suite.
 SUITES = {
     "bookworm": ("bookworm", "bookworm-updates", "bookworm-security"),
     "trixie": ("trixie", "trixie-updates", "trixie-security"),
@@ -18,9 +18,9 @@ SUITES = {
 
 
 def sources(suite: str, apt: Path = Path("/etc/apt")) -> str:
-    """Return deb822 text with the entries for the suite, its updates and its security.
+    """Return deb822 text with the entries for the suite, its updates and its security updates.
 
-    Where this machine has none, they are made from those it has for another suite; `RuntimeError` if it has none.
+    If this machine has none, they are derived from those for another suite; `RuntimeError` if there are none either.
     """
     found = _debian_entries(apt)
     for other in dict.fromkeys((suite, *SUITES)):
@@ -38,12 +38,12 @@ def sources(suite: str, apt: Path = Path("/etc/apt")) -> str:
                 "".join(f"{_name(key)}: {value}\n" for key, value in entry.items()) for entry in kept
             )
     raise RuntimeError(
-        f"no apt source of this machine has Debian's suite {suite}, nor one it could be told from"
+        f"no apt source of this machine has Debian's suite {suite}, nor one from which it could be derived"
     )
 
 
 def _debian_entries(apt: Path) -> list[dict[str, str]]:
-    """Return the entries of packages that are Debian's own."""
+    """Return the entries for Debian's own packages."""
     found: list[dict[str, str]] = []
     for path in sorted(apt.glob("sources.list.d/*.sources")):
         found += [_stanza(text) for text in re.split(r"\n[ \t]*\n", path.read_text())]
@@ -64,7 +64,7 @@ def _name(key: str) -> str:
 
 
 def _stanza(text: str) -> dict[str, str]:
-    """Read a deb822 stanza, its field names in lower case; lines that go on keep their line ends."""
+    """Parse a deb822 stanza; field names become lower case, and continued lines keep their line ends."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     joined = re.sub(r"\n(?=[ \t])", "\0", "\n".join(lines))
     pairs = (line.partition(":") for line in joined.splitlines())
@@ -73,7 +73,7 @@ def _stanza(text: str) -> dict[str, str]:
 
 
 def _line(text: str) -> dict[str, str]:
-    """Read an entry of the one-line format as if it were a stanza."""
+    """Parse an entry in the one-line format into the same fields as a stanza."""
     match = ONE_LINE.match(text.strip())
     if not match:
         return {}

@@ -1,4 +1,4 @@
-"""The bench's hosts reached over SSH, with a key made for the run and host keys that are known beforehand."""
+"""SSH access to the bench's hosts, with a key made for the run and host keys that are known in advance."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ service ssh restart
 
 
 def make_key(folder: Path) -> Path:
-    """Make a key pair in a folder, once, and return the private half; the other is beside it, with `.pub`."""
+    """Make a key pair in a folder if it has none, and return the private key's path; the public key's has `.pub` added."""
     key = folder / "id_ed25519"
     if not key.exists():
         subprocess.run(
@@ -40,9 +40,9 @@ def make_key(folder: Path) -> Path:
 
 
 def allow_key(host: BenchHost, key: Path) -> None:
-    """Let the key in as root and as `op`, who is nobody special but for sudo without a password where there is sudo.
+    """Allow logins with the key as root and as `op`, a normal user with passwordless sudo if sudo is installed.
 
-    The host gets a key of its own, too: those of the image are the same for all.
+    The host also gets a new host key, since all hosts of an image have the same ones.
     """
     host.run(
         "sh -es",
@@ -52,7 +52,7 @@ def allow_key(host: BenchHost, key: Path) -> None:
 
 
 def host_data(host: BenchHost, key: Path, user: str = OPERATOR) -> dict[str, str | int]:
-    """Return pyinfra's data for the host, whose keys are read from the host itself and beside the key noted down."""
+    """Return pyinfra's data for the host, and write its host keys to a known_hosts file beside `key`."""
     known = key.parent / f"known_hosts-{host.name}"
     keys = host.run("cat /etc/ssh/ssh_host_*_key.pub").stdout.splitlines()
     known.write_text("".join(f"{host.address} {' '.join(line.split()[:2])}\n" for line in keys))
