@@ -1,4 +1,4 @@
-"""The long campaigns: `--soak` runs them alone, and whole; otherwise each is a sample of itself."""
+"""The long campaigns: with `--soak` only they run, in full; otherwise each runs a sample."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--soak", action="store_true", help="the long campaigns alone, whole, not the samples of them"
+        "--soak", action="store_true", help="run only the long campaigns, in full instead of as samples"
     )
 
 
@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Whole, a campaign with a `part` is in three, for as many processes (`-n 3 --dist load`)."""
+    """With `--soak`, split a campaign that has a `part` into three, for three processes (`-n 3 --dist load`)."""
     if "part" in metafunc.fixturenames:
         parts = 3 if metafunc.config.getoption("--soak") else 1
         metafunc.parametrize("part", [slice(first, None, parts) for first in range(parts)], ids=str)
@@ -27,5 +27,5 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def soak(request: pytest.FixtureRequest) -> bool:
-    """Whether the long campaigns are to be run whole."""
+    """Return whether the long campaigns run in full."""
     return bool(request.config.getoption("--soak"))

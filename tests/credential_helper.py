@@ -1,6 +1,6 @@
-"""A fake `docker-credential-fake`: it speaks the protocol of docker-credential-helpers, and keeps logins in plain files.
+"""A fake credential helper, `docker-credential-fake`: it speaks Docker's protocol and keeps logins in plain files.
 
-`~/.fake-logins/broken` makes it fail, `~/.fake-logins/full` makes it refuse what it is given.
+If `~/.fake-logins/broken` exists, every command fails; if `~/.fake-logins/full` exists, `store` fails.
 """
 
 HELPER = r"""#!/bin/sh

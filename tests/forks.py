@@ -1,7 +1,7 @@
-"""Runs of pyinfra as forks of a process that has imported it: importing takes longer than a short run.
+"""Run pyinfra in forks of a process that has already imported it, since importing takes longer than a short run.
 
-A module that such runs execute calls `serve` once it has imported what they share, and goes on in each fork with the
-arguments that it returns. `run` starts one process for each such module, asks it for a fork, and waits for that.
+A module to be run this way imports what its runs share, calls `serve`, and continues in each fork with the
+arguments that `serve` returns. `run` starts one process per module, requests a fork, and waits until it ends.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(module: str, arguments: list[str], seconds: float, **environment: str) -> tuple[int, str]:
-    """Run `module` with arguments, without a terminal; return its exit code, negative for a signal, and both outputs.
+    """Run `module` without a terminal; return its exit code, negative for a signal, and its stdout and stderr.
 
-    `TimeoutError` after `seconds`, when the run is killed. `environment` is that of the first run of a module.
+    After `seconds` the run is killed: `TimeoutError`. `environment` selects the process to fork, which has it.
     """
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         here, there = os.pipe()
@@ -48,7 +48,7 @@ def run(module: str, arguments: list[str], seconds: float, **environment: str) -
 
 @functools.cache
 def _fork_server(module: str, environment: frozenset[tuple[str, str]]) -> socket.socket:
-    """Start the process that forks; it ends with this one, whose end of the socket is then closed."""
+    """Start the process that forks; it ends when this process does, because the socket is then closed."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     variables: Mapping[str, str] = {**os.environ, **dict(environment)}
     with theirs:
@@ -57,8 +57,8 @@ def _fork_server(module: str, environment: frozenset[tuple[str, str]]) -> socket
 
 
 def serve() -> list[str]:
-    """Fork for each request; return its arguments in a fork that is to be the run. Ends with the process that asks."""
-    # gevent's own fork would start its event loop, which must begin in the run.
+    """Fork for each request, and return the request's arguments in the fork. Exit when the requesting process ends."""
+    # gevent's own fork would start its event loop, which must start in the run itself.
     fork, wait = get_original("os", "fork"), get_original("os", "waitpid")
     requests = socket.socket(fileno=os.dup(0))
     while True:
@@ -71,7 +71,7 @@ def serve() -> list[str]:
             os.close(each)
     requests.close()
     out, err, answers = given
-    if process := fork():  # this one waits, so that others can be forked meanwhile
+    if process := fork():  # this fork waits for the run, so that the server can fork others meanwhile
         os.write(answers, f"{process}\n".encode())
         _, status = wait(process, 0)
         os.write(answers, f"{os.waitstatus_to_exitcode(status)}\n".encode())

@@ -1,6 +1,6 @@
-"""The references of the settings, `inventories/group_data/all.py` and the tables in `docs/settings.md`.
+"""Generate the settings reference: `inventories/group_data/all.py` and the tables in `docs/settings.md`.
 
-Both are made from `tasks/settings/schema.py`; `.venv/bin/python -m tests.settings_reference` writes them.
+The source is `tasks/settings/schema.py`; `.venv/bin/python -m tests.settings_reference` writes both files.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MEANINGS = meanings(RunWideKeys) | meanings(HostSettings)
 
 
 def default(key: str) -> str:
-    """Return a key's default as it is written in an inventory."""
+    """Return a key's default in the syntax of an inventory."""
     model = HostSettings if key in HostSettings.model_fields else RunWideKeys
     # The default of registry_state_dir depends on the inventory's name.
     value: Any = None if key == "registry_state_dir" else model.model_fields[key].default
@@ -64,7 +64,7 @@ def all_py() -> str:
 
 
 def tables(text: str) -> str:
-    """Return the text of `docs/settings.md` with each key's row as the schema has it; which row is where stays."""
+    """Return the text of `docs/settings.md` with each key's row updated from the schema; the order of rows stays."""
     return re.sub(r"^\| `(registry_[a-z_]+)`.*$", lambda row: _row(row[1]), text, flags=re.MULTILINE)
 
 

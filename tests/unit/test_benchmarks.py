@@ -1,4 +1,4 @@
-"""The benchmark's targets: what is compared with what, and whether a value at or beyond the bound reaches them."""
+"""The benchmark's targets: what is compared, and whether a value at or beyond the bound reaches the target."""
 
 from __future__ import annotations
 

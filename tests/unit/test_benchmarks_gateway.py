@@ -1,4 +1,4 @@
-"""The gateway's benchmark: its targets, the page, and how load is made and measured."""
+"""The gateway's benchmark: its targets, the page, and how load is generated and measured."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_contenders_are_measured_in_turns_and_a_warm_up_round_does_not_count() -
     assert asked == ["|", "a", "b", "|", "b", "a", "|", "a", "b", "|", "b", "a"]
 
 
-def test_a_made_image_is_valid_and_each_time_a_new_one(tmp_path: Path) -> None:
+def test_each_generated_image_is_valid_and_different(tmp_path: Path) -> None:
     firsts = []
     for _ in range(2):
         done = run(MAKE_IMAGE, str(tmp_path / "image"), "2", "3000000")
@@ -125,8 +125,8 @@ def test_a_made_image_is_valid_and_each_time_a_new_one(tmp_path: Path) -> None:
     assert firsts[0] != firsts[1]
 
 
-# For the command that is watched: wait until the one who watches, the shell's parent, has looked at least once from
-# beginning to end. In two looks it reads no more than 124 bytes.
+# For the watched command: wait until the watcher, the shell's parent, has completed at least one whole look. In two
+# looks it reads at most 124 bytes.
 WAIT_UNTIL_READ = (
     "read_so_far() { sed -n 's/^rchar: //p' /proc/$PPID/io; }",
     "looked() { before=$(read_so_far); until [ $(read_so_far) -ge $((before + 124)) ]; do sleep 0.02; done; }",

@@ -1,4 +1,4 @@
-"""The benchmark's playbook renders the project's own templates: it gives them what they need, and makes their folders."""
+"""The benchmark's playbook renders the project's templates with all their variables, and makes the same folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bench's locks hold between threads as they do between processes, and whoever patched the threads."""
+"""The bench's locks also work between threads, whether or not gevent has patched them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-TWO_AT_A_TIME = """\
+TWO_THREADS = """\
 import threading, time
 from tests.bench.cache import locked
 
@@ -29,7 +29,7 @@ for each in threads:
 @pytest.mark.parametrize("before", ["", "import pyinfra_cli\n"], ids=["threads", "gevent's threads"])
 def test_threads_wait_for_each_other(before: str, tmp_path: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, "-c", before + TWO_AT_A_TIME], cwd=Path(__file__).parents[2],
+        [sys.executable, "-c", before + TWO_THREADS], cwd=Path(__file__).parents[2],
         env={"XDG_CACHE_HOME": str(tmp_path)}, capture_output=True, text=True, timeout=30, check=True,
     )  # fmt: skip
     assert ran.stdout.split() == ["in", "out"] * 2

@@ -1,4 +1,4 @@
-"""What is done on a host with and without Docker Engine; the scripts themselves run in tests/fleet."""
+"""The steps on a host with and without Docker Engine; tests/fleet runs the scripts themselves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def machine(engine: Engine, family: str = "debian ", *, client: bool = False) ->
 @pytest.mark.parametrize("client", [True, False])
 @pytest.mark.parametrize("family", ["debian ", "ubuntu debian", "raspbian debian", "fedora ", "alpine ", " "])
 @pytest.mark.parametrize(("engine", "texts"), [("running", []), ("stopped", [START])])
-def test_an_engine_that_is_there_is_used_on_any_distribution(
+def test_an_existing_engine_is_used_on_any_distribution(
     engine: Engine, family: str, client: bool, texts: list[str]
 ) -> None:
     assert [step.text for step in docker_engine.steps(machine(engine, family, client=client))] == texts
@@ -29,7 +29,7 @@ def test_an_engine_that_is_there_is_used_on_any_distribution(
 
 @pytest.mark.parametrize("family", ["debian ", "ubuntu debian", "raspbian debian"])
 @pytest.mark.parametrize(("client", "found"), [(False, "there is none"), (True, "there is only its client")])
-def test_if_there_is_none_it_is_installed_and_then_started(family: str, client: bool, found: str) -> None:
+def test_a_missing_engine_is_installed_and_then_started(family: str, client: bool, found: str) -> None:
     steps = docker_engine.steps(machine("absent", family, client=client))
     assert [step.text for step in steps] == [INSTALL + found, START]
     assert [step.stdin for step in steps] == [None, None]
@@ -37,7 +37,7 @@ def test_if_there_is_none_it_is_installed_and_then_started(family: str, client: 
 
 
 @pytest.mark.parametrize("family", ["fedora ", "rhel fedora", "alpine ", "notdebian debianish", " ", ""])
-def test_users_of_other_distributions_install_it_themselves(family: str) -> None:
+def test_on_other_distributions_users_install_the_engine_themselves(family: str) -> None:
     with pytest.raises(Conflict) as stop:
         docker_engine.steps(machine("absent", family))
     assert (stop.value.problem, stop.value.remedy) == (
@@ -47,7 +47,7 @@ def test_users_of_other_distributions_install_it_themselves(family: str) -> None
 
 
 @pytest.mark.parametrize("family", ["debian ", "fedora "])
-def test_an_engine_that_does_not_answer_is_not_a_stopped_one(family: str) -> None:
+def test_an_engine_that_does_not_answer_is_a_conflict(family: str) -> None:
     with pytest.raises(Conflict) as stop:
         docker_engine.steps(machine("silent", family))
     assert (stop.value.problem, stop.value.remedy) == (
@@ -57,7 +57,7 @@ def test_an_engine_that_does_not_answer_is_not_a_stopped_one(family: str) -> Non
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_the_scripts_are_sound(number: int) -> None:
+def test_the_scripts_are_valid_shell(number: int) -> None:
     script = docker_engine.steps(machine("absent"))[number].script
     done = subprocess.run(["sh", "-n", "-c", script], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

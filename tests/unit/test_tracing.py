@@ -1,4 +1,4 @@
-"""The reader of traces finds what it is there to find; lines as strace writes them, secrets made up."""
+"""The reader of traces finds every exposure. The lines are in strace's format, the secrets are invented."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_base64_is_found_in_a_longer_text(before: str) -> None:
 
 
 @pytest.mark.parametrize("secret", [SECRET, b64encode(f"ci:{SECRET}".encode()).decode()])
-def test_a_secret_in_a_program_s_arguments_or_environment(secret: str) -> None:
+def test_a_secret_in_arguments_or_environment_is_found(secret: str) -> None:
     exposed = ['"/bin/sh" was given the secret']
     assert read(f'7  execve("/bin/sh", ["sh", "-c", "a {secret}"], ["A=b"]) = 0').exposed == exposed
     assert read(f'7  execve("/bin/sh", ["sh"], ["A=b", "B={secret}"]) = -1 ENOENT (x)').exposed == exposed
@@ -42,7 +42,7 @@ def test_a_secret_in_a_program_s_arguments_or_environment(secret: str) -> None:
     assert (clean.exposed, clean.executions) == ([], 1)
 
 
-def test_arguments_that_were_cut_short_are_no_proof() -> None:
+def test_truncated_arguments_are_reported() -> None:
     cut = ['"/bin/sh" was cut short in the trace']
     assert read('7  execve("/bin/sh", ["sh", "abc"...], ["A=b"]) = 0').exposed == cut
     assert read('7  execve("/bin/sh", ["sh", "abc", ...], ["A=b"]) = 0').exposed == cut
@@ -92,5 +92,5 @@ WIDE = ["/etc/x, of the mode 0644, held the secret"]
         ([f'7  write(1<pipe:[7]>, "{SECRET}", 23) = 23', f'7  write(2</dev/null>, "{SECRET}", 23) = 23'], []),
     ],
 )  # fmt: skip
-def test_a_file_that_others_can_read_while_it_holds_a_secret(lines: list[str], wide: list[str]) -> None:
+def test_a_secret_in_a_file_that_others_can_read_is_found(lines: list[str], wide: list[str]) -> None:
     assert read(*lines).wide == wide

@@ -1,4 +1,4 @@
-"""The verification's pods: each has an outcome. kubectl is a stub that lists what the test wants."""
+"""The verification's pods: each has an outcome. kubectl is a stub that lists the pods that a test expects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WANTED = [("apps", "k3s-1", "r.example/x:1"), ("apps", "k3s-2", "r.example/x:1")
 
 
 class FakeKubectl:
-    """Lists the created pods as running, except for those with the `removed` numbers."""
+    """A stub that lists the created pods as running, except for those with the `removed` numbers."""
 
     def __init__(self, *removed: int) -> None:
         self.host = SimpleNamespace(name="control")
