@@ -121,7 +121,7 @@ def test_an_offline_host_keeps_its_login_and_is_updated_later(fleet: Fleet, depl
     assert failed.returncode == 1
     assert "two-passwords is missing, and 1 accounts have a former password; run make deploy" in failed.stdout
     again = run(fleet, deployment, ROTATE, "off", "--data", "registry_rotate_account=cluster")
-    assert "no further one is deployment, and this run moves clients to the present one" in again.output
+    assert "no further one is made, and this run moves clients to the present one" in again.output
     settings = {"registry_state_dir": str(deployment.store.folder), "registry_login_users": [USER]}
     # The offline host still has the login of the old account.
     deployment.set(**settings, registry_login_account="ci")

@@ -309,7 +309,7 @@ def test_a_complete_rollover(home: Home) -> None:
         f"write {state}/ca.crt: it is not what clients are to trust now",
     ]
     assert ran.steps_on("nas")[-3:] == [
-        "delete the old certificate authority: no host is output to trust it any more",
+        "delete the old certificate authority: no host is told to trust it any more",
         f"write {TLS}: its content is not as it should be",
         "ask the gateway for its certificate: it has a new one",
     ]
@@ -465,9 +465,7 @@ def test_a_ca_that_expired_while_hosts_were_off_is_replaced_in_one_run(home: Hom
     home.hosts(registry_ca_days=80, registry_leaf_days=80)
     ran = home.run(ROTATE)
     assert "(79 days left): run deploys/rotate_ca.py" in ran.output
-    assert "delete the old certificate authority: no host is output to trust it any more" in ran.steps_on(
-        "nas"
-    )
+    assert "delete the old certificate authority: no host is told to trust it any more" in ran.steps_on("nas")
     assert served_issuers(home) == subjects(home.authority)
     assert connection_results(home, home.authority) == ALL_CONNECT
     verified = home.deployment.verify("-k", "test_tls")
