@@ -145,7 +145,7 @@ class BenchHost:
         from its standard input: in its arguments `pgrep -f` would find the command.
         """
         end = time.monotonic() + seconds
-        said = "it did not answer"
+        last_output = "it did not answer"
         while (left := end - time.monotonic()) > 0:
             loop = (
                 f"end=$(($(date +%s) + {math.ceil(left)})); until said=$({{ {command}\n}} 2>&1 </dev/null); do "
@@ -157,9 +157,9 @@ class BenchHost:
                 break
             if result.exit_code == 0:
                 return
-            said = (result.stdout + result.stderr).strip() or f"exit code {result.exit_code}"
+            last_output = (result.stdout + result.stderr).strip() or f"exit code {result.exit_code}"
             time.sleep(0.1)
-        raise AssertionError(f"{self.name}: {what} is not there after {seconds} s: {said}")
+        raise AssertionError(f"{self.name}: {what} is not there after {seconds} s: {last_output}")
 
     @staticmethod
     def package_environment() -> dict[str, str]:

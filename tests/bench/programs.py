@@ -111,8 +111,8 @@ def _build(wanted: Program, folder: Path) -> Path:
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode != 0:
-        said = [line for line in done.stderr.splitlines() if not line.startswith("go: downloading ")]
-        raise RuntimeError(f"{wanted.name}: go {' '.join(command)}: " + "\n".join(said))
+        lines = [line for line in done.stderr.splitlines() if not line.startswith("go: downloading ")]
+        raise RuntimeError(f"{wanted.name}: go {' '.join(command)}: " + "\n".join(lines))
     (file,) = folder.iterdir()
     return file
 

@@ -73,8 +73,8 @@ class Recipe:
     @property
     def tag(self) -> str:
         """The image's name; it changes with the recipe."""
-        told = repr((self, *(each.key for each in self.programs)))
-        return f"homelab-bench-{self.name}:{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+        definition = repr((self, *(each.key for each in self.programs)))
+        return f"homelab-bench-{self.name}:{hashlib.sha256(definition.encode()).hexdigest()[:12]}"
 
 
 # Neither Docker nor pip nor sudo, as after Debian's installer.
@@ -212,10 +212,10 @@ def _make(client: docker.DockerClient, recipe: Recipe) -> None:
         )
     try:
         for command, pattern in recipe.versions:
-            told = client.containers.run(
+            output = client.containers.run(
                 unchecked, ["sh", "-c", command], remove=True, labels={LABEL: this_process()}
             )
-            version = told.decode().strip()
+            version = output.decode().strip()
             if not re.match(pattern, version):
                 archive.unlink()
                 raise RuntimeError(
