@@ -19,6 +19,10 @@ __all__ = ["ROOT", "Ran", "pyinfra"]
 LIBRARIES = ["pyinfra_cli.main", "bcrypt", "cryptography.x509", "jinja2", "pydantic", "ruamel.yaml", "tomlkit"]  # fmt: skip
 
 
+AT_ONCE = {"PYINFRA_FAKE_DELAY": "0", "PYINFRA_FAKE_DELAY_JITTER": "0"}
+"""The environment in which pyinfra's fake hosts answer without a delay."""
+
+
 @dataclass(frozen=True)
 class Ran:
     """A run that has ended; `output` is without colors."""
@@ -35,9 +39,7 @@ class Ran:
 
 def pyinfra(*arguments: str) -> Ran:
     """Run the real command line, without a terminal."""
-    exit_code, output = forks.run(
-        "tests.operations.runs", [*arguments], 120, PYINFRA_FAKE_DELAY="0", PYINFRA_FAKE_DELAY_JITTER="0"
-    )
+    exit_code, output = forks.run("tests.operations.runs", [*arguments], 120, **AT_ONCE)
     return Ran(exit_code, re.sub(r"\x1b\[[0-9;]*m", "", output))
 
 
