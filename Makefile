@@ -35,7 +35,7 @@ timer-off: .venv/ready
 test-unit: .venv/ready-dev
 	.venv/bin/python -m pytest -q -n auto --maxprocesses 4 $(BY_MODULE) tests/operations tests/unit
 
-## make test                     those, and the whole chain on hosts of one kind, in containers; minutes
+## make test                     those, and the whole chain on hosts of one kind, in containers; two minutes
 test: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare chain
 	.venv/bin/python -m pytest -q --timeout 900 $(AT_ONCE) tests/chain tests/operations tests/unit
