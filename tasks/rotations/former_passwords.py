@@ -15,7 +15,6 @@ from pyinfra.api.operation import operation
 
 from tasks.accounts import former_passwords
 from tasks.accounts.former_passwords import QUIET
-from tasks.accounts.logins import Login
 from tasks.registry import plan as registry
 from tasks.registry.context import RegistryContext
 from tasks.registry.operations import containers as registry_host
@@ -53,9 +52,7 @@ def _decide(run: Run) -> list[AnyStep]:
     if not ready:
         return []
     settings = run.configuration.settings
-    proofs = [
-        former_passwords.prove(Login(name, context.desired.passwords[name]), settings) for name in ready
-    ]
+    proofs = [former_passwords.prove(context.login(name), settings) for name in ready]
     flag_files = [item.path for item in registry_host.desired_host(run).files]
     context.decide(former=former_passwords.without(context.desired.former, ready))
     return [
