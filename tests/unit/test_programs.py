@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import programs
-from tests.bench.programs import CRANE, OWN, PROGRAMS, Program, program
+from tests.bench.programs import BUILDKIT, CRANE, OWN, PROGRAMS, Program, program
 
 FAKE_GO_SCRIPT = """\
 #!/bin/sh
@@ -24,7 +25,7 @@ echo "$CGO_ENABLED $*" >> "$FAKE_GO/calls"
 while [ -e "$FAKE_GO/wait" ]; do sleep 0.05; done
 [ -e "$FAKE_GO/broken" ] && { echo 'go: downloading x v1' >&2; echo 'main.go:1: no such thing' >&2; exit 1; }
 out=$GOBIN/$(basename "${*##* }" | sed 's/@.*//')
-[ "$1" = build ] && out=$GOBIN/$(basename "$PWD")
+[ "$1" = build ] && out=$(echo "$*" | sed 's/.* -o \\([^ ]*\\).*/\1/')
 echo "$CGO_ENABLED $*" > "$out"
 chmod +x "$out"
 """
@@ -135,8 +136,18 @@ def test_a_go_that_is_too_old_is_not_used(fake_go: Path, version: str, new_enoug
 
 
 def test_all_our_sources_exist() -> None:
-    own = sorted(each.name for each in PROGRAMS.values() if not each.package)
-    assert own == sorted(path.name for path in OWN.iterdir())
-    for name in own:
-        needed = {"go.mod", "go.sum"} if "require" in (OWN / name / "go.mod").read_text() else {"go.mod"}
-        assert needed <= {path.name for path in (OWN / name).iterdir()}
+    own = {each.source for each in PROGRAMS.values() if each.source}
+    assert own == set(OWN.iterdir())
+    for folder in own:
+        needed = {"go.mod", "go.sum"} if "require" in (folder / "go.mod").read_text() else {"go.mod"}
+        assert needed <= {path.name for path in folder.iterdir()}
+
+
+def test_a_program_of_a_module_of_ours_is_built_there_by_its_package(fake_go: Path) -> None:
+    buildkitd, _ = BUILDKIT
+    built = program(replace(buildkitd, ldflags="-X a"))
+    flags = "-trimpath -gcflags=all=-dwarf=false -ldflags -s -w -X a"
+    assert re.fullmatch(
+        rf"0 build {flags} -o \S+/buildkitd github.com/moby/buildkit/cmd/buildkitd\n", built.read_text()
+    )
+    assert program(buildkitd) != built
