@@ -25,7 +25,7 @@ echo "$CGO_ENABLED $*" >> "$FAKE_GO/calls"
 while [ -e "$FAKE_GO/wait" ]; do sleep 0.05; done
 [ -e "$FAKE_GO/broken" ] && { echo 'go: downloading x v1' >&2; echo 'main.go:1: no such thing' >&2; exit 1; }
 out=$GOBIN/$(basename "${*##* }" | sed 's/@.*//')
-[ "$1" = build ] && out=$(echo "$*" | sed 's/.* -o \\([^ ]*\\).*/\1/')
+[ "$1" = build ] && out=$(echo "$*" | sed 's/.* -o //; s/ .*//')
 echo "$CGO_ENABLED $*" > "$out"
 chmod +x "$out"
 """
