@@ -6,9 +6,9 @@ from base64 import b64encode
 from typing import Any
 
 import pytest
+import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.nativetypes import NativeEnvironment
-from ruamel.yaml import YAML
 
 from tasks.registry.desired import GATEWAY_CONFIG, REGISTRY_CONFIG, Desired, Secrets, desire
 from tasks.remote.files import File, Folder
@@ -33,7 +33,7 @@ def variables() -> dict[str, Any]:
 
 
 def load(path: str) -> Any:
-    return YAML(typ="safe").load((PLAYBOOK / path).read_text())
+    return yaml.safe_load((PLAYBOOK / path).read_text())
 
 
 def resolve(value: Any, variables: dict[str, Any]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ruamel.yaml import YAML
+import yaml
 
 from tasks.accounts.logins import Login
 from tasks.cluster_nodes.runtimes import registries_yaml
@@ -66,13 +66,35 @@ def merge(text: str, login: Login | None = None, *names: str) -> str:
          f"configs:\n  {NAME}:\n{TLS}      insecure_skip_verify: false\n"),
         (f"configs:\n  {NAME}:\n    auth:\n      username: u\n", f"configs:\n  {NAME}:\n{TLS}    auth:\n      username: u\n"),
         (f"configs:\n  {NAME}: {{tls: {{ca_file: {CA}}}}}\n", f"configs:\n  {NAME}: {{tls: {{ca_file: {CA}}}}}\n"),
-        ("configs:\r\n  a:\r\n    auth: {username: x}\r\n", f"configs:\r\n{OURS}  a:\r\n    auth: {{username: x}}\r\n"),
+        ("configs:\r\n  a:\r\n    auth: {username: x}\r\n",
+         "configs:\r\n" + OURS.replace("\n", "\r\n") + "  a:\r\n    auth: {username: x}\r\n"),
+        # Tabs where Go's parser takes them.
+        ("mirrors:\t# the cache\n  a:\t{}\n", f"mirrors:\t# the cache\n  a:\t{{}}\nconfigs:\n{OURS}"),
+        ("configs:\t\n  a:\n    tls:\n      ca_file:\t/x\t# c\n",
+         f"configs:\t\n{OURS}  a:\n    tls:\n      ca_file:\t/x\t# c\n"),
+        ("mirrors: {\n\ta: {}\n}\n", f"mirrors: {{\n\ta: {{}}\n}}\nconfigs:\n{OURS}"),
+        # What Go's parser takes for nothing unusual.
+        ("\ufeffconfigs:\n  a: {}\n", f"\ufeffconfigs:\n{OURS}  a: {{}}\n"),
+        ("\ufeffconfigs: {}\n", f"\ufeffconfigs: \n{OURS}"),
+        ("x: 1\nx: 2\n", f"x: 1\nx: 2\nconfigs:\n{OURS}"),
+        ("mirrors:\n  a: {}\n  a: {}\n", f"mirrors:\n  a: {{}}\n  a: {{}}\nconfigs:\n{OURS}"),
+        ("a: 1\n---\nb: [\n", f"a: 1\nconfigs:\n{OURS}---\nb: [\n"),
+        ("a: !!bool maybe\n", f"a: !!bool maybe\nconfigs:\n{OURS}"),
+        ("a: &x [*x]\n", f"a: &x [*x]\nconfigs:\n{OURS}"),
+        (f"a: {'[' * 900}{']' * 900}\n", f"a: {'[' * 900}{']' * 900}\nconfigs:\n{OURS}"),
+        ("a: &x 1\nb:\n- *x\n", f"a: &x 1\nb:\n- *x\nconfigs:\n{OURS}"),
+        ("configs: &all\n  a: {}\n", f"configs: &all\n{OURS}  a: {{}}\n"),
+        ("a: 'x\u2028y\x85z'\nconfigs:\n  b: {}\n", f"a: 'x\u2028y\x85z'\nconfigs:\n{OURS}  b: {{}}\n"),
+        ("configs:\r  a: {}\r", f"configs:\r{OURS}  a: {{}}\r"),
+        (f"configs:\n  {NAME}:\n    tls:\n      ca_file: # todo\n", f"configs:\n  {NAME}:\n    tls:\n      ca_file: {CA} # todo\n"),
+        (f"configs:\n  {NAME}:\n    tls: {{ca_file: }}\n", f"configs:\n  {NAME}:\n    tls: {{ca_file: {CA}}}\n"),
+        (f"configs:\n  {NAME}:\n    tls:\n      insecure_skip_verify: off\n",
+         f"configs:\n  {NAME}:\n{TLS}      insecure_skip_verify: off\n"),
     ],
 )  # fmt: skip
 def test_our_entry_is_added_and_all_else_stays(before: str, after: str) -> None:
     assert merge(before) == after
     assert merge(after) == after
-    assert YAML(typ="safe").load(after)["configs"][NAME]["tls"]["ca_file"] == CA
 
 
 @pytest.mark.parametrize("text", ["", USER, f"configs:\n{OURS}"])
@@ -101,7 +123,7 @@ def test_a_login_of_the_user_s_is_kept_and_contradicts_ours() -> None:
 
 def test_several_names_each_have_an_entry() -> None:
     merged = merge(USER, LOGIN, "a.local", "[fd00::1]:5443")
-    says = YAML(typ="safe").load(merged)
+    says = yaml.safe_load(merged)
     assert (
         says["configs"].pop("a.local")
         == says["configs"].pop("[fd00::1]:5443")
@@ -110,7 +132,7 @@ def test_several_names_each_have_an_entry() -> None:
             "tls": {"ca_file": CA},
         }
     )
-    assert says == YAML(typ="safe").load(USER)
+    assert says == yaml.safe_load(USER)
     kept = iter(merged.splitlines())
     assert all(line in kept for line in USER.splitlines())
 
@@ -127,12 +149,18 @@ def problem(text: str, login: Login | None = None) -> str:
     [
         ("a: 1\nb: [\n", "line 3 is not YAML"),
         ("a: 1\n\tb: secret\n", "line 2 is not YAML"),
-        ("a: 1\na: 2\n", "line 2 is not YAML"),
-        ("a: 1\n---\nb: 1\n", "line 2 is not YAML"),
-        ("a: !!bool maybe\n", "is not YAML"),
-        (f"a: {'9' * 5000}\n", "is not YAML"),
-        (f"a: {'[' * 900}{']' * 900}\n", "is not YAML"),
-        ("a: &x [*x]\n", "has an alias that contains itself"),
+        (f"a: {'[' * 9000}{']' * 9000}\n", "line 1 is not YAML"),
+        ("a: 1\nb: *x\n", "line 2 is not YAML: found undefined alias"),
+        ("configs: &x\n  <<: *x\n", "has a merge key that contains itself"),
+        ("-\tx\n", "line 1 is not YAML"),
+        (f"a: &x\n  insecure_skip_verify: yes\nconfigs:\n  {NAME}:\n    tls:\n      <<: *x\n",
+         "line 2 switches the check of our certificate off (insecure_skip_verify)"),
+        (f"a: &x\n  tls: {{insecure_skip_verify: On}}\nconfigs:\n  {NAME}:\n    <<: [*x]\n    tls:\n      ca_file: {CA}\n",
+         "line 2 switches the check of our certificate off (insecure_skip_verify)"),
+        (f"configs:\n  {NAME}:\n    tls: {{insecure_skip_verify: y}}\n    tls: {{}}\n",
+         "line 3 switches the check of our certificate off (insecure_skip_verify)"),
+        (f"a: &x\n  ca_file: /other\nconfigs:\n  {NAME}:\n    tls:\n      <<: *x\n",
+         "line 2 names another CA for our registry: '/other'"),
         ("- a\n", "line 1 is YAML, but not a mapping"),
         ("{}\n", "line 1 is written in one line"),
         ("configs: {a: {tls: {ca_file: x}}}\n", "line 1 is written in one line, or somewhere else"),
