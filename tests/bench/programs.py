@@ -73,6 +73,7 @@ CONFORMANCE = Program(
 )
 CRI_PULL = Program("cri-pull")
 REGISTRIES_PULL = Program("registries-pull")
+CONFIG_READERS = Program("config-readers")
 KUBE = Program(
     "kube",
     ldflags=f"-X {KUBE_VERSION}.gitVersion=v1.35.4 -X {KUBE_VERSION}.gitMajor=1 -X {KUBE_VERSION}.gitMinor=35",
@@ -85,7 +86,8 @@ BUILDKIT = tuple(
 PROGRAMS = {
     each.name: each
     for each in (
-        REGISTRY, CRANE, *CONTAINERD23, CRICTL, CONFORMANCE, CRI_PULL, REGISTRIES_PULL, KUBE, WAITS, *BUILDKIT
+        REGISTRY, CRANE, *CONTAINERD23, CRICTL, CONFORMANCE, CRI_PULL, REGISTRIES_PULL, CONFIG_READERS, KUBE,
+        WAITS, *BUILDKIT,
     )
 }  # fmt: skip
 
