@@ -93,7 +93,8 @@ lint: .venv/ready-dev
 .venv/ready: requirements.txt
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo 'Installing python3-venv ...'; \
 	    $(AS_ROOT) apt-get update -q >/dev/null && \
-	    $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y python3-venv >/dev/null; }
+	    $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+	    apt-get install -q -y --no-remove python3-venv >/dev/null; }
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
 	@touch $@

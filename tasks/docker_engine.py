@@ -7,10 +7,13 @@ from collections.abc import Generator
 from pyinfra import host
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.deploy import deploy
+from pyinfra.api.facts import FactBase
 from pyinfra.api.operation import operation
 
+from tasks.remote.fact_scripts import fail_host_on_bad_output, read_answer, script
 from tasks.remote.steps import Conflict, Step
-from tasks.run.apply import apply_steps
+from tasks.run.apply import apply_steps, read_fact
+from tasks.run.context import Run
 from tasks.run.machines import Machine
 
 # Debian's init script first raises limits, and gives up if it may not, as in a container without CAP_SYS_RESOURCE.
@@ -36,21 +39,67 @@ echo "Docker Engine was started but does not answer: $last" >&2
 exit 1
 """
 
-# If a mirror cannot be reached, a package is not found: the error printed is the cause, not that effect.
-# docker-cli is a package of its own from Debian 13 on; openssl shows which certificate is served. RUNLEVEL=1 keeps
-# invoke-rc.d from starting the service, whose failure would fail the installation; the next step starts it.
-INSTALL = """
-export DEBIAN_FRONTEND=noninteractive PATH="$PATH:/usr/sbin:/sbin"
-[ -d /run/systemd/system ] || export RUNLEVEL=1
-dpkg --configure -a >/dev/null || exit 1
-updated=$(apt-get -q -o DPkg::Lock::Timeout=300 update 2>&1)
+APT = r"""
+export LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 PATH="$PATH:/usr/sbin:/sbin"
+apt() { apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "$@"; }
+add_packages() { apt --no-upgrade -o APT::Get::AutomaticRemove=false "$@" install $packages; }
 packages='docker.io iproute2 openssl ca-certificates'
 command -v docker >/dev/null || packages="$packages $(apt-cache --names-only search '^docker-cli$' | cut -d' ' -f1)"
-complaint=$(apt-get -o DPkg::Lock::Timeout=300 install -q -y $packages 2>&1 >/dev/null) || {
+displaced() { add_packages -s 2>/dev/null |
+    sed -n 's/^Remv \([^ ]*\).*/remove \1/p; s/^Inst \(containerd\|runc\) \[.*/upgrade \1/p'; }
+"""
+"""Adds Docker Engine's packages, and no more: `displaced` prints what apt would remove for them.
+
+A node's containerd would be restarted by an upgrade, and other services by needrestart (its apt-pinvoke reads
+NEEDRESTART_SUSPEND). docker-cli is a package of its own from Debian 13 on; openssl shows which certificate is served.
+"""
+
+# If a mirror cannot be reached, a package is not found: the error printed is the cause, not that effect. RUNLEVEL=1
+# keeps invoke-rc.d from starting the service, whose failure would fail the installation; the next step starts it.
+INSTALL = (
+    APT
+    + """
+[ -d /run/systemd/system ] || export RUNLEVEL=1
+dpkg --configure -a >/dev/null || exit 1
+updated=$(apt update 2>&1)
+found=$(displaced)
+[ -z "$found" ] || { echo "apt would" $found "for Docker Engine" >&2; exit 1; }
+complaint=$(add_packages -y --no-remove 2>&1 >/dev/null) || {
     echo "$updated" | grep -m 1 'Failed to fetch' >&2 || echo "$complaint" >&2
     exit 1
 }
 """
+)
+
+BELONGING = {
+    "podman-docker": "Podman is in Docker's place there: put that host into cluster_nodes, or remove podman-docker",
+    "docker-desktop": "install the engine beside Docker Desktop (apt-get install docker-ce)",
+    "docker-ce": "install the engine that belongs to it (apt-get install docker-ce)",
+    "containerd.io": "install the engine that belongs to it (apt-get install docker-ce)",
+    "moby-": "install the engine that belongs to it (apt-get install moby-engine)",
+}
+"""What to do, by how the names of packages begin that Debian's docker.io cannot stand beside."""
+
+SWITCH_ON = {
+    "disabled": "switch it on (systemctl enable --now docker)",
+    "masked": "switch it on (systemctl unmask docker && systemctl enable --now docker)",
+    "snap": "switch it on (snap start --enable docker)",
+    "users": "install one for the system (apt-get install docker.io)",
+}
+"""What to do about an engine that is off, by a word of the reason."""
+
+
+@fail_host_on_bad_output
+class DisplacedFact(FactBase[list[str] | None]):
+    """What apt would remove or upgrade for Docker Engine, as far as its lists tell: `remove containerd.io`."""
+
+    def command(self) -> str:
+        """Return the script."""
+        return script(APT, "displaced")
+
+    def process(self, output: list[str]) -> list[str]:
+        """Return the lines; `FactProcessError` if there are not all."""
+        return [word for word in read_answer(output).lines if word]
 
 
 def silent() -> Conflict:
@@ -61,8 +110,22 @@ def silent() -> Conflict:
     )
 
 
-def steps(machine: Machine) -> list[Step]:
-    """Return the steps to a running engine; `Conflict` if there is none and none can be installed."""
+def check_displaced(displaced: list[str]) -> None:
+    """Raise `Conflict` if an installation would remove a package, or upgrade the runtime of a node: none ever does."""
+    if displaced:
+        names = [each.partition(" ")[2] for each in displaced]
+        known = (remedy for start, remedy in BELONGING.items() for name in names if name.startswith(start))
+        remedy = next(known, "install Docker Engine there as its documentation says")
+        raise Conflict(
+            f"to install Docker Engine apt would {' and '.join(displaced)}", f"{remedy}, and run again"
+        )
+
+
+def steps(machine: Machine, *, required: bool) -> list[Step]:
+    """Return the steps to a running engine; `Conflict` if there is none and none can be installed.
+
+    An engine that a person switched off stays off. That is a `Conflict` only if it is `required`, as by the registry.
+    """
     start = Step("start Docker Engine: it is not running", START)
     match machine.engine:
         case "running":
@@ -71,6 +134,14 @@ def steps(machine: Machine) -> list[Step]:
             raise silent()
         case "stopped":
             return [start]
+        case "off":
+            if not required:
+                return []
+            remedy = next(command for word, command in SWITCH_ON.items() if word in machine.why_off)
+            raise Conflict(
+                f"the registry needs Docker Engine, which is off on purpose ({machine.why_off})",
+                f"{remedy} and run again",
+            )
     if "debian" not in machine.family.split():
         raise Conflict(
             "there is no Docker Engine, and this project installs it only on Debian and its derivatives",
@@ -86,7 +157,22 @@ def steps(machine: Machine) -> list[Step]:
 @operation()
 def run_engine() -> Generator[PyinfraCommand, None, None]:
     """Install and start Docker Engine if there is none."""
-    yield from apply_steps(host, lambda run: steps(run.machines[host.name]), "Docker Engine is running")
+    yield from apply_steps(host, _decide, _noop_reason)
+
+
+def _decide(run: Run) -> list[Step]:
+    machine = run.machines[host.name]
+    taken = steps(machine, required="registry" in host.groups)
+    if machine.engine == "absent":
+        check_displaced(read_fact(host, DisplacedFact))
+    if machine.engine == "off":
+        run.report.note(host.name, f"Docker Engine is off on purpose ({machine.why_off}), and stays off")
+    return taken
+
+
+def _noop_reason(run: Run) -> str:
+    off = run.machines[host.name].engine == "off"
+    return "Docker Engine stays off" if off else "Docker Engine is running"
 
 
 @deploy("Docker Engine")

@@ -12,6 +12,7 @@ REMEDIES = {
     "the package is not in that host's sources (/etc/apt); add Debian's main and run again": (
         "Unable to locate package",
     ),
+    "install Docker Engine there as its documentation says, and run again": ("for Docker Engine", "remove is disabled"),
     "stop the program that uses the port, or set registry_port, and run again": ("address already in use",),
     "stop the container that uses the port, or set registry_port, and run again": ("port is already allocated",),
     "start Docker Engine there (systemctl start docker) and run again": ("Cannot connect to the Docker daemon",),

@@ -103,19 +103,56 @@ def test_no_route_to_the_package_mirror_for_the_images(host: BenchHost, deployme
     assert_run_recovers(deployment)
 
 
-def test_no_route_to_the_package_mirror_for_the_engine(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def bare() -> Iterator[BenchHost]:
+    """A host without Docker Engine."""
     host = BenchHost.start(BOOKWORM)
-    try:
-        deployment = deployment_on(host, tmp_path)
-        with trouble(host, *mirror_unreachable()):
-            assert_run_fails(
-                deployment,
-                "could not install Docker Engine",
-                "the package mirror cannot be reached from there",
-            )
-        assert_run_recovers(deployment)
-    finally:
-        host.remove()
+    yield host
+    host.remove()
+
+
+# As Docker's own packages declare it; a node of kubeadm's has the first one alone.
+FOREIGN = {
+    "containerd.io": "Provides: containerd, runc\\nConflicts: containerd, runc\\nReplaces: containerd, runc\\n",
+    "docker-ce-cli": "Conflicts: docker, docker-engine, docker.io\\nReplaces: docker, docker-engine, docker.io\\n",
+}
+MAKE_PACKAGE = """
+mkdir -p /tmp/{name}/DEBIAN
+printf 'Package: {name}\\nVersion: 99\\nArchitecture: all\\nMaintainer: x <x@x>\\nDescription: x\\n{fields}' \
+    > /tmp/{name}/DEBIAN/control
+dpkg-deb -b /tmp/{name} /tmp/{name}.deb && dpkg -i /tmp/{name}.deb
+"""
+
+
+def test_no_package_is_removed_for_the_engine(bare: BenchHost, tmp_path: Path) -> None:
+    for name, fields in FOREIGN.items():
+        bare.run(MAKE_PACKAGE.format(name=name, fields=fields))
+    packages = "dpkg-query -W -f '${db:Status-Abbrev}${Package} ${Version}\\n'"
+    before = bare.run(packages).stdout
+    deployment = deployment_on(bare, tmp_path)
+    would = "apt would remove containerd.io and remove docker-ce-cli"
+    # A host whose lists are empty learns it from the lists that the step reads first.
+    ran = assert_run_fails(deployment, "could not install Docker Engine", would.replace(" and", ""))
+    planned = deployment.plan()
+    assert (planned.exit_code, planned.steps) == (1, []), planned.output
+    assert planned.problems == [
+        f"[@docker/{bare.name}] to install Docker Engine {would}; install the engine that belongs to it "
+        "(apt-get install docker-ce), and run again"
+    ]
+    assert ran.steps[:1] == [
+        "install Docker Engine from the distribution's packages (about a minute): there is none"
+    ]
+    assert bare.run(packages).stdout == before
+    bare.run(f"dpkg -r {' '.join(FOREIGN)}")
+
+
+def test_no_route_to_the_package_mirror_for_the_engine(bare: BenchHost, tmp_path: Path) -> None:
+    deployment = deployment_on(bare, tmp_path)
+    with trouble(bare, *mirror_unreachable()):
+        assert_run_fails(
+            deployment, "could not install Docker Engine", "the package mirror cannot be reached from there"
+        )
+    assert_run_recovers(deployment)
 
 
 def mirror_unreachable() -> tuple[str, str]:

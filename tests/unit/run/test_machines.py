@@ -60,15 +60,40 @@ def test_a_clock_that_is_off_by_an_hour_is_refused(ahead: float, said: str) -> N
     )
 
 
+NEEDED = [
+    "base64",
+    "cat",
+    "date",
+    "grep",
+    "head",
+    "ls",
+    "readlink",
+    "sed",
+    "sh",
+    "stat",
+    "tail",
+    "timeout",
+    "true",
+    "uname",
+]
+
+
 def look(folder: Path, **stubs: str) -> Machine:
-    """Run the fact's script where there are no commands but these and the few that it needs."""
-    for needed in ("date", "sed", "timeout", "true", "uname"):
+    """Run the fact's script where there are no commands but these and the few that it needs.
+
+    systemd runs if there is a folder `systemd`; `mountinfo` and `cmdline` stand for the files of /proc.
+    """
+    for needed in set(NEEDED) - set(stubs):
         (folder / needed).symlink_to(shutil.which(needed) or "missing")
     for name, body in stubs.items():
         (folder / name).write_text(f"#!/bin/sh\n{body}\n")
         (folder / name).chmod(0o755)
+    moved = SCRIPT.replace("/run/systemd/system", f"{folder}/systemd")
+    for path in ("/proc/self/mountinfo", "/proc/cmdline"):
+        if (file := folder / Path(path).name).exists():
+            moved = moved.replace(path, str(file))
     done = subprocess.run(
-        ["/bin/sh", "-c", SCRIPT], env={"PATH": str(folder)}, capture_output=True, text=True, check=True
+        ["/bin/sh", "-c", moved], env={"PATH": str(folder)}, capture_output=True, text=True, check=True
     )
     assert done.stderr == ""  # pyinfra would ask for a password when it read sudo's complaint
     return MachineFact().process(done.stdout.splitlines())
@@ -106,6 +131,112 @@ def test_what_the_script_finds_out(
     found = look(tmp_path, **stubs)
     assert (found.rights, found.engine, found.client) == (rights, engine, client)
     assert abs(found.ahead) < 10
+
+
+# systemctl, as on a host with systemd, whose units are in the states $service and $socket.
+STATES = """case "$*" in
+    ('is-enabled docker.service') echo {service}; [ {service} = enabled ] ;;
+    ('-q is-active docker.socket') [ {socket} = active ] ;;
+    (*) exit 3 ;;
+esac"""
+
+
+@pytest.mark.parametrize(
+    ("service", "socket", "answer", "engine", "why"),
+    [
+        ("disabled", "active", "not asked", "off", "docker.service is disabled"),
+        ("disabled", "inactive", "none", "off", "docker.service is disabled"),
+        ("disabled", "inactive", "an engine", "running", ""),  # started by hand, or by another unit
+        ("masked", "inactive", "none", "off", "docker.service is masked"),
+        ("masked-runtime", "active", "not asked", "off", "docker.service is masked"),
+        ("enabled", "active", "not asked", "stopped", ""),
+        ("enabled", "inactive", "none", "stopped", ""),
+        ("static", "inactive", "none", "stopped", ""),
+        ("not-found", "inactive", "none", "stopped", ""),
+    ],
+)
+def test_an_engine_that_a_person_switched_off_is_not_asked(
+    tmp_path: Path, service: str, socket: str, answer: str, engine: Engine, why: str
+) -> None:
+    (tmp_path / "systemd").mkdir()
+    stubs = {
+        "id": ROOT,
+        "systemctl": STATES.format(service=service, socket=socket),
+        "docker": f": > {tmp_path}/asked; {ENGINE if answer == 'an engine' else 'exit 1'}",
+        "dockerd": "exit 9",
+    }
+    found = look(tmp_path, **stubs)
+    assert (found.engine, found.why_off) == (engine, why)
+    assert (tmp_path / "asked").exists() == (answer != "not asked")
+
+
+def test_podman_at_docker_s_socket_is_no_engine(tmp_path: Path) -> None:
+    linked = "echo /run/podman/podman.sock"
+    assert look(tmp_path, id=ROOT, docker=ENGINE, readlink=linked).engine == "absent"
+
+
+@pytest.mark.parametrize(
+    ("said", "problem", "remedy"),
+    [
+        ("sudo: a password is required", "", machines.NO_RIGHTS),
+        ("sudo: sorry, you must have a tty to run sudo", "sudo: sorry, you must have a tty to run sudo",
+         "allow it without a terminal (the line Defaults !requiretty in /etc/sudoers.d)"),
+        ("We trust you have received the usual lecture\n\nop is not in the sudoers file.", "op is not in the sudoers file.",
+         machines.NO_RIGHTS),
+        ("sudo: Account expired or PAM config lacks an \"account\" section",
+         "sudo: Account expired or PAM config lacks an \"account\" section",
+         "renew that account's password or its date (chage -l USER shows both)"),
+        ("sudo: account validation failure, is your account locked?",
+         "sudo: account validation failure, is your account locked?", "unlock that account (passwd -u USER)"),
+        ("sh: 1: sudo: not found", "sh: 1: sudo: not found", "log in as root, or install sudo there"),
+        ("sudo: /etc/sudoers.d/x is world writable \x1b[2J", "sudo: /etc/sudoers.d/x is world writable \\x1b[2J",
+         machines.NO_RIGHTS),
+    ],
+)  # fmt: skip
+def test_sudo_s_own_words_are_quoted(tmp_path: Path, said: str, problem: str, remedy: str) -> None:
+    (tmp_path / "said").write_text(said)
+    found = look(tmp_path, id=USER, sudo=f"cat {tmp_path}/said >&2; exit 1")
+    with pytest.raises(Conflict) as stop:
+        machines.check(found)
+    quoted = f" ({problem})" if problem else ""
+    assert (stop.value.problem, stop.value.remedy) == (
+        f"neither root nor passwordless sudo{quoted}",
+        f"{remedy}, and run again",
+    )
+
+
+MOUNT = "936 761 0:196 / {at} rw,relatime master:11 - overlay overlay rw,lowerdir=/x:/y,upperdir={upper},workdir=/w"
+
+
+@pytest.mark.parametrize(
+    ("etc", "at", "upper", "upper_is", "cmdline", "memory"),
+    [
+        ("ext2/ext3", "/", "", "", "boot=live", ""),
+        ("tmpfs", "/", "", "", "", "tmpfs"),  # Unraid's rootfs
+        ("ramfs", "/", "", "", "", "ramfs"),
+        ("overlayfs", "/", "/var/lib/docker/overlay2/d4/diff", "", "root=/dev/sda1 quiet", ""),
+        ("overlayfs", "/", "{seen}", "tmpfs", "", "tmpfs"),  # overlayroot, with its folders in sight
+        ("overlayfs", "/etc", "{seen}", "tmpfs", "", "tmpfs"),
+        ("overlayfs", "/", "{seen}", "ext2/ext3", "overlayroot=tmpfs", ""),
+        ("overlayfs", "/", "/cow/upper", "", "BOOT_IMAGE=/casper/vmlinuz boot=casper quiet", "tmpfs"),
+        ("overlayfs", "/", "/cow/upper", "", "boot=casper persistent quiet", ""),
+        ("overlayfs", "/", "/run/live/overlay/rw", "", "boot=live components", "tmpfs"),
+        ("overlayfs", "/", "/run/live/overlay/rw", "", "boot=live persistence", ""),
+        ("overlayfs", "/", "/overlay/upper", "", "boot=overlay root=/dev/mmcblk0p2", "tmpfs"),
+        ("overlayfs", "/", "/sysroot/x", "", "rd.live.image quiet", "tmpfs"),
+        ("overlayfs", "/", "/run/systemd/x", "", "systemd.volatile=state", ""),
+        ("overlayfs", "/", "/run/systemd/x", "", "systemd.volatile=overlay", "tmpfs"),
+    ],
+)
+def test_an_etc_in_memory_is_told_from_a_container_s(
+    tmp_path: Path, etc: str, at: str, upper: str, upper_is: str, cmdline: str, memory: str
+) -> None:
+    (tmp_path / "seen").mkdir()
+    upper = upper.format(seen=tmp_path / "seen")
+    (tmp_path / "mountinfo").write_text(MOUNT.format(at=at, upper=upper) + "\n" if upper else "")
+    (tmp_path / "cmdline").write_text(f"{cmdline}\n")
+    stat = f'case "$*" in (*/etc) echo {etc} ;; (*) echo {upper_is} ;; esac'
+    assert look(tmp_path, id=ROOT, stat=stat).memory == memory
 
 
 def test_the_distribution_s_names_are_told(tmp_path: Path) -> None:
