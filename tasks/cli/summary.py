@@ -10,6 +10,7 @@ from pyinfra.context import ctx_state
 
 from tasks.accounts import passwords
 from tasks.certificates import rollover
+from tasks.certificates.name_constraints import shared_domains
 from tasks.certificates.renewal import renewal_time
 from tasks.registry.context import RegistryContext
 from tasks.run.context import Run
@@ -85,14 +86,19 @@ def custom_passwords(run: Run) -> list[str]:
 
 
 def authorities(run: Run, now: dt.datetime) -> list[str]:
-    """Return lines on a CA rollover under way, on names that wait for its end, and on a CA that expires soon."""
+    """Return lines on a CA rollover under way, on names that wait for its end, and on a CA to replace."""
     context = run.part(RegistryContext)
     if (found := context.authorities) is None:
         return []
-    later = ", ".join(found.postponed_names(context.server_names(run.configuration.settings)))
+    names = context.server_names(run.configuration.settings)
+    later = ", ".join(found.postponed_names(names))
+    shared = ", ".join(shared_domains(found.latest.certificate, names))
     said = (
         rollover.describe_progress(found),
         later and f"not in the certificate before the old certificate authority is retired: {later}",
+        shared
+        and f"the certificate authority permits all names below {shared}, where others have names too: "
+        "deploys/rotate_ca.py replaces it by one that does not",
         rollover.expiry_warning(found, now),
     )
     return [format_text(f"{line[0].upper()}{line[1:]}", "yellow") for line in said if line]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.accounts.passwords import generate
-from tasks.certificates import ca, rollover
+from tasks.certificates import ca, name_constraints, rollover
 from tasks.cli.summary import authorities, custom_passwords
 from tasks.registry.context import RegistryContext
 from tasks.run.context import Run
@@ -64,3 +64,24 @@ def test_a_rollover_and_the_end_of_an_authority_are_said_in_every_run() -> None:
     assert (
         "before the old certificate authority is retired: registry.example.org" in authorities(run, later)[1]
     )
+
+
+def test_an_authority_that_permits_the_names_of_others_is_said_with_its_cure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+    settings = Settings.model_validate({"registry_hostname": "myhome.duckdns.org"})
+    run = Run(Configuration(settings, {}, "nas"), Store(Path("/nowhere")), "lab", dry=False)
+    monkeypatch.setattr(name_constraints, "permitted_domain", lambda name: name.partition(".")[2])
+    wide = ca.make_authority(settings.server_names, 3650, now)
+    monkeypatch.undo()
+    registry = run.part(RegistryContext)
+    registry.authorities = rollover.stage_at(wide, None, 30, now)
+    (line,) = authorities(run, now)
+    assert (
+        "The certificate authority permits all names below duckdns.org, where others have names too: " in line
+    )
+    assert "deploys/rotate_ca.py" in line
+    successor = rollover.make_successor(wide, settings.server_names, 3650, now)
+    registry.authorities = rollover.stage_at(wide, successor, 30, now)
+    assert not any("duckdns" in line for line in authorities(run, now))
