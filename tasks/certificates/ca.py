@@ -31,6 +31,10 @@ BACKDATE = dt.timedelta(hours=1)
 """How far `notBefore` lies in the past: to a host whose clock is slow, a new certificate would otherwise be "not yet
 valid" (moby#18632)."""
 
+SERVERS_ONLY = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+"""The extended key usage of all certificates. In a CA it limits what it issues (Baseline Requirements, 7.1.2.10.6); not
+critical, as there too, for clients that do not know it in a CA."""
+
 
 class AuthorityError(Problem):
     """The certificate authority cannot issue the requested certificate."""
@@ -73,8 +77,9 @@ def read_key_pair(certificate_pem: str, key_pem: str) -> KeyPair:
 def make_authority(names: Iterable[str], days: int, now: dt.datetime) -> KeyPair:
     """Make a CA for `names` (DNS names and IP addresses), valid for `days` from `now`.
 
-    Its critical name constraints permit the names, their domains and private networks only, so that a stolen key cannot
-    impersonate anyone else. Path length 1 lets it cross-sign its successor.
+    Its critical name constraints permit the names, their domains and private networks only, and its extended key usage
+    TLS servers only, so that a stolen key cannot impersonate anyone else. Path length 1 lets it cross-sign its
+    successor.
     """
     names = list(names)
     key = ec.generate_private_key(ec.SECP256R1())
@@ -85,6 +90,7 @@ def make_authority(names: Iterable[str], days: int, now: dt.datetime) -> KeyPair
         _builder(subject, subject, key.public_key(), now - BACKDATE, now + dt.timedelta(days=days), serial)
         .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
         .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(SERVERS_ONLY, critical=False)
         .add_extension(x509.NameConstraints(permitted_subtrees(names), excluded_subtrees=None), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -114,7 +120,7 @@ def make_leaf(authority: KeyPair, names: Iterable[str], days: int, now: dt.datet
         _builder(_subject(common_name), authority.certificate.subject, key.public_key(), now - BACKDATE, end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(digital_signature=True), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(SERVERS_ONLY, critical=False)
         .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
         .add_extension(_authority_key_identifier(authority.certificate), critical=False)
         .sign(authority.key, hashes.SHA256())
@@ -126,17 +132,18 @@ def cross_sign(old: KeyPair, new: KeyPair, now: dt.datetime) -> x509.Certificate
     """Sign the new CA's key with the old CA, so that clients that trust only the old CA accept what the new one issues.
 
     The cross-certificate is valid while both CAs are, for names that both permit, and for leaves only (path length 0).
-    Return None if the old CA has expired.
+    Return None if one of them is not valid.
     """
+    if why_invalid(old.certificate, now) or why_invalid(new.certificate, now):
+        return None
     begin = max(old.certificate.not_valid_before_utc, new.certificate.not_valid_before_utc)
     end = min(old.certificate.not_valid_after_utc, new.certificate.not_valid_after_utc)
-    if end <= max(begin, now):
-        return None
     constraints = new.certificate.extensions.get_extension_for_class(x509.NameConstraints).value
     return (
         _builder(new.certificate.subject, old.certificate.subject, new.key.public_key(), begin, end)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(SERVERS_ONLY, critical=False)
         .add_extension(constraints, critical=True)
         .add_extension(_authority_key_identifier(old.certificate), critical=False)
         .sign(old.key, hashes.SHA256())
@@ -152,6 +159,14 @@ def subject_alt_names(leaf: x509.Certificate) -> list[str]:
     """Return a leaf's SANs: its DNS names and IP addresses."""
     sans = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return [str(name.value) for name in sans]
+
+
+def why_invalid(certificate: x509.Certificate, now: dt.datetime) -> str | None:
+    """Return why no client accepts a certificate at `now`, as the end of a sentence; None if it is valid then."""
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now < begin:
+        return f"is not valid before {begin:%Y-%m-%d %H:%M} UTC (the clock was ahead when it was made)"
+    return f"expired on {end:%Y-%m-%d}" if now >= end else None
 
 
 def issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:

@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cryptography.x509 import load_pem_x509_certificate
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tasks.certificates import ca
 from tasks.certificates.ca import AuthorityError, KeyPair
@@ -47,7 +48,9 @@ def test_authority_profile_as_openssl_reads_it(authority: KeyPair) -> None:
     text = shown(authority)
     assert section(text, "Basic Constraints") == "critical\nCA:TRUE, pathlen:1"
     assert section(text, "Key Usage") == "critical\nCertificate Sign, CRL Sign"
+    assert section(text, "Extended Key Usage") == "\nTLS Web Server Authentication"
     constraints = section(text, "Name Constraints")
+    assert constraints.endswith("email:invalid\nURI:invalid")
     assert constraints.startswith("critical\nPermitted:\nDNS:homelab.local\n")
     for network in ("10.0.0.0/255.0.0.0", "172.16.0.0/255.240.0.0", "192.168.0.0/255.255.0.0"):
         assert f"IP:{network}" in constraints
@@ -112,6 +115,39 @@ def test_openssl_enforces_the_name_constraints(
         assert "permitted subtree violation" in verify(authority, misissued, tmp_path), name
 
 
+@pytest.mark.parametrize(
+    ("usage", "sans", "purpose", "refusal"),
+    [
+        (ExtendedKeyUsageOID.SERVER_AUTH, [], "sslserver", None),
+        (ExtendedKeyUsageOID.CLIENT_AUTH, [], "sslclient", "unsuitable certificate purpose"),
+        (ExtendedKeyUsageOID.EMAIL_PROTECTION, [], "smimesign", "unsuitable certificate purpose"),
+        (
+            ExtendedKeyUsageOID.SERVER_AUTH,
+            [x509.RFC822Name("a@bank.example")],
+            "sslserver",
+            "permitted subtree",
+        ),
+        (
+            ExtendedKeyUsageOID.SERVER_AUTH,
+            [x509.UniformResourceIdentifier("https://bank.example/")],
+            "sslserver",
+            "permitted subtree",
+        ),
+    ],
+)
+def test_a_stolen_ca_key_is_good_for_tls_servers_alone(
+    authority: KeyPair, leaf: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    usage: x509.ObjectIdentifier, sans: list[x509.GeneralName], purpose: str, refusal: str | None,
+) -> None:  # fmt: skip
+    original = ca._general_name
+    monkeypatch.setattr(ca, "not_permitted", lambda *_: [])
+    monkeypatch.setattr(ca, "SERVERS_ONLY", x509.ExtendedKeyUsage([usage]))
+    monkeypatch.setattr(ca, "_general_name", lambda name: original(name) if isinstance(name, str) else name)
+    misissued = ca.make_leaf(authority, [*NAMES, *sans], 397, NOW)  # type: ignore[list-item]
+    said = verify(authority, misissued, tmp_path, "-purpose", purpose)
+    assert said.endswith("leaf.pem: OK\n") if refusal is None else refusal in said
+
+
 def test_a_leaf_for_a_name_that_is_not_permitted_is_an_error_with_that_name(authority: KeyPair) -> None:
     with pytest.raises(AuthorityError, match=r"^registry\.example\.org: not permitted .*rollover"):
         ca.make_leaf(authority, [*NAMES, "registry.example.org"], 397, NOW)
@@ -140,7 +176,7 @@ def test_is_ours_recognizes_the_certificates_made_here(
 ) -> None:
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
             "/O=Somebody/CN=registry.homelab.local", "-keyout", f"{tmp_path}/k", "-out", f"{tmp_path}/c")  # fmt: skip
-    other = load_pem_x509_certificate((tmp_path / "c").read_bytes())
+    other = x509.load_pem_x509_certificate((tmp_path / "c").read_bytes())
     assert [ca.is_ours(c) for c in (authority.certificate, leaf.certificate, other)] == [True, True, False]
 
 
