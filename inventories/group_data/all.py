@@ -96,6 +96,10 @@ registry_rotate_account = None
 # `--data registry_excused_hosts=nas,attic`.
 registry_excused_hosts = []
 
+# Today's date, if a run asks for it because the controller's clock is behind what is in the state. For one
+# run: `--data registry_today=2026-03-01`.
+registry_today = None
+
 # How often the timer of `make timer` runs `deploy.py`: `"daily"`, `"weekly"` or `"monthly"`.
 registry_timer = "weekly"
 

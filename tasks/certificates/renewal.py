@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from cryptography import x509
 
-from tasks.certificates.ca import issued_by, subject_alt_names
+from tasks.certificates.ca import issued_by, subject_alt_names, why_invalid
 
 
 def renewal_reason(
@@ -20,8 +20,9 @@ def renewal_reason(
 ) -> str | None:
     """Return why the leaf must be replaced by one for `names` that is valid for `days`, or None.
 
-    It must be replaced if another CA issued it, if its names differ from `names`, or if at most `renew_before_days`
-    are left. The last applies only if the new leaf would expire later: at the end of a CA's life it would not.
+    It must be replaced if another CA issued it, if its names differ from `names`, if it is not valid yet, or if at most
+    `renew_before_days` are left. The last applies only if the new leaf would expire later: at the end of a CA's life it
+    would not.
     """
     if not issued_by(leaf, authority):
         return "it was issued by another certificate authority"
@@ -30,6 +31,8 @@ def renewal_reason(
         changes = [f"removed: {name}" for name in sorted(present - wanted)]
         changes += [f"added: {name}" for name in sorted(wanted - present)]
         return f"its names have changed ({', '.join(changes)})"
+    if now < leaf.not_valid_before_utc:
+        return f"it {why_invalid(leaf, now)}"
     end = leaf.not_valid_after_utc
     expires_later = min(now + dt.timedelta(days=days), authority.not_valid_after_utc) > end
     if expires_later and now >= renewal_time(leaf, renew_before_days):

@@ -6,8 +6,10 @@
     overlap       both CAs      the new CA              the cross-certificate (the new CA's key, signed by the old CA)
     retiring      the new CA    the new CA              the cross-certificate
     (none)        the CA        the CA                  nothing
+    abandoned     the old CA    the old CA              nothing
 
-A run in which every host was finished ends "distributing", and later "retiring". "overlap" ends on a date. The stage is
+A run in which every host was finished ends "distributing", and later "retiring". "overlap" ends on a date. A successor
+that is not valid yet, since the clock was ahead when it was made, is abandoned, and one run ends that. The stage is
 computed from the stored successor and the time, so that any run continues where an earlier one was killed.
 """
 
@@ -24,7 +26,7 @@ from tasks.certificates import ca
 from tasks.certificates.ca import AuthorityError, KeyPair
 from tasks.certificates.name_constraints import not_permitted
 
-Stage = Literal["distributing", "overlap", "retiring"]
+Stage = Literal["distributing", "overlap", "retiring", "abandoned"]
 
 WARN_DAYS = 365
 """Every run warns if the CA expires within so many days."""
@@ -52,14 +54,14 @@ class Authorities:
     """The certificate authority and, during a rollover, its successor, at one moment.
 
     During a rollover `present` is the old CA. `overlap_ends` is the day from which a run retires it, None outside of
-    the overlap or if not known. `expired` means that `present` has expired, so that no client needs it any more.
+    the overlap or if not known. `invalid` says why no client accepts `present` any more, or yet.
     """
 
     present: KeyPair
     successor: Successor | None = None
     stage: Stage | None = None
     overlap_ends: dt.date | None = None
-    expired: bool = False
+    invalid: str | None = None
 
     @property
     def latest(self) -> KeyPair:
@@ -69,14 +71,14 @@ class Authorities:
     @property
     def issuer(self) -> KeyPair:
         """The CA that issues the leaf."""
-        return self.present if self.stage == "distributing" else self.latest
+        return self.present if self.stage in {"distributing", "abandoned"} else self.latest
 
     @property
     def chain(self) -> str:
         """The PEM text that the server sends after the leaf, for clients that trust only the old CA."""
-        if self.successor is None or self.successor.cross_certificate is None or self.expired:
+        if self.successor is None or self.successor.cross_certificate is None or self.invalid:
             return ""
-        return "" if self.stage == "distributing" else ca.to_pem(self.successor.cross_certificate)
+        return "" if self.issuer is self.present else ca.to_pem(self.successor.cross_certificate)
 
     @property
     def ca_bundle(self) -> str:
@@ -87,14 +89,14 @@ class Authorities:
         """
         if self.stage in {"distributing", "overlap"}:
             return self.present.certificate_pem + self.latest.certificate_pem
-        return self.latest.certificate_pem
+        return (self.present if self.stage == "abandoned" else self.latest).certificate_pem
 
     def postponed_names(self, names: Iterable[str]) -> list[str]:
         """Return those of `names` that the leaf gets only once the old CA, which does not permit them, is retired.
 
         With one such name in the leaf, clients that trust only the old CA would reject it for every name.
         """
-        if self.successor is None or self.expired:
+        if self.successor is None or self.invalid:
             return []
         return not_permitted(self.present.certificate, names)
 
@@ -127,10 +129,13 @@ def stage_at(
     With `overlap_days` None the overlap lasts until a run has stored its end, whatever the date.
     """
     end = present.certificate.not_valid_after_utc
+    invalid = ca.why_invalid(present.certificate, now)
     if successor is None:
-        return Authorities(present, expired=now >= end)
-    if successor.retiring_old or now >= end:
-        return Authorities(present, successor, "retiring", expired=now >= end)
+        return Authorities(present, invalid=invalid)
+    if now < successor.ca.certificate.not_valid_before_utc:
+        return Authorities(present, successor, "abandoned", invalid=invalid)
+    if successor.retiring_old or invalid:
+        return Authorities(present, successor, "retiring", invalid=invalid)
     if successor.issuing_since is None:
         return Authorities(present, successor, "distributing")
     if overlap_days is None:
@@ -142,9 +147,9 @@ def stage_at(
 
 
 def make_successor(present: KeyPair, names: Iterable[str], days: int, now: dt.datetime) -> Successor:
-    """Make a successor for `names`, valid for `days`. If `present` has expired, it replaces that at once."""
+    """Make a successor for `names`, valid for `days`. If `present` is not valid, it replaces that at once."""
     new = ca.make_authority(names, days, now)
-    if now >= present.certificate.not_valid_after_utc:
+    if ca.why_invalid(present.certificate, now):
         return Successor(new, None, now.date(), retiring_old=True)
     return Successor(new, ca.cross_sign(present, new, now))
 
@@ -163,6 +168,11 @@ def describe_progress(authorities: Authorities) -> str | None:
             )
         case "retiring":
             return "the old certificate authority is deleted once one run has removed it from every host"
+        case "abandoned":
+            return (
+                "the new certificate authority, which is not valid yet, is deleted once a run has finished the "
+                "registry host; after that, deploys/rotate_ca.py makes another"
+            )
     return None
 
 

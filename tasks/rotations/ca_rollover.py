@@ -30,8 +30,12 @@ def finish() -> Generator[PyinfraCommand, None, None]:
 def _decide(run: Run) -> list[AnyStep]:
     context = run.part(RegistryContext)
     found = context.authorities
-    if found is None or found.successor is None or found.stage not in {"distributing", "retiring"}:
+    if found is None or found.successor is None or found.stage in {None, "overlap"}:
         return []
+    if found.stage == "abandoned":
+        text = "delete the new certificate authority, which is not valid yet: the clock was ahead when it was made"
+        context.authorities = replace(found, successor=None, stage=None)
+        return [LocalStep(text, partial(run.store.authorities.remove_successor, found.latest))]
     if pending := pending_hosts(run, host):
         run.report.note(host.name, _pending_note(found, pending))
         return []

@@ -28,7 +28,8 @@ class Run:
     """What all concerns share. It knows none of them: each keeps its own `part`.
 
     `requests` is what the files of `deploys/` ask for beside what is due. `machines` holds each host that was
-    inspected, by name. `facts` holds what was read of each host, by its name and fact, then by the arguments.
+    inspected and can be changed, by name; `clocks` how many seconds the clock of each inspected host is ahead.
+    `facts` holds what was read of each host, by its name and fact, then by the arguments.
     `finished` holds the hosts that this run brought to what they should be, each with the group it was finished in.
     `settled` has an event by host: set as soon as a plan will learn no more of that host.
     """
@@ -40,6 +41,7 @@ class Run:
     requests: set[Request] = field(default_factory=set)
     report: Report = field(default_factory=Report)
     machines: dict[str, Machine] = field(default_factory=dict)
+    clocks: dict[str, float] = field(default_factory=dict)
     facts: dict[tuple[str, type], dict[str, Any]] = field(default_factory=dict, repr=False)
     finished: set[tuple[str, str]] = field(default_factory=set)
     settled: defaultdict[str, Event] = field(default_factory=lambda: defaultdict(Event), repr=False)

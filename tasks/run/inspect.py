@@ -18,6 +18,7 @@ def inspect_host(host: Host) -> bool:
     try:
         if machine is None:
             raise Conflict("its rights and its clock could not be read (see above)", "fix that and run again")
+        current().clocks[host.name] = machine.ahead
         machines.check(machine)
     except Conflict as stop:
         list(fail_host(host, stop.problem, stop.remedy))

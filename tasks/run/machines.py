@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from base64 import b64decode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,6 +73,21 @@ def no_rights(machine: Machine) -> Conflict:
         "neither root nor passwordless sudo" + ("" if wants_password else f" ({error})"),
         f"{next(known, NO_RIGHTS)}, and run again",
     )
+
+
+def check_own_clock(ahead: Mapping[str, float], registry_host: str) -> None:
+    """Raise `Conflict` if the registry host is the controller itself, and every other host has another time.
+
+    `ahead` is how many seconds each host's clock is ahead. What is made by a clock that is ahead is not valid yet to
+    anybody, and what is waited for seems to be over.
+    """
+    others = {name: seconds for name, seconds in ahead.items() if not name.startswith("@local")}
+    limit = BACKDATE.total_seconds()
+    if registry_host.startswith("@local") and others and all(abs(each) >= limit for each in others.values()):
+        raise Conflict(
+            f"this machine's clock differs by an hour or more from that of every other host ({', '.join(others)})",
+            "set the clocks (timedatectl set-ntp true) and run again",
+        )
 
 
 RIGHTS = """

@@ -19,6 +19,7 @@ from tasks.settings.types import (
     Accounts,
     Address,
     CaDays,
+    DateOrNone,
     DnsName,
     File,
     GraceDays,
@@ -156,6 +157,11 @@ class RunWideKeys(_Strict):
     registry_excused_hosts: HostNames = ()
     """Hosts that a rotation does not wait for because they are gone for good. For one run:
     `--data registry_excused_hosts=nas,attic`.
+    """
+
+    registry_today: DateOrNone = None
+    """Today's date, if a run asks for it because the controller's clock is behind what is in the state. For one
+    run: `--data registry_today=2026-03-01`.
     """
 
     registry_timer: TimerInterval = "weekly"

@@ -7,6 +7,7 @@ template, a shell, `docker run -v` or nginx's configuration would interpret (bra
 
 from __future__ import annotations
 
+import datetime as dt
 import ipaddress
 import re
 from typing import Annotated, Any, Literal, get_args
@@ -100,6 +101,12 @@ def _absolute_path(path: str) -> str:
     if not path.startswith("/"):
         raise ValueError
     return path
+
+
+def _date(text: str) -> str:
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
+        raise ValueError
+    return dt.date.fromisoformat(text).isoformat()
 
 
 def _no_shared_folder(path: str) -> str:
@@ -286,6 +293,10 @@ RenewBefore = Annotated[
 CaDays = Annotated[int, Field(ge=1, le=36500, description="a whole number of days, 1 to 36500")]
 OverlapDays = Annotated[int, Field(ge=1, le=365, description="a whole number of days, 1 to 365")]
 GraceDays = Annotated[int, Field(ge=0, le=365, description="a whole number of days, 0 to 365")]
+DateOrNone = Annotated[
+    Annotated[str, AfterValidator(_date)] | None,
+    Field(description="None or a date such as 2026-03-01"),
+]
 TimerInterval = Annotated[
     Literal["daily", "weekly", "monthly"], Field(description='"daily", "weekly" or "monthly"')
 ]

@@ -64,6 +64,12 @@ class AuthorityFolders:
             (self._folder_of(successor) / name).unlink(missing_ok=True)
         self.remove_leftovers()
 
+    def remove_successor(self, successor: KeyPair) -> None:
+        """Give up a rollover: remove the new CA and its key. After the rename, `read` finds only the old one."""
+        self._folder_of(successor).rename(self.folder / f".old-{secrets.token_hex(4)}")
+        sync_folder(self.folder)
+        self.remove_leftovers()
+
     def remove_leftovers(self) -> None:
         """Remove partly written and partly removed CAs of runs that were killed."""
         for path in list_folder(self.folder):

@@ -27,6 +27,8 @@ from tasks.registry.plan import RegistryHost
 from tasks.remote.steps import Conflict
 from tasks.run.apply import AnyStep, LocalStep, apply_steps, read_fact
 from tasks.run.context import ROOT, Run
+from tasks.run.machines import check_own_clock
+from tasks.state import clock
 from tasks.state.store import State
 
 
@@ -54,6 +56,9 @@ def _decide(run: Run) -> list[AnyStep]:
     context = run.part(RegistryContext)
     settings = run.configuration.settings
     context.found = read_facts(run)
+    now = dt.datetime.now(dt.UTC)
+    clock.check(context.present, run.store.folder, settings.registry_today, now)
+    check_own_clock(run.clocks, host.name)
     context.desired = State(registry_host=host.name, images=context.present.images)
     if "adopt" not in run.requests:
         ownership.check(context.present, run.store.folder, host.name, context.found)
@@ -62,8 +67,7 @@ def _decide(run: Run) -> list[AnyStep]:
         raise Conflict(
             "its address is unknown, since it has no default route", "set registry_address and run again"
         )
-    now = dt.datetime.now(dt.UTC)
-    steps = _authorities(run, now)
+    steps = [*_correct_moments(run, now), *_authorities(run, now)]
     if context.present.registry_host != host.name:
         steps.append(
             LocalStep(
@@ -101,6 +105,21 @@ def leaf(run: Run, present: KeyPair | None, now: dt.datetime, *, asked: bool = F
     return [LocalStep(f"make a certificate for {', '.join(served)}: {reason}", write)]
 
 
+def _correct_moments(run: Run, now: dt.datetime) -> list[AnyStep]:
+    """Return the steps that set moments in the future to `now`, and use the state as these leave it."""
+    context, steps = run.part(RegistryContext), list[AnyStep]()
+    present, corrected = context.present, clock.corrected(context.present, now)
+    why = "the clock was ahead when it was written"
+    if corrected.former != present.former:
+        text = f"set the times in {run.store.folder}/former.json to now: {why}"
+        steps.append(LocalStep(text, partial(run.store.write_former, corrected.former)))
+    if corrected.authority and corrected.successor and corrected.successor != present.successor:
+        write = partial(run.store.authorities.write_rollover, corrected.successor, corrected.authority)
+        steps.append(LocalStep(f"set the day of the CA rollover to today: {why}", write))
+    context.present = corrected
+    return steps
+
+
 def _authorities(run: Run, now: dt.datetime) -> list[AnyStep]:
     """Return the steps to the CAs that should be there, and note these in the run."""
     context = run.part(RegistryContext)
@@ -130,11 +149,12 @@ def _authorities(run: Run, now: dt.datetime) -> list[AnyStep]:
     context.authorities = found = rollover.stage_at(
         present, successor, settings.registry_ca_overlap_days, now
     )
-    if found.expired and successor is None:
-        end = present.certificate.not_valid_after_utc
+    if found.invalid and (successor is None or found.stage == "abandoned"):
         raise Conflict(
-            f"the certificate authority expired on {end:%Y-%m-%d}, and with it every certificate of the registry",
-            "run deploys/rotate_ca.py, which makes a new one and gives it to every host",
+            f"the certificate authority {found.invalid}, and so no certificate of the registry is valid",
+            "run deploys/rotate_ca.py, which makes a new one and gives it to every host"
+            if successor is None
+            else "neither is the one that was to replace it: move the state away and run deploys/adopt.py",
         )
     shown = run.store.read_ca_bundle()
     if shown != found.ca_bundle:
@@ -151,6 +171,8 @@ def _carry_on(
     steps: list[AnyStep] = []
     found = rollover.stage_at(present, successor, run.configuration.settings.registry_ca_overlap_days, now)
     asked = "retire CA" in run.requests
+    if found.stage == "abandoned":
+        return successor, steps
     if asked and found.stage == "distributing":
         raise Conflict(
             "the old certificate authority cannot be retired before the new one serves",
@@ -164,7 +186,8 @@ def _carry_on(
         )
     if not successor.retiring_old and (asked or found.stage == "retiring"):
         successor = replace(successor, issuing_since=successor.issuing_since or now.date(), retiring_old=True)
-        reason = "it expired" if found.expired else "it is asked for" if asked else "the overlap is over"
+        asked_for = "it is asked for" if asked else "the overlap is over"
+        reason = f"it {found.invalid}" if found.invalid else asked_for
         write = partial(run.store.authorities.write_rollover, successor, present)
         steps.append(LocalStep(f"retire the old certificate authority: {reason}", write))
     return successor, steps

@@ -35,6 +35,12 @@ def days(count: float) -> dt.datetime:
         (days(397 - 132.5), NAMES, None),
         (days(397 - 132), NAMES, "it expires on 2027-04-02"),
         (days(400), NAMES, "it expired on 2027-04-02"),
+        (days(-0.04), NAMES, None),
+        (
+            days(-30),
+            NAMES,
+            "it is not valid before 2026-03-01 11:00 UTC (the clock was ahead when it was made)",
+        ),
         (days(0), list(reversed(NAMES)), None),
         (days(0), [*NAMES, "x.homelab.local"], "its names have changed (added: x.homelab.local)"),
         (days(0), NAMES[:1], "its names have changed (removed: 192.168.1.10)"),

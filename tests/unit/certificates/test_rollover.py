@@ -61,7 +61,7 @@ def test_the_stage_follows_from_the_stored_rollover_and_the_day(
     decided = replace(successor, issuing_since=switched and switched.date(), retiring_old=retiring)
     found = rollover.stage_at(old, decided, OVERLAP, now)
     assert (found.stage, found.overlap_ends) == (stage, until and until.date())
-    assert found.expired is (now >= day(3650))
+    assert found.invalid == ("expired on 2036-02-27" if now >= day(3650) else None)
 
 
 def test_without_a_successor_there_is_no_rollover(old: KeyPair) -> None:
@@ -262,3 +262,31 @@ def test_a_file_with_both_cas_is_not_a_conflict(old: KeyPair, successor: Success
 def test_builders_in_a_cluster_get_both(old: KeyPair, successor: Successor) -> None:
     both = old.certificate_pem + successor.ca.certificate_pem
     assert pull_secrets.ca(both).data == {"ca.crt": both}
+
+
+@pytest.mark.parametrize(("switched", "retiring"), [*STAGES.values()])
+def test_a_successor_that_is_not_valid_yet_is_abandoned_at_each_stage(
+    old: KeyPair, successor: Successor, switched: dt.date | None, retiring: bool, tmp_path: Path
+) -> None:
+    """It was made while the clock was 50 days ahead."""
+    now = day(50)
+    decided = replace(successor, issuing_since=switched, retiring_old=retiring)
+    found = rollover.stage_at(old, decided, OVERLAP, now)
+    assert (found.stage, found.issuer, found.chain) == ("abandoned", old, "")
+    assert found.ca_bundle == old.certificate_pem
+    leaf = ca.make_leaf(found.issuer, found.names_for_leaf(NAMES), 397, now)
+    assert openssl_verify(tmp_path, leaf, "", found.ca_bundle, now).endswith("leaf: OK\n")
+    assert "not valid yet" in (rollover.describe_progress(found) or "")
+    assert ca.cross_sign(old, successor.ca, now) is None
+
+
+def test_a_ca_that_is_not_valid_yet_is_replaced_at_once(old: KeyPair) -> None:
+    """No client accepts it, and so none would be cut off."""
+    now = day(-200)
+    assert rollover.stage_at(old, None, OVERLAP, now).invalid == (
+        "is not valid before 2026-03-01 11:00 UTC (the clock was ahead when it was made)"
+    )
+    made = rollover.make_successor(old, NAMES, 3650, now)
+    found = rollover.stage_at(old, made, OVERLAP, now)
+    assert (found.stage, found.issuer, found.chain) == ("retiring", made.ca, "")
+    assert found.ca_bundle == made.ca.certificate_pem

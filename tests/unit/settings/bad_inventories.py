@@ -98,6 +98,8 @@ VALUES: list[tuple[str, str, Any, str]] = [
         "nas, attic",
         "names of hosts in the inventory",
     ),
+    ("today in another order", "registry_today", "01.03.2026", "None or a date such as 2026-03-01"),
+    ("today that never was", "registry_today", "2026-02-30", "None or a date such as 2026-03-01"),
     ("excused host twice", "registry_excused_hosts", ["nas", "nas"], "without duplicates"),
     ("grace negative", "registry_password_grace_days", -1, "0 to 365"),
     # Names that are not DNS names.

@@ -139,6 +139,7 @@ EXAMPLES: Mapping[str, Any] = {
     "registry_extra_names": ("images.homelab.local",),
     "registry_rotate_account": "ci",
     "registry_excused_hosts": ("nas",),
+    "registry_today": "2026-03-01",
     "registry_timer_program": "/usr/local/bin/tell-me",
     "registry_kubeconfig": "/root/.kube/config",
     "registry_kube_context": "kubernetes-admin@home",
