@@ -26,7 +26,7 @@ def write_inventory(hosts: Hosts, recorded: Recorded, count: int) -> Path:
     """
     folder = hosts.folder / f"fake_{count}"
     shutil.copytree(hosts.state, folder / "state")
-    Store(folder / "state").write_record(REGISTRY, {})
+    Store(folder / "state").write_record(REGISTRY, {}, None)
     (folder / "group_data").mkdir()
     (folder / "group_data/all.py").write_text(f"registry_state_dir = {str(folder / 'state')!r}\n")
     answers = {name: dict(recorded[name]) for name in ("registry", "host-02")}

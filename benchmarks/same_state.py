@@ -13,13 +13,21 @@ from benchmarks.runs import deploy, playbook
 from tasks.accounts import passwords
 from tasks.certificates.ca import read_key_pair
 from tasks.registry import containers
+from tasks.registry.desired import FOLDER, STORAGE_RECORD
+from tasks.registry.storage import MARK
 from tasks.settings.load import Settings
 from tasks.state.store import Store
 
-# deploy.py recreates both containers, because it compares a digest in a label that only it writes.
-EXPECTED_STEPS = [
-    f"create the container {name}: it does not exist" for name in (containers.REGISTRY, containers.GATEWAY)
-]
+
+def expected_steps(state: Path) -> list[str]:
+    """Return what only deploy.py does: it marks the images' folder, and compares a digest in the containers' labels."""
+    folder = Settings().registry_storage_path
+    names = (containers.REGISTRY, containers.GATEWAY)
+    return [
+        *(f"write {path}: it is missing" for path in (f"{folder}/{MARK}", f"{FOLDER}/{STORAGE_RECORD}")),
+        *(f"create the container {name}: it does not exist" for name in names),
+        f"note {folder} as the folder of the images: it is new to {state}",
+    ]
 
 
 def write_passwords(hosts: Hosts) -> None:
@@ -38,7 +46,7 @@ def check_same_state(environment: Path, hosts: Hosts, count: int) -> None:
     hosts.fleet.hosts["registry"].run(f"docker rm -f {containers.REGISTRY} {containers.GATEWAY}")
     inventory = hosts.for_pyinfra(count)
     for arguments in (["--dry"], ["-y"]):
-        if (found := deploy(inventory, *arguments).changes) != EXPECTED_STEPS:
+        if (found := deploy(inventory, *arguments).changes) != expected_steps(hosts.state):
             raise RuntimeError(f"after the playbook, deploy.py still changes: {'; '.join(found)}")
     if found := playbook(environment, hosts, count).changes:
         raise RuntimeError(f"after deploy.py, the playbook still changes: {'; '.join(found)}")
@@ -56,4 +64,4 @@ def _import_playbook_state(hosts: Hosts) -> None:
     hashes = passwords.read_htpasswd(htpasswd)
     store.write_hashes({name: hashes[name] for name in Settings().registry_accounts})
     store.write_http_secret((secrets / "http.secret").read_text().strip())
-    store.write_record("registry", {})
+    store.write_record("registry", {}, None)

@@ -9,9 +9,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-UID = 60705
+UID = 60706
 """User and group of both containers: a number that neither Debian nor systemd assigns (systemd's UIDS-GIDS,
 "unused"), and below 65536, so that it exists in an unprivileged LXC guest too."""
+
+FORMER_UID = 60705
+"""The one before. Newer systemd gives 60578 to 60705 to dynamic greeters (systemd#37560). A deployment that has it
+keeps it: while all images are given to another user, pushes fail, and so do handshakes."""
 
 OPEN_FILES = 16384
 """Docker 29 and containerd 2.1.5 start containers with 1,024 (moby#51485)."""
@@ -61,6 +65,7 @@ class Container:
     publish: int | None = None
     stop_signal: str = "SIGTERM"
     environment: tuple[str, ...] = ()
+    user: int = UID
 
     @property
     def digest(self) -> str:
@@ -74,7 +79,7 @@ class Container:
         return f"wget -q -O /dev/null {url} || curl -fs -o /dev/null {url}"
 
 
-def registry(image: str, folder: str, storage: str, config_sha256: str) -> Container:
+def registry(image: str, folder: str, storage: str, config_sha256: str, user: int = UID) -> Container:
     """Return the registry's container. It has no network: the gateway reaches it by a socket in a shared folder."""
     return Container(
         name=REGISTRY,
@@ -91,10 +96,13 @@ def registry(image: str, folder: str, storage: str, config_sha256: str) -> Conta
         # 3.x sends traces to localhost:4318 otherwise. By default Go collects garbage whenever its heap of 4 MB has
         # doubled: here every few requests, at a quarter of the cost of each (go.dev/doc/gc-guide).
         environment=("OTEL_TRACES_EXPORTER=none", "GOGC=1600", "GOMEMLIMIT=128MiB"),
+        user=user,
     )
 
 
-def gateway(image: str, folder: str, storage: str, port: int, config_sha256: str) -> Container:
+def gateway(
+    image: str, folder: str, storage: str, port: int, config_sha256: str, user: int = UID
+) -> Container:
     """Return the gateway's container. Only its port is published, and it cannot write to the images."""
     return Container(
         name=GATEWAY,
@@ -111,6 +119,7 @@ def gateway(image: str, folder: str, storage: str, port: int, config_sha256: str
         network=NETWORK,
         publish=port,
         stop_signal="SIGQUIT",  # nginx finishes open requests; SIGTERM would cut them off
+        user=user,
     )
 
 
@@ -120,7 +129,10 @@ def create(container: Container, digest: str) -> list[str]:
         f"--name={container.name}",
         f"--label={LABEL}={digest}",
         f"--network={container.network}",
-        f"--user={UID}:{UID}",
+        f"--user={container.user}:{container.user}",
+        # An engine with userns-remap would give the containers other ids than the files have (docs.docker.com,
+        # "Isolate containers with a user namespace"). No container here has root or a capability.
+        "--userns=host",
         "--restart=unless-stopped",
         "--read-only",
         "--cap-drop=ALL",

@@ -8,6 +8,7 @@ from typing import Any
 from tasks.accounts.logins import Login
 from tasks.certificates.rollover import Authorities
 from tasks.registry.plan import RegistryHost
+from tasks.registry.storage import Record
 from tasks.settings.load import Settings
 from tasks.state.store import State
 
@@ -17,13 +18,14 @@ class RegistryContext:
     """Filled in by the registry's operations, in their order; what is None was not reached.
 
     `present` is the controller's state as it was read, `desired` as this run leaves it; a plan decides the same and
-    writes nothing. `found` is what the registry host has. `images` names the image of each container by role,
-    `made_images` those that this run makes. `served` means that the registry host is finished.
+    writes nothing. `found` is what the registry host has, `storage` where the images are kept. `images` names the image
+    of each container by role, `made_images` those that this run makes. `served`: the registry host is finished.
     """
 
     present: State = field(default_factory=State)
     desired: State = field(default_factory=State)
     found: RegistryHost | None = None
+    storage: Record | None = None
     address: str | None = None
     authorities: Authorities | None = None
     images: dict[str, str] = field(default_factory=dict)

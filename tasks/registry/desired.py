@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from posixpath import basename
 
 from tasks.accounts import passwords
-from tasks.registry import containers
-from tasks.registry.containers import UID, Container
+from tasks.registry import containers, storage
+from tasks.registry.containers import FORMER_UID, UID, Container
+from tasks.registry.storage import MARK, Record
 from tasks.remote import files
-from tasks.remote.files import File, Folder
+from tasks.remote.files import File, Folder, Observed
 from tasks.remote.templates import environment
 from tasks.settings.load import Settings
 
@@ -30,6 +31,9 @@ CERTIFICATE = "gateway/tls/tls.pem"
 GATEWAY_CONFIG = "gateway/nginx.conf"
 REGISTRY_CONFIG = "registry/config.yml"
 HTPASSWD = "registry/htpasswd"
+
+STORAGE_RECORD = "storage"
+"""Where the images are, and the id in their mark. It is on this host's own disk, where no mount of theirs is."""
 
 
 @dataclass(frozen=True)
@@ -57,21 +61,32 @@ class Desired:
     port: int
 
 
-def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], templates: str) -> Desired:
+def desire(
+    settings: Settings,
+    secrets: Secrets,
+    images: Mapping[str, str],
+    templates: str,
+    record: Record,
+    user: int = UID,
+) -> Desired:
     """Return what the registry host should have.
 
-    `images` gives the image of each container by role (`registry`, `gateway`). `templates` is their folder.
+    `images` gives the image of each container by role (`registry`, `gateway`). `templates` is their folder. `record`
+    says where the images are kept from now on, and `user` whose they are (`user_of`).
     """
-    storage, port = settings.registry_storage_path, settings.registry_port
+    folder, port = settings.registry_storage_path, settings.registry_port
     contents = _contents(settings, secrets, templates)
     flags = _wanted_flags(secrets.htpasswd)
     return Desired(
         files=(
             Folder(FOLDER),
-            *(Folder(f"{FOLDER}/{name}", "0700", UID, UID) for name in FOLDERS),
-            Folder(storage, "0700", UID, UID),
+            *(Folder(f"{FOLDER}/{name}", "0700", user, user) for name in FOLDERS),
+            Folder(folder, "0700", user, user),
+            # The mark first: a record without it would say that the images are lost.
+            File(f"{folder}/{MARK}", "0600", user, user, storage.mark_text(record.id or "")),
+            File(f"{FOLDER}/{STORAGE_RECORD}", "0600", 0, 0, record.text),
             *(
-                File(f"{FOLDER}/{name}", "0600", UID, UID, content)
+                File(f"{FOLDER}/{name}", "0600", user, user, content)
                 for name, content in (contents | flags).items()
             ),
         ),
@@ -79,8 +94,10 @@ def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], temp
             f"{FOLDER}/{name}": why for name, why in _all_flags(settings).items() if name not in flags
         },
         containers=(
-            containers.registry(images["registry"], FOLDER, storage, _sha256(contents[REGISTRY_CONFIG])),
-            containers.gateway(images["gateway"], FOLDER, storage, port, _sha256(contents[GATEWAY_CONFIG])),
+            containers.registry(images["registry"], FOLDER, folder, _sha256(contents[REGISTRY_CONFIG]), user),
+            containers.gateway(
+                images["gateway"], FOLDER, folder, port, _sha256(contents[GATEWAY_CONFIG]), user
+            ),
         ),
         certificate=secrets.certificate_pem,
         port=port,
@@ -89,10 +106,17 @@ def desire(settings: Settings, secrets: Secrets, images: Mapping[str, str], temp
 
 def paths(settings: Settings) -> list[str]:
     """Return all paths of ours on the registry host, and beside each file the name it has while it is written."""
-    names = (CERTIFICATE, GATEWAY_CONFIG, REGISTRY_CONFIG, HTPASSWD, *_all_flags(settings))
-    written = [f"{FOLDER}/{name}" for name in names]
+    names = (
+        STORAGE_RECORD, CERTIFICATE, GATEWAY_CONFIG, REGISTRY_CONFIG, HTPASSWD, *_all_flags(settings),
+    )  # fmt: skip
+    written = [f"{settings.registry_storage_path}/{MARK}", *(f"{FOLDER}/{name}" for name in names)]
     folders = [FOLDER, *(f"{FOLDER}/{name}" for name in FOLDERS), settings.registry_storage_path]
     return [*folders, *written, *map(files.temporary, written)]
+
+
+def user_of(observed: Observed | None) -> int:
+    """Return the user of both containers, given what is at the images' folder: what owned it stays."""
+    return FORMER_UID if observed and observed.owner == FORMER_UID else UID
 
 
 def _contents(settings: Settings, secrets: Secrets, templates: str) -> dict[str, str]:

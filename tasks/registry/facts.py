@@ -8,7 +8,7 @@ from base64 import b64decode
 
 from pyinfra.api.facts import FactBase
 
-from tasks.registry import desired, plan
+from tasks.registry import address, desired, plan, storage
 from tasks.registry.containers import CONFIG, GATEWAY, GATEWAY_CONFIG, REGISTRY, SOCKETS, STORAGE
 from tasks.registry.plan import RegistryHost
 from tasks.remote.fact_scripts import emit_paths, fail_host_on_bad_output, read_answer, script
@@ -19,19 +19,26 @@ from tasks.settings.load import Settings
 class RegistryFact(FactBase[RegistryHost | None]):
     """One round trip. No secret is read: of a file with secrets only its digest, of the leaf its public part."""
 
-    def command(self, settings: Settings, images: list[str]) -> str:
-        """Return the script; `images` are the references of images whose ids are asked for."""
+    def command(self, settings: Settings, images: list[str], recorded: list[str]) -> str:
+        """Return the script.
+
+        `images` are the references of images whose ids are asked for, `recorded` the folders that had the images so
+        far, as the state knows it.
+        """
         port = settings.registry_port
         containers = [REGISTRY, GATEWAY]
         targets = [CONFIG, GATEWAY_CONFIG, SOCKETS, STORAGE]
         certificate = shlex.quote(f"{desired.FOLDER}/{desired.CERTIFICATE}")
         return script(
             emit_paths(desired.paths(settings)),
+            address.LOOK,
+            storage.look(
+                f"{desired.FOLDER}/{desired.STORAGE_RECORD}",
+                list(dict.fromkeys([settings.registry_storage_path, *recorded])),
+            ),
             f"""
-address=$(ip -4 route get 192.0.2.1 2>/dev/null | sed -n 's/.* src \\([0-9.]*\\).*/\\1/p')
-# A host without iproute2 gets it with the engine; until then its first address has to do.
-command -v ip >/dev/null || address=$(hostname -I 2>/dev/null | cut -d ' ' -f 1)
-echo "address|${{address:-$(ip -6 route get 2001:db8::1 2>/dev/null | sed -n 's/.* src \\([0-9a-f:]*\\).*/\\1/p')}}"
+record={shlex.quote(f"{desired.FOLDER}/{desired.STORAGE_RECORD}")}
+if [ -f "$record" ]; then echo "record|$(base64 -w 0 < "$record")"; fi
 echo "installed|$({plan.ONLY_CERTIFICATES} {certificate} 2>/dev/null | base64 -w 0)"
 echo "served|$({plan.handshake(port, settings.registry_hostname)} | base64 -w 0)"
 listener=$(ss -Hltnp 'sport = :{port}' | sed -n 's/.*users:(("\\([^"]*\\)",pid=\\([0-9]*\\).*/\\1 (pid \\2)/p')
@@ -77,7 +84,7 @@ fi
         """Read the answer; `FactProcessError` where it is not whole."""
         answer = read_answer(output)
         return RegistryHost(
-            address=answer.one("address") or None,
+            addresses=address.read_addresses(answer),
             paths=answer.paths,
             engine=answer.one("engine"),  # type: ignore[arg-type]  # the script prints nothing else
             containers={name: json.loads("|".join(text)) for name, *text in answer.all("container")},
@@ -87,6 +94,8 @@ fi
             listener=answer.one("listener") or None,
             installed=_text(answer.one("installed")),
             handshake=answer.one("handshake") is not None,
+            places=storage.read_places(answer),
+            storage=storage.read_record(_text(answer.one("record"))),
             served=_text(answer.one("served")),
         )
 

@@ -1,4 +1,4 @@
-"""Whether the controller's state and the registry host belong together; `deploys/adopt.py` skips this check."""
+"""What the controller's state and the registry host know of each other, and whether they belong together."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from pathlib import Path
 from cryptography import x509
 
 from tasks.certificates import ca
+from tasks.registry import containers
 from tasks.registry.desired import CERTIFICATE, FOLDER
 from tasks.registry.plan import RegistryHost
+from tasks.registry.storage import Record
 from tasks.remote.steps import Conflict
 from tasks.state.store import State
 
 
 def check(state: State, folder: Path, host: str, found: RegistryHost) -> None:
-    """Raise `Conflict` if the state in `folder` did not make what the registry host has or serves."""
+    """Raise `Conflict` if the state in `folder` did not make what the registry host has or serves.
+
+    `deploys/adopt.py` skips this check.
+    """
     successor = state.successor
     # A successor issues nothing before the switch is decided. A leaf of its own then is newer than this state.
     issuing = successor.ca if successor and (successor.issuing_since or successor.retiring_old) else None
@@ -33,6 +38,24 @@ def check(state: State, folder: Path, host: str, found: RegistryHost) -> None:
                 raise Conflict(f"this host {verb} a registry certificate that {folder} {relation}", remedy)
     if not known and found.paths[f"{FOLDER}/{CERTIFICATE}"]:
         raise Conflict(f"this host has a registry certificate, but {folder} is empty", remedy)
+
+
+def storage_records(state: State, found: RegistryHost) -> list[Record]:
+    """Return what is known of where the images were, the surest first: by the host, by the state, by our container.
+
+    Deployments from before there were marks have the container alone. If the folder that it uses still belongs to its
+    user, then this is the folder that a run made for it, be it empty.
+    """
+    records = [found.storage] if found.storage else []
+    if state.storage:
+        records.append(Record(*state.storage))
+    report = found.containers.get(containers.REGISTRY)
+    if records or report is None or containers.LABEL not in (report["Config"].get("Labels") or {}):
+        return records
+    sources = [each["Source"] for each in report["Mounts"] if each["Destination"] == containers.STORAGE]
+    owners = {path: observed.owner for path, observed in found.paths.items() if observed}
+    users = {containers.UID, containers.FORMER_UID}
+    return [Record(source) for source in sources if owners.get(source) not in users]
 
 
 def _leaf_of(pem: str) -> list[x509.Certificate]:

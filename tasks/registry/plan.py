@@ -9,8 +9,10 @@ from typing import Any
 
 from tasks.accounts import passwords
 from tasks.registry import containers
+from tasks.registry.address import Addresses
 from tasks.registry.containers import Container
 from tasks.registry.desired import CERTIFICATE, FOLDER, HTPASSWD, TWO_PASSWORDS, Desired
+from tasks.registry.storage import Place, Record
 from tasks.remote import files
 from tasks.remote.files import File, Observed
 from tasks.remote.steps import Conflict, Step
@@ -26,13 +28,14 @@ DRAIN = Step("wait for 3 seconds: for requests that passed the gateway before it
 class RegistryHost:
     """The registry host as it is.
 
-    `address` is the one on its default route. `containers` holds `docker inspect`'s report by name, `images` the id by
+    `addresses` are the host's. `containers` holds `docker inspect`'s report by name, `images` the id by
     reference, `inside` the inode that a container sees at a mount's target, by (container, target). `listener` is the
     program that listens on the port. `installed` and `served` are PEM certificates, the leaf first; `handshake` says
     whether the host has openssl to see what is served. Nothing is known of containers unless `engine` is `running`.
+    `places` has what is at the images' folder and where it was before, `storage` where the host knows it to be.
     """
 
-    address: str | None = None
+    addresses: Addresses = field(default_factory=Addresses)
     paths: Mapping[str, Observed | None] = field(default_factory=dict)
     engine: Engine = "absent"
     containers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -43,6 +46,8 @@ class RegistryHost:
     installed: str = ""
     served: str = ""
     handshake: bool = False
+    places: Mapping[str, Place] = field(default_factory=dict)
+    storage: Record | None = None
 
 
 def steps(desired: Desired, found: RegistryHost, new_images: frozenset[str] = frozenset()) -> list[Step]:

@@ -29,7 +29,10 @@ from tasks.state.files import RESTORE, StateError, StateFiles, damaged_file, lis
 
 @dataclass(frozen=True)
 class State:
-    """The content of the state's files; None and empty fields stand for missing files."""
+    """The content of the state's files; None and empty fields stand for missing files.
+
+    `storage` is the folder of the images on the registry host, and the id in its mark.
+    """
 
     authority: KeyPair | None = None
     successor: Successor | None = None
@@ -40,6 +43,7 @@ class State:
     http_secret: str | None = field(default=None, repr=False)
     registry_host: str | None = None
     images: dict[str, str] = field(default_factory=dict)
+    storage: tuple[str, str] | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -97,7 +101,7 @@ class Store:
             ) from None
 
     def _read_all(self) -> State:
-        registry_host, images = self._read_record()
+        registry_host, images, storage = self._read_record()
         authority, successor = self.authorities.read()
         state = State(
             authority=authority,
@@ -109,6 +113,7 @@ class Store:
             http_secret=self._read_http_secret(),
             registry_host=registry_host,
             images=images,
+            storage=storage,
         )
         if state.authority is None and not state.is_empty:
             raise StateError(
@@ -161,9 +166,11 @@ class Store:
         """Write the registry's `http.secret`, without which an upload cannot continue after a restart."""
         self._files.write(self.folder / "http.secret", secret + "\n")
 
-    def write_record(self, registry_host: str, images: Mapping[str, str]) -> None:
-        """Write the registry host that the state belongs to, and the digests that image references were resolved to."""
-        record = {"registry_host": registry_host, "images": dict(sorted(images.items()))}
+    def write_record(
+        self, registry_host: str, images: Mapping[str, str], storage: tuple[str, str] | None
+    ) -> None:
+        """Write the registry host that the state belongs to, the digests of image names, and where the images are."""
+        record = {"registry_host": registry_host, "images": dict(sorted(images.items())), "storage": storage}
         self._files.write(self.folder / "record.json", json.dumps(record, indent=2) + "\n")
 
     def _read_leaf(self) -> KeyPair | None:
@@ -225,14 +232,16 @@ class Store:
             )
         return text.strip()
 
-    def _read_record(self) -> tuple[str | None, dict[str, str]]:
+    def _read_record(self) -> tuple[str | None, dict[str, str], tuple[str, str] | None]:
         path = self.folder / "record.json"
         if (text := read_text(path)) is None:
-            return None, {}
+            return None, {}, None
         try:
             record = json.loads(text)
-            return str(record["registry_host"]), dict(record["images"])
-        except (ValueError, KeyError, TypeError) as error:
+            folder, mark = record.get("storage") or (None, None)
+            storage = (str(folder), str(mark)) if folder else None
+            return str(record["registry_host"]), dict(record["images"]), storage
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise damaged_file(path, error, "remove it; the next run resolves the image tags again") from None
 
     def _check_ca_bundle(self, authority: KeyPair, successor: Successor | None) -> None:

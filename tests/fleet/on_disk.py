@@ -43,7 +43,8 @@ def half_written(host: BenchHost) -> list[str]:
 def temporary_files(host: BenchHost, state: Path) -> list[str]:
     """Return temporary files of unfinished writes, on the host and in the state on this machine."""
     names = host.run(
-        "find $(ls -d /etc /var/lib/homelab-registry /var/tmp /tmp 2>/dev/null) -name '*homelab-*' -not -path '/etc/homelab-registry'"
+        "find $(ls -d /etc /var/lib/homelab-registry /var/tmp /tmp 2>/dev/null) -name '*homelab-*' -not -path '/etc/homelab-registry' "
+        "-not -name .homelab-registry"
     )
     there = [line for line in names.stdout.splitlines() if ".homelab-" in line or "homelab-registry." in line]
     return (

@@ -449,7 +449,7 @@ def test_a_ca_that_expired_while_hosts_were_off_is_replaced_in_one_run(home: Hom
     store.write_ca_bundle(old.certificate_pem)
     store.write_leaf(leaf)
     nas.run(
-        f"cat > {TLS}.x && chown 60705:60705 {TLS}.x && mv {TLS}.x {TLS}",
+        f"cat > {TLS}.x && chown 60706:60706 {TLS}.x && mv {TLS}.x {TLS}",
         stdin=leaf.certificate_pem + leaf.key_pem,
     )
     for name, files in TRUST.items():

@@ -113,7 +113,7 @@ def evidence(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Evide
     for path, fill in FULL.items():
         folder = str(Path(path).parent)
         host.run(
-            f"mount -t tmpfs -o size=4k,mode=0700,uid=60705,gid=60705 none {folder}; cd {folder}; {fill}"
+            f"mount -t tmpfs -o size=4k,mode=0700,uid=60706,gid=60706 none {folder}; cd {folder}; {fill}"
         )
         failed = evidence.run(f"full disk under {path}", DEPLOY)
         assert failed.exit_code == 1, "a run goes on although a disk is full"

@@ -13,6 +13,8 @@ from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM
 from tests.fleet.conftest import deployment_on
 from tests.fleet.deployment import Deployment, RunResult
+from tests.fleet.disks import make_disk, mount_disk
+from tests.fleet.test_changes import change_settings, start_times
 
 
 @contextmanager
@@ -89,6 +91,123 @@ def test_docker_does_not_answer(host: BenchHost, deployment: Deployment) -> None
             "Docker Engine accepts requests but does not answer within 20 seconds; look at its log",
         )
     assert_run_recovers(deployment)
+
+
+# The disk of the images.
+
+DEFAULT, TANK = "/var/lib/homelab-registry", "/mnt/tank"
+PATH = f"{TANK}/registry"
+DISK, OTHER = "/root/disk", "/root/other"
+
+
+@pytest.fixture(scope="module")
+def on_disk(host: BenchHost, deployment: Deployment) -> Iterator[Deployment]:
+    """The registry with its images on a disk of their own, and one repository in it."""
+    make_disk(host, DISK)
+    mount_disk(host, DISK, TANK)
+    change_settings(deployment, registry_storage_path=PATH)
+    ran = deployment.run()
+    assert ran.exit_code == 0, ran.output
+    host.run(f"mkdir -p {PATH}/docker/registry/v2/repositories/team && chown -R 60706:60706 {PATH}")
+    yield deployment
+    host.run(f"umount {TANK}", check=False)
+
+
+def assert_left_alone(host: BenchHost, deployment: Deployment, *texts: str) -> None:
+    """Check that a plan and a run refuse with these texts, and neither touches the containers nor makes a folder."""
+    shown = f"docker ps -aq --no-trunc; find {TANK} | sort"
+    before = start_times(host), host.run(shown).stdout
+    ran = assert_run_fails(deployment, *texts)
+    assert ran.steps == []
+    assert deployment.plan().problems == ran.problems
+    assert (start_times(host), host.run(shown).stdout) == before
+
+
+def assert_serves(deployment: Deployment) -> None:
+    ran = deployment.run()
+    assert (ran.exit_code, ran.steps) == (0, []), ran.output
+
+
+def test_a_disk_that_is_not_mounted(host: BenchHost, on_disk: Deployment) -> None:
+    host.run(f"umount {TANK}")
+    said = (f"{PATH}, does not exist: {TANK} is not mounted; mount it (mount {TANK})", f"findmnt -T {PATH}")
+    assert_left_alone(host, on_disk, *said)
+    # The state alone knows it after the host was installed again.
+    host.run("mv /etc/homelab-registry/storage /root/storage")
+    assert_left_alone(host, on_disk, f"{PATH}, does not exist; mount its disk or share")
+    host.run("mv /root/storage /etc/homelab-registry/storage")
+    make_disk(host, OTHER)
+    mount_disk(host, OTHER, TANK)
+    assert_left_alone(host, on_disk, f"{PATH}, does not exist; mount its disk or share")
+    host.run(
+        f"mkdir -p {PATH}/docker/registry/v2/repositories/theirs && echo {'c' * 32} > {PATH}/.homelab-registry"
+    )
+    assert_left_alone(host, on_disk, f"{PATH} has the images of another registry (/dev/loop")
+    host.run(f"umount {TANK}")
+    mount_disk(host, DISK, TANK)
+    assert_serves(on_disk)
+
+
+def test_a_disk_that_is_mounted_read_only(host: BenchHost, on_disk: Deployment) -> None:
+    host.run(f"mount -o remount,ro {TANK}")
+    assert_left_alone(host, on_disk, f"{PATH} is mounted read-only (/dev/loop", f"remount,rw {TANK}")
+    host.run(f"mount -o remount,rw {TANK}")
+    assert_serves(on_disk)
+
+
+def test_storage_from_before_there_were_marks(host: BenchHost, on_disk: Deployment) -> None:
+    """As after an update of the project: the container alone says where the images are."""
+    record = on_disk.store.folder / "record.json"
+    record.write_text(record.read_text().replace(f'"{PATH}"', '""'))
+    unmarked = f"rm /etc/homelab-registry/storage {PATH}/.homelab-registry"
+    host.run(f"{unmarked}; umount {TANK}; mkdir -p {PATH}")
+    assert_left_alone(host, on_disk, f"{PATH}, is empty; mount its disk or share")
+    host.run(f"rmdir {PATH}")
+    mount_disk(host, DISK, TANK)
+    ran = on_disk.run()
+    assert (ran.exit_code, ran.steps) == (0, [
+        f"write {PATH}/.homelab-registry: it is missing",
+        "write /etc/homelab-registry/storage: it is missing",
+        f"note {PATH} as the folder of the images: it is new to {on_disk.store.folder}",
+    ]), ran.output  # fmt: skip
+    assert_serves(on_disk)
+
+
+def test_images_are_moved_on_purpose_by_the_command_of_the_message(
+    host: BenchHost, on_disk: Deployment
+) -> None:
+    new = "/srv/images"
+    change_settings(on_disk, registry_storage_path=new)
+    move = f"docker stop homelab-registry && mkdir -p {new} && cp -a {PATH}/. {new}/"
+    assert_left_alone(
+        host, on_disk, f"the images are in {PATH}, and registry_storage_path is now {new}", move
+    )
+    host.run(move)
+    ran = on_disk.run()
+    assert ran.exit_code == 0, ran.output
+    assert "team" in host.run(
+        "ls /proc/$(docker inspect -f '{{.State.Pid}}' homelab-registry)/root/var/lib/registry/docker/registry/v2/"
+        "repositories"
+    ).stdout  # fmt: skip
+    assert_serves(on_disk)
+    change_settings(on_disk)
+    assert_left_alone(host, on_disk, f"registry_storage_path is now {DEFAULT}, which has none")
+    host.run(f"rm -rf {DEFAULT}; mkdir -p {DEFAULT} && touch {DEFAULT}/.homelab-registry")
+    ran = on_disk.run()
+    assert ran.exit_code == 0, ran.output
+    assert_serves(on_disk)
+
+
+def test_a_folder_with_other_things_in_it(host: BenchHost, on_disk: Deployment) -> None:
+    host.run("mkdir -p /home/alice/.ssh && touch /home/alice/.ssh/id_ed25519")
+    change_settings(on_disk, registry_storage_path="/home/alice/.ssh")
+    assert_left_alone(
+        host, on_disk, "registry_storage_path /home/alice/.ssh has other things in it (id_ed25519)"
+    )
+    change_settings(on_disk)
+
+
+# The network and the rights.
 
 
 def test_no_route_to_the_package_mirror_for_the_images(host: BenchHost, deployment: Deployment) -> None:

@@ -69,7 +69,7 @@ def host(gateway: Gateway) -> BenchHost:
     host = gateway.host
     host.give(programs.CONFORMANCE)
     host.run(
-        "cp -a /etc/homelab-registry/registry /root/bare && install -d -o 60705 -g 60705 /root/bare-storage"
+        "cp -a /etc/homelab-registry/registry /root/bare && install -d -o 60706 -g 60706 /root/bare-storage"
     )
     config = host.read("/root/bare/config.yml")
     for ours, bare in (
@@ -80,7 +80,7 @@ def host(gateway: Gateway) -> BenchHost:
         config = config.replace(ours, bare)
     host.write("/root/bare/config.yml", config)
     host.run(
-        "docker run -d --name bare --network host --user 60705:60705 --env OTEL_TRACES_EXPORTER=none "
+        "docker run -d --name bare --network host --user 60706:60706 --env OTEL_TRACES_EXPORTER=none "
         "-v /root/bare:/etc/registry:ro -v /root/bare-storage:/var/lib/registry --entrypoint registry "
         "$(docker inspect -f '{{.Image}}' homelab-registry) serve /etc/registry/config.yml"
     )

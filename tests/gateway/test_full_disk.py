@@ -43,7 +43,9 @@ REPAIR = (
 @pytest.fixture(scope="module")
 def small(gateway: Gateway) -> Gateway:
     """The registry with 64 MB for its images, and one image in it."""
-    gateway.host.run(f"mkdir -p {SMALL} && mount -t tmpfs -o size=64m tmpfs {SMALL}")
+    gateway.host.run(
+        f"mkdir -p {SMALL} && mount -t tmpfs -o size=64m tmpfs {SMALL}; touch {SMALL}/.homelab-registry"
+    )
     gateway.deploy(registry_storage_path=SMALL)
     return gateway
 

@@ -147,7 +147,7 @@ def test_a_container_can_write_only_to_its_mounts(gateway: Gateway, container: s
     assert (host["ReadonlyRootfs"], host["CapAdd"], host["CapDrop"]) == (True, None, ["ALL"])
     assert host["SecurityOpt"] == ["no-new-privileges"]
     assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-file": "5", "max-size": "10m"}}
-    assert state["Config"]["User"] == "60705:60705"
+    assert state["Config"]["User"] == "60706:60706"
     status = gateway.host.run(f"cat /proc/{state['State']['Pid']}/status").stdout
     assert (
         dict.fromkeys(("CapPrm", "CapEff", "CapBnd"), "0000000000000000").items()

@@ -33,7 +33,8 @@ def answering_hosts() -> str:
     settings = Settings()
     of_registry = [
         *(f"path|{path}" for path in layout.paths(settings)),
-        "address|192.0.2.10", "installed|", "served|", "listener|", "handshake|yes", "engine|running",
+        "route|eth0|192.0.2.10", "has|eth0|192.0.2.10", f"mount|{settings.registry_storage_path}|/ /dev/sda1 ext4 rw",
+        "installed|", "served|", "listener|", "handshake|yes", "engine|running",
         "network|bridge", "end",
     ]  # fmt: skip
     of_docker_hosts = [

@@ -31,7 +31,7 @@ def store(folder: Path, **passwords: str) -> Store:
     """Make a state with a CA and these passwords, each with its hash, and return it."""
     made, now = Store(folder / "state"), dt.datetime.now(dt.UTC)
     made.authorities.write(ca.make_authority(["registry.homelab.local", "192.0.2.10"], 3650, now))
-    made.write_record("@fake/nas", {})
+    made.write_record("@fake/nas", {}, None)
     for name, password in passwords.items():
         made.write_password(name, password)
     made.write_hashes(accounts.hashes(passwords, {}))

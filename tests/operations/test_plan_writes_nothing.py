@@ -59,7 +59,10 @@ def on_registry_host(ran: Ran) -> list[str]:
     return found[next(number for number, text in enumerate(found) if text.startswith("build the image")) :]
 
 
-def expected_on_registry_host(*marks: str) -> list[str]:
+IMAGES_FOLDER = "/var/lib/homelab-registry"
+
+
+def expected_on_registry_host(state: Path, *marks: str) -> list[str]:
     script = (ROOT / "files/build_image.sh").read_text()
     tags = {role: image.name for role, image in images.wanted(Settings(), {}, script).items()}
     folder = "/etc/homelab-registry"
@@ -77,12 +80,15 @@ def expected_on_registry_host(*marks: str) -> list[str]:
     return [
         f"build the image {tags['registry']} from the package docker-registry: it is missing",
         f"build the image {tags['gateway']} from the package nginx-light: it is missing",
-        *(f"make {path}: it is missing" for path in [*made, "/var/lib/homelab-registry"]),
+        *(f"make {path}: it is missing" for path in [*made, IMAGES_FOLDER]),
+        f"write {IMAGES_FOLDER}/.homelab-registry: it is missing",
+        f"write {folder}/storage: it is missing",
         *(f"write {folder}/{name}: it is missing" for name in written),
         "make the network homelab-registry: it is missing",
         "create the container homelab-registry: it does not exist",
         "create the container homelab-registry-gateway: it does not exist",
         "ask the gateway for its certificate: it has a new one",
+        f"note {IMAGES_FOLDER} as the folder of the images: it is new to {state}",
         *ON_DOCKER_HOST,
     ]
 
@@ -110,7 +116,7 @@ def test_a_first_plan_prints_every_step_and_makes_no_state(tmp_path: Path) -> No
         f"write {state}/htpasswd: admin is new or has a new password, ci is new or has a new password, "
         "cluster is new or has a new password",
         f"write {state}/http.secret: there is none yet",
-        *expected_on_registry_host(),
+        *expected_on_registry_host(state),
     ]
     assert steps(ran, "@fake/pi") == ON_DOCKER_HOST
     count = len(re.findall(r"\] +step: ", ran.output))
@@ -126,7 +132,7 @@ def test_a_plan_with_a_state_changes_no_byte_and_no_time_of_it(tmp_path: Path) -
     store.authorities.write(ca)
     store.write_leaf(authority.make_leaf(ca, names, 10, now - dt.timedelta(days=9)))
     store.write_password("admin", SECRET)
-    store.write_record("@fake/nas", {})
+    store.write_record("@fake/nas", {}, None)
     (store.folder / "authorities" / ".new-killed").mkdir()
     before = snapshot(store.folder)
     ran = plan(tmp_path, store.folder)
@@ -141,7 +147,7 @@ def test_a_plan_with_a_state_changes_no_byte_and_no_time_of_it(tmp_path: Path) -
         "cluster is new or has a new password",
         f"write {store.folder}/http.secret: there is none yet",
     ]
-    assert on_registry_host(ran) == expected_on_registry_host("gateway/typed/admin")
+    assert on_registry_host(ran) == expected_on_registry_host(store.folder, "gateway/typed/admin")
     assert SECRET not in ran.output
     assert snapshot(store.folder) == before
 

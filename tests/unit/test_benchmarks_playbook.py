@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.nativetypes import NativeEnvironment
 
 from tasks.registry.desired import GATEWAY_CONFIG, REGISTRY_CONFIG, Desired, Secrets, desire
+from tasks.registry.storage import Record
 from tasks.remote.files import File, Folder
 from tasks.run.context import ROOT
 from tasks.settings.load import Settings
@@ -21,7 +22,8 @@ PLAYBOOK = ROOT / "benchmarks/ansible"
 @pytest.fixture(scope="module")
 def desired() -> Desired:
     secrets = Secrets(certificate_pem="", key_pem="", htpasswd="", http_secret="s")
-    return desire(Settings(), secrets, {"registry": "r", "gateway": "g"}, str(ROOT / "templates"))
+    images, record = {"registry": "r", "gateway": "g"}, Record("/var/lib/homelab-registry", "0" * 32)
+    return desire(Settings(), secrets, images, str(ROOT / "templates"), record)
 
 
 @pytest.fixture(scope="module")

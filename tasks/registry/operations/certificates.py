@@ -18,9 +18,10 @@ from tasks import docker_engine
 from tasks.certificates import ca as authority
 from tasks.certificates import rollover
 from tasks.certificates.ca import KeyPair
+from tasks.certificates.name_constraints import parse_address
 from tasks.certificates.renewal import renewal_reason, renewal_time
 from tasks.certificates.rollover import Successor
-from tasks.registry import images, ownership
+from tasks.registry import address, images, ownership, storage
 from tasks.registry.context import RegistryContext
 from tasks.registry.facts import RegistryFact
 from tasks.registry.plan import RegistryHost
@@ -46,7 +47,8 @@ def read_facts(run: Run) -> RegistryHost:
     script = (ROOT / "files/build_image.sh").read_text()
     needed = images.wanted(settings, context.present.images, script)
     references = [image.reference for image in needed.values() if image.reference]
-    found = read_fact(host, RegistryFact, settings=settings, images=references)
+    recorded = [context.present.storage[0]] if context.present.storage else []
+    found = read_fact(host, RegistryFact, settings=settings, images=references, recorded=recorded)
     if found.engine == "silent":
         raise docker_engine.silent()
     return found
@@ -59,23 +61,40 @@ def _decide(run: Run) -> list[AnyStep]:
     now = dt.datetime.now(dt.UTC)
     clock.check(context.present, run.store.folder, settings.registry_today, now)
     check_own_clock(run.clocks, host.name)
-    context.desired = State(registry_host=host.name, images=context.present.images)
+    present = context.present
+    context.desired = State(registry_host=host.name, images=present.images, storage=present.storage)
     if "adopt" not in run.requests:
-        ownership.check(context.present, run.store.folder, host.name, context.found)
-    context.address = settings.registry_address or context.found.address
-    if context.address is None:
-        raise Conflict(
-            "its address is unknown, since it has no default route", "set registry_address and run again"
-        )
+        ownership.check(present, run.store.folder, host.name, context.found)
+    records = ownership.storage_records(present, context.found)
+    context.storage = storage.locate(settings.registry_storage_path, context.found.places, records)
+    context.address = _address(run)
     steps = [*_correct_moments(run, now), *_authorities(run, now)]
     if context.present.registry_host != host.name:
         steps.append(
             LocalStep(
                 f"note {host.name} as the registry host: it is new to {run.store.folder}",
-                partial(run.store.write_record, host.name, context.present.images),
+                partial(run.store.write_record, host.name, present.images, present.storage),
             )
         )
     return steps + leaf(run, context.present.leaf, now, asked="new certificate" in run.requests)
+
+
+def _address(run: Run) -> str:
+    """Return the registry's address, and note a change of it."""
+    context, settings = run.part(RegistryContext), run.configuration.settings
+    present, found = context.present.leaf, context.found
+    if found is None:
+        raise LookupError("the registry host was not read")
+    names = authority.subject_alt_names(present.certificate) if present else []
+    last = [name for name in names if parse_address(name) and name not in settings.registry_extra_names]
+    chosen = settings.registry_address or address.choose(found.addresses, last)
+    if last and chosen not in last:
+        run.report.note(
+            host.name,
+            f"the registry's address is {chosen} now, no longer {', '.join(last)}: its certificate and every host of "
+            "the inventory get the new one; give this host a fixed address (a lease in your router) to keep it",
+        )
+    return chosen
 
 
 def leaf(run: Run, present: KeyPair | None, now: dt.datetime, *, asked: bool = False) -> list[AnyStep]:

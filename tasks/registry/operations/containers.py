@@ -12,9 +12,9 @@ from pyinfra.api.operation import operation
 from tasks.accounts import passwords
 from tasks.registry import plan
 from tasks.registry.context import RegistryContext
-from tasks.registry.desired import CERTIFICATE, FOLDER, Desired, Secrets, desire
+from tasks.registry.desired import CERTIFICATE, FOLDER, Desired, Secrets, desire, user_of
 from tasks.remote.steps import Step
-from tasks.run.apply import AnyStep, RemoteStep, apply_steps
+from tasks.run.apply import AnyStep, LocalStep, RemoteStep, apply_steps
 from tasks.run.context import ROOT, Run, current
 
 
@@ -34,14 +34,31 @@ def certificate(run: Run) -> list[AnyStep]:
 
 def _decide(run: Run) -> list[AnyStep]:
     desired = desired_host(run)
-    return _with_proof(run, desired, _steps(run, desired))
+    return [*_with_proof(run, desired, _steps(run, desired)), *_note_storage(run)]
+
+
+def _note_storage(run: Run) -> list[AnyStep]:
+    """Return the step that notes in the state where the images are, once their folder has its mark."""
+    context = run.part(RegistryContext)
+    record = context.storage
+    if record is None or record.id is None or context.present.storage == (record.path, record.id):
+        return []
+    context.decide(storage=(record.path, record.id))
+    text = f"note {record.path} as the folder of the images: it is new to {run.store.folder}"
+    return [
+        LocalStep(
+            text,
+            lambda: run.store.write_record(host.name, context.desired.images, context.desired.storage),
+        )
+    ]
 
 
 def desired_host(run: Run) -> Desired:
     """Return what the registry host should have."""
     context = run.part(RegistryContext)
     state, authorities = context.desired, context.authorities
-    if authorities is None or state.leaf is None or state.http_secret is None:
+    found, record = context.found, context.storage
+    if authorities is None or state.leaf is None or state.http_secret is None or not (found and record):
         raise LookupError("the operations on certificates and accounts come first")
     former = {name: each.hashed for name, each in state.former.items()}
     secrets = Secrets(
@@ -50,7 +67,14 @@ def desired_host(run: Run) -> Desired:
         certificate_pem=state.leaf.certificate_pem + authorities.chain,
         key_pem=state.leaf.key_pem,
     )
-    return desire(run.configuration.settings, secrets, context.images, str(ROOT / "templates"))
+    return desire(
+        run.configuration.settings,
+        secrets,
+        context.images,
+        str(ROOT / "templates"),
+        record,
+        user_of(found.paths[record.path]),
+    )
 
 
 def _steps(run: Run, desired: Desired) -> list[Step]:

@@ -43,4 +43,4 @@ def _keep_digest(run: Run, role: str, image: Image, repo_digests: str) -> None:
     context.made_images.add(reference)
     context.images[role] = reference
     context.decide(images={**context.desired.images, image.name: reference})
-    run.store.write_record(host.name, context.desired.images)
+    run.store.write_record(host.name, context.desired.images, context.desired.storage)

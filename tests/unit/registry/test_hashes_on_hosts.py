@@ -17,8 +17,8 @@ CONFIG_SHA256 = "ab" * 32
 def test_a_container_s_label_is_the_one_that_is_on_hosts() -> None:
     registry = containers.registry("homelab-registry/registry:0", FOLDER, STORAGE, CONFIG_SHA256)
     gateway = containers.gateway("homelab-registry/nginx:0", FOLDER, STORAGE, 443, CONFIG_SHA256)
-    assert registry.digest == "54b0946bd8c3371f0d25c695c50a02aeeb10c9907643a863a6e291c8e83678aa"
-    assert gateway.digest == "b8656d877c84c5212de2e025cd4003fcb9216c92e76dee6b39312791b2a74761"
+    assert registry.digest == "d63bbefa8239c01c6167984d6a3f3aa5c12379f2175782c994d26d10df14c9bc"
+    assert gateway.digest == "177ca79ba2a21b6f4b651ad4f7b8347268823e2af27148c3ce08a54b5879911a"
 
 
 def test_an_image_s_tag_is_the_one_that_is_on_hosts() -> None:

@@ -18,6 +18,7 @@ from tasks.registry import desired as layout
 from tasks.registry import plan as registry
 from tasks.registry.desired import Desired, Secrets
 from tasks.registry.plan import RegistryHost
+from tasks.registry.storage import Record
 from tasks.remote.files import File, Observed
 from tasks.remote.steps import Conflict
 from tasks.run.context import ROOT
@@ -27,12 +28,13 @@ from tasks.settings.types import Role
 TEMPLATES = str(ROOT / "templates")
 SECRETS = Secrets("admin:$2b$04$x\n", "ab" * 32, "-----CERT-----\n", "-----KEY-----\n")
 IMAGES = {"registry": "local/registry:1", "gateway": "local/nginx:1"}
+RECORD = Record("/var/lib/homelab-registry", "0" * 32, "/")
 STARTED = 1_800_000_000.0
 Change = Callable[[dict[str, Any]], None]
 
 
 def desire(**settings: Any) -> Desired:
-    return layout.desire(Settings(**settings), SECRETS, IMAGES, TEMPLATES)
+    return layout.desire(Settings(**settings), SECRETS, IMAGES, TEMPLATES, RECORD)
 
 
 def inspected(container: containers.Container) -> dict[str, Any]:
@@ -63,7 +65,6 @@ def converged(desired: Desired, settings: Settings | None = None) -> RegistryHos
         if (found := paths[mount.source])
     }
     return RegistryHost(
-        address="192.168.1.10",
         paths=paths,
         engine="running",
         containers={container.name: inspected(container) for container in desired.containers},
@@ -87,7 +88,7 @@ def test_a_host_as_desired_needs_nothing() -> None:
 def test_a_bare_host_needs_everything_in_this_order() -> None:
     found = RegistryHost(paths=dict.fromkeys(layout.paths(Settings())))
     steps = texts(desire(), found)
-    assert [text.partition(":")[0].split()[0] for text in steps] == ["make"] * 7 + ["write"] * 4 + [
+    assert [text.partition(":")[0].split()[0] for text in steps] == ["make"] * 7 + ["write"] * 6 + [
         "make",
         "create",
         "create",
@@ -240,7 +241,7 @@ def test_a_container_of_the_user_s_with_our_name_is_left_alone(labels: dict[str,
 def test_a_new_leaf_is_one_file_and_no_restart() -> None:
     found = converged(desire())
     renewed = layout.desire(
-        Settings(), replace(SECRETS, certificate_pem="-----NEW-----\n"), IMAGES, TEMPLATES
+        Settings(), replace(SECRETS, certificate_pem="-----NEW-----\n"), IMAGES, TEMPLATES, RECORD
     )
     path = f"{layout.FOLDER}/{layout.CERTIFICATE}"
     assert texts(renewed, found) == [f"write {path}: its content is not as it should be"]
@@ -251,7 +252,7 @@ def test_a_custom_password_is_marked_for_the_gateway_and_restarts_nothing() -> N
     htpasswd = f"{layout.FOLDER}/{layout.HTPASSWD}"
     mark = f"{layout.FOLDER}/{layout.CUSTOM_PASSWORDS}/ci"
     custom = layout.desire(
-        Settings(), replace(SECRETS, htpasswd="admin:$2b$04$x\nci:$2b$12$x\n"), IMAGES, TEMPLATES
+        Settings(), replace(SECRETS, htpasswd="admin:$2b$04$x\nci:$2b$12$x\n"), IMAGES, TEMPLATES, RECORD
     )
     rewritten = f"write {htpasswd}: its content is not as it should be"
     assert texts(custom, found) == [rewritten, f"write {mark}: it is missing"]
@@ -273,7 +274,7 @@ ENDED = [
 
 
 def test_a_next_password_is_known_to_the_registry_before_the_gateway_asks_for_it() -> None:
-    two = layout.desire(Settings(), replace(SECRETS, htpasswd=TWO), IMAGES, TEMPLATES)
+    two = layout.desire(Settings(), replace(SECRETS, htpasswd=TWO), IMAGES, TEMPLATES, RECORD)
     assert texts(two, converged(desire())) == [
         f"write {HTPASSWD}: its content is not as it should be",
         f"write {MARK}: it is missing",
@@ -282,7 +283,7 @@ def test_a_next_password_is_known_to_the_registry_before_the_gateway_asks_for_it
 
 
 def test_no_request_is_caught_between_two_passwords_and_one() -> None:
-    two = layout.desire(Settings(), replace(SECRETS, htpasswd=TWO), IMAGES, TEMPLATES)
+    two = layout.desire(Settings(), replace(SECRETS, htpasswd=TWO), IMAGES, TEMPLATES, RECORD)
     assert [step.text for step in registry.revoke(desire())] == ENDED
     assert texts(desire(), converged(two)) == ENDED
     first, *_, last = registry.steps(desire(), converged(two))

@@ -10,7 +10,7 @@ import stat
 import subprocess
 from base64 import b64encode
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ from tasks.docker_hosts.facts import DockerHostFact
 from tasks.docker_hosts.logins import Home
 from tasks.docker_hosts.plan import DockerHost
 from tasks.registry import desired as layout
+from tasks.registry.address import Addresses
 from tasks.registry.facts import RegistryFact
 from tasks.registry.plan import RegistryHost
+from tasks.registry.storage import Mount, Place, Record
 from tasks.remote.fact_scripts import PREAMBLE, Answer, emit_paths, read_answer, script
 from tasks.remote.files import Observed
 from tasks.run.machines import MachineFact
@@ -232,7 +234,17 @@ STATE = '{"Name": "a|b", "State": {"Running": true}}'
 REGISTRY = [
     "path|/etc/homelab-registry|directory|755|0|0|1.500000000|3",
     "path|/var/lib/homelab-registry",
-    "address|192.168.1.10",
+    "route|eth0|192.168.1.10",
+    "has|eth0|192.168.1.10",
+    "has|wg0|10.8.0.2",
+    "interface|eth0|1",
+    "interface|wg0|65534",
+    "mount|/var/lib/homelab-registry|/ /dev/sda1 ext4 rw,relatime",
+    "folder|/var/lib/homelab-registry|docker/",
+    "mark|/var/lib/homelab-registry|" + "ab" * 16,
+    "images|/var/lib/homelab-registry|3",
+    "mount|/mnt/old|",
+    f"record|{b64encode(Record('/mnt/old', 'cd' * 16, '/mnt').text.encode()).decode()}",
     f"installed|{b64encode(b'INSTALLED').decode()}",
     f"served|{b64encode(b'SERVED').decode()}",
     "listener|nginx (pid 7)",
@@ -248,12 +260,14 @@ REGISTRY = [
 ]
 
 
-LEAST = ["address|", "installed|", "served|", "listener|", "engine|absent", "end"]
+LEAST = ["installed|", "served|", "listener|", "engine|absent", "end"]
 
 
 def test_the_registry_host_s_whole_answer() -> None:
     assert RegistryFact().process(REGISTRY) == RegistryHost(
-        address="192.168.1.10",
+        addresses=Addresses(
+            ("eth0", "192.168.1.10"), {"192.168.1.10": "eth0", "10.8.0.2": "wg0"}, frozenset({"wg0"})
+        ),
         paths={
             "/etc/homelab-registry": Observed("directory", "755", 0, 0, 1.5, 3, None),
             "/var/lib/homelab-registry": None,
@@ -267,7 +281,15 @@ def test_the_registry_host_s_whole_answer() -> None:
         installed="INSTALLED",
         served="SERVED",
         handshake=True,
-    )
+        places={
+            "/var/lib/homelab-registry": Place(
+                Mount("/", "/dev/sda1", "ext4"),
+                exists=True, entries=("docker",), mark="ab" * 16, repositories=3,
+            ),
+            "/mnt/old": Place(),
+        },
+        storage=Record("/mnt/old", "cd" * 16, "/mnt"),
+    )  # fmt: skip
 
 
 def test_the_least_that_a_registry_host_tells() -> None:
@@ -281,7 +303,7 @@ def test_the_registry_host_s_answer_that_is_cut_anywhere_is_none(kept: int) -> N
 
 
 def test_the_registry_fact_s_script_is_sound() -> None:
-    script = RegistryFact().command(Settings(), ["there"])
+    script = RegistryFact().command(Settings(), ["there"], [])
     done = subprocess.run(["sh", "-n", "-c", script], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 
@@ -334,7 +356,7 @@ def registry_host(
         (stubs / name).chmod(0o755)
     settings = Settings(registry_storage_path=str(folder / "images"))
     done = subprocess.run(
-        ["sh", "-c", RegistryFact().command(settings, ["there", second])],
+        ["sh", "-c", RegistryFact().command(settings, ["there", second], [])],
         env={
             "PATH": f"{stubs}:{os.environ['PATH']}",
             "FAILING": failing, "CODE": str(code), "BOTH": "yes" if both else "",
@@ -349,7 +371,8 @@ def registry_host(
 def test_the_registry_fact_s_script_with_an_engine_that_is_a_stub(folder: Path) -> None:
     found = registry_host(folder)
     assert found == RegistryHost(
-        address="10.0.0.7",
+        addresses=replace(found.addresses, default=("eth0", "10.0.0.7")),
+        places=found.places,
         paths={path: seen(Path(path)) if Path(path).exists() else None for path in found.paths},
         engine="running",
         containers={"homelab-registry": {"Id": "c0|fee<"}},
@@ -407,7 +430,7 @@ def test_a_question_to_the_engine_that_fails_ends_the_answer_before_its_end(
 def test_a_certificate_that_is_no_text_is_told_as_the_damaged_thing_it_is() -> None:
     """As after a disk's fault; an error here would keep the run from writing it again."""
     damaged = b64encode(b"-----BEGIN CERTIFICATE-----\n\xff\n-----END CERTIFICATE-----\n").decode()
-    whole = [LEAST[0], f"installed|{damaged}", *LEAST[2:]]
+    whole = [f"installed|{damaged}", *LEAST[1:]]
     assert RegistryFact().process(whole).installed.split() == [
         "-----BEGIN",
         "CERTIFICATE-----",

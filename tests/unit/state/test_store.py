@@ -24,6 +24,7 @@ from tasks.state.store import State, Store
 NOW = dt.datetime.now(dt.UTC)
 NAMES = ["registry.homelab.local", "192.168.1.10"]
 PASSWORDS = {"admin": passwords.generate(), "ci": "typed by hand"}
+STORAGE = ("/var/lib/homelab-registry", "0" * 32)
 HASHES = passwords.hashes(PASSWORDS, {})  # once: hashing a custom password takes a third of a second
 
 
@@ -38,7 +39,9 @@ def fill(store: Store, registry_host: str) -> None:
     store.write_hashes(HASHES)
     store.write_former({"ci": FormerPassword(HASHES["admin"], NOW)})
     store.write_http_secret("ab" * 32)
-    store.write_record(registry_host, {"docker.io/library/registry:3": "registry@sha256:" + "0" * 64})
+    store.write_record(
+        registry_host, {"docker.io/library/registry:3": "registry@sha256:" + "0" * 64}, STORAGE
+    )
 
 
 @pytest.fixture
