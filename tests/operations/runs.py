@@ -16,7 +16,7 @@ from tests.forks import ROOT
 
 __all__ = ["ROOT", "Ran", "pyinfra"]
 
-LIBRARIES = ["pyinfra_cli.main", "bcrypt", "cryptography.x509", "jinja2", "pydantic", "tomlkit", "yaml"]  # fmt: skip
+LIBRARIES = ["pyinfra_cli.main", "bcrypt", "cryptography.x509", "jinja2", "pydantic", "yaml"]  # fmt: skip
 
 
 AT_ONCE = {"PYINFRA_FAKE_DELAY": "0", "PYINFRA_FAKE_DELAY_JITTER": "0"}

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.cluster_nodes.runtimes import containerd_spelling
 from tasks.remote import toml_edit
 from tasks.remote.steps import Conflict
 
@@ -128,6 +129,7 @@ def load(main: str, texts: Mapping[str, str], version: tuple[int, int]) -> list[
         path = pending.pop(0)
         if path not in read:
             read[path] = toml_edit.read(texts[path], path)
+            containerd_spelling.check(path, texts[path], read[path], version)
             pending += _imports(path, texts, read[path])
     versions = {path: _version(path, texts[path], says) for path, says in read.items()}
     shared = [number for number in versions.values() if number] or [1 if version < (2, 0) else 3]
@@ -152,7 +154,7 @@ def named(main: str, texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
             continue
         seen.add(path)
         with suppress(*toml_edit.UNREADABLE):
-            says = tomllib.loads(texts[path])
+            says = tomllib.loads(toml_edit.without_bom(texts[path]))
             for pattern in _patterns(path, says):
                 imports.append(re.sub(r"\[[^\]]*\]|\?", "*", pattern) if "*" in pattern else pattern)
                 pending += [each for each in texts if _matches(each, pattern)]

@@ -29,12 +29,24 @@ ADDED = '[plugins."io.x.y".registry]\nconfig_path = "/certs"\n'
         ('  [plugins."io.x.y".registry]\n    a = 1 # b\n',
          '  [plugins."io.x.y".registry]\n    config_path = "/certs"\n    a = 1 # b\n'),
         ("[plugins.'io.x.y'.registry]\r\n  a = 1\r\n",
-         "[plugins.'io.x.y'.registry]\r\n  config_path = \"/certs\"\n  a = 1\r\n"),
+         "[plugins.'io.x.y'.registry]\r\n  config_path = \"/certs\"\r\n  a = 1\r\n"),
+        ("a = 1\r\n", "a = 1\r\n\r\n" + ADDED.replace("\n", "\r\n")),
+        # The end of a file stays as it is, and so does a byte order mark.
+        ('[plugins."io.x.y".registry]\n  config_path = ""\n\n[debug]\n  level = "info"',
+         '[plugins."io.x.y".registry]\n  config_path = "/certs"\n\n[debug]\n  level = "info"'),
+        ('[plugins."io.x.y".registry]\nconfig_path = \'a:b\'', '[plugins."io.x.y".registry]\nconfig_path = "/certs"'),
+        ('[plugins."io.x.y".registry]\n[debug]', '[plugins."io.x.y".registry]\nconfig_path = "/certs"\n[debug]'),
+        ("\ufeffversion = 2\n", f"\ufeffversion = 2\n\n{ADDED}"),
+        ('\ufeff[plugins."io.x.y".registry]\n', f"\ufeff{ADDED}"),
+        # What looks like the table, and is not.
+        (f'x = """\n{ADDED}"""\n[plugins."io.x.y".registry]\n', f'x = """\n{ADDED}"""\n{ADDED}'),
+        ('# \u2028[plugins."io.x.y".registry]\n[plugins."io.x.y".registry]\n',
+         f'# \u2028[plugins."io.x.y".registry]\n{ADDED}'),
         ('[plugins."io.x.y".registry]\n  # c\n  config_path = ""   # keep\n\n  [plugins."io.x.y".registry.mirrors]\n',
          '[plugins."io.x.y".registry]\n  # c\n  config_path = "/certs"   # keep\n\n  [plugins."io.x.y".registry.mirrors]\n'),
         ("[plugins.'io.x.y']\nregistry.config_path = 'a:b'\n", "[plugins.'io.x.y']\nregistry.config_path = \"/certs\"\n"),
         ('plugins."io.x.y".registry.headers.x = ["a"]\nversion = 2\n',
-         'plugins."io.x.y".registry.headers.x = ["a"]\nplugins."io.x.y".registry.config_path = "/certs"\nversion = 2\n'),
+         'plugins."io.x.y".registry.config_path = "/certs"\nplugins."io.x.y".registry.headers.x = ["a"]\nversion = 2\n'),
         ('[plugins."io.x.y"]\nregistry = {}  # c\n[y]\nb = 1\n',
          '[plugins."io.x.y"]\nregistry = {config_path = "/certs"}  # c\n[y]\nb = 1\n'),
         ('[a]\nconfig_path = "/a"\n[plugins."io.x.y".registry]\nconfig_path = "/b"\n',
@@ -44,7 +56,10 @@ ADDED = '[plugins."io.x.y".registry]\nconfig_path = "/certs"\n'
 def test_a_value_is_set_and_everything_else_stays(before: str, after: str) -> None:
     assert toml_edit.put(before, KEYS, "/certs", "/f") == after
     assert toml_edit.put(after, KEYS, "/certs", "/f") == after
-    assert tomllib.loads(after)["plugins"]["io.x.y"]["registry"]["config_path"] == "/certs"
+    assert (
+        tomllib.loads(after.removeprefix("\ufeff"))["plugins"]["io.x.y"]["registry"]["config_path"]
+        == "/certs"
+    )
 
 
 @pytest.mark.parametrize(
