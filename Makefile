@@ -38,7 +38,7 @@ test-unit: .venv/ready-dev
 ## make test                     those, and the whole chain on hosts of one kind, in containers; two minutes
 test: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare chain
-	.venv/bin/python -m pytest -q --timeout 900 $(AT_ONCE) tests/chain tests/operations tests/unit
+	.venv/bin/python -m pytest -q --timeout 900 $(AT_ONCE) tests/chain tests/mergers tests/operations tests/unit
 
 ## make test-all                 all tests: those, and every kind of host, both registries, Kubernetes
 # `make test test-all` runs `test` once.
@@ -63,7 +63,7 @@ test-served: .venv/ready-dev
 ## make soak                     the long campaigns, of which `make test-all` holds samples
 soak: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
-	.venv/bin/python -m pytest --timeout 14400 -s tests/fleet tests/gateway tests/cluster --soak
+	.venv/bin/python -m pytest --timeout 14400 -s tests/fleet tests/gateway tests/cluster tests/mergers --soak
 
 ## make bench                    how long runs take, against Ansible and pyinfra as it comes; how fast the gateway is; half an hour
 bench: .venv/ready-dev

@@ -90,9 +90,6 @@ def files(draw: st.DrawFn, plugin: str, present: str | None, own: list[str]) -> 
     top = [*own]
     if draw(st.booleans()):
         top = [f"# {draw(COMMENTS)}", *top, *draw(lines_of(["zz1", "zz2"], ""))]
-    target = ["plugins", plugin, "registry"]
-    given = [f"{indent}{draw(keys('config_path'))}{draw(SPACE)}={draw(SPACE)}{quoted(present, draw(STYLES))}"
-             f"{draw(st.sampled_from(['', ' # here', ' ']))}"] if present is not None else []  # fmt: skip
     sections: list[list[str]] = []
     for path in draw(st.lists(st.sampled_from(OTHERS), unique_by=tuple, max_size=4)):
         names = draw(st.lists(st.sampled_from(["q1", "q-2", "q_3", "q 4"]), unique=True, max_size=3))
@@ -101,46 +98,40 @@ def files(draw: st.DrawFn, plugin: str, present: str | None, own: list[str]) -> 
         )
     for _ in range(draw(st.integers(0, 2))):
         sections.append(["[[proxies]]", *draw(lines_of(["q1"], indent))])
-    shape = draw(
-        st.sampled_from(["table", "table", "plugin", "below", "dotted", "inline", "top", "none", "plugins"])
-    )
-    some = draw(st.lists(st.sampled_from(["r1", "r-2", "r_3"]), unique=True, max_size=2))
-    around = draw(lines_of(some, indent))
-    match shape:
-        case "table":
-            at = draw(st.integers(0, len(around))) if not any("\n" in each for each in around) else 0
-            sections.append([indent + draw(headers(target)), *around[:at], *given, *around[at:]])
-        case "plugin":
-            sections.append([draw(headers(target[:2])), *around])
-            if given:
-                sections.append([draw(headers(target)), *given])
-        case "below":
-            sections.append([draw(headers([*target, "headers"])), *around])
-            if given:
-                sections.append([draw(headers(target)), *given])
-        case "dotted":
-            dotted = [f"{draw(keys('registry'))} . {each.lstrip()}" for each in given] or ["registry.r1 = 1"]
-            sections.append([draw(headers(target[:2])), *[each.lstrip() for each in dotted]])
-        case "inline":
-            sections.append(
-                [
-                    draw(headers(target[:2])),
-                    f"registry = {{ {', '.join(each.split(' #')[0].strip() for each in given)} }}",
-                ]
-            )
-        case "top":
-            top += [f'plugins."{plugin}".registry.{each.lstrip()}' for each in given or ["r1 = 1"]]
-        case "plugins":
-            sections.append([draw(headers(["plugins"])), *around])
-            if given:
-                sections.append([draw(headers(target)), *given])
-        case "none" if given:
-            sections.append([draw(headers(target)), *given])
-    sections = draw(st.permutations(sections))
-    parts = [top]
-    for section in sections:
-        parts.append([""] * draw(st.integers(0, 2)) + section)
+    more, registry = draw(registries(plugin, present, indent))
+    sections = draw(st.permutations([*sections, *registry]))
+    parts = [[*top, *more], *([""] * draw(st.integers(0, 2)) + section for section in sections)]
     return draw(finished("\n".join(line for part in parts for line in part)))
+
+
+@st.composite
+def registries(
+    draw: st.DrawFn, plugin: str, present: str | None, indent: str
+) -> tuple[list[str], list[list[str]]]:
+    """Draw how the plugin's registry table is written: lines for the top, and sections."""
+    table = ["plugins", plugin, "registry"]
+    value = (
+        f"{draw(keys('config_path'))}{draw(SPACE)}={draw(SPACE)}{quoted(present or '', draw(STYLES))}"
+    )  # fmt: skip
+    given = [] if present is None else [value]
+    tail = draw(st.sampled_from(["", " # here", " "]))
+    around = draw(
+        lines_of(draw(st.lists(st.sampled_from(["r1", "r-2", "r_3"]), unique=True, max_size=2)), indent)
+    )
+    whole = [draw(headers(table)), *(f"{indent}{each}{tail}" for each in given)]
+    other = [draw(headers(draw(st.sampled_from([["plugins"], table[:2], [*table, "headers"]])))), *around]
+    dotted = [f"{draw(keys('registry'))} . {each}{tail}" for each in given] or ["registry.r1 = 1"]
+    at_top = f'plugins."{plugin}".registry.'
+    shapes: list[tuple[list[str], list[list[str]]]] = [
+        ([], [[indent + whole[0], *around, *whole[1:]]]),
+        ([], [[indent + whole[0], *whole[1:], *around]]),
+        ([], [other, *([whole] if given else [])]),
+        ([], [[draw(headers(table[:2])), *dotted]]),
+        ([], [[draw(headers(table[:2])), f"registry = {{{draw(SPACE)}{', '.join(given)}{draw(SPACE)}}}"]]),
+        ([f"{at_top}{each}{tail}" for each in given or ["r1 = 1"]], []),
+        ([], [whole] if given else []),
+    ]
+    return draw(st.sampled_from(shapes))
 
 
 @st.composite
