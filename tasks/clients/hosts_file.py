@@ -61,9 +61,9 @@ def steps(
         f'&& chmod --reference={PATH} "$new" && chown --reference={PATH} "$new" && sync "$new" && '
     )
     if is_mount:
-        script += f'mv -f "$new" {RESCUE} && cat {RESCUE} > {PATH} && rm -f {RESCUE}'
+        script += f'mv -f "$new" {RESCUE} && cat {RESCUE} > {PATH} && sync {PATH} && rm -f {RESCUE}'
     else:
-        script += f'mv -fT "$new" {PATH} && rm -f {RESCUE}'
+        script += f'mv -fT "$new" {PATH} && rm -f {RESCUE} && {files.sync("/etc")}'
     if interrupted and text:
         reason = "a run was killed while writing it"
     elif MARK not in wanted:

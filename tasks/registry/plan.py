@@ -117,7 +117,7 @@ def check_proof(desired: Desired, output: str) -> bool:
 
 
 def _remove_flag(desired: Desired, path: str) -> Step:
-    return Step(f"remove {path}: {desired.unwanted_flags[path]}", f"rm -f {path}", path=path)
+    return files.removal(path, desired.unwanted_flags[path])
 
 
 def _network(found: RegistryHost) -> list[Step]:

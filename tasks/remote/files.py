@@ -59,7 +59,7 @@ def write(file: File, reason: str) -> Step:
         f"umask 077; new={shlex.quote(new)}; trap 'rm -f \"$new\"' EXIT\n"
         f"{receive(file.content)} "
         f'&& chown {file.owner}:{file.group} "$new" && chmod {file.mode} "$new" '
-        f'&& sync "$new" && mv -fT "$new" {shlex.quote(file.path)}'
+        f'&& sync "$new" && mv -fT "$new" {shlex.quote(file.path)} && {sync(dirname(file.path))}'
     )
     return Step(f"write {file.path}: {reason}", script, file.content, path=file.path, writes=True)
 
@@ -77,7 +77,7 @@ def rewrite(path: str, content: str, reason: str, *, mode: str | None = None, fi
         'if [ -e "$file" ]; then chown --reference="$file" "$new" && chmod --reference="$file" "$new" || exit 1\n'
         'else chmod 0644 "$new" || exit 1; fi\n'
         + (f'chmod {mode} "$new" || exit 1\n' if mode else "")
-        + f'sync "$new" && {first} && mv -fT "$new" "$file"'
+        + f'sync "$new" && {first} && mv -fT "$new" "$file" && {{ sync "${{file%/*}}/" 2>/dev/null || sync; }}'
     )
     return Step(f"write {path}: {reason}", script, content, path=path, writes=True)
 
@@ -86,7 +86,8 @@ def write_private(path: str, text: str, reason: str) -> Step:
     """Return the step that writes a file by one rename, so that only the user who runs the step can read it (0600)."""
     script = (
         f"umask 077; new={shlex.quote(temporary(path))}; trap 'rm -f \"$new\"' EXIT\n"
-        f'{receive(text)} && sync "$new" && mv -fT "$new" {shlex.quote(path)}'
+        f'{receive(text)} && sync "$new" && mv -fT "$new" {shlex.quote(path)} '
+        f"&& {sync(dirname(path))}"
     )
     return Step(f"write {path}: {reason}", script, text, path=path, writes=True)
 
@@ -99,6 +100,15 @@ def receive(text: str) -> str:
     """
     size = len(text.encode())
     return f'head -c {size} > "$new" && cat > /dev/null && [ "$(wc -c < "$new")" -eq {size} ]'
+
+
+def sync(folder: str) -> str:
+    """Return the command that writes a folder's entries to disk.
+
+    A power failure would otherwise undo a rename or a removal that a run reported (fsync(2)). A file system that cannot
+    do so for a folder alone writes everything.
+    """
+    return f"{{ sync {shlex.quote(folder)} 2>/dev/null || sync; }}"
 
 
 def temporary(path: str) -> str:
@@ -136,11 +146,12 @@ def leftovers(observed: Mapping[str, Observed | None]) -> list[Step]:
 
 def remove(unwanted: Iterable[str], observed: Mapping[str, Observed | None], reason: str) -> list[Step]:
     """Return the steps that remove files which exist and should not."""
-    return [
-        Step(f"remove {path}: {reason}", f"rm -f {shlex.quote(path)}", path=path)
-        for path in unwanted
-        if observed[path]
-    ]
+    return [removal(path, reason) for path in unwanted if observed[path]]
+
+
+def removal(path: str, reason: str) -> Step:
+    """Return the step that removes a file."""
+    return Step(f"remove {path}: {reason}", f"rm -f {shlex.quote(path)} && {sync(dirname(path))}", path=path)
 
 
 def _place(item: Folder, found: Observed | None) -> Step | None:

@@ -14,7 +14,7 @@ from tests.bench.recipes import BOOKWORM
 from tests.fleet.conftest import deployment_on
 from tests.fleet.deployment import Deployment, RunResult
 from tests.fleet.disks import make_disk, mount_disk
-from tests.fleet.test_changes import change_settings, start_times
+from tests.fleet.test_changes import change_settings, request_status, start_times
 
 
 @contextmanager
@@ -205,6 +205,36 @@ def test_a_folder_with_other_things_in_it(host: BenchHost, on_disk: Deployment) 
         host, on_disk, "registry_storage_path /home/alice/.ssh has other things in it (id_ed25519)"
     )
     change_settings(on_disk)
+
+
+def test_a_power_cut_right_after_a_run_keeps_a_password_revoked(
+    host: BenchHost, deployment: Deployment
+) -> None:
+    """What the disk has is what a loop device wrote to its file. The file system itself writes only after five minutes."""
+    folder, disk = "/etc/homelab-registry/registry", "/root/power"
+    make_disk(host, disk)
+    mount_disk(host, disk, "/mnt/power", "commit=300")
+    host.run(f"cp -a {folder}/. /mnt/power/ && umount /mnt/power")
+    mount_disk(host, disk, folder, "commit=300")
+    change_settings(deployment)
+    assert_run_recovers(deployment)
+    password = deployment.store.read().passwords["ci"]
+    assert request_status(host, deployment, "ci", password) == "200"
+    change_settings(deployment, registry_accounts={"admin": "admin", "cluster": "pull"})
+    ran = deployment.run()
+    host.run(f"cp {disk} {disk}-then")
+    assert ran.exit_code == 0, ran.output
+    host.run(f"docker stop homelab-registry; umount {folder}")
+    mount_disk(host, f"{disk}-then", folder)
+    host.run("docker start homelab-registry")
+    healthy = "docker exec homelab-registry wget -q -O /dev/null http://127.0.0.1:5001/debug/health"
+    host.wait_until(healthy, 20, "the registry")
+    assert request_status(host, deployment, "ci", password) == "401"
+    admin = deployment.store.read().passwords["admin"]
+    assert request_status(host, deployment, "admin", admin) == "200"
+    host.run(f"docker stop homelab-registry; umount {folder}")
+    change_settings(deployment)
+    assert_run_recovers(deployment)
 
 
 # The network and the rights.

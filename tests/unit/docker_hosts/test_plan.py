@@ -312,8 +312,14 @@ def test_the_entry_of_an_older_address_is_fixed() -> None:
 @pytest.mark.parametrize(
     ("mount", "way"),
     [
-        (True, "cat /etc/.hosts.homelab-rescue > /etc/hosts && rm -f /etc/.hosts.homelab-rescue"),
-        (False, 'mv -fT "$new" /etc/hosts && rm -f /etc/.hosts.homelab-rescue'),
+        (
+            True,
+            "cat /etc/.hosts.homelab-rescue > /etc/hosts && sync /etc/hosts && rm -f /etc/.hosts.homelab-rescue",
+        ),
+        (
+            False,
+            'mv -fT "$new" /etc/hosts && rm -f /etc/.hosts.homelab-rescue && { sync /etc 2>/dev/null || sync; }',
+        ),
     ],
 )
 def test_a_file_that_is_a_mount_is_written_in_place(mount: bool, way: str) -> None:

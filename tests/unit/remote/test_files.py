@@ -165,3 +165,35 @@ def test_half_a_text_is_not_put_into_place(tmp_path: Path, sent: str) -> None:
 def test_no_repr_shows_a_content() -> None:
     assert "hidden" not in repr(File("/etc/x", content="hidden\n"))
     assert "hidden" not in repr(files.write(File("/etc/x", content="hidden\n"), "it is missing"))
+
+
+def test_what_was_renamed_or_removed_is_written_to_disk(tmp_path: Path) -> None:
+    """A real sync is asked for the file before it has its name, and for the folder afterwards."""
+    log, stub = tmp_path / "log", tmp_path / "bin/sync"
+    stub.parent.mkdir()
+    stub.write_text(f'#!/bin/sh\necho "$*" "$(ls {tmp_path}/conf)" >> {log}\n')
+    stub.chmod(0o755)
+    folder = tmp_path / "conf"
+    folder.mkdir()
+    path = f"{folder}/a"
+
+    def synced(step: Step) -> list[str]:
+        log.write_text("")
+        path = f"{stub.parent}:{os.environ['PATH']}"
+        subprocess.run(["sh", "-c", step.script], input=step.stdin, text=True, check=True, env={"PATH": path})
+        return log.read_text().splitlines()
+
+    new = f"{folder}/.a.homelab-new"
+    assert synced(files.write(File(path, "0600", *ME, "x"), "")) == [f"{new} ", f"{folder} a"]
+    assert synced(files.removal(path, "")) == [f"{folder} "]
+    assert synced(files.write_private(path, "x", "")) == [f"{new} ", f"{folder} a"]
+    assert synced(files.rewrite(path, "y", "")) == [f"{new} a", f"{folder}/ a"]
+
+
+def test_where_a_folder_cannot_be_written_to_disk_everything_is(tmp_path: Path) -> None:
+    log, stub = tmp_path / "log", tmp_path / "sync"
+    stub.write_text(f'#!/bin/sh\necho "all $*" >> {log}\n[ $# -eq 0 ]\n')
+    stub.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(["sh", "-c", files.sync("/a b")], check=True, env={"PATH": path})
+    assert log.read_text() == "all /a b\nall \n"
