@@ -3,6 +3,7 @@
 from pyinfra import host
 
 from tasks import docker_engine
+from tasks.clients import deploy as clients
 from tasks.cluster_control import deploy as cluster_control
 from tasks.cluster_nodes import deploy as cluster_nodes
 from tasks.docker_hosts import deploy as docker_hosts
@@ -16,4 +17,5 @@ if inspect_host(host):
     docker_hosts.trust()
     cluster_nodes.trust()
     cluster_control.serve()
+    clients.ask()
     rotations.finish()

@@ -12,9 +12,13 @@ from tasks.accounts import passwords
 from tasks.certificates import rollover
 from tasks.certificates.name_constraints import shared_domains
 from tasks.certificates.renewal import renewal_time
+from tasks.clients.claims import Claims
 from tasks.registry.context import RegistryContext
 from tasks.run.context import Run
 from tasks.timer import status as timer
+
+MOST_NAMED = 3
+"""How many hosts a line names."""
 
 
 def show(run: Run) -> None:
@@ -55,15 +59,28 @@ def _registry(run: Run) -> list[str]:
     accounts = ", ".join(f"{name} ({role})" for name, role in settings.registry_accounts.items())
     return [
         "",
-        format_text(
-            f"The registry answers at https://{settings.endpoint} ({context.address})", "green", bold=True
-        ),
+        *reached(run, f"https://{settings.endpoint} ({context.address})"),
         f"    log in    docker login -u {first} --password-stdin {settings.endpoint} "
         f"< {folder}/accounts/{first}.password",
         f"    accounts  {accounts}; passwords in {folder}/accounts/NAME.password",
         f"    CA        {run.store.ca_bundle_path} (for machines outside the inventory); its key stays in {folder}",
         f"    renew     by {end:%Y-%m-%d}: any run from {renew:%Y-%m-%d} on does it",
         "",
+    ]
+
+
+def reached(run: Run, where: str) -> list[str]:
+    """Return the headline: that the registry answers is said only if a client reached it, and which."""
+    registry_host, claims = run.configuration.registry_host, run.part(Claims)
+    others = sorted(claims.seen - {registry_host})
+    if not others and (not claims.seen or set(claims.made) - {registry_host}):
+        runs = f"The registry runs on {registry_host}; no other host was seen to reach it at {where}"
+        return [format_text(runs, "yellow", bold=True)]
+    more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+    alone = f"{registry_host} itself alone; whether other hosts reach it was not seen"
+    return [
+        format_text(f"The registry answers at {where}", "green", bold=True),
+        f"    asked     from {', '.join(others[:MOST_NAMED]) + more or alone}",
     ]
 
 

@@ -9,7 +9,7 @@ from pyinfra.api.host import Host
 from tasks.accounts.logins import Login
 from tasks.registry.context import RegistryContext
 from tasks.remote.steps import Conflict
-from tasks.run.context import current
+from tasks.run.context import Run, current
 
 
 @dataclass(frozen=True)
@@ -41,3 +41,10 @@ def finished_registry(host: Host) -> FinishedRegistry:
             "fix that host first, or take it into --limit, and run again",
         )
     return FinishedRegistry(context.authorities.ca_bundle, context.address, Login(account, password))
+
+
+def served_names(run: Run) -> list[str]:
+    """Return the server names that are in the certificate now; during a CA rollover some may have to wait."""
+    context, names = run.part(RegistryContext), run.configuration.settings.server_names
+    later = context.authorities.postponed_names(names) if context.authorities else []
+    return [name for name in names if name not in later]

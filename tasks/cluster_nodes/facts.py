@@ -10,6 +10,7 @@ from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
 from tasks.clients import facts as client_hosts
+from tasks.clients import proxies
 from tasks.clients.system_trust import Family
 from tasks.cluster_nodes.node import Node
 from tasks.cluster_nodes.runtimes.table import RUNTIMES
@@ -41,6 +42,7 @@ if [ -d /run/systemd/system ]; then
                 if [ "$active" = active ] && [ -n "$started" ]; then
                     started=$(date -d "$started" +%s.%N) || exit 1
                     echo "started|$id|$started|$main"
+                    emit_proxy "$id" "$main"
                     [ "$id" != containerd.service ] || pid=$main
                 fi
                 [ "$id" != containerd.service ] || for each in $requiring; do echo "requiring|$each"; done
@@ -127,6 +129,7 @@ class ClusterNodeFact(FactBase[Node | None]):
         units = [unit for runtime in RUNTIMES.values() for unit in (*runtime.units, *runtime.other_units)]
         return script(
             FUNCTIONS,
+            proxies.EMIT,
             f"units={shlex.quote(' '.join(units))}",
             SERVICES,
             _emit([*paths(endpoints), *more_paths], [*texts(endpoints), *more_texts]),
@@ -152,4 +155,5 @@ class ClusterNodeFact(FactBase[Node | None]):
             texts=answer.texts,
             client=client_hosts.read(answer),
             requiring_containerd=frozenset(unit for (unit,) in answer.all("requiring")),
+            proxies=proxies.read(answer),
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tasks.accounts.logins import Login
 from tasks.clients.plan import ClientHost
+from tasks.clients.proxies import ProxySettings
 from tasks.clients.system_trust import Family
 from tasks.remote.files import Observed
 
@@ -18,7 +19,7 @@ class Node:
     `runtimes` are the names of those that it has, `started` is the start of each running systemd unit in seconds since
     1970. `containerd_config` is the main file that containerd reads, `data` the data folders of K3s and of RKE2.
     `paths` and `texts` are all files and folders that were looked at, by path. `requiring_containerd` are the units
-    that systemd restarts with containerd's.
+    that systemd restarts with containerd's. `proxies` are the proxy settings of units in `started` that have some.
     """
 
     runtimes: Collection[str] = frozenset()
@@ -30,6 +31,7 @@ class Node:
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     client: ClientHost = field(default_factory=ClientHost)
     requiring_containerd: Collection[str] = frozenset()
+    proxies: Mapping[str, ProxySettings] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -12,31 +12,29 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
 from tasks.clients import plan as client_hosts
-from tasks.clients.endpoint import FinishedRegistry, finished_registry
+from tasks.clients.claims import Claim, Claims
+from tasks.clients.endpoint import FinishedRegistry, finished_registry, served_names
 from tasks.clients.system_trust import Family
-from tasks.cluster_nodes import logins, plan
+from tasks.cluster_nodes import logins, plan, questions
 from tasks.cluster_nodes.facts import ClusterNodeFact, read_node
 from tasks.cluster_nodes.node import Node, NodeTarget
+from tasks.cluster_nodes.runtimes.table import RUNTIMES
 from tasks.registry.context import RegistryContext
 from tasks.registry.operations.accounts import write_former
 from tasks.remote.steps import Step
 from tasks.run.apply import AnyStep, apply_steps, read_fact
-from tasks.run.context import Run, current
-from tasks.run.pending_hosts import mark_finished
+from tasks.run.context import Run
 
 
 @operation()
 def trust() -> Generator[PyinfraCommand, None, None]:
     """Give each runtime the CA, and the host the registry's address."""
     served: list[str] = []
-    yield from apply_steps(host, partial(_decide, served), lambda _: _outcome(served, "the registry"))
-    if served:
-        names = ", ".join(current().configuration.settings.endpoints)
-        mark_finished(current(), host, "cluster_nodes", _outcome(served, names))
+    yield from apply_steps(host, partial(_decide, served), lambda _: _noop_reason(served))
 
 
-def _outcome(served: list[str], trusted: str) -> str:
-    return f"{plan.join_names(served)} {'trusts' if len(served) == 1 else 'trust'} {trusted}"
+def _noop_reason(served: list[str]) -> str:
+    return f"{plan.join_names(served)} {'has' if len(served) == 1 else 'have'} the registry's CA and its name"
 
 
 def _decide(served: list[str], run: Run) -> list[AnyStep]:
@@ -46,6 +44,21 @@ def _decide(served: list[str], run: Run) -> list[AnyStep]:
     target = node_target(run, registry, found)
     steps = plan.steps(run.configuration.settings, target, found)
     served[:] = target.runtimes
+    settings = run.configuration.settings
+    claim = Claim(
+        "cluster_nodes",
+        [RUNTIMES[name].title for name in target.runtimes],
+        settings.endpoints,
+        registry.ca_pem,
+        registry.address,
+        [
+            questions.of(settings, name, runtime, found)
+            for name in served_names(run)
+            for runtime in target.runtimes
+        ],
+        changed=bool(steps),
+    )
+    run.part(Claims).make(host.name, claim)
     return [*_note_kubelet(run, steps, registry.login.account), *steps]
 
 

@@ -13,6 +13,7 @@ from pyinfra.api.facts import FactBase
 
 from tasks.accounts.logins import HelperResponse
 from tasks.clients import facts as client_hosts
+from tasks.clients import proxies
 from tasks.clients.system_trust import Family
 from tasks.docker_hosts import plan
 from tasks.docker_hosts.logins import Home
@@ -59,6 +60,7 @@ for file in $(grep -lxs dockerd /proc/[0-9]*/comm); do
     [ "$(readlink "$process/ns/pid")" = "$(readlink /proc/self/ns/pid)" ] || continue
     arguments=$(base64 -w 0 2>/dev/null < "$process/cmdline") || continue
     printf 'daemon|%s|%s\\n' "${process#/proc/}" "$arguments"
+    emit_proxy "${process#/proc/}" "${process#/proc/}"
     file=$(printf '%s' "$arguments" | base64 -d | tr '\\0' '\\n' | awk '
         next_one { print; exit } $0 == "--config-file" { next_one = 1 } sub(/^--config-file=/, "") { print; exit }')
     if [ -f "$file" ]; then
@@ -140,7 +142,7 @@ class DockerHostFact(FactBase[DockerHost | None]):
             ROOTLESS0=ROOTLESS[0],
             ROOTLESS1=ROOTLESS[1],
         )
-        parts = [client_hosts.emit(family), RUN_AS, CAPTURE_AS, engines]
+        parts = [client_hosts.emit(family), RUN_AS, CAPTURE_AS, proxies.EMIT, engines]
         if users:
             keys = "|".join("".join(f"[{c}]" if c in ".[" else c for c in name) for name in names)
             home_files = script(_fill(HOME_FILES, KEYS=keys, NAMES=shlex.join(names)))
@@ -169,6 +171,7 @@ class DockerHostFact(FactBase[DockerHost | None]):
             daemons={pid: _bytes(text).split("\0")[:-1] for pid, text in answer.all("daemon")},
             homes={name: _home(name, fields) for name, *fields in answer.all("user")},
             client=client_hosts.read(answer),
+            proxies=proxies.read(answer),
         )
 
 

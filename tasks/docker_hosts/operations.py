@@ -9,22 +9,21 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
 from tasks.clients import plan as client_hosts
-from tasks.clients.endpoint import finished_registry
+from tasks.clients.claims import Claim, Claims
+from tasks.clients.endpoint import finished_registry, served_names
 from tasks.clients.system_trust import Family
-from tasks.docker_hosts import plan
+from tasks.docker_hosts import plan, questions
 from tasks.docker_hosts.facts import DockerHostFact
 from tasks.docker_hosts.plan import DockerHost, DockerTarget
 from tasks.remote.steps import Step
 from tasks.run.apply import apply_steps, read_fact
-from tasks.run.context import Run, current
-from tasks.run.pending_hosts import mark_finished
+from tasks.run.context import Run
 
 
 @operation()
 def trust() -> Generator[PyinfraCommand, None, None]:
     """Give the engines the CA, the host the registry's address, and the users their login."""
     yield from apply_steps(host, decide, _noop_reason)
-    mark_finished(current(), host, "docker_hosts", _describe())
 
 
 def decide(run: Run) -> list[Step]:
@@ -38,7 +37,9 @@ def decide(run: Run) -> list[Step]:
         login=registry.login,
         family=_family(run),
     )
-    return plan.steps(configuration.settings, configuration.hosts[host.name], target, found)
+    steps = plan.steps(configuration.settings, configuration.hosts[host.name], target, found)
+    run.part(Claims).make(host.name, _claim(run, target, found, changed=bool(steps)))
+    return steps
 
 
 def read_facts(run: Run) -> DockerHost:
@@ -58,11 +59,20 @@ def _family(run: Run) -> Family | None:
 
 def _noop_reason(run: Run) -> str:
     users = run.configuration.hosts[host.name].registry_login_users
-    return "Docker trusts the registry and finds it" + (", and its users are logged in" if users else "")
+    return "Docker has the registry's CA and its name" + (", and its users are logged in" if users else "")
 
 
-def _describe() -> str:
-    configuration = current().configuration
-    users = configuration.hosts[host.name].registry_login_users
-    logged_in = f"; logged in: {', '.join(users)}" if users else ""
-    return f"Docker trusts {', '.join(configuration.settings.endpoints)}{logged_in}"
+def _claim(run: Run, target: DockerTarget, found: DockerHost, *, changed: bool) -> Claim:
+    settings = run.configuration.settings
+    users = run.configuration.hosts[host.name].registry_login_users
+    served = served_names(run)
+    return Claim(
+        "docker_hosts",
+        [questions.TITLE],
+        settings.endpoints,
+        target.ca_pem,
+        target.address,
+        [question for name in served for question in questions.of(settings, name, found)],
+        changed=changed,
+        more=f"; logged in: {', '.join(users)}" if users else "",
+    )

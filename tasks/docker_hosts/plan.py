@@ -13,6 +13,7 @@ from tasks.accounts.logins import Login
 from tasks.clients import certs_d
 from tasks.clients import plan as client_hosts
 from tasks.clients.plan import ClientHost
+from tasks.clients.proxies import ProxySettings
 from tasks.clients.system_trust import Family
 from tasks.docker_hosts import conflicts, logins
 from tasks.docker_hosts.logins import Home
@@ -46,7 +47,7 @@ class DockerHost:
     """A Docker host as it is. `texts` are the texts of the existing files, by path.
 
     `daemons` are the arguments of root's running engines, by process id. `homes` are those of the users who are to be
-    logged in, None for a user who does not exist.
+    logged in, None for a user who does not exist. `proxies` are the proxy settings of `daemons` that have some.
     """
 
     paths: Mapping[str, Observed | None]
@@ -55,6 +56,7 @@ class DockerHost:
     daemons: Mapping[str, list[str]] = field(default_factory=dict)
     homes: Mapping[str, Home | None] = field(default_factory=dict)
     client: ClientHost = field(default_factory=ClientHost)
+    proxies: Mapping[str, ProxySettings] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,6 +172,24 @@ class Store:
         """Write the registry host that the state belongs to, the digests of image names, and where the images are."""
         record = {"registry_host": registry_host, "images": dict(sorted(images.items())), "storage": storage}
         self._files.write(self.folder / "record.json", json.dumps(record, indent=2) + "\n")
+
+    def write_seen(self, seen: Mapping[str, tuple[str, Sequence[str]]]) -> None:
+        """Write what was seen of clients, by host and role: a digest of what they were asked, and who trusts."""
+        record = {
+            key: {"asked": asked, "trusting": trusting} for key, (asked, trusting) in sorted(seen.items())
+        }
+        self._files.write(self.folder / "seen.json", json.dumps(record, indent=2) + "\n")
+
+    def read_seen(self) -> dict[str, tuple[str, list[str]]]:
+        """Return what `write_seen` wrote; nothing if it cannot be read, since all can be asked again."""
+        try:
+            record = json.loads((self.folder / "seen.json").read_bytes())
+            return {
+                key: (str(each["asked"]), [str(title) for title in each["trusting"]])
+                for key, each in record.items()
+            }
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
 
     def _read_leaf(self) -> KeyPair | None:
         path = self.folder / "leaf.pem"

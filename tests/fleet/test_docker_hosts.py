@@ -104,7 +104,7 @@ def test_users_pull_without_logging_in_and_others_do_not(host: BenchHost, deploy
     ).stdout == ("644 ci:ci\n")
     again = deployment.run()
     assert again.steps == []
-    assert "Docker trusts the registry and finds it, and its users are logged in" in again.reasons
+    assert "Docker has the registry's CA and its name, and its users are logged in" in again.reasons
     assert len(again.commands) == 3, again.commands  # machines, the registry host's fact, the Docker host's
 
 

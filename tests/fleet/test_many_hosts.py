@@ -140,7 +140,8 @@ def test_each_host_is_listed_in_the_summary(homelab: Homelab) -> None:
         f"[deb12] containerd and Podman trust {NAME}",
         f"[deb13] Docker trusts {NAME}",
         f"[deb13] containerd and Podman trust {NAME}",
-        f"[newest] K3s and containerd trust {NAME}",
+        f"[newest] containerd trusts {NAME}",
+        f"[newest] K3s has the CA of {NAME}",  # it does not run
     ):
         assert f"    {line}" in homelab.first.output.splitlines()
 
@@ -238,6 +239,77 @@ def test_drift_is_fixed_exactly(homelab: Homelab, number: int) -> None:
     assert len(ran.steps) == sum(map(len, expected.values()))
     for name, listed in before.items():
         assert listing(homelab.host(name)) == listed, name
+
+
+# What a client sees is said, not what was written.
+
+
+def test_a_firewall_on_the_registry_host_is_named_with_the_clients_that_it_keeps_out(
+    homelab: Homelab,
+) -> None:
+    """The registry host reaches itself all the same: Docker's own rules are passed by forwarded packets alone."""
+    homelab.host("nas").run("iptables -I DOCKER-USER -j DROP")
+    try:
+        for name, folder in {"deb13": "docker", "newest": "containerd"}.items():
+            homelab.host(name).run(f"rm /etc/{folder}/certs.d/{NAME}/ca.crt")
+        ran = homelab.deployment.run("-y", "--limit", "nas,deb13,newest")
+    finally:
+        homelab.host("nas").run("iptables -D DOCKER-USER -j DROP")
+    assert ran.exit_code == 1
+    assert "The registry answers at" not in ran.output
+    address = homelab.host("nas").address
+    assert (
+        f"The registry runs on nas; no other host was seen to reach it at https://{NAME} ({address})"
+        in ran.output
+    )
+    words = f"see whether a firewall on nas or on the way keeps port 443 of {address} from it"
+    assert {line.split()[0] for line in ran.problems if words in line} == {"[deb13]", "[newest]"}
+    assert any(f"[deb13] Docker does not reach {NAME}: " in line for line in ran.problems)
+    assert not any("trusts" in line for line in ran.output.splitlines() if "[deb13]" in line)
+    again = homelab.deployment.run()
+    assert (again.exit_code, again.steps) == (0, []), again.output
+    assert f"The registry answers at https://{NAME} ({address})" in again.output
+    assert f"[deb13] Docker trusts {NAME}" in again.output
+    # Those that were kept out are asked once more, and nobody else.
+    assert {name: len(again.commands_on(name)) for name in RECIPES} == {
+        "nas": 3, "deb12": 3, "deb13": 4, "newest": 3,
+    }  # fmt: skip
+
+
+PROXY = """
+import http.server
+class Refusing(http.server.BaseHTTPRequestHandler):
+    def do_CONNECT(self):
+        self.send_error(403)
+http.server.HTTPServer(('127.0.0.1', 3128), Refusing).serve_forever()
+"""
+
+
+def test_a_proxy_in_the_way_is_named_with_its_file_and_the_entry_to_add(homelab: Homelab) -> None:
+    host, drop_in = homelab.host("deb13"), "/etc/systemd/system/docker.service.d/http-proxy.conf"
+    proxied = "systemctl daemon-reload && systemctl reset-failed docker && systemctl restart docker"
+    host.write("/run/proxy.py", PROXY)
+    host.run("systemd-run -q --unit=proxy python3 /run/proxy.py")
+    host.write(
+        drop_in,
+        '[Service]\nEnvironment="HTTPS_PROXY=http://me:secret@127.0.0.1:3128" "NO_PROXY=10.0.0.0/8"\n',
+    )
+    try:
+        host.run(proxied)
+        host.wait_until("ss -ltn | grep -q :3128", 30, "the proxy")
+        ran = homelab.deployment.run("-y", "-vvv")
+        host.run(f"sed -i 's|10.0.0.0/8|10.0.0.0/8,{NAME}|' {drop_in}; {proxied}")
+        again = homelab.deployment.run()
+    finally:
+        host.run(f"systemctl stop proxy; rm -r {drop_in.rpartition('/')[0]} /run/proxy.py; {proxied}")
+    assert (ran.exit_code, ran.steps) == (1, []), ran.output
+    assert "secret" not in ran.output
+    assert ran.problems == [
+        f"[deb13] Docker asks a proxy for {NAME} (HTTPS_PROXY in {drop_in}), and got: Forbidden; "
+        f"add {NAME} to NO_PROXY there, restart Docker (systemctl restart docker), and run again"
+    ]
+    assert (again.exit_code, again.steps) == (0, []), again.output
+    assert f"[deb13] Docker trusts {NAME}" in again.output
 
 
 # Each runtime by its own client.

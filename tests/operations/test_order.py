@@ -28,12 +28,14 @@ def test_hosts_of_one_group_each_come_after_the_registry(tmp_path: Path) -> None
     ran = pyinfra("-y", "--data", f"registry_state_dir={tmp_path}/state", str(inventory), "deploy.py")
     assert re.findall(r"Starting operation: (.*) \|", ran.output) == [
         "Docker Engine", "Registry", "Registry", "Registry", "Registry", "Docker hosts", "Cluster nodes",
-        "Cluster", "Rotations", "Rotations",
+        "Cluster", "Clients", "Rotations", "Rotations",
     ]  # fmt: skip
     assert "[@fake/control] pull secret registry-credentials in default" in ran.output
     unlisted = (
         "[@fake/control] nodes of the cluster that are not in cluster_nodes: late; pods there cannot pull"
     )
     assert unlisted in ran.output
-    assert "[@fake/pi] Docker trusts registry.homelab.local" in ran.output
+    assert (
+        "[@fake/pi] Docker has the CA of registry.homelab.local" in ran.output
+    )  # a fake engine cannot be asked
     assert "not finished, so no client" not in ran.output

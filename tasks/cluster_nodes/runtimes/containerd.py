@@ -98,6 +98,11 @@ class Containerd(Runtime):
         return files.place(wanted, found.paths) + _configure(configured, current, found)
 
 
+def ca_file(endpoint: str, found: Node) -> str:
+    """Return the file with the CA of an endpoint, in the folder that `config_path` names."""
+    return f"{_in_force(found)[0].folder}/{endpoint}/ca.crt"
+
+
 def texts_in(folder: str, endpoints: Iterable[str]) -> list[str]:
     """Return our files in a folder that `config_path` names."""
     return [f"{folder}/{endpoint}/{name}" for endpoint in endpoints for name in ("ca.crt", "hosts.toml")]

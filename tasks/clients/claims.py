@@ -1,0 +1,79 @@
+"""What a run may say of a client host: that a runtime trusts the registry, or only that it has the CA.
+
+The first is said if the runtime itself reached the registry, in this run or in the one before which nothing that
+matters has changed. What is asked, and what was seen, is kept by a digest in the controller's state: so a run without
+changes asks nothing, and a run that was killed before it asked is finished by the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tasks.clients.answers import Verdict
+from tasks.clients.questions import Question
+
+Verdicts = Mapping[Question, Verdict]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a role has done on a host.
+
+    `titles` are the runtimes that it served, for people, in their order; `questions` are those to ask, which a runtime
+    that does not run has none of. `ca_pem` and `address` are what they were given, `changed` says that this run took
+    steps, and `more` ends the line for people.
+    """
+
+    group: str
+    titles: Sequence[str]
+    endpoints: Sequence[str]
+    ca_pem: str
+    address: str
+    questions: Sequence[Question]
+    changed: bool
+    more: str = ""
+
+    @property
+    def digest(self) -> str:
+        """A digest of all that an answer depends on, as far as a run knows it."""
+        content = repr((self.ca_pem, self.address, list(self.titles), list(self.questions)))
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def lines(self, seen: Sequence[str]) -> list[str]:
+        """Return the lines for people; `seen` are the titles of the runtimes that reached the registry."""
+        names = ", ".join(self.endpoints)
+        trusting = [title for title in self.titles if title in seen]
+        others = [title for title in self.titles if title not in seen]
+        said = [f"{join(trusting)} {'trusts' if len(trusting) == 1 else 'trust'} {names}"] if trusting else []
+        if others:
+            said.append(f"{join(others)} {'has' if len(others) == 1 else 'have'} the CA of {names}")
+        return [*said[:-1], said[-1] + self.more]
+
+
+@dataclass
+class Claims:
+    """The claims of this run by host and group; `seen` are the hosts of which a runtime reached the registry."""
+
+    made: dict[str, dict[str, Claim]] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+
+    def make(self, host: str, claim: Claim) -> None:
+        """Note a role's claim on a host, in the place of an earlier one."""
+        self.made.setdefault(host, {})[claim.group] = claim
+
+
+def join(names: Sequence[str]) -> str:
+    """Return `K3s, containerd and Podman`."""
+    *before, last = names
+    return f"{', '.join(before)} and {last}" if before else last
+
+
+def seen_titles(claim: Claim, verdicts: Verdicts) -> list[str]:
+    """Return the titles of the runtimes that were asked, and of which every answer says that they trust it."""
+    meanings = {
+        title: {verdicts[each].meaning for each in claim.questions if each.title == title}
+        for title in claim.titles
+    }
+    return [title for title, found in meanings.items() if found - {"not asked"} == {"trusts"}]

@@ -1,0 +1,59 @@
+"""What a node asks the registry through each of its runtimes."""
+
+from __future__ import annotations
+
+from tasks.clients import proxies
+from tasks.clients.questions import Question
+from tasks.cluster_nodes.node import Node
+from tasks.cluster_nodes.runtimes import containerd, crio_podman, k3s_rke2
+from tasks.cluster_nodes.runtimes.table import RUNTIMES
+from tasks.settings.load import Settings
+
+SOCKETS = {
+    "k3s": "unix:///run/k3s/containerd/containerd.sock",
+    "rke2": "unix:///run/k3s/containerd/containerd.sock",
+    "containerd": "unix:///run/containerd/containerd.sock",
+    "crio": "unix:///var/run/crio/crio.sock",
+}
+"""Where each answers the CRI."""
+
+UNITS = {
+    "k3s": k3s_rke2.K3S.units,
+    "rke2": k3s_rke2.RKE2.units,
+    "containerd": (containerd.UNIT,),
+    "crio": crio_podman.Crio.units,
+}
+
+
+def of(settings: Settings, name: str, runtime: str, found: Node) -> Question:
+    """Return what a runtime asks about one server name."""
+    endpoint = settings.endpoints[settings.server_names.index(name)]
+    unit = next((unit for unit in UNITS.get(runtime, ()) if unit in found.proxies), None)
+    prefix = proxies.PREFIX if runtime in found.data else ""
+    return Question(
+        RUNTIMES[runtime].title,
+        endpoint,
+        name,
+        settings.registry_port,
+        _ca(runtime, endpoint, found),
+        ("ask_podman",) if runtime == "podman" else ("ask_cri", SOCKETS[runtime], *_clients(runtime, found)),
+        proxy=found.proxies[unit].way(name, settings.registry_port, prefix) if unit else None,
+        restart=f"restart it (systemctl restart {unit})" if unit else "",
+    )
+
+
+def _clients(runtime: str, found: Node) -> list[str]:
+    """Return the clients of the CRI that may be there: crictl, or the one that K3s and RKE2 bring along."""
+    own = {
+        "k3s": ["k3s crictl", "/usr/local/bin/k3s crictl"],
+        "rke2": [f"{found.data.get('rke2')}/bin/crictl"],
+    }
+    return [*own.get(runtime, []), "crictl"]
+
+
+def _ca(runtime: str, endpoint: str, found: Node) -> str:
+    if runtime == "containerd":
+        return containerd.ca_file(endpoint, found)
+    if runtime in found.data:
+        return (k3s_rke2.K3S if runtime == "k3s" else k3s_rke2.RKE2).ca_file
+    return f"{crio_podman.CERTS}/{endpoint}/ca.crt"
