@@ -10,6 +10,7 @@ from pyinfra.api.deploy import deploy
 from pyinfra.api.facts import FactBase
 from pyinfra.api.operation import operation
 
+from tasks.remote.docker import OWN_ENGINE
 from tasks.remote.fact_scripts import fail_host_on_bad_output, read_answer, script
 from tasks.remote.steps import Conflict, Step
 from tasks.run.apply import apply_steps, read_fact
@@ -19,7 +20,9 @@ from tasks.run.machines import Machine
 # Debian's init script first raises limits, and gives up if it may not, as in a container without CAP_SYS_RESOURCE.
 # The engine itself runs well there, so it is then started with the script's own arguments. If an engine is still
 # stopping, the loop waits until it is gone and starts it again.
-START = """
+START = (
+    OWN_ENGINE
+    + """
 export PATH="$PATH:/usr/sbin:/sbin"
 start() {
     if [ -d /run/systemd/system ]; then systemctl enable --now docker; return; fi
@@ -31,13 +34,14 @@ start() {
 }
 for _ in $(seq 120); do
     start || exit 1
-    timeout 20 docker -H unix:///var/run/docker.sock version >/dev/null 2>&1 && exit 0
+    timeout 20 docker version >/dev/null 2>&1 && exit 0
     sleep 0.5
 done
 last=$(journalctl -u docker -n 1 -o cat 2>/dev/null || tail -n 1 /var/log/docker.log)
 echo "Docker Engine was started but does not answer: $last" >&2
 exit 1
 """
+)
 
 APT = r"""
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 PATH="$PATH:/usr/sbin:/sbin"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,14 +23,24 @@ STOP_SECONDS = 40
 """Seconds that requests under way get before a container is killed; the registry's own draintimeout is 30."""
 
 LABEL = "homelab-registry.spec"
+SOCKET_LABEL = "homelab-registry.socket"
+"""Names the socket of a registry's container, a file in the folder of sockets."""
+
+UNWATCHED = ("com.centurylinklabs.watchtower.enable=false", "wud.watch=false", "diun.enable=false")
+"""Labels that keep Watchtower, WUD and Diun away: they would look for another image, and replace what runs."""
+
 NETWORK = "homelab-registry"
 REGISTRY = "homelab-registry"
 GATEWAY = "homelab-registry-gateway"
+NEXT, FORMER = "-next", "-former"
+"""End the name of a container that is about to replace one, and of one that was replaced."""
 
 CONFIG = "/etc/registry"
 STORAGE = "/var/lib/registry"
 SOCKETS = "/run/registry"
 SOCKET = f"{SOCKETS}/registry.sock"
+"""What the gateway connects to: a symbolic link to the socket of the registry in service."""
+
 GATEWAY_CONFIG = "/etc/gateway"
 CERTIFICATE = f"{GATEWAY_CONFIG}/tls/tls.pem"
 GATEWAY_PORT = 8443
@@ -124,10 +133,10 @@ def gateway(
 
 
 def create(container: Container, digest: str) -> list[str]:
-    """Return the arguments of `docker create`."""
+    """Return the arguments of `docker create`, without the name and the port, which a script adds."""
     arguments = [
-        f"--name={container.name}",
         f"--label={LABEL}={digest}",
+        *(f"--label={label}" for label in UNWATCHED),
         f"--network={container.network}",
         f"--user={container.user}:{container.user}",
         # An engine with userns-remap would give the containers other ids than the files have (docs.docker.com,
@@ -151,25 +160,8 @@ def create(container: Container, digest: str) -> list[str]:
         *(f"--env={variable}" for variable in container.environment),
         *(_mount(mount) for mount in container.mounts),
     ]
-    if container.publish:
-        arguments.append(f"--publish={container.publish}:{GATEWAY_PORT}")
     program, *rest = container.command
     return [*arguments, f"--entrypoint={program}", container.image, *rest]
-
-
-def start_script(container: Container) -> str:
-    """Return the script that recreates the container and waits, for a minute at most, until it is healthy."""
-    name = container.name
-    arguments = shlex.join(create(container, container.digest))
-    return (
-        f"docker stop {name} >/dev/null 2>&1; docker rm -f {name} >/dev/null 2>&1\n"
-        f"docker create {arguments} >/dev/null && docker start {name} >/dev/null || exit 1\n"
-        "for _ in $(seq 240); do\n"
-        f"  docker exec {name} sh -c {shlex.quote(container.health)} >/dev/null 2>&1 && exit 0\n"
-        "  sleep 0.25\n"
-        "done\n"
-        f'echo "{name} does not get healthy: $(docker logs --tail 1 {name} 2>&1)" >&2; exit 1'
-    )
 
 
 def drift(container: Container, found: Mapping[str, Any] | None, image_id: str | None) -> str | None:
@@ -196,6 +188,18 @@ def drift(container: Container, found: Mapping[str, Any] | None, image_id: str |
     if found["State"].get("Health", {}).get("Status") == "unhealthy":
         return "it is unhealthy"
     return None
+
+
+def socket(found: Mapping[str, Any]) -> str | None:
+    """Return the name of the socket that a registry's container listens on; None if it takes the link's own place."""
+    label: str | None = (found["Config"].get("Labels") or {}).get(SOCKET_LABEL)
+    return label
+
+
+def published(found: Mapping[str, Any]) -> set[int]:
+    """Return the ports of the host that lead to a container now."""
+    bindings = found.get("NetworkSettings", {}).get("Ports") or {}
+    return {int(binding["HostPort"]) for port in bindings.values() for binding in port or ()}
 
 
 def _wanted_limits() -> dict[str, Any]:

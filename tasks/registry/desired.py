@@ -31,6 +31,8 @@ CERTIFICATE = "gateway/tls/tls.pem"
 GATEWAY_CONFIG = "gateway/nginx.conf"
 REGISTRY_CONFIG = "registry/config.yml"
 HTPASSWD = "registry/htpasswd"
+SOCKET = "run/registry.sock"
+"""The link to the socket of the registry in service. A script keeps it, since it changes only with the container."""
 
 STORAGE_RECORD = "storage"
 """Where the images are, and the id in their mark. It is on this host's own disk, where no mount of theirs is."""
@@ -38,12 +40,16 @@ STORAGE_RECORD = "storage"
 
 @dataclass(frozen=True)
 class Secrets:
-    """What only the two containers may read. `certificate_pem` is public, but shares a file with its key."""
+    """What only the two containers may read. `certificate_pem` is public, but shares a file with its key.
+
+    `authorization` is the header of a login of one account, to ask a new registry for what is stored.
+    """
 
     htpasswd: str = field(repr=False)
     http_secret: str = field(repr=False)
     certificate_pem: str = field(repr=False)
     key_pem: str = field(repr=False)
+    authorization: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Desired:
     """All that the registry host should have.
 
     `unwanted_flags` are the paths of flag files that should not be there, with the reason. `certificate` is what a
-    handshake should show: the leaf in PEM, then its chain.
+    handshake should show: the leaf in PEM, then its chain. `authorization` is a header that the registry accepts.
     """
 
     files: tuple[Folder, ...]
@@ -59,6 +65,8 @@ class Desired:
     containers: tuple[Container, ...]
     certificate: str
     port: int
+    server_name: str
+    authorization: str = field(repr=False)
 
 
 def desire(
@@ -101,6 +109,8 @@ def desire(
         ),
         certificate=secrets.certificate_pem,
         port=port,
+        server_name=settings.registry_hostname,
+        authorization=secrets.authorization,
     )
 
 
@@ -109,7 +119,7 @@ def paths(settings: Settings) -> list[str]:
     names = (
         STORAGE_RECORD, CERTIFICATE, GATEWAY_CONFIG, REGISTRY_CONFIG, HTPASSWD, *_all_flags(settings),
     )  # fmt: skip
-    written = [f"{settings.registry_storage_path}/{MARK}", *(f"{FOLDER}/{name}" for name in names)]
+    written = [f"{settings.registry_storage_path}/{MARK}", *(f"{FOLDER}/{name}" for name in (*names, SOCKET))]
     folders = [FOLDER, *(f"{FOLDER}/{name}" for name in FOLDERS), settings.registry_storage_path]
     return [*folders, *written, *map(files.temporary, written)]
 

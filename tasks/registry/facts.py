@@ -8,9 +8,21 @@ from base64 import b64decode
 
 from pyinfra.api.facts import FactBase
 
-from tasks.registry import address, desired, plan, storage
-from tasks.registry.containers import CONFIG, GATEWAY, GATEWAY_CONFIG, REGISTRY, SOCKETS, STORAGE
+from tasks.registry import address, containers, desired, plan, storage
+from tasks.registry.containers import (
+    CONFIG,
+    FORMER,
+    GATEWAY,
+    GATEWAY_CONFIG,
+    GATEWAY_PORT,
+    NETWORK,
+    NEXT,
+    REGISTRY,
+    SOCKETS,
+    STORAGE,
+)  # fmt: skip
 from tasks.registry.plan import RegistryHost
+from tasks.remote.docker import OWN_ENGINE
 from tasks.remote.fact_scripts import emit_paths, fail_host_on_bad_output, read_answer, script
 from tasks.settings.load import Settings
 
@@ -26,10 +38,13 @@ class RegistryFact(FactBase[RegistryHost | None]):
         far, as the state knows it.
         """
         port = settings.registry_port
-        containers = [REGISTRY, GATEWAY]
         targets = [CONFIG, GATEWAY_CONFIG, SOCKETS, STORAGE]
         certificate = shlex.quote(f"{desired.FOLDER}/{desired.CERTIFICATE}")
+        link = shlex.quote(f"{desired.FOLDER}/{desired.SOCKET}")
+        inner = plan.handshake(containers.GATEWAY_PORT, settings.registry_hostname, '"$inner"')
         return script(
+            # A run that was killed may still be replacing a container: the shell on a host outlives its connection.
+            f"[ ! -d {desired.FOLDER} ] || flock -s -w 120 {desired.FOLDER} true || exit 1",
             emit_paths(desired.paths(settings)),
             address.LOOK,
             storage.look(
@@ -39,35 +54,48 @@ class RegistryFact(FactBase[RegistryHost | None]):
             f"""
 record={shlex.quote(f"{desired.FOLDER}/{desired.STORAGE_RECORD}")}
 if [ -f "$record" ]; then echo "record|$(base64 -w 0 < "$record")"; fi
-echo "installed|$({plan.ONLY_CERTIFICATES} {certificate} 2>/dev/null | base64 -w 0)"
-echo "served|$({plan.handshake(port, settings.registry_hostname)} | base64 -w 0)"
+installed=$({plan.ONLY_CERTIFICATES} {certificate} 2>/dev/null | base64 -w 0)
+served=$({plan.handshake(port, settings.registry_hostname)} | base64 -w 0)
+echo "installed|$installed"
+echo "served|$served"
+[ ! -L {link} ] || echo "socket|$(readlink {link})"
 listener=$(ss -Hltnp 'sport = :{port}' | sed -n 's/.*users:(("\\([^"]*\\)",pid=\\([0-9]*\\).*/\\1 (pid \\2)/p')
 echo "listener|$(echo "$listener" | head -n 1)"
 if command -v openssl >/dev/null; then echo 'handshake|yes'; fi
-docker() {{ timeout 20 "$(command -v docker)" -H unix:///var/run/docker.sock "$@"; }}
+{OWN_ENGINE}
+docker() {{ timeout 20 docker "$@"; }}
 # Each call of docker takes as long as all else here: as few as will do.
-networks=$(docker network ls --format 'network|{{{{.Name}}}}' 2>/dev/null)
+ids=$(docker ps -aq --no-trunc --filter 'name=^/?({REGISTRY}|{GATEWAY})({NEXT}|{FORMER})?$' 2>/dev/null)
 case $? in
     (0) engine=running ;;
     (124) engine=silent ;;
-    (*) engine=absent; ! docker version >/dev/null 2>&1 || {{ docker network ls >/dev/null; exit 1; }} ;;
+    (*) engine=absent; ! docker version >/dev/null 2>&1 || {{ docker ps >/dev/null; exit 1; }} ;;
 esac
 echo "engine|$engine"
 if [ $engine = running ]; then
-    [ -z "$networks" ] || echo "$networks"
-    report() {{ docker container inspect -f '{{{{.Name}}}}|{{{{.State.Pid}}}}|{{{{json .}}}}' "$@"; }}
-    if ! reports=$(report {shlex.join(containers)} 2>/dev/null); then
-        ids=$(docker ps -aq --no-trunc --filter 'name=^/?({"|".join(containers)})$') || exit 1
-        reports=
-        [ -z "$ids" ] || reports=$(report $ids) || exit 1
-    fi
-    [ -z "$reports" ] || printf '%s\n' "$reports" | while IFS='|' read -r name pid report; do
+    form='{{{{.Name}}}}|{{{{.State.Pid}}}}|{{{{range .NetworkSettings.Networks}}}}{{{{.IPAddress}}}}{{{{end}}}}'
+    form="$form|{{{{json .}}}}"
+    reports=
+    [ -z "$ids" ] || reports=$(docker container inspect -f "$form" $ids) || exit 1
+    [ -z "$reports" ] || printf '%s\n' "$reports" | while IFS='|' read -r name pid inner report; do
         name=${{name#/}}
         printf 'container|%s|%s\n' "$name" "$report"
         [ "$pid" -eq 0 ] || for target in {shlex.join(targets)}; do
             inode=$(stat -c %i "/proc/$pid/root$target" 2>/dev/null) && echo "inside|$name|$target|$inode"
         done
+        # Something else may take the port before it reaches the gateway (a NAT rule, as of K3s' ServiceLB).
+        [ -z "$inner" ] || [ -z "$served" ] || [ "$served" = "$installed" ] ||
+            echo "inner|$name|$({inner} | base64 -w 0)"
     done
+    [ -z "$served" ] || [ "$served" = "$installed" ] || {{ iptables-save -t nat; nft list ruleset; }} 2>/dev/null |
+        grep -E 'dports? ([0-9,]*,)?{port}(,| |$)' | grep -vE '(to|to-destination) [0-9.]*:{GATEWAY_PORT}( |$)' |
+        sed 's/^[[:space:]]*/rule|/'
+    # A network that a running container is in exists.
+    if printf '%s\n' "$reports" | grep -q '"Running":true.*"Networks":{{"{NETWORK}":'; then
+        echo 'network|{NETWORK}'
+    else
+        docker network ls --format 'network|{{{{.Name}}}}' || exit 1
+    fi
     set -- {shlex.join(images)}
     if ids=$(docker image inspect -f '{{{{.Id}}}}' "$@" 2>/dev/null); then
         for id in $ids; do echo "image|$1|$id"; shift; done
@@ -86,6 +114,7 @@ fi
         return RegistryHost(
             addresses=address.read_addresses(answer),
             paths=answer.paths,
+            socket=answer.one("socket"),
             engine=answer.one("engine"),  # type: ignore[arg-type]  # the script prints nothing else
             containers={name: json.loads("|".join(text)) for name, *text in answer.all("container")},
             images=dict(answer.all("image")),
@@ -97,6 +126,8 @@ fi
             places=storage.read_places(answer),
             storage=storage.read_record(_text(answer.one("record"))),
             served=_text(answer.one("served")),
+            inner={name: _text(pem) for name, pem in answer.all("inner")},
+            rules=tuple("|".join(rule) for rule in answer.all("rule")),
         )
 
 

@@ -7,8 +7,13 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tasks.remote.docker import OWN_ENGINE
 from tasks.remote.steps import Conflict, Step
 from tasks.settings.load import Settings
+
+HOST = "homelab-registry.invalid"
+"""The registry in the names of images that are built: no engine and no updater ever finds it (RFC 2606, section 2).
+Without a registry the name would be one of Docker Hub's, where anyone may take it."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Build:
     def tag(self, script: str) -> str:
         """Return the local tag; it changes with the package and with the `script` that builds the image."""
         recipe = hashlib.sha256(f"{self}{script}".encode()).hexdigest()[:12]
-        return f"homelab-registry/{self.target}:{recipe}"
+        return f"{HOST}/{self.target}:{recipe}"
 
 
 BUILDS = {
@@ -71,17 +76,20 @@ def _built(build: Build, script: str) -> Image:
     arguments = shlex.join([build.package, build.program, build.target, tag])
     step = Step(
         f"build the image {tag} from the package {build.package}: it is missing",
-        f"set -- {arguments}\n{script}",
+        f"{OWN_ENGINE}set -- {arguments}\n{script}",
     )
     return Image(tag, tag, step, built=True)
 
 
 def _pulled(name: str, reference: str | None) -> Image:
+    """Return an image to pull: without a login, and only if that is refused with the one that root may have."""
     source = shlex.quote(reference or name)
     inspect = "{{range .RepoDigests}}{{.}} {{end}}"
     script = (
-        f"docker -H unix:///var/run/docker.sock pull -q {source} >/dev/null "
-        f"&& docker -H unix:///var/run/docker.sock image inspect -f '{inspect}' {source}"
+        f"login=${{DOCKER_CONFIG:-$HOME/.docker}}\n{OWN_ENGINE}"
+        f'docker pull -q {source} >/dev/null || {{ [ -f "$login/config.json" ] '
+        f"&& DOCKER_CONFIG=$login timeout 900 docker pull -q {source} >/dev/null; }} || exit 1\n"
+        f"docker image inspect -f '{inspect}' {source}"
     )
     known = "it is missing" if reference else "its digest is not known yet"
     step = Step(f"pull the image {reference or name}: {known}", script)

@@ -7,13 +7,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
 from tasks.accounts import passwords
-from tasks.registry import containers
+from tasks.registry import containers, replacement
 from tasks.registry.address import Addresses
 from tasks.registry.containers import Container
 from tasks.registry.desired import CERTIFICATE, FOLDER, HTPASSWD, TWO_PASSWORDS, Desired
 from tasks.registry.storage import Place, Record
 from tasks.remote import files
+from tasks.remote.docker import OWN_ENGINE
 from tasks.remote.files import File, Observed
 from tasks.remote.steps import Conflict, Step
 from tasks.run.machines import Engine
@@ -28,15 +32,19 @@ DRAIN = Step("wait for 3 seconds: for requests that passed the gateway before it
 class RegistryHost:
     """The registry host as it is.
 
-    `addresses` are the host's. `containers` holds `docker inspect`'s report by name, `images` the id by
-    reference, `inside` the inode that a container sees at a mount's target, by (container, target). `listener` is the
-    program that listens on the port. `installed` and `served` are PEM certificates, the leaf first; `handshake` says
-    whether the host has openssl to see what is served. Nothing is known of containers unless `engine` is `running`.
-    `places` has what is at the images' folder and where it was before, `storage` where the host knows it to be.
+    `addresses` are the host's. `socket` is what the gateway's link names, None if there is no link.
+    `containers` holds `docker inspect`'s report by name, also of what a killed run left; `images` the id by reference,
+    `inside` the inode that a container sees at a mount's target, by (container, target). `listener` is the program that
+    listens on the port. `installed` and `served` are PEM certificates, the leaf first; `handshake` says whether the
+    host has openssl to see what is served. If that is not what is installed, `inner` is what each container serves
+    past the port, and `rules` are the NAT rules for the port that are not Docker's. Nothing is known of containers
+    unless `engine` is `running`. `places` has what is at the images' folder and where it was before, `storage` where
+    the host knows it to be.
     """
 
     addresses: Addresses = field(default_factory=Addresses)
     paths: Mapping[str, Observed | None] = field(default_factory=dict)
+    socket: str | None = None
     engine: Engine = "absent"
     containers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
@@ -46,6 +54,8 @@ class RegistryHost:
     installed: str = ""
     served: str = ""
     handshake: bool = False
+    inner: Mapping[str, str] = field(default_factory=dict)
+    rules: tuple[str, ...] = ()
     places: Mapping[str, Place] = field(default_factory=dict)
     storage: Record | None = None
 
@@ -90,10 +100,10 @@ def revoke(desired: Desired, present_flags: Iterable[str] = ()) -> list[Step]:
     ]
 
 
-def handshake(port: int, server_name: str) -> str:
+def handshake(port: int, server_name: str, address: str = "127.0.0.1") -> str:
     """Return the command that prints what this host serves, in PEM: the leaf, then its chain."""
     return (
-        f"echo | timeout 10 openssl s_client -connect 127.0.0.1:{port} -servername {server_name} -showcerts "
+        f"echo | timeout 10 openssl s_client -connect {address}:{port} -servername {server_name} -showcerts "
         f"2>/dev/null | {ONLY_CERTIFICATES}"
     )
 
@@ -124,40 +134,64 @@ def _network(found: RegistryHost) -> list[Step]:
     name = containers.NETWORK
     if name in found.networks:
         return []
-    return [Step(f"make the network {name}: it is missing", f"docker network create {name} >/dev/null")]
+    return [
+        Step(
+            f"make the network {name}: it is missing", f"{OWN_ENGINE}docker network create {name} >/dev/null"
+        )
+    ]
 
 
 def _containers(
     desired: Desired, found: RegistryHost, placed: list[Step], new_images: frozenset[str]
 ) -> list[Step]:
-    """Return a step for each container that must be created or recreated, after the files were `placed`."""
+    """Return a step for each container that must be created or replaced, after the files were `placed`."""
     wanted = []
     for container in desired.containers:
         _check_ours(container, found)
-        reason = _drift(container, found, placed)
+        name = _in_service(container, found)
+        reason = _drift(container, name, found, placed)
         if container.image in new_images:
             reason = reason or "its image is new"
         if container.publish:
+            _check_answer(container, name, found)
             reason = reason or _wrong_service(desired, found, placed)
             if reason:
-                _check_port(container, found)
+                _check_port(container, name, found)
         if reason:
-            verb = "recreate" if container.name in found.containers else "create"
+            verb = "recreate" if name in found.containers else "create"
             text = f"{verb} the container {container.name}: {reason}"
-            wanted.append(Step(text, containers.start_script(container)))
+            script = replacement.replace(container, FOLDER, desired.server_name)
+            wanted.append(Step(text, script, None if container.publish else desired.authorization))
+        elif [name] != [each for each in replacement.names(container) if each in found.containers]:
+            text = f"remove what is left of replacing the container {container.name}: a run was killed"
+            wanted.append(Step(text, replacement.finish(container, FOLDER)))
     return wanted
 
 
-def _drift(container: Container, found: RegistryHost, placed: list[Step]) -> str | None:
+def _in_service(container: Container, found: RegistryHost) -> str:
+    """Return the name of the container that serves now, by the same rules as the scripts in `replacement`."""
+    name, spare, former = replacement.names(container)
+    if not container.publish:
+        present = [each for each in (name, spare, former) if each in found.containers]
+        serving = [each for each in present if containers.socket(found.containers[each]) == found.socket]
+        return (serving or [name])[0]
+    if spare in found.containers and containers.published(found.containers[spare]):
+        return spare
+    return former if name not in found.containers and former in found.containers else name
+
+
+def _drift(container: Container, name: str, found: RegistryHost, placed: list[Step]) -> str | None:
     """Return why a container must be recreated, by the engine's report and by the files that it uses."""
-    report = found.containers.get(container.name)
+    report = found.containers.get(name)
     reason = containers.drift(container, report, found.images.get(container.image))
     if reason or report is None:
         return reason
     for mount in container.mounts:
         folder = found.paths[mount.source]
-        if folder is None or found.inside.get((container.name, mount.target)) != folder.inode:
+        if folder is None or found.inside.get((name, mount.target)) != folder.inode:
             return f"it does not see the folder {mount.source} that is there now"
+    if not container.publish and containers.socket(report) != found.socket:
+        return "the gateway's link does not lead to its socket"
     config = found.paths[container.config]
     started = dt.datetime.fromisoformat(report["State"]["StartedAt"].replace("Z", "+00:00"))
     if any(step.writes and step.path == container.config for step in placed) or config is None:
@@ -181,18 +215,44 @@ def _wrong_service(desired: Desired, found: RegistryHost, placed: list[Step]) ->
 
 
 def _check_ours(container: Container, found: RegistryHost) -> None:
-    report = found.containers.get(container.name)
-    if report and containers.LABEL not in (report["Config"].get("Labels") or {}):
-        raise Conflict(
-            f"there is a container {container.name} that this project did not make",
-            f"rename it (docker rename {container.name} NAME) or remove it, and run again",
-        )
+    for name in replacement.names(container):
+        report = found.containers.get(name)
+        if report and containers.LABEL not in (report["Config"].get("Labels") or {}):
+            raise Conflict(
+                f"there is a container {name} that this project did not make",
+                f"rename it (docker rename {name} NAME) or remove it, and run again",
+            )
 
 
-def _check_port(container: Container, found: RegistryHost) -> None:
-    report = found.containers.get(container.name, {})
-    bindings = report.get("NetworkSettings", {}).get("Ports") or {}
-    published = {int(binding["HostPort"]) for port in bindings.values() for binding in port or ()}
+def _check_answer(container: Container, name: str, found: RegistryHost) -> None:
+    """Raise `Conflict` if what answers on the port is not the gateway, though no other program listens there."""
+    inner = found.inner.get(name, "")
+    unseen = not found.listener and not containers.published(found.containers.get(name, {}))
+    theirs = inner.split() != found.served.split() if inner else unseen
+    if not found.served or found.served.split() == found.installed.split() or not theirs:
+        return
+    rule = (
+        f"the rule '{found.rules[0]}' takes it" if found.rules else "no listener and no NAT rule shows there"
+    )
+    raise Conflict(
+        f"port {container.publish} leads to another server, with the certificate of {_described(found.served)}; {rule}",
+        "take the port from it (K3s' ServiceLB: give that Service another port), or set registry_port to another "
+        "port, and run again",
+    )
+
+
+def _described(pem: str) -> str:
+    """Return subject, issuer and fingerprint of the first certificate."""
+    try:
+        leaf = x509.load_pem_x509_certificates(pem.encode())[0]
+    except ValueError:
+        return "an unknown kind"
+    fingerprint = leaf.fingerprint(hashes.SHA256()).hex(":").upper()
+    return f"{leaf.subject.rfc4514_string()} by {leaf.issuer.rfc4514_string()} (SHA-256 {fingerprint})"
+
+
+def _check_port(container: Container, name: str, found: RegistryHost) -> None:
+    published = containers.published(found.containers.get(name, {}))
     if found.listener and container.publish not in published:
         raise Conflict(
             f"port {container.publish} is taken by {found.listener}",

@@ -9,6 +9,7 @@ from pyinfra.api.facts import FactBase
 
 from tasks.accounts.former_passwords import Log
 from tasks.registry import containers, desired
+from tasks.remote.docker import OWN_ENGINE
 from tasks.remote.fact_scripts import fail_host_on_bad_output, read_answer, script
 from tasks.settings.load import Settings
 
@@ -26,7 +27,7 @@ class FormerPasswordsFact(FactBase[Log | None]):
         container = containers.GATEWAY
         repositories = shlex.quote(f"{settings.registry_storage_path}/docker/registry/v2/repositories")
         return script(
-            f"""
+            f"""{OWN_ENGINE}
 made=$(stat -c %Y {flag}) || exit 1
 since=$((made - {LOOKBACK}))
 started=$(docker container inspect -f '{{{{.State.StartedAt}}}}' {container}) || exit 1

@@ -11,6 +11,7 @@ from typing import Literal
 from pyinfra.api.facts import FactBase
 
 from tasks.certificates.ca import BACKDATE
+from tasks.remote.docker import NO_CONFIG, OWN_ENGINE, SOCKET
 from tasks.remote.fact_scripts import fail_host_on_bad_output, read_answer, script
 from tasks.remote.steps import Conflict
 from tasks.settings.redact import printable
@@ -122,11 +123,14 @@ case $memory in (tmpfs|ramfs|rootfs) echo "memory|$memory" ;; esac
 
 # The unit is active as soon as the engine answers (Type=notify), and systemctl takes a tenth of docker's time. Nobody
 # asks at a socket that systemd listens on: the question would start the engine. `disabled` and `masked` were said by a
-# person, or by a distribution that leaves it to one. Podman's own answer at Docker's socket is no engine's.
-ENGINE = """
+# person, or by a distribution that leaves it to one. Podman's own answer at Docker's socket is no engine's. sudo passes
+# no variables on: what the client is told stands in its arguments too.
+ASK = f"ask() {{ $as timeout 20 docker --config {NO_CONFIG} -H {SOCKET} version >/dev/null 2>&1; }}"
+ENGINE = (
+    f"{OWN_ENGINE}{ASK}"
+    + """
 engine=absent; off=; state=
 if command -v docker >/dev/null; then echo 'client|yes'; fi
-ask() { $as timeout 20 docker -H unix:///var/run/docker.sock version >/dev/null 2>&1; }
 has_snap() { [ -d /var/snap/docker/current ]; }
 has_users_engine() {
     $as sh -c 'for each in /run/user/*/docker.sock /home/*/.config/systemd/user/docker.service; do
@@ -157,6 +161,7 @@ else
 fi
 echo "engine|$engine"
 """
+)
 
 
 @fail_host_on_bad_output

@@ -44,7 +44,8 @@ def kill_points(uninterrupted: RunResult, soak: bool) -> list[tuple[int, int]]:
     """Return (kill after, kill within) for all commands, or a sample of them that is spread over the whole run."""
     after = [(number, 0) for number in range(1, len(uninterrupted.commands) + 1)]
     within = [(0, number) for number, command in enumerate(uninterrupted.commands, 1) if " host+ " in command]
-    assert len(within) == 8, uninterrupted.commands  # six files of the registry host, the CA, /etc/hosts
+    # Six files of the registry host, the login to ask its registry with, the CA, /etc/hosts.
+    assert len(within) == 9, uninterrupted.commands
     return after + within if soak else [*after[6::9], *within[::3]]
 
 

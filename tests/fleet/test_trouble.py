@@ -245,10 +245,10 @@ def test_no_route_to_the_package_mirror_for_the_images(host: BenchHost, deployme
     with trouble(host, *mirror_unreachable()):
         ran = assert_run_fails(
             deployment,
-            "could not build the image homelab-registry/registry:",
+            "could not build the image homelab-registry.invalid/registry:",
             "the package mirror cannot be reached",
         )
-        assert ran.steps[0].startswith("build the image homelab-registry/registry:")
+        assert ran.steps[0].startswith("build the image homelab-registry.invalid/registry:")
     assert_run_recovers(deployment)
 
 

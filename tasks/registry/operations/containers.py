@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Generator, Sequence
 from functools import partial
 
@@ -13,9 +14,11 @@ from tasks.accounts import passwords
 from tasks.registry import plan
 from tasks.registry.context import RegistryContext
 from tasks.registry.desired import CERTIFICATE, FOLDER, Desired, Secrets, desire, user_of
+from tasks.registry.replacement import CLOSED, seconds_closed
 from tasks.remote.steps import Step
 from tasks.run.apply import AnyStep, LocalStep, RemoteStep, apply_steps
 from tasks.run.context import ROOT, Run, current
+from tasks.state.store import State
 
 
 @operation()
@@ -66,6 +69,7 @@ def desired_host(run: Run) -> Desired:
         http_secret=state.http_secret,
         certificate_pem=state.leaf.certificate_pem + authorities.chain,
         key_pem=state.leaf.key_pem,
+        authorization=_authorization(state),
     )
     return desire(
         run.configuration.settings,
@@ -77,6 +81,13 @@ def desired_host(run: Run) -> Desired:
     )
 
 
+def _authorization(state: State) -> str:
+    """Return the header that logs in one account, whichever; beside a former password the present one is the next."""
+    name, password = next(iter(state.passwords.items()))
+    entry = f"{passwords.NEXT}{name}" if name in state.former else name
+    return f"Basic {b64encode(f'{entry}:{password}'.encode()).decode()}"
+
+
 def _steps(run: Run, desired: Desired) -> list[Step]:
     context = run.part(RegistryContext)
     if context.found is None:
@@ -85,10 +96,22 @@ def _steps(run: Run, desired: Desired) -> list[Step]:
 
 
 def _with_proof(run: Run, desired: Desired, steps: Sequence[Step]) -> list[AnyStep]:
+    told: list[AnyStep] = [
+        RemoteStep(step, partial(_note_gap, run)) if CLOSED in step.script else step for step in steps
+    ]
     if not any(map(_writes_certificate, steps)):
-        return [*steps]
+        return told
     proof = plan.proof(desired, run.configuration.settings.registry_hostname)
-    return [*steps, RemoteStep(proof, partial(_prove, run, desired))]
+    return [*told, RemoteStep(proof, partial(_prove, run, desired))]
+
+
+def _note_gap(run: Run, output: str) -> None:
+    if seconds := seconds_closed(output):
+        run.report.note(
+            host.name,
+            f"port {run.configuration.settings.registry_port} was closed for {seconds:.1f} seconds while the gateway "
+            "was replaced",
+        )
 
 
 def _writes_certificate(step: Step) -> bool:

@@ -15,15 +15,15 @@ CONFIG_SHA256 = "ab" * 32
 
 
 def test_a_container_s_label_is_the_one_that_is_on_hosts() -> None:
-    registry = containers.registry("homelab-registry/registry:0", FOLDER, STORAGE, CONFIG_SHA256)
-    gateway = containers.gateway("homelab-registry/nginx:0", FOLDER, STORAGE, 443, CONFIG_SHA256)
-    assert registry.digest == "d63bbefa8239c01c6167984d6a3f3aa5c12379f2175782c994d26d10df14c9bc"
-    assert gateway.digest == "177ca79ba2a21b6f4b651ad4f7b8347268823e2af27148c3ce08a54b5879911a"
+    registry = containers.registry("homelab-registry.invalid/registry:0", FOLDER, STORAGE, CONFIG_SHA256)
+    gateway = containers.gateway("homelab-registry.invalid/nginx:0", FOLDER, STORAGE, 443, CONFIG_SHA256)
+    assert registry.digest == "fa5f1d9573071ed0e210da85fe55314b5de15192d5194c04aff777e0dfe68e64"
+    assert gateway.digest == "9ed7f28ffa19a264e885ea70e1a48fa2b171387fdabf726007003ebf588d6124"
 
 
 def test_an_image_s_tag_is_the_one_that_is_on_hosts() -> None:
     script = (ROOT / "files/build_image.sh").read_text()
     assert {role: build.tag(script) for role, build in BUILDS.items()} == {
-        "registry": "homelab-registry/registry:9e0d2ed1c5ca",
-        "gateway": "homelab-registry/nginx:a9c7195c5b8d",
+        "registry": "homelab-registry.invalid/registry:9e0d2ed1c5ca",
+        "gateway": "homelab-registry.invalid/nginx:a9c7195c5b8d",
     }

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks.registry import images
 from tasks.registry.images import BUILDS, Build, Image
+from tasks.remote.docker import OWN_ENGINE
 from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings
 
@@ -29,7 +32,7 @@ def pulled(resolved: dict[str, str] | None = None, **settings: Any) -> dict[str,
 
 def recipe(package: str, program: str, target: str, script: str = SCRIPT) -> str:
     text = f"Build(package={package!r}, program={program!r}, target={target!r}){script}"
-    return f"homelab-registry/{target}:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return f"homelab-registry.invalid/{target}:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 TAGS = {
@@ -48,8 +51,8 @@ def test_from_debian_both_are_built_under_a_tag_that_is_known_before() -> None:
         f"build the image {TAGS['gateway']} from the package nginx-light: it is missing",
     ]
     assert [image.step.script for image in found.values()] == [
-        f"set -- docker-registry /usr/bin/docker-registry registry {TAGS['registry']}\n{SCRIPT}",
-        f"set -- nginx-light /usr/sbin/nginx nginx {TAGS['gateway']}\n{SCRIPT}",
+        f"{OWN_ENGINE}set -- docker-registry /usr/bin/docker-registry registry {TAGS['registry']}\n{SCRIPT}",
+        f"{OWN_ENGINE}set -- nginx-light /usr/sbin/nginx nginx {TAGS['gateway']}\n{SCRIPT}",
     ]
 
 
@@ -79,20 +82,14 @@ def test_what_is_pulled_for_the_first_time_has_no_digest_yet() -> None:
         f"pull the image {REGISTRY}: its digest is not known yet",
         f"pull the image {GATEWAY}: its digest is not known yet",
     ]
-    assert found["registry"].step.script == (
-        f"docker -H unix:///var/run/docker.sock pull -q {REGISTRY} >/dev/null "
-        f"&& docker -H unix:///var/run/docker.sock image inspect -f '{INSPECT}' {REGISTRY}"
-    )
+    assert f"docker pull -q {REGISTRY} >" in found["registry"].step.script
 
 
 def test_what_was_resolved_before_is_pulled_by_its_digest() -> None:
     found = pulled({REGISTRY: f"registry@{A}", "registry:3": f"registry@{B}"})
     assert found["registry"].reference == f"registry@{A}"
     assert found["registry"].step.text == f"pull the image registry@{A}: it is missing"
-    assert found["registry"].step.script == (
-        f"docker -H unix:///var/run/docker.sock pull -q registry@{A} >/dev/null "
-        f"&& docker -H unix:///var/run/docker.sock image inspect -f '{INSPECT}' registry@{A}"
-    )
+    assert f"docker pull -q registry@{A} >" in found["registry"].step.script
     assert found["gateway"].reference is None
 
 
@@ -104,7 +101,45 @@ def test_another_name_is_resolved_anew() -> None:
 
 def test_a_name_is_one_word_for_the_shell() -> None:
     script = images._pulled("x; touch /tmp/owned", None).step.script
-    assert script.startswith("docker -H unix:///var/run/docker.sock pull -q 'x; touch /tmp/owned' >/dev/null")
+    assert script.count("'x; touch /tmp/owned'") == script.count("touch") == 3
+
+
+PULL = f"pull -q {REGISTRY}"
+
+
+@pytest.mark.parametrize(
+    ("config", "accepted", "code", "calls"),
+    [
+        (True, "/nonexistent", 0, [f"/nonexistent {PULL}"]),
+        (True, "{home}/.docker", 0, [f"/nonexistent {PULL}", f"{{home}}/.docker {PULL}"]),
+        (True, "none", 1, [f"/nonexistent {PULL}", f"{{home}}/.docker {PULL}"]),
+        (False, "none", 1, [f"/nonexistent {PULL}"]),
+    ],
+)
+def test_root_s_login_is_used_only_if_a_pull_without_one_is_refused(
+    tmp_path: Path, config: bool, accepted: str, code: int, calls: list[str]
+) -> None:
+    if config:
+        (tmp_path / ".docker").mkdir()
+        (tmp_path / ".docker/config.json").write_text("{}")
+    docker = tmp_path / "docker"
+    docker.write_text(
+        '#!/bin/sh\necho "$DOCKER_CONFIG $*" >> "$HOME/calls"; echo "$DOCKER_HOST$DOCKER_CONTEXT$DOCKER_TLS_VERIFY" >> "$HOME/told"\n'
+        f'[ "$1" != pull ] || [ "$DOCKER_CONFIG" = "{accepted.format(home=tmp_path)}" ] || {{ echo refused >&2; exit 1; }}\n'
+    )
+    docker.chmod(0o755)
+    elsewhere = {"DOCKER_HOST": "tcp://10.0.0.1:2376", "DOCKER_CONTEXT": "other", "DOCKER_TLS_VERIFY": "1"}
+    done = subprocess.run(
+        ["sh", "-c", pulled()["registry"].step.script],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path), **elsewhere},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    shown = [] if code else [f"/nonexistent image inspect -f {INSPECT} {REGISTRY}"]
+    assert done.returncode == code
+    assert (tmp_path / "calls").read_text().splitlines() == [
+        line.format(home=tmp_path) for line in calls
+    ] + shown
+    assert set((tmp_path / "told").read_text().splitlines()) == {"unix:///var/run/docker.sock"}
 
 
 @pytest.mark.parametrize("source", ["debian", "pull"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import json
 import re
 from collections.abc import Callable
@@ -12,6 +13,11 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from tasks.registry import containers
 from tasks.registry import desired as layout
@@ -26,7 +32,7 @@ from tasks.settings.load import Settings
 from tasks.settings.types import Role
 
 TEMPLATES = str(ROOT / "templates")
-SECRETS = Secrets("admin:$2b$04$x\n", "ab" * 32, "-----CERT-----\n", "-----KEY-----\n")
+SECRETS = Secrets("admin:$2b$04$x\n", "ab" * 32, "-----CERT-----\n", "-----KEY-----\n", "Basic YWRtaW46eA==")
 IMAGES = {"registry": "local/registry:1", "gateway": "local/nginx:1"}
 RECORD = Record("/var/lib/homelab-registry", "0" * 32, "/")
 STARTED = 1_800_000_000.0
@@ -40,11 +46,13 @@ def desire(**settings: Any) -> Desired:
 def inspected(container: containers.Container) -> dict[str, Any]:
     """What `docker inspect` (20.10) reports for a container as we start it, as far as it matters."""
     untouched = json.loads((Path(__file__).parent / "host_config.json").read_text())
+    ports = {"8443/tcp": [{"HostPort": str(container.publish)}]}
+    labels = {} if container.publish else {containers.SOCKET_LABEL: "a.sock"}
     return {
         "Image": f"sha256:{container.image}",
-        "Config": {"Labels": {containers.LABEL: container.digest}},
+        "Config": {"Labels": {containers.LABEL: container.digest, **labels}},
         "HostConfig": untouched,
-        "NetworkSettings": {"Networks": {container.network: {}}},
+        "NetworkSettings": {"Networks": {container.network: {}}, "Ports": ports if container.publish else {}},
         "State": {
             "Status": "running", "Running": True, "Paused": False, "Pid": 1,
             "StartedAt": "2027-01-15T08:00:00.123456789Z", "Health": {"Status": "healthy"},
@@ -70,6 +78,7 @@ def converged(desired: Desired, settings: Settings | None = None) -> RegistryHos
         containers={container.name: inspected(container) for container in desired.containers},
         images={image: f"sha256:{image}" for image in IMAGES.values()},
         networks=frozenset({"bridge", "homelab-registry"}),
+        socket="a.sock",
         inside=inside,
         installed=desired.certificate,
         served=desired.certificate,
@@ -227,15 +236,129 @@ def test_a_gateway_that_nobody_reaches_is_made_anew_unless_nothing_could_look() 
     assert texts(desire(), replace(found, handshake=False)) == []
 
 
+def foreign() -> str:
+    """A certificate that is not ours, in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "TRAEFIK DEFAULT CERT")])
+    now = dt.datetime.now(dt.UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + dt.timedelta(1))
+    return made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+RULE = "-A CNI-HOSTPORT-DNAT -p tcp -m multiport --dports 80,443 -j CNI-DN-1"
+
+
+@pytest.mark.parametrize(
+    ("rules", "named"),
+    [((RULE, "-A CNI-DN-1"), f"the rule '{RULE}' takes it"), ((), "no listener and no NAT rule shows there")],
+)
+@pytest.mark.parametrize("running", [True, False])
+def test_a_port_that_leads_elsewhere_is_told_with_the_certificate_and_nothing_is_restarted(
+    rules: tuple[str, ...], named: str, running: bool
+) -> None:
+    desired, pem = desire(), foreign()
+    found = replace(converged(desired), served=pem, rules=rules)
+    if running:  # then it is asked past the port
+        found = replace(found, inner={containers.GATEWAY: desired.certificate})
+    else:
+        found = replace(found, containers={})
+    with pytest.raises(Conflict) as stop:
+        registry.steps(desired, found)
+    fingerprint = x509.load_pem_x509_certificate(pem.encode()).fingerprint(hashes.SHA256()).hex(":").upper()
+    assert stop.value.problem == (
+        "port 443 leads to another server, with the certificate of CN=TRAEFIK DEFAULT CERT by CN=TRAEFIK DEFAULT CERT "
+        f"(SHA-256 {fingerprint}); {named}"
+    )
+    assert "set registry_port to another port, and run again" in stop.value.remedy
+
+
+def test_a_gateway_that_serves_another_certificate_itself_is_made_anew() -> None:
+    found = replace(converged(desire()), served="-----OTHER-----\n")
+    assert texts(desire(), replace(found, inner={containers.GATEWAY: "-----OTHER-----\n"})) == [
+        "recreate the container homelab-registry-gateway: it serves another certificate than the one in its file"
+    ]
+
+
+LEFT = "remove what is left of replacing the container {}: a run was killed"
+
+
+def left(found: RegistryHost, names: dict[str, str | None], socket: str | None) -> RegistryHost:
+    """The host with these registries, each with its socket, and what the link names."""
+    others = {containers.GATEWAY: found.containers[containers.GATEWAY]}
+    inside = dict(found.inside)
+    for name, own in names.items():
+        report = copy.deepcopy(dict(found.containers[containers.REGISTRY]))
+        report["Config"]["Labels"][containers.SOCKET_LABEL] = own
+        others[name] = report
+        inside |= {(name, at): inode for (each, at), inode in found.inside.items() if each == N}
+    return replace(found, containers=others, inside=inside, socket=socket)
+
+
+N, NEXT, FORMER = "homelab-registry", "homelab-registry-next", "homelab-registry-former"
+LEADS_ELSEWHERE = f"recreate the container {N}: the gateway's link does not lead to its socket"
+
+
+@pytest.mark.parametrize(
+    ("names", "socket", "steps"),
+    [
+        ({N: "a.sock", NEXT: "b.sock"}, "a.sock", [LEFT.format(N)]),
+        ({N: "a.sock", NEXT: "b.sock"}, "b.sock", [LEFT.format(N)]),
+        ({FORMER: "a.sock", NEXT: "b.sock"}, "b.sock", [LEFT.format(N)]),
+        ({N: "b.sock", FORMER: "a.sock"}, "b.sock", [LEFT.format(N)]),
+        ({N: "b.sock"}, "b.sock", []),
+        ({N: "b.sock"}, "a.sock", [LEADS_ELSEWHERE]),
+        ({N: "b.sock"}, None, [LEADS_ELSEWHERE]),
+        ({N: None}, "b.sock", [LEADS_ELSEWHERE]),
+        ({NEXT: "b.sock"}, None, [f"create the container {N}: it does not exist"]),
+        ({N: None, NEXT: "a.sock"}, None, [LEFT.format(N)]),
+    ],
+)
+def test_a_replacement_that_was_killed_is_finished_from_what_the_link_names(
+    names: dict[str, str | None], socket: str | None, steps: list[str]
+) -> None:
+    assert texts(desire(), left(converged(desire()), names, socket)) == steps
+
+
+G = "homelab-registry-gateway"
+
+
+@pytest.mark.parametrize(
+    ("states", "steps"),
+    [
+        ({G: "port", f"{G}-next": "running"}, [LEFT.format(G)]),
+        ({G: "exited", f"{G}-next": "port"}, [LEFT.format(G)]),
+        ({f"{G}-former": "exited", f"{G}-next": "port"}, [LEFT.format(G)]),
+        ({G: "port", f"{G}-former": "exited"}, [LEFT.format(G)]),
+        ({G: "exited", f"{G}-next": "exited"}, [f"recreate the container {G}: it is exited"]),
+        ({f"{G}-former": "exited", f"{G}-next": "exited"}, [f"recreate the container {G}: it is exited"]),
+    ],
+)
+def test_the_gateway_that_has_the_port_is_the_one_in_service(
+    states: dict[str, str], steps: list[str]
+) -> None:
+    found = converged(desire())
+    reports, inside = {N: found.containers[N]}, dict(found.inside)
+    for name, state in states.items():
+        report = copy.deepcopy(dict(found.containers[G]))
+        if state != "port":
+            report["NetworkSettings"]["Ports"] = {"80/tcp": None}
+        if state == "exited":
+            report["State"] |= {"Running": False, "Status": "exited"}
+        reports[name] = report
+        inside |= {(name, at): inode for (each, at), inode in found.inside.items() if each == G}
+    assert texts(desire(), replace(found, containers=reports, inside=inside)) == steps
+
+
+@pytest.mark.parametrize("name", [N, NEXT, f"{G}-next", f"{G}-former"])
 @pytest.mark.parametrize("labels", [None, {}, {"com.docker.compose.project": "mine"}])
-def test_a_container_of_the_user_s_with_our_name_is_left_alone(labels: dict[str, str] | None) -> None:
+def test_a_container_of_the_user_s_with_our_name_is_left_alone(
+    name: str, labels: dict[str, str] | None
+) -> None:
     found = converged(desire())
     report = copy.deepcopy(dict(found.containers[containers.REGISTRY]))
     report["Config"]["Labels"] = labels
-    with pytest.raises(
-        Conflict, match="there is a container homelab-registry that this project did not make"
-    ):
-        registry.steps(desire(), replace(found, containers={**found.containers, containers.REGISTRY: report}))
+    with pytest.raises(Conflict, match=f"there is a container {name} that this project did not make"):
+        registry.steps(desire(), replace(found, containers={**found.containers, name: report}))
 
 
 def test_a_new_leaf_is_one_file_and_no_restart() -> None:
@@ -326,8 +449,10 @@ def test_a_taken_port_is_told_with_the_program_that_has_it() -> None:
 
 def test_what_is_served_never_shows_in_a_command() -> None:
     bare = RegistryHost(paths=dict.fromkeys(layout.paths(Settings())))
-    for step in registry.steps(desire(), bare):
-        for secret in (SECRETS.http_secret, SECRETS.key_pem.strip(), "$2b$04$x"):
+    steps = registry.steps(desire(), bare)
+    assert [step.stdin for step in steps[-2:]] == [SECRETS.authorization, None]
+    for step in steps:
+        for secret in (SECRETS.http_secret, SECRETS.key_pem.strip(), "$2b$04$x", SECRETS.authorization):
             assert secret not in step.script
             assert secret not in repr(step)
             assert secret not in step.text

@@ -310,19 +310,25 @@ def test_the_registry_fact_s_script_is_sound() -> None:
 
 STUBS = {
     "ip": 'case "$*" in "-4 route get 192.0.2.1") echo "192.0.2.1 via 10.0.0.1 dev eth0 src 10.0.0.7 uid 0" ;; esac',
-    "openssl": "cat >/dev/null; printf 'x\\n-----BEGIN CERTIFICATE-----\\nSERVED\\n-----END CERTIFICATE-----\\ny\\n'",
+    "openssl": """cat >/dev/null
+case "$*" in (*172.18.0.2:8443*) what=INNER ;; (*) what=SERVED ;; esac
+printf 'x\\n-----BEGIN CERTIFICATE-----\\n%s\\n-----END CERTIFICATE-----\\ny\\n' $what""",
+    "iptables-save": """echo '-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER'
+echo '-A DOCKER ! -i br-1 -p tcp -m tcp --dport 443 -j DNAT --to-destination 172.18.0.2:8443'
+echo '-A CNI-HOSTPORT-DNAT -p tcp -m multiport --dports 80,443 -j CNI-DN-1'
+echo '-A CNI-DN-1 -p tcp -m tcp --dport 443 -j DNAT --to-destination 10.42.0.8:443'
+echo '-A DOCKER -p tcp -m tcp --dport 4430 -j DNAT --to-destination 172.18.0.3:443'""",
+    "nft": "echo '    tcp dport 443 redirect to :9443'; echo '    tcp dport 443 counter dnat to 172.18.0.2:8443'",
     "ss": """echo 'LISTEN 0 511 *:443 *:* users:(("nginx",pid=7,fd=6),("nginx",pid=8,fd=6))'""",
-    "docker": """[ "$1 $2" = "-H unix:///var/run/docker.sock" ] || exit 9; shift 2
+    "docker": """[ "$DOCKER_HOST $DOCKER_CONFIG" = "unix:///var/run/docker.sock /nonexistent" ] || exit 9
 case " $FAILING " in (*" $1 "*) echo no >&2; exit "$CODE" ;; esac
 case "$*" in
     version) ;;
-    'ps '*) echo c0ffee ;;
-    'container inspect -f {{.Name}}|{{.State.Pid}}|{{json .}} '*)
-        echo '/homelab-registry|0|{"Id": "c0|fee\\u003c"}'
-        case "$6 $BOTH" in
-            (*' yes') echo '/homelab-registry-gateway|0|{"Id": "beef"}' ;;
-            (?*' ') exit 1 ;;
-        esac ;;
+    'ps -aq --no-trunc --filter name=^/?(homelab-registry|homelab-registry-gateway)(-next|-former)?$')
+        echo c0ffee; [ -z "$BOTH" ] || echo beef ;;
+    'container inspect -f {{.Name}}|{{.State.Pid}}|{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}|{{json .}} c0ffee'*)
+        echo '/homelab-registry|0||{"Id": "c0|fee\\u003c"}'
+        [ -z "$BOTH" ] || echo '/homelab-registry-gateway|0|172.18.0.2|{"Id": "beef","Running":true,"Networks":{"homelab-registry":{}}}' ;;
     'image inspect -f {{.Id}} there') echo sha256:ab ;;
     'image inspect -f {{.Id}} there there-too') echo sha256:ab; echo sha256:cd ;;
     'network ls --format network|{{.Name}}') echo 'network|bridge' ;;
@@ -350,7 +356,7 @@ def registry_host(
 ) -> RegistryHost:
     """Run the script. The stub of docker has one of the two containers, or `both`, and ends `failing` calls with `code`."""
     stubs = folder / "stubs"
-    stubs.mkdir()
+    stubs.mkdir(exist_ok=True)
     for name, body in STUBS.items():
         (stubs / name).write_text(f"#!/bin/sh\n{body}\n")
         (stubs / name).chmod(0o755)
@@ -383,7 +389,30 @@ def test_the_registry_fact_s_script_with_an_engine_that_is_a_stub(folder: Path) 
         installed=PEM.format("INSTALLED"),
         served=PEM.format("SERVED"),
         handshake=True,
+        rules=RULES,
     )
+
+
+RULES = (
+    "-A CNI-HOSTPORT-DNAT -p tcp -m multiport --dports 80,443 -j CNI-DN-1",
+    "-A CNI-DN-1 -p tcp -m tcp --dport 443 -j DNAT --to-destination 10.42.0.8:443",
+    "tcp dport 443 redirect to :9443",
+)
+"""Those of the stubs' NAT rules that take port 443 and are not Docker's own."""
+
+
+def test_another_certificate_on_the_port_is_told_with_the_gateway_s_own_and_the_rules(folder: Path) -> None:
+    found = registry_host(folder, both=True)
+    assert (found.inner, found.rules) == ({"homelab-registry-gateway": PEM.format("INNER")}, RULES)
+    (folder / layout.CERTIFICATE).write_text(PEM.format("SERVED"))
+    found = registry_host(folder, both=True)
+    assert (found.inner, found.rules) == ({}, ())
+
+
+def test_the_link_to_the_registry_s_socket_is_told(folder: Path) -> None:
+    (folder / "run").mkdir()
+    (folder / layout.SOCKET).symlink_to("b.sock")
+    assert registry_host(folder).socket == "b.sock"
 
 
 def test_every_path_of_ours_is_asked_for(folder: Path) -> None:
@@ -401,16 +430,20 @@ def test_images_that_are_all_there_are_each_told_with_their_own_id(folder: Path)
     }
 
 
-def test_both_containers_are_told_by_one_call(folder: Path) -> None:
-    assert registry_host(folder, both=True, failing="ps").containers == {
+def test_both_containers_are_told_by_one_call_and_their_network_with_them(folder: Path) -> None:
+    found = registry_host(folder, both=True, failing="network")
+    assert found.containers == {
         "homelab-registry": {"Id": "c0|fee<"},
-        "homelab-registry-gateway": {"Id": "beef"},
+        "homelab-registry-gateway": {
+            "Id": "beef",
+            "Running": True,
+            "Networks": {"homelab-registry": {}},
+        },
     }
+    assert found.networks == {"homelab-registry"}
 
 
-@pytest.mark.parametrize(
-    ("failing", "code", "engine"), [("network version", 1, "absent"), ("network", 124, "silent")]
-)
+@pytest.mark.parametrize(("failing", "code", "engine"), [("ps version", 1, "absent"), ("ps", 124, "silent")])
 def test_where_the_engine_does_not_answer_nothing_is_said_of_containers(
     folder: Path, failing: str, code: int, engine: str
 ) -> None:

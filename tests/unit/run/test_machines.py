@@ -101,9 +101,9 @@ def look(folder: Path, **stubs: str) -> Machine:
 
 ROOT, USER = "echo 0", "echo 1000"
 SUDO, NO_SUDO = 'shift; exec "$@"', "echo 'sudo: a password is required' >&2; exit 1"
-# Only the real socket is asked, whatever DOCKER_HOST or a context may say.
+# Only the real socket is asked, whatever the variables, a context or a config.json may say.
 UNIT = '[ "$*" = "-q is-active docker.service" ]'
-ENGINE = '[ "$*" = "-H unix:///var/run/docker.sock version" ]'
+ENGINE = '[ "$*" = "--config /nonexistent -H unix:///var/run/docker.sock version" ]'
 
 
 @pytest.mark.parametrize(
