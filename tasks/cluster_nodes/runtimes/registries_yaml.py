@@ -7,11 +7,12 @@ inserted and removed there, and the result is parsed again. Every other byte sta
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import yaml
-from yaml.nodes import MappingNode, Node
+from yaml.nodes import MappingNode, Node, SequenceNode
 
 from tasks.accounts.logins import Login
 from tasks.remote import yaml_edit
@@ -33,7 +34,7 @@ FIELDS = {
 """The fields of a registry's entry (wharfie, `types.go`)."""
 
 
-def merge(text: str, endpoints: Iterable[str], ca_file: str, login: Login | None, path: str) -> str:
+def merge(text: str, endpoints: Collection[str], ca_file: str, login: Login | None, path: str) -> str:
     """Return the text with an entry for each of `endpoints` that names the CA, and the login or none of ours.
 
     Raises `Conflict`, with the line, if the text is broken, contradicts the entry, or cannot be added to. `path` is the
@@ -41,7 +42,7 @@ def merge(text: str, endpoints: Iterable[str], ca_file: str, login: Login | None
     """
     try:
         for endpoint in endpoints:
-            _check(yaml_edit.read(text, path), endpoint, ca_file, path)
+            _check(yaml_edit.read(text, path), endpoint, endpoints, ca_file, path)
             text = _with_ca(text, endpoint, ca_file, path)
             text = _with_login(text, endpoint, login, path)
     except RecursionError:
@@ -55,10 +56,11 @@ def auth_of(text: str, endpoint: str, path: str) -> tuple[str, str] | None:
     return None if auth is None else (auth["username"], auth["password"])
 
 
-def _check(root: Node | None, endpoint: str, ca_file: str, path: str) -> None:
-    """Raise `Conflict` if the user's own lines about our registry contradict our entry."""
+def _check(root: Node | None, endpoint: str, endpoints: Collection[str], ca_file: str, path: str) -> None:
+    """Raise `Conflict` if the user's own lines about `endpoint`, one of our `endpoints`, contradict our entry."""
     for name in (endpoint, f"https://{endpoint}", f"http://{endpoint}"):
-        if mirror := _find(root, ("mirrors", name)):
+        mirror = _find(root, ("mirrors", name))
+        if mirror and not _leads_to(_find(root, ("mirrors", name, "endpoint")), endpoints):
             raise Conflict(
                 f"{path} line {mirror[-1].line} has a mirror for our registry, which could hand out private images "
                 "without a login",
@@ -76,6 +78,17 @@ def _check(root: Node | None, endpoint: str, ca_file: str, path: str) -> None:
             f"{path} line {named[-1].line} names another CA for our registry: {_word(named)!r}",
             "remove that line and run again",
         )
+
+
+def _leads_to(mirror: Sequence[Pair], endpoints: Collection[str]) -> bool:
+    """Return whether a mirror has endpoints, and all are our registry by https.
+
+    Without one it is for the registry of K3s that all nodes share (docs.k3s.io/installation/registry-mirror).
+    """
+    nodes = mirror[-1].value.value if mirror and isinstance(mirror[-1].value, SequenceNode) else []
+    # https is the default (k3s: `normalizeEndpointAddress`).
+    urls = [re.fullmatch(r"(?:https://)?([^/]+?)(?::443)?(?:/|/v2/?)?", yaml_edit.word(node)) for node in nodes]
+    return bool(urls) and all(url and url[1] in endpoints for url in urls)
 
 
 def _with_ca(text: str, endpoint: str, ca_file: str, path: str) -> str:

@@ -137,6 +137,18 @@ def test_several_names_each_have_an_entry() -> None:
     assert all(line in kept for line in USER.splitlines())
 
 
+SELF = f"mirrors:\n  {NAME}:\n    endpoint:\n"
+
+
+@pytest.mark.parametrize(
+    "endpoints",
+    [[f"https://{NAME}"], [f"https://{NAME}/"], [f"https://{NAME}/v2"], [NAME], ["https://other:443", NAME]],
+)
+def test_a_mirror_of_our_registry_to_itself_stays(endpoints: list[str]) -> None:
+    text = SELF + "".join(f"      - {each!r}\n" for each in endpoints)
+    assert merge(text, None, NAME, "other") == f"{text}configs:\n  other:\n{TLS}{OURS}"
+
+
 def problem(text: str, login: Login | None = None) -> str:
     with pytest.raises(Conflict) as raised:
         merge(text, login)
@@ -173,6 +185,16 @@ def problem(text: str, login: Login | None = None) -> str:
          "line 3 switches the check of our certificate off (insecure_skip_verify)"),
         (f"mirrors:\n  x:\n  {NAME}:\n    endpoint: []\n",
          "line 3 has a mirror for our registry, which could hand out private images without a login"),
+        *(
+            (f"{SELF}{lines}", "line 2 has a mirror for our registry, which could hand out private images without a login")
+            for lines in (
+                "      - https://cache.example\n", f"      - http://{NAME}\n", f"      - https://{NAME}\n      - https://x\n",
+                f"      - https://x@{NAME}\n", f"      - https://{NAME}.example\n", f"      - https://{NAME}/v2/cache\n",
+                "      - 1\n", "",
+            )
+        ),
+        (f"mirrors:\n  {NAME}:\n    endpoint: https://{NAME}\n",
+         "line 2 has a mirror for our registry, which could hand out private images without a login"),
         (f"mirrors:\n  'https://{NAME}':\n",
          "line 2 has a mirror for our registry, which could hand out private images without a login"),
     ],
