@@ -39,6 +39,7 @@ if [ -d /run/systemd/system ]; then
             (RequiredBy|BoundBy|ConsistsOf) requiring="$requiring $value" ;;
             ('')
                 if [ "$load" = loaded ]; then echo "unit|$id"; loaded="$loaded $id"; fi
+                case $active in (failed|activating) echo "failing|$id" ;; esac
                 if [ "$active" = active ] && [ -n "$started" ]; then
                     started=$(date -d "$started" +%s.%N) || exit 1
                     echo "started|$id|$started|$main"
@@ -156,4 +157,7 @@ class ClusterNodeFact(FactBase[Node | None]):
             client=client_hosts.read(answer),
             requiring_containerd=frozenset(unit for (unit,) in answer.all("requiring")),
             proxies=proxies.read(answer),
+            failing=frozenset(unit for (unit,) in answer.all("failing")),
+            containerd_socket=answer.one("socket") or "",
+            containerd_default=int(answer.one("default") or 0),
         )

@@ -17,7 +17,9 @@ class Node:
     """A node as it is.
 
     `runtimes` are the names of those that it has, `started` is the start of each running systemd unit in seconds since
-    1970. `containerd_config` is the main file that containerd reads, `data` the data folders of K3s and of RKE2.
+    1970; `failing` are those that systemd cannot start, or starts just now. `containerd_config` is the main file that
+    containerd reads, `containerd_socket` where it listens if its command line says so, `containerd_default` the
+    configuration version of its default, if there is no main file. `data` are the data folders of K3s and of RKE2.
     `paths` and `texts` are all files and folders that were looked at, by path. `requiring_containerd` are the units
     that systemd restarts with containerd's. `proxies` are the proxy settings of units in `started` that have some.
     """
@@ -32,6 +34,9 @@ class Node:
     client: ClientHost = field(default_factory=ClientHost)
     requiring_containerd: Collection[str] = frozenset()
     proxies: Mapping[str, ProxySettings] = field(default_factory=dict)
+    failing: Collection[str] = frozenset()
+    containerd_socket: str = ""
+    containerd_default: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +15,22 @@ import bcrypt
 import docker
 import pytest
 
+from tasks.certificates import ca
+from tasks.cluster_nodes import facts
+from tasks.cluster_nodes.facts import ClusterNodeFact
+from tasks.cluster_nodes.node import Node, NodeTarget
+from tasks.cluster_nodes.runtimes import containerd_config, restarts
+from tasks.cluster_nodes.runtimes.containerd import CONFIG, Containerd
+from tasks.cluster_nodes.runtimes.containerd_config import CERTS, TWO_PATHS
+from tasks.remote.steps import Conflict, Step
+from tasks.settings.load import Settings
 from tests.bench import fleet as fleet_module
 from tests.bench.fleet import Fleet
 from tests.bench.hosts import BenchHost, Result
 from tests.bench.programs import CRANE, CRI_PULL, REGISTRIES_PULL, REGISTRY
 from tests.bench.recipes import BOOKWORM, BOOKWORM_NODE, CONTAINERD23_NODE, TRIXIE_NODE
 
+NAME = "registry.homelab.local"
 CONTAINERD = "unix:///run/containerd/containerd.sock"
 UNKNOWN = "certificate signed by unknown authority"
 NODES = {recipe.name: recipe for recipe in (BOOKWORM_NODE, TRIXIE_NODE, CONTAINERD23_NODE)}
@@ -207,3 +219,180 @@ def test_every_other_client_contacts_the_registry(
     result = fleet.hosts[name].run(command + image, check=False, timeout=120)
     assert result.exit_code != 0
     assert UNKNOWN in result.stderr
+
+
+# How containerd takes what we do with its configuration, in the shapes that real files have.
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A configuration of a user's, and what a run does with it: a part of its conflict, or the `config_path` after it.
+
+    PLUGIN stands for the name of the plugin that pulls. `drop` is imported from `conf.d`.
+    """
+
+    main: str
+    drop: str = ""
+    conflict: str | None = None
+    path: str = CERTS
+
+
+VERSION = "version = NUMBER\n"
+IMPORT = 'imports = ["/etc/containerd/conf.d/*.toml"]\n'
+TABLE = '[plugins."PLUGIN".registry]\n'
+TLS = '[plugins."PLUGIN".registry.configs."mirror.example:5000".tls]\n'
+BESIDE = "beside which containerd's CRI does not start"
+ONE, TWO, THREE = "bookworm-node", "trixie-node", "containerd23-node"
+SHAPES = {
+    "an empty table tls": Shape(VERSION + TLS),
+    "an empty table tls, and a config_path": Shape(f'{VERSION}{TABLE}config_path = "{CERTS}"\n{TLS}'),
+    "another registry's CA": Shape(
+        f'{VERSION}{TLS}ca_file = "/x.crt"\n', conflict="has inline registry configs"
+    ),
+    "another registry's login": Shape(f'{VERSION}{TLS.replace(".tls", ".auth")}username = "x"\n'),
+    "a mirror": Shape(VERSION + TABLE.replace("]", '.mirrors."docker.io"]'), conflict=BESIDE),
+    "tables without entries": Shape(
+        VERSION + TABLE.replace("]", ".mirrors]") + TABLE.replace("]", ".configs]")
+    ),
+    "two folders, as EKS has it": Shape(f'{VERSION}{TABLE}config_path = "{TWO_PATHS}"\n'),
+    "two folders": Shape(
+        f'{VERSION}{TABLE}config_path = "{CERTS}:/opt/certs.d"\n', conflict="not one absolute path"
+    ),
+    "a NVIDIA toolkit's file": Shape(IMPORT + VERSION, drop=f'{VERSION}{TABLE}config_path = ""\n'),
+    "no blank, no final newline": Shape(f"{VERSION}{TABLE}config_path=''"),
+}
+EXCEPTIONS = {
+    (ONE, "an empty table tls"): Shape("", conflict=BESIDE),
+    (ONE, "an empty table tls, and a config_path"): Shape("", conflict=BESIDE),
+    (ONE, "two folders, as EKS has it"): Shape("", path=TWO_PATHS),
+    (ONE, "two folders"): Shape("", path=f"{CERTS}:/opt/certs.d"),
+}
+CA = ca.make_authority([NAME], 3650, dt.datetime.now(dt.UTC)).certificate_pem
+
+
+def plan(host: BenchHost) -> list[Step]:
+    """Return what a run would do for containerd there, in the same look at the host."""
+
+    def read(paths: list[str], texts: list[str]) -> Node:
+        asked = host.run(ClusterNodeFact().command([NAME], None, paths, texts))
+        return ClusterNodeFact().process(asked.stdout.splitlines())
+
+    found = facts.read_node([NAME], read)
+    return Containerd().steps(Settings(), NodeTarget(CA, "192.0.2.1", ["containerd"]), found)
+
+
+def take(host: BenchHost, steps: list[Step]) -> None:
+    for step in steps:
+        host.run(step.script, stdin="" if step.stdin is None else f"{step.stdin}\n")
+
+
+def cri_answers(host: BenchHost) -> bool:
+    return " ok" in host.run("ctr plugins ls id==cri").stdout
+
+
+def dumped_path(host: BenchHost) -> str:
+    """Return the `config_path` that containerd itself reads."""
+    says = tomllib.loads(host.run("containerd config dump 2>/dev/null").stdout)
+    plugin = next(name for name in reversed(containerd_config.NAMES) if name in says["plugins"])
+    return str(says["plugins"][plugin]["registry"]["config_path"])
+
+
+def configure(host: BenchHost, main: str, drop: str) -> None:
+    host.run("rm -rf /etc/containerd /var/lib/homelab-registry-before")
+    host.write(CONFIG, main)
+    if drop:
+        host.write("/etc/containerd/conf.d/99-nvidia.toml", drop)
+    host.run("systemctl reset-failed containerd; systemctl restart containerd")
+
+
+@NAMES
+def test_containerd_has_its_cri_with_each_shape_of_its_configuration(fleet: Fleet, name: str) -> None:
+    host = fleet.hosts[name]
+    before = host.run(f"cat {CONFIG}", check=False).stdout
+    for shape, given in SHAPES.items():
+        number, plugin = ("2", containerd_config.CRI_2) if name == ONE else ("3", containerd_config.IMAGES)
+        main, drop = (
+            text.replace("NUMBER", number).replace("PLUGIN", plugin) for text in (given.main, given.drop)
+        )
+        expected = EXCEPTIONS.get((name, shape), given)
+        configure(host, main, drop)
+        answered = cri_answers(host)
+        if expected.conflict:
+            with pytest.raises(Conflict) as raised:
+                plan(host)
+            assert expected.conflict in raised.value.problem, shape
+            assert host.read(CONFIG) == main, shape
+            continue
+        assert answered, shape
+        take(host, plan(host))
+        assert cri_answers(host), shape
+        assert dumped_path(host) == expected.path, shape
+        assert plan(host) == [], shape
+        assert host.run(f"test -e {restarts.KEPT}", check=False).exit_code == 1, shape
+        if drop:
+            # Its owner removes it, or makes it anew.
+            host.run("rm -r /etc/containerd/conf.d")
+            assert dumped_path(host) == expected.path, shape
+    host.run("rm -r /etc/containerd")
+    if before:
+        host.write(CONFIG, before)
+    host.run("systemctl reset-failed containerd; systemctl restart containerd")
+
+
+def test_a_new_configuration_has_the_version_of_containerd_s_own(fleet: Fleet) -> None:
+    host = fleet.hosts[THREE]
+    assert host.run(f"test -e {CONFIG}", check=False).exit_code == 1
+    taken = plan(host)
+    take(host, taken)
+    assert host.read(CONFIG).startswith("version = 4\n")
+    assert cri_answers(host)
+    assert dumped_path(host) == CERTS
+    # As NVIDIA's toolkit adds it there.
+    host.write("/etc/containerd/conf.d/99-nvidia.toml", "version = 4\n")
+    host.write(CONFIG, IMPORT + host.read(CONFIG))
+    host.run("systemctl restart containerd")
+    assert cri_answers(host)
+    assert plan(host) == []
+    host.run("rm -r /etc/containerd && systemctl restart containerd")
+
+
+@pytest.mark.parametrize("name", [TWO, THREE])
+def test_a_configuration_that_containerd_does_not_come_up_with_is_put_back(fleet: Fleet, name: str) -> None:
+    """In the place of a reason that nobody foresaw: a check of the owner's before each start."""
+    host = fleet.hosts[name]
+    before = host.run(f"cat {CONFIG}", check=False).stdout
+    mine = f"# mine\n{before}"
+    host.write(CONFIG, mine, "0640")
+    host.run(f"chown 0:7 {CONFIG}; mkdir -p /etc/systemd/system/containerd.service.d")
+    unit = "/etc/systemd/system/containerd.service.d/check.conf"
+    host.write(unit, f"[Service]\nExecStartPre=sh -c '! grep -q certs.d {CONFIG}'\n")
+    host.run("systemctl daemon-reload; systemctl restart containerd")
+    *others, restart = plan(host)
+    take(host, others)
+    result = host.run(restart.script, check=False)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("containerd did not come up with its new configuration (")
+    assert result.stderr.count("\n") == 1
+    assert cri_answers(host)
+    assert host.run(f"cat {CONFIG}; stat -c %a:%u:%g {CONFIG}").stdout == f"{mine}640:0:7\n"
+    # It is not tried again and again.
+    with pytest.raises(Conflict, match="did not come up with our change"):
+        plan(host)
+    # As if the run had been killed before the CRI was asked.
+    host.run(f"rm {restarts.KEPT}/*")
+    take(host, [step for step in plan(host) if step.path == CONFIG])
+    host.run("systemctl restart containerd", check=False)
+    assert host.run("ctr plugins ls", check=False).exit_code != 0
+    [step] = plan(host)
+    assert step.text.startswith("ask containerd.service whether its CRI answers")
+    assert host.run(step.script, check=False).exit_code == 1
+    assert cri_answers(host)
+    assert host.read(CONFIG) == mine
+    host.run(f"rm -r {unit} {restarts.KEPT}; systemctl daemon-reload")
+    take(host, plan(host))
+    assert cri_answers(host)
+    assert plan(host) == []
+    host.run("rm -r /etc/containerd")
+    if before:
+        host.write(CONFIG, before)
+    host.run("systemctl reset-failed containerd; systemctl restart containerd")

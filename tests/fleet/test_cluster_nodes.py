@@ -21,6 +21,8 @@ REGISTRY_FACTS = 1
 # A fake K3s, which processes registries.yaml at its start as K3s does (pkg/agent/containerd/config.go).
 FAKE_K3S = r"""#!/bin/sh
 # Not K3s: it writes a hosts.toml for every CA in registries.yaml, and waits.
+if [ "$1" = ctr ]; then systemctl -q is-active k3s && echo io.containerd.grpc.v1 cri - ok; exit; fi
+! grep -qsf /etc/k3s-refuses /etc/rancher/k3s/registries.yaml || exit 1
 made=/var/lib/rancher/k3s/agent/etc/containerd/certs.d; rm -rf "$made"; mkdir -p "$made"
 name=; sed -n 's/^  "\(.*\)":$/name \1/p;s/^      ca_file: /ca /p' /etc/rancher/k3s/registries.yaml |
 while read -r key value; do
@@ -140,6 +142,55 @@ def test_a_lost_config_path_is_restored_with_one_restart(host: BenchHost, node: 
     assert invocation_id(host) == second
 
 
+def test_a_table_that_excludes_a_config_path_is_seen_though_it_is_empty(
+    host: BenchHost, node: Deployment
+) -> None:
+    good, first = host.read(CONFIG), invocation_id(host)
+    table = f'[plugins."{containerd_config.CRI_2}".registry.configs."mirror.example:5000".tls]\n'
+    theirs = f'version = 2\n\n{table}  # ca_file = "/etc/ssl/mirror.crt"\n'
+    host.write(CONFIG, theirs)
+    ran = node.run()
+    assert ran.exit_code != 0
+    [problem] = ran.problems
+    assert (
+        f"{CONFIG} line 3 has inline registry configs, beside which containerd's CRI does not start"
+        in problem
+    )
+    assert (host.read(CONFIG), invocation_id(host)) == (theirs, first)
+    host.write(CONFIG, good)
+    assert_converged(node)
+
+
+def test_a_containerd_that_does_not_come_up_again_gets_its_configuration_back(
+    host: BenchHost, node: Deployment
+) -> None:
+    """Its owner checks the file before each start, in the place of a reason that nobody foresaw."""
+    good = host.read(CONFIG)
+    theirs = good.replace('config_path = "/etc/containerd/certs.d"', 'config_path = ""')
+    host.write(CONFIG, theirs)
+    check = "/etc/systemd/system/containerd.service.d/check.conf"
+    host.write(check, f"[Service]\nExecStartPre=sh -c '! grep -q certs.d {CONFIG}'\n")
+    host.run("systemctl daemon-reload && systemctl restart containerd")
+    ran = node.run()
+    assert ran.exit_code != 0
+    [problem] = ran.problems
+    assert "could not restart containerd: containerd did not come up with its new configuration" in problem
+    assert "the one from before is back, and it runs with that" in problem
+    assert host.read(CONFIG) == theirs
+    assert " ok" in host.run("ctr plugins ls id==cri").stdout
+    first = invocation_id(host)
+    [problem] = node.run().problems
+    assert (
+        "containerd did not come up with our change of /etc/containerd/config.toml at an earlier run"
+        in problem
+    )
+    assert invocation_id(host) == first
+    host.run(f"rm {check} /var/lib/homelab-registry-before/containerd.failed && systemctl daemon-reload")
+    assert [step.partition(":")[0] for step in node.run().steps] == [f"write {CONFIG}", "restart containerd"]
+    assert host.read(CONFIG) == good
+    assert_converged(node)
+
+
 def test_imports_are_read_in_a_second_round_trip(host: BenchHost, node: Deployment) -> None:
     good = host.read(CONFIG)
     host.write(CONFIG, f'imports = ["conf.d/*.toml"] # mine\n{good}')
@@ -211,6 +262,30 @@ def test_k3s_is_restarted_if_its_generated_files_are_outdated_and_not_for_a_user
     host.run("systemctl restart k3s")
 
 
+def test_a_k3s_that_does_not_come_up_again_gets_its_registries_back(
+    host: BenchHost, node: Deployment
+) -> None:
+    path = "/etc/rancher/k3s/registries.yaml"
+    good = host.read(path)
+    theirs = good.partition("configs:")[0] + "# theirs\n"
+    host.write(path, theirs, "0640")
+    host.run("echo homelab-registry-ca > /etc/k3s-refuses && systemctl restart k3s")
+    ran = node.run()
+    assert ran.exit_code != 0
+    [problem] = ran.problems
+    assert "could not restart k3s.service: K3s did not come up with its new configuration" in problem
+    assert "the one from before is back, and it runs with that" in problem
+    assert (
+        host.run(f"cat {path}; stat -c %a {path}; systemctl is-active k3s").stdout == f"{theirs}640\nactive\n"
+    )
+    host.run("rm /etc/k3s-refuses /var/lib/homelab-registry-before/k3s.failed")
+    assert node.run().steps[-1].startswith("restart k3s.service")
+    assert_converged(node)
+    assert host.run("ls /var/lib/homelab-registry-before", check=False).exit_code != 0
+    host.write(path, good, "0640")
+    assert_converged(node)
+
+
 def test_a_node_s_login_is_added_and_removed(host: BenchHost, node: Deployment) -> None:
     before = host.read("/etc/rancher/k3s/registries.yaml")
     password = (node.folder / "state/accounts/cluster.password").read_text().strip()
@@ -262,7 +337,7 @@ def test_containerd_reads_each_shape_of_its_configuration_as_we_do(host: BenchHo
             host.write(
                 found.file.path, toml_edit.put(found.file.text, found.keys, found.folder, found.file.path)
             )
-        assert dumped() == found.folder, name
+            assert dumped() == found.folder, name
         tried += 1
     assert tried > 10
 

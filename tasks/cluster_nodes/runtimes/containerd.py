@@ -1,7 +1,6 @@
 """containerd with its CRI: the CA and a `hosts.toml` for each name, one `config_path`, and a restart if that is new.
 
-A new `hosts.toml` needs no restart, a new `config_path` does (containerd's docs/hosts.md). A flag file in /run says
-that a restart is due. It is made just before the new configuration is in place, and is gone after a reboot.
+A new `hosts.toml` needs no restart, a new `config_path` does (containerd's docs/hosts.md).
 """
 
 from __future__ import annotations
@@ -13,19 +12,19 @@ from collections.abc import Iterable, Sequence
 from tasks.clients import certs_d
 from tasks.cluster_nodes import logins
 from tasks.cluster_nodes.node import Node, NodeTarget
-from tasks.cluster_nodes.runtimes import containerd_config
+from tasks.cluster_nodes.runtimes import containerd_config, restarts
 from tasks.cluster_nodes.runtimes.containerd_config import CERTS, InForce, Loaded
+from tasks.cluster_nodes.runtimes.restarts import Restarts
 from tasks.cluster_nodes.runtimes.runtime import Runtime
 from tasks.remote import files, toml_edit
 from tasks.remote.files import File, Folder
-from tasks.remote.steps import Conflict, Step, restart
+from tasks.remote.steps import Conflict, Step
 from tasks.settings.load import Settings
 
 CONFIG = "/etc/containerd/config.toml"
 HOME = "/etc/containerd"
 UNIT = "containerd.service"
 DOCKER_UNIT = "docker.service"
-RESTART_DUE = "/run/homelab-registry-restart-containerd"
 MARK = "# Written by homelab-registry; a change here is undone by its next run."
 
 
@@ -39,13 +38,19 @@ case $program in
         printf 'runtime|containerd\ncontainerd|%s\n' "$(echo "$version" | cut -d ' ' -f 3)"
     fi ;;
 esac
+argument() { tr '\0' '\n' < "/proc/$pid/cmdline" | sed -n "/^--\{0,1\}$1\$/{n;p;};s/^--\{0,1\}$1=//p"; }
 if [ -n "$pid" ] && [ "$pid" != 0 ]; then
-    flag='--\{0,1\}c\(onfig\)\{0,1\}'
-    given=$(tr '\0' '\n' < "/proc/$pid/cmdline" | sed -n "/^$flag\$/{n;p;};s/^$flag=//p")
+    given=$(argument 'c\(onfig\)\{0,1\}')
     [ -z "$given" ] || config=$(realpath -ms -- "$given") || exit 1
+    given=$(argument 'a\(ddress\)\{0,1\}')
+    [ -z "$given" ] || ! reject_pipe "$given" || echo "socket|$given"
 fi
 echo "config|$config"
 emit_file "$config"
+if [ -x "$program" ] && [ ! -e "$config" ]; then
+    default=$("$program" config default) || exit 1
+    echo "default|$(printf '%s\n' "$default" | sed -n 's/^version *= *//p')"
+fi
 """
 
 
@@ -59,7 +64,7 @@ class Containerd(Runtime):
 
     def paths(self, endpoints: Sequence[str]) -> list[str]:
         """Return the paths of files and folders to look at."""
-        return [HOME, RESTART_DUE, *paths_in(CERTS, endpoints)]
+        return [HOME, *restarts.paths(self.name), *paths_in(CERTS, endpoints)]
 
     def texts(self, endpoints: Sequence[str]) -> list[str]:
         """Return the paths of files to read; `script` adds the main configuration file."""
@@ -81,7 +86,7 @@ class Containerd(Runtime):
 
     def steps(self, settings: Settings, target: NodeTarget, found: Node) -> list[Step]:
         """Return the steps, in their order; `Conflict` if something of the user's contradicts them."""
-        configured, current = _in_force(found)
+        configured, loaded = _in_force(found)
         root = configured.folder
         # Not ours. But if it were made on the way to ours, root alone could read it.
         wanted = [] if found.paths[HOME] else [Folder(HOME)]
@@ -95,7 +100,7 @@ class Containerd(Runtime):
                 File(f"{folder}/ca.crt", "0644", content=target.ca_pem),
                 File(f"{folder}/hosts.toml", "0644", content=hosts_toml(folder, endpoint)),
             ]
-        return files.place(wanted, found.paths) + _configure(configured, current, found)
+        return files.place(wanted, found.paths) + _configure(configured, loaded, found)
 
 
 def ca_file(endpoint: str, found: Node) -> str:
@@ -137,57 +142,83 @@ def _load(found: Node) -> list[Loaded]:
     return containerd_config.load(found.containerd_config, found.texts, version)
 
 
-def _in_force(found: Node) -> tuple[InForce, str]:
-    """Return the `config_path` in force, and the text of the file to write it to, "" if there is none yet."""
+def _in_force(found: Node) -> tuple[InForce, list[Loaded]]:
+    """Return the `config_path` in force, and the files of the configuration; none if there are none yet."""
     version, loaded = containerd_config.version_of(found.containerd_version), _load(found)
     if where := containerd_config.disabled(loaded):
         raise Conflict(
             f"containerd's CRI is switched off ({where}), so no node pulls with it",
             "take that out, or take this host out of cluster_nodes, and run again",
         )
-    containerd_config.check_inline(loaded)
     if loaded:
         configured = containerd_config.in_force(loaded, version)
-        return configured, configured.file.text
-    new = {found.containerd_config: containerd_config.fresh(version)}
+        containerd_config.check_inline(loaded, version, configured)
+        return configured, loaded
+    new = {found.containerd_config: containerd_config.fresh(found.containerd_default)}
     return containerd_config.in_force(
         containerd_config.load(found.containerd_config, new, version), version
-    ), ""
+    ), []
 
 
-def _configure(configured: InForce, current: str, found: Node) -> list[Step]:
+def _configure(configured: InForce, loaded: list[Loaded], found: Node) -> list[Step]:
+    restarts_it = _restarts(loaded, found)
     written: list[Step] = []
     started = found.started.get(UNIT)
     if configured.value != configured.folder and configured.ours_to_set:
-        text = toml_edit.put(configured.file.text, configured.keys, configured.folder, configured.file.path)
         reason = (
             "config_path is not set" if configured.value == "" else "config_path is the default of two paths"
         )
-        if not current:
+        if not loaded:
             reason = "it is missing, and config_path with it"
-        first = f"touch {RESTART_DUE}" if started is not None else "true"
-        written = [files.rewrite(configured.file.path, text, reason, first=first)]
-    marker = found.paths[RESTART_DUE]
-    # A service that does not run failed to start with the new configuration, or was stopped before.
-    overdue = marker is not None and (started is None or marker.modified >= started)
+        first = restarts_it.keep_first() if started is not None else "true"
+        written = [_set_path(configured, reason, first)]
+        restarts_it.check(configured.file.path, written[0].stdin or "", found)
+    kept = found.paths[restarts_it.kept]
+    overdue = kept is not None and started is not None and kept.modified >= started
     due = started is not None if written else overdue
     if due and DOCKER_UNIT in found.started and DOCKER_UNIT in found.requiring_containerd:
-        raise _not_now(configured, current, written)
-    if due:
-        also = "; Docker Engine here uses it too" if DOCKER_UNIT in found.started else ""
-        text = f"restart containerd: its config_path is newer than it is (pods and containers stay up{also})"
-        return [*written, Step(text, f"{restart(UNIT, minutes=2)}\nrm -f {RESTART_DUE}")]
-    if marker and not written:
-        return [Step(f"remove {RESTART_DUE}: containerd was restarted since", f"rm -f {RESTART_DUE}")]
-    return written
+        raise _not_now(configured, loaded, written)
+    lasting = _lasting(configured, loaded, found)
+    if not due:
+        return [*restarts_it.resume(found), *written, *lasting]
+    also = "; Docker Engine here uses it too" if DOCKER_UNIT in found.started else ""
+    text = f"containerd: its config_path is newer than it is (pods and containers stay up{also})"
+    before = restarts_it.resume(found) if written else []
+    return [*before, *written, *lasting, restarts_it.restart(text)]
 
 
-def _not_now(configured: InForce, current: str, written: list[Step]) -> Conflict:
+def _set_path(configured: InForce, reason: str, first: str) -> Step:
+    path = configured.file.path
+    text = toml_edit.put(configured.file.text, configured.keys, configured.folder, path)
+    return files.rewrite(path, text, reason, first=first)
+
+
+def _lasting(configured: InForce, loaded: list[Loaded], found: Node) -> list[Step]:
+    """Return the step that sets our `config_path` in the main file too, if a file that it imports has it.
+
+    That one may belong to another program, such as NVIDIA's toolkit, which makes it anew from the main file. For now
+    the main file's value is not in force, so nothing is restarted for it.
+    """
+    if not loaded or configured.file is loaded[0] or configured.folder != CERTS:
+        return []
+    main = containerd_config.in_force(loaded[:1], containerd_config.version_of(found.containerd_version))
+    if not main.ours_to_set:
+        return []
+    reason = f"config_path is set only in {configured.file.path}, which may be another program's"
+    return [_set_path(main, reason, "true")]
+
+
+def _restarts(loaded: list[Loaded], found: Node) -> Restarts:
+    socket = found.containerd_socket or containerd_config.socket(loaded)
+    return Restarts("containerd", "containerd", UNIT, restarts.ctr("ctr", socket), minutes=2)
+
+
+def _not_now(configured: InForce, loaded: list[Loaded], written: list[Step]) -> Conflict:
     """Return why there is no restart, which would stop Docker's containers, and what to do instead."""
     by_hand = f"run systemctl restart {UNIT} yourself at a good moment"
     if written:
         header = ".".join(f'"{key}"' if "." in key else key for key in configured.keys[:-1])
-        version = "" if current else f" and {configured.file.text.strip()} on top"
+        version = "" if loaded else f" and {configured.file.text.strip()} on top"
         place = f"below [{header}] in {configured.file.path}{version}"
         by_hand = f'set config_path = "{configured.folder}" {place}, and {by_hand}'
     return Conflict(

@@ -26,6 +26,9 @@ CERTS = "/etc/containerd/certs.d"
 TWO_PATHS = "/etc/containerd/certs.d:/etc/docker/certs.d"
 """The default since 2.2, which pulls through the CRI take for a single folder (containerd#12808)."""
 
+SOCKET = "/run/containerd/containerd.sock"
+"""Where containerd listens by default."""
+
 NAMES = CRI_1, CRI_2, IMAGES = "cri", "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"
 """The plugin that pulls, by its name in configuration versions 1, 2, and 3 or later."""
 
@@ -63,11 +66,16 @@ class Loaded:
 
 @dataclass(frozen=True)
 class InForce:
-    """The `config_path` in force, or that there is none (""), and the file and plugin name to write it under."""
+    """The `config_path` in force, or that there is none (""), and the file and plugin name to write it under.
+
+    `is_list` says whether containerd takes the value for a list of folders, of which the first that has a registry's
+    folder counts (`hostDirFromRoots` in containerd's image_pull.go).
+    """
 
     value: str
     file: Loaded
     name: str
+    is_list: bool = False
 
     @property
     def keys(self) -> tuple[str, str, str, str]:
@@ -81,15 +89,15 @@ class InForce:
 
     @property
     def ours_to_set(self) -> bool:
-        """Whether nobody but a default has chosen the value."""
-        return self.value in {"", TWO_PATHS}
+        """Whether nobody but a default has chosen the value, and it does not work as it is."""
+        return self.value == "" or (self.value == TWO_PATHS and not self.is_list)
 
     @property
     def folder(self) -> str:
-        """The folder with a `hosts.toml` for each registry; `Conflict` if the value is not a single folder."""
+        """The folder for our `hosts.toml`; `Conflict` if the value has none that containerd looks into."""
         if self.ours_to_set:
             return CERTS
-        folder = _folder(self.value)
+        folder = _folder(self.value.partition(":")[0] if self.is_list else self.value)
         if folder is None:
             raise Conflict(
                 f"{self.place} sets config_path to {self.value!r}, which is not one absolute path",
@@ -110,9 +118,12 @@ def version_of(reported: str) -> tuple[int, int]:
     raise Conflict(f"containerd reports no version ({reported!r})", "fix its installation and run again")
 
 
-def fresh(version: tuple[int, int]) -> str:
-    """Return the text of a new main file."""
-    return f"version = {2 if version < (2, 0) else 3}\n"
+def fresh(default: int) -> str:
+    """Return the text of a new main file: in the configuration version of this containerd's own `default`.
+
+    2.3.0 to 2.3.4 do not start if a file and one that it imports, as the NVIDIA toolkit writes it, differ in that.
+    """
+    return f"version = {min(default or 2, NEWEST)}\n"
 
 
 def load(main: str, texts: Mapping[str, str], version: tuple[int, int]) -> list[Loaded]:
@@ -159,25 +170,34 @@ def named(main: str, texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
                 imports.append(re.sub(r"\[[^\]]*\]|\?", "*", pattern) if "*" in pattern else pattern)
                 pending += [each for each in texts if _matches(each, pattern)]
             values = [toml_edit.value_at(says, "plugins", name, "registry", "config_path") for name in NAMES]
-            folders += [
-                folder for value in values if (folder := _folder(str(value or ""))) and folder != CERTS
-            ]
+            firsts = [str(value or "").partition(":")[0] for value in values]
+            folders += [folder for first in firsts if (folder := _folder(first)) and folder != CERTS]
     return sorted(set(imports)), sorted(set(folders))
 
 
 def in_force(files: Sequence[Loaded], version: tuple[int, int]) -> InForce:
     """Return the `config_path` in force. `files` has at least the main file."""
+    is_list = version < (2, 1)
     if version < (2, 0):
         holding = [file for file in files if file.section(file.names[0]) is not None]
         file = (holding or files[:1])[-1]
-        return InForce(str(file.registry(file.names[0]).get("config_path", "")), file, file.names[0])
+        value = str(file.registry(file.names[0]).get("config_path", ""))
+        return InForce(value, file, file.names[0], is_list)
     for file in reversed(files):
         for name in file.names:
             if "config_path" in file.registry(name):
-                return InForce(str(file.registry(name)["config_path"]), file, name)
+                return InForce(str(file.registry(name)["config_path"]), file, name, is_list)
     main = files[0]
     usual = CRI_2 if main.names[0] == CRI_2 else main.names[-1]
-    return InForce("", main, next((name for name in main.names if main.section(name) is not None), usual))
+    own = next((name for name in main.names if main.section(name) is not None), usual)
+    return InForce("", main, own, is_list)
+
+
+def socket(files: Sequence[Loaded]) -> str:
+    """Return where containerd listens. Since 2.3 that is a setting of a plugin."""
+    places = [("grpc", "address"), ("plugins", "io.containerd.server.v1.grpc", "address")]
+    given = [toml_edit.value_at(file.says, *keys) for file in files for keys in places]
+    return next((str(each) for each in reversed(given) if each), SOCKET)
 
 
 def disabled(files: Sequence[Loaded]) -> str | None:
@@ -188,24 +208,35 @@ def disabled(files: Sequence[Loaded]) -> str | None:
     return None
 
 
-def check_inline(files: Sequence[Loaded]) -> None:
-    """Raise `Conflict` if registries are configured inline, which `config_path` excludes (containerd#5304)."""
+def check_inline(files: Sequence[Loaded], version: tuple[int, int], configured: InForce) -> None:
+    """Raise `Conflict` if registries are configured inline, which a `config_path` excludes (containerd#5304).
+
+    With one, 1.x has no CRI if there is a table `tls`, were it an empty one, and 2.x does not read what is in it.
+    """
+    there = bool(configured.value)
     for file in files:
         for name in file.names:
             registry = file.registry(name)
-            inline = [key for key in ("mirrors", "configs") if _inline(key, registry.get(key))]
-            if inline:
-                raise Conflict(
-                    f"{file.line('plugins', name, 'registry', inline[0])} has inline registry {inline[0]}, "
-                    "beside which containerd's CRI does not start with a config_path",
-                    "move them into hosts.toml files (containerd's docs/hosts.md) and run again",
+            inline = "mirrors" if registry.get("mirrors") else "configs"
+            tables = registry.get("configs") if inline == "configs" else None
+            tls = [each["tls"] for each in _tables(tables) if "tls" in each]
+            if inline == "configs" and not (tls if version < (2, 0) else any(tls) and not there):
+                continue
+            unread = inline == "configs" and version >= (2, 0)
+            raise Conflict(
+                f"{file.line('plugins', name, 'registry', inline)} has inline registry {inline}, "
+                + (
+                    "which containerd does not read "
+                    if unread
+                    else "beside which containerd's CRI does not start "
                 )
+                + f"with a config_path{f', and there is one ({configured.place})' if there else ''}",
+                "move them into hosts.toml files (containerd's docs/hosts.md) and run again",
+            )
 
 
-def _inline(key: str, value: Any) -> bool:
-    if not isinstance(value, dict):
-        return False
-    return any(key == "mirrors" or (isinstance(each, dict) and each.get("tls")) for each in value.values())
+def _tables(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value.values() if isinstance(each, dict)] if isinstance(value, dict) else []
 
 
 def _version(path: str, text: str, says: Mapping[str, Any]) -> int:

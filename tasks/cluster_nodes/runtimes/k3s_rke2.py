@@ -16,17 +16,25 @@ from typing import Any
 from tasks.accounts.logins import Login
 from tasks.clients import certs_d
 from tasks.cluster_nodes.node import Node, NodeTarget
-from tasks.cluster_nodes.runtimes import registries_yaml
+from tasks.cluster_nodes.runtimes import registries_yaml, restarts
+from tasks.cluster_nodes.runtimes.restarts import Restarts
 from tasks.cluster_nodes.runtimes.runtime import Runtime
 from tasks.remote import files, toml_edit
 from tasks.remote.files import File, Folder
 from tasks.remote.source_lines import line_at
-from tasks.remote.steps import Conflict, Step, restart
+from tasks.remote.steps import Conflict, Step
 from tasks.settings.load import Settings
 from tasks.settings.types import RuntimeName
 
 FOLDER = "/etc/rancher"
+VERSIONS = (3, 2)
+"""The configuration versions of containerd that it generates, each with a template and a folder of its own."""
+
 TEMPLATES = ("config-v3.toml.tmpl", "config.toml.tmpl")
+"""The first that exists is in use (`templateGenerations`). A K3s with containerd 1.x knows the second alone."""
+
+SOCKET = "/run/k3s/containerd/containerd.sock"
+"""Where the containerd of both listens."""
 
 DROP_INS = ("config-v3.toml.d", "config.toml.d")
 """The folders beside the templates whose `*.toml` the generated configuration imports."""
@@ -101,7 +109,7 @@ class Distribution(Runtime):
 
     def paths(self, endpoints: Sequence[str]) -> list[str]:
         """Return the paths of files and folders to look at."""
-        return files.observed_paths([self.ca_file, self.registries])
+        return [*files.observed_paths([self.ca_file, self.registries]), *restarts.paths(self.name)]
 
     def texts(self, endpoints: Sequence[str]) -> list[str]:
         """Return the paths of files to read; `script` adds those in its data folder."""
@@ -126,20 +134,31 @@ class Distribution(Runtime):
         wanted = registries_yaml.merge(text, settings.endpoints, self.ca_file, login, self.registries)
         folders = [] if found.paths[self.folder] else [Folder(self.folder)]
         placed = files.place([*folders, File(self.ca_file, "0644", content=target.ca_pem)], found.paths)
-        written = _write(self, wanted, login, found)
         unit = next((unit for unit in self.units if unit in found.started), None)
         lacking = next(_lacking(self, settings, wanted, login, found), None)
+        restarts_it = self.restarts(unit, found)
         if unit is None or lacking is None:
-            return placed + written
-        there = found.paths[self.registries]
+            return [*placed, *restarts_it.resume(found), *_write(self, wanted, login, found)]
+        there, kept = found.paths[self.registries], found.paths[restarts_it.kept]
         if wanted != text or there is None or there.modified >= found.started[unit]:
-            why = f"{lacking} (running pods stay up)"
-            return [*placed, *written, Step(f"restart {unit}: {why}", restart(unit, minutes=10))]
+            written = _write(self, wanted, login, found, first=restarts_it.keep_first())
+            if wanted != text:
+                restarts_it.check(self.registries, wanted, found)
+                written = restarts_it.resume(found) + written
+            return [*placed, *written, restarts_it.restart(f"{unit}: {lacking} (running pods stay up)")]
+        if kept:
+            return [*placed, *restarts_it.resume(found)]
         raise Conflict(
             f"{unit} was started after {self.registries} was written, and still {lacking}",
             f"update {self.title} if it is older than 1.29.4, which takes tls for mirrors only (k3s#9839); else see "
             f"journalctl -u {unit} and {found.data[self.name]}/agent/containerd/containerd.log",
         )
+
+    def restarts(self, unit: str | None, found: Node) -> Restarts:
+        """Return how it is restarted. `unit` is the running one; without one, it is one that cannot start."""
+        unit = unit or next((each for each in self.units if each in found.failing), self.units[0])
+        program = f"{found.data[self.name]}/bin/ctr" if self.name == "rke2" else "k3s ctr"
+        return Restarts(self.name, self.title, unit, restarts.ctr(program, SOCKET), minutes=10)
 
 
 K3S = Distribution("k3s", "K3s", ("k3s.service", "k3s-agent.service"))
@@ -156,12 +175,15 @@ def generated_files(endpoints: Iterable[str]) -> list[str]:
     return [*TEMPLATES, "config.toml", *(path for name in endpoints for path in _hosts_tomls(name))]
 
 
-def _write(kind: Distribution, wanted: str, login: Login | None, found: Node) -> list[Step]:
+def _write(
+    kind: Distribution, wanted: str, login: Login | None, found: Node, first: str = "true"
+) -> list[Step]:
     there, path = found.paths[kind.registries], kind.registries
     secret = None if login is None else "0600"
     if wanted != found.texts.get(path, ""):
         reason = "it is missing" if there is None else "our entries are not as they should be"
-        return [files.rewrite(path, wanted, reason, mode=secret or ("0600" if there is None else None))]
+        mode = secret or ("0600" if there is None else None)
+        return [files.rewrite(path, wanted, reason, mode=mode, first=first)]
     if there and secret and int(there.mode, 8) & 0o077:
         text = f"set the mode of {path}: it is {there.mode.zfill(4)}, and holds a password"
         return [Step(text, f"chmod {secret} {path}", path=path)]
@@ -224,11 +246,28 @@ def _hosts_tomls(endpoint: str) -> list[str]:
     return [f"certs.d/{name}/hosts.toml" for name in dict.fromkeys(names)]
 
 
+def _versions(folder: str, texts: Mapping[str, str]) -> set[int]:
+    """Return the configuration versions of which one is in use, at the next start at the latest."""
+    now = _parsed(texts.get(f"{folder}/config.toml", "")).get("version")
+    newest, older = (f"{folder}/{name}" in texts for name in TEMPLATES)
+    if older and not newest:
+        return {2}
+    if now == 3 or (now == 2 and not newest):
+        return {now}
+    return set(VERSIONS)
+
+
 def _check_templates(folder: str, texts: Mapping[str, str]) -> None:
-    """Raise `Conflict` if a template of the user's does not set the folder of `hosts.toml`, or sets another, as an
-    imported file can do."""
-    templates = [f"{folder}/{name}" for name in TEMPLATES]
-    added = [path for path in texts if path.startswith(tuple(f"{folder}/{name}/" for name in DROP_INS))]
+    """Raise `Conflict` if a template of the user's that is in use does not set the folder of `hosts.toml`, or sets
+    another, as an imported file can do."""
+    versions = _versions(folder, texts)
+    in_use = [
+        names for version, *names in zip(VERSIONS, TEMPLATES, DROP_INS, strict=True) if version in versions
+    ]
+    templates = [f"{folder}/{template}" for template, _ in in_use]
+    added = [
+        path for path in texts if path.startswith(tuple(f"{folder}/{drop_in}/" for _, drop_in in in_use))
+    ]
     for path in [*(path for path in templates if path in texts), *added]:
         text, is_template = texts[path], path in templates
         if is_template and re.search(r"\{\{-?\s*template\s+\"base\"", text):

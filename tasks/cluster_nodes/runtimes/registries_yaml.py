@@ -87,7 +87,9 @@ def _leads_to(mirror: Sequence[Pair], endpoints: Collection[str]) -> bool:
     """
     nodes = mirror[-1].value.value if mirror and isinstance(mirror[-1].value, SequenceNode) else []
     # https is the default (k3s: `normalizeEndpointAddress`).
-    urls = [re.fullmatch(r"(?:https://)?([^/]+?)(?::443)?(?:/|/v2/?)?", yaml_edit.word(node)) for node in nodes]
+    urls = [
+        re.fullmatch(r"(?:https://)?([^/]+?)(?::443)?(?:/|/v2/?)?", yaml_edit.word(node)) for node in nodes
+    ]
     return bool(urls) and all(url and url[1] in endpoints for url in urls)
 
 

@@ -142,6 +142,7 @@ def test_imports_are_read_as_toml_has_them(imports: str, names: set[str], tmp_pa
         "imports = [\n",
         f'[plugins."{CRI_2}".registry]\nconfig_path = "{CERTS}"\n',
         f'[plugins."{CRI_2}".registry]\nconfig_path = "{TWO_PATHS}"\n',
+        f'[plugins."{CRI_2}".registry]\nconfig_path = "relative:/x"\n',
     ],
 )
 def test_a_host_without_imports_is_read_once(text: str, tmp_path: Path) -> None:
@@ -166,8 +167,9 @@ def test_the_folders_of_every_config_path_are_read(tmp_path: Path) -> None:
     hosts = write(tmp_path, f"other folder/{NAME}/hosts.toml", "x\n")
     found = node(tmp_path, trips=3)
     paths = [below(tmp_path, path) for path in facts.paths([NAME])]
-    for folder in ("own", "other folder"):
-        paths += containerd.paths_in(f"{tmp_path}/{folder}", [NAME])
+    # Of several, the first counts.
+    for folder in (f"{tmp_path}/own", "/x", f"{tmp_path}/other folder"):
+        paths += containerd.paths_in(folder, [NAME])
     paths += [f"{tmp_path}/etc/containerd/.{name}.homelab-new" for name in ("config.toml", "d.toml")]
     assert found.paths == {path: seen(Path(path)) for path in paths}
     assert found.texts[hosts] == "x\n"
@@ -317,6 +319,15 @@ def test_programs_show_which_runtimes_there_are(tmp_path: Path) -> None:
     }
 
 
+def test_the_default_s_version_is_asked_for_if_there_is_no_configuration(tmp_path: Path) -> None:
+    default = '[ "$1 $2" != "config default" ] || { printf "[x]\\n  version = 7\\n[y]\\n" | sed "1s/.*/version = 4/"; exit; }'
+    program(tmp_path / "bin", "containerd", f"{default}\n{VERSION}")
+    search = path_with(tmp_path / "bin")
+    assert "default|4" in answer(tmp_path, search)
+    write(tmp_path, "etc/containerd/config.toml")
+    assert not [line for line in answer(tmp_path, search) if line.startswith("default|")]
+
+
 def test_the_containerd_of_k3s_and_rke2_is_no_runtime_of_its_own(tmp_path: Path) -> None:
     program(tmp_path / "var" / "rancher" / "rke2" / "bin", "containerd", VERSION)
     (tmp_path / "bin").mkdir()
@@ -336,6 +347,9 @@ ANSWER = [
     "unit|containerd.service",
     "unit|crio.service",
     "requiring|docker.service",
+    "failing|crio.service",
+    "socket|/run/own.sock",
+    "default|4",
     "runtime|podman",
     "runtime|containerd",
     "containerd|1.6.20~ds1",
@@ -357,6 +371,9 @@ def test_a_complete_answer() -> None:
         texts={"/b": "x\n"},
         client=ClientHost(hosts_is_mount=True),
         requiring_containerd=frozenset({"docker.service"}),
+        failing=frozenset({"crio.service"}),
+        containerd_socket="/run/own.sock",
+        containerd_default=4,
     )
 
 

@@ -57,6 +57,11 @@ SHAPES: dict[str, Shape] = {
     "version 2, the plugin": both(f"version = 2\n{CRI}", ("", "main", CRI_2)),
     "version 2, empty": both(f"version = 2\n{CRI}{two('')}", ("", "main", CRI_2)),
     "version 2, two paths": both(f"version = 2\n{two(TWO_PATHS)}", (TWO_PATHS, "main", CRI_2)),
+    "version 2, two paths of the user's": both(f"version = 2\n{two('/own:/other')}", ("/own:/other", "main", CRI_2)),
+    "version 2, a NVIDIA toolkit's drop-in": Shape(
+        f"{IMPORT}version = 2\n[plugins]\n{CRI}", {V1_6: ("", "drop", CRI_2), V2_1: ("", "drop", CRI_2), V2_3: ("", "drop", CRI_2)},
+        drop=f"version = 2\n[plugins]\n{CRI}{two('')}",
+    ),
     "version 2, the user's own": both(f"version = 2\n{two('/own')}", ("/own", "main", CRI_2)),
     "version 2, dotted keys": both(
         'version = 2\nplugins."io.containerd.grpc.v1.cri".registry.headers.x = ["a"]\n', ("", "main", CRI_2)

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.accounts.logins import Login
 from tasks.cluster_nodes.node import Node, NodeTarget
-from tasks.cluster_nodes.runtimes import k3s_rke2, registries_yaml
+from tasks.cluster_nodes.runtimes import k3s_rke2, registries_yaml, restarts
 from tasks.cluster_nodes.runtimes.k3s_rke2 import K3S, RKE2, Distribution
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
@@ -90,10 +90,10 @@ def test_a_fresh_host(kind: Distribution, name: str) -> None:
         f'configs:\n  "{NAME}":\n    tls:\n      ca_file: /etc/rancher/{name}/homelab-registry-ca.crt\n'
     )
     assert 'chmod 0600 "$new"' in found[1].script
-    assert found[2].script == (
-        f"timeout 600 systemctl restart {unit} || "
-        f'{{ echo "{unit} does not come up within 10 minutes; see journalctl -u {unit}" >&2; exit 1; }}'
-    )
+    assert 'touch "$kept"\n} && mv' in found[1].script
+    assert "timeout 600 systemctl restart" in found[2].script
+    ctr = {"k3s": "k3s ctr", "rke2": "/var/lib/rancher/rke2/bin/ctr"}[name]
+    assert f"{ctr} --address /run/k3s/containerd/containerd.sock plugins ls" in found[2].script
 
 
 def test_a_missing_folder_is_made() -> None:
@@ -204,6 +204,46 @@ def test_a_login_of_the_user_s_is_left_alone() -> None:
     assert steps(converged(user=user)) == []
 
 
+def kept(found: Node, modified: float = STARTED) -> Node:
+    """The same host, as a run left it that was killed between a change and the answer of the CRI."""
+    return replace(found, paths={**found.paths, restarts.paths("k3s")[0]: file("", modified)})
+
+
+ASK = (
+    "ask k3s.service whether its CRI answers, and remove /var/lib/homelab-registry-before/k3s or put it back: "
+    "a run was killed"
+)
+
+
+def test_a_killed_run_is_finished() -> None:
+    assert texts(kept(converged())) == [ASK]
+    assert texts(kept(replace(converged(), started={}))) == []
+    assert texts(kept(replace(converged(), started={}, failing=K3S.units[1:]))) == [
+        ASK.replace("k3s.service", "k3s-agent.service")
+    ]
+    # Started since, and without our entries: it may be on its way still, or be unable to start.
+    lost = {path: text for path, text in converged().texts.items() if "hosts.toml" not in path}
+    assert texts(kept(replace(converged(), texts=lost))) == [ASK]
+    assert texts(kept(replace(converged(), texts=lost, started={K3S.units[0]: STARTED - 2}))) == [RESTART]
+    assert [text.partition(":")[0] for text in texts(kept(host()))] == [
+        f"write {K3S.ca_file}",
+        ASK.partition(":")[0],
+        f"write {K3S.registries}",
+        "restart k3s.service",
+    ]
+
+
+def test_what_k3s_did_not_come_up_with_is_not_tried_again() -> None:
+    tried = str(steps(host())[1].stdin)
+    failed = restarts.paths("k3s")[1]
+    with pytest.raises(Conflict) as raised:
+        steps(replace(host(), paths={**host().paths, failed: file(tried)}))
+    assert raised.value.problem == (
+        f"K3s did not come up with our change of {K3S.registries} at an earlier run, so the file from before was put back"
+    )
+    assert steps(replace(host(), paths={**host().paths, failed: file("other")}))
+
+
 def test_a_file_with_a_password_is_for_root_alone() -> None:
     found = converged(login=LOGIN)
     wider = replace(found, paths={**found.paths, K3S.registries: replace(file(""), mode="640")})
@@ -264,7 +304,37 @@ def test_a_template_without_our_path_is_a_conflict(
     assert raised.value.problem == f"{folder}/{file_name} {what}, so containerd would not see our CA"
 
 
-@pytest.mark.parametrize("folder", ["config-v3.toml.d", "config.toml.d"])
+BAD, GOOD = "version = 2\n", '{{ template "base" . }}\n'
+
+
+@pytest.mark.parametrize(
+    ("texts", "refused"),
+    [
+        ({"template": BAD, "template_v3": GOOD, "config": BASE}, False),
+        ({"template": GOOD, "template_v3": BAD, "config": BASE}, True),
+        # K3s with containerd 1.x reads the older one alone, and generates a configuration of version 2.
+        ({"template": GOOD, "template_v3": BAD, "config": "version = 2\n"}, True),
+        ({"template": BAD, "template_v3": GOOD, "config": "version = 2\n"}, True),
+        ({"template": BAD, "template_v3": GOOD}, True),
+        ({"template": BAD, "config": BASE}, True),
+    ],
+)
+def test_a_template_that_is_not_in_use_does_not_matter(texts: dict[str, str], refused: bool) -> None:
+    found = converged()
+    found = replace(found, texts={**found.texts, **host(K3S, **texts).texts})
+    if "config" not in texts:
+        found = replace(
+            found,
+            texts={path: text for path, text in found.texts.items() if not path.endswith("/config.toml")},
+        )
+    if refused:
+        with pytest.raises(Conflict, match="so containerd would not see our CA"):
+            steps(found)
+    else:
+        assert steps(found) == []
+
+
+@pytest.mark.parametrize(("folder", "version"), [("config-v3.toml.d", 3), ("config.toml.d", 2)])
 @pytest.mark.parametrize(
     ("text", "what"),
     [
@@ -275,10 +345,16 @@ def test_a_template_without_our_path_is_a_conflict(
         ('a."config_path" = ""\n', 'line 1 sets config_path to ""'),
     ],
 )
-def test_drop_ins_of_the_generated_configuration(text: str, what: str | None, folder: str) -> None:
+def test_drop_ins_of_the_generated_configuration(
+    text: str, what: str | None, folder: str, version: int
+) -> None:
     found = converged()
-    path = f"{k3s_rke2.generated(found.data['k3s'])}/{folder}/x.toml"
-    found = replace(found, texts={**found.texts, path: text})
+    place = k3s_rke2.generated(found.data["k3s"])
+    path, config = f"{place}/{folder}/x.toml", f"{place}/config.toml"
+    # The other version's folder is not imported.
+    found = replace(found, texts={**found.texts, path: text, config: f"version = {5 - version}\n"})
+    assert steps(found) == []
+    found = replace(found, texts={**found.texts, config: f"version = {version}\n"})
     if what is None:
         assert steps(found) == []
         return
