@@ -14,7 +14,10 @@ from typing import Any, NoReturn
 import click
 import paramiko.client
 from pyinfra.api.state import State
+from pyinfra.connectors.sshuserclient import SSHClient
 from pyinfra_cli import cli
+
+from tasks.remote.login_shells import for_any_shell
 
 
 def never_prompt() -> None:
@@ -33,6 +36,7 @@ def patch(state: State) -> None:
     state.print_fact_output = False  # facts hold users' files, and these may hold secrets: not even with -vvv
     signal.signal(signal.SIGINT, _exit_on_interrupt)
     paramiko.client.Transport = _Transport  # type: ignore[attr-defined]
+    accept_any_login_shell()
 
 
 def _written_order(state: State) -> list[str]:
@@ -61,3 +65,12 @@ class _Transport(paramiko.Transport):
         if isinstance(sock, socket.socket):  # not so with a ProxyCommand
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().__init__(sock, *args, **kwargs)
+
+
+def accept_any_login_shell() -> None:
+    """Send commands over SSH so that the login shell does not matter."""
+    SSHClient.exec_command = _exec_command  # type: ignore[method-assign, assignment]
+
+
+def _exec_command(self: SSHClient, command: str, *args: Any, **kwargs: Any) -> Any:
+    return paramiko.SSHClient.exec_command(self, for_any_shell(command), *args, **kwargs)

@@ -1,13 +1,16 @@
 """`/etc/hosts`: our one line in a file that belongs to the user.
 
 `.local` names belong to multicast DNS (RFC 6762), and a name server at home may not know them. An entry always works.
+What cloud-init makes the file from gets the entry too; `tasks.clients.hosts_makers` knows who else makes it.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
+import shlex
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from tasks.remote import files
 from tasks.remote.steps import Conflict, Step
@@ -17,11 +20,34 @@ MARK = "# homelab-registry"
 RESCUE = "/etc/.hosts.homelab-rescue"
 
 
-def merge(text: str, address: str | None, names: Iterable[str]) -> str:
+@dataclass(frozen=True)
+class HostsFile:
+    """`/etc/hosts` as it is; bytes of it that are not UTF-8 are surrogates (PEP 383).
+
+    `path` is where it is if it is a symbolic link, as on NixOS. If it `is_mount`, as in a container, it cannot be
+    renamed over (EBUSY) and is written in place; `rescue` is what a killed run left beside it. `is_engine_s` says that
+    a container's engine makes it. Only if it is `writable`, in a folder of root's, can it be changed.
+
+    `template` is the file that cloud-init makes it from at each boot, "" if it does not; `template_text` its text.
+    `wsl_keeps` says that wsl.conf tells WSL not to make it.
+    """
+
+    text: str = ""
+    path: str = PATH
+    is_mount: bool = False
+    rescue: str | None = None
+    is_engine_s: bool = False
+    writable: bool = True
+    template: str = ""
+    template_text: str = ""
+    wsl_keeps: bool = False
+
+
+def merge(text: str, address: str | None, names: Iterable[str], path: str = PATH) -> str:
     """Return the text with exactly one line of ours, in its place or at the end, and every other byte unchanged.
 
     `address` None removes our line. Raises `Conflict`, quoting the line, if one of the user's gives a name of ours
-    another address, or a loopback address even if `address` is None.
+    another address, or a loopback address even if `address` is None. Messages name the file `path`.
     """
     names = list(names)
     ours = f"{address} {' '.join(names)} {MARK}\n" if address and names else ""
@@ -32,7 +58,7 @@ def merge(text: str, address: str | None, names: Iterable[str]) -> str:
             lines += [] if placed else [ours]
             placed = True
             continue
-        _check(line, number, address, names)
+        _check(line, f"{path} line {number}", address, names)
         lines.append(line)
     if not placed and ours:
         if lines and not lines[-1].endswith("\n"):
@@ -41,39 +67,65 @@ def merge(text: str, address: str | None, names: Iterable[str]) -> str:
     return "".join(lines)
 
 
-def steps(
-    text: str, address: str | None, names: Iterable[str], *, is_mount: bool, rescue: str | None
-) -> list[Step]:
-    """Return the steps that write our entry (`address` None: remove it), or none.
+def steps(found: HostsFile, address: str | None, names: Iterable[str]) -> list[Step]:
+    """Return the steps that write our entry (`address` None: remove it), or none; `Conflict` if it cannot be written.
 
-    A file that is a mount can only be written in place, and a kill can interrupt that. So the new text is written
-    beside it first (`rescue`), and the next run starts from there.
+    A kill can interrupt a write in place. So the new text is written beside the file first (`rescue`), and the next run
+    starts from there.
     """
+    names, text, rescue = list(names), found.text, found.rescue
     interrupted = rescue is not None and rescue.startswith(text)
     wanted = merge(rescue if interrupted and rescue else text, address, names)
+    taken = _template(found, address, names)
     if text == wanted:
         if rescue is None:
-            return []
-        return [Step(f"remove {RESCUE}: a run was killed while writing {PATH}", f"rm -f {RESCUE}")]
+            return taken
+        return [Step(f"remove {RESCUE}: a run was killed while writing {PATH}", f"rm -f {RESCUE}"), *taken]
+    if not found.writable:
+        where = "" if found.path == PATH else f" ({found.path})"
+        raise Conflict(
+            f"{PATH}{where} is read-only, or in a folder that is not root's: our entry cannot be written",
+            f"add {address} {' '.join(names)} where that system makes it (NixOS: networking.hosts), "
+            "set registry_manage_hosts_file = False, and run again",
+        )
+    reason = "a run was killed while writing it" if interrupted and text else _reason(text, wanted)
+    script = _write(found, wanted)
+    return [Step(f"write {PATH}: {reason}", script, files.sent(wanted), path=PATH, writes=True), *taken]
+
+
+def _reason(text: str, wanted: str) -> str:
+    if MARK not in wanted:
+        return "our entry is no longer wanted"
+    return "our entry is not as it should be" if MARK in text else "our entry is missing"
+
+
+def _write(found: HostsFile, wanted: str) -> str:
+    path = shlex.quote(found.path)
     script = (
-        f"umask 077; new={PATH}.homelab-new; trap 'rm -f \"$new\"' EXIT\n"
-        f"{files.receive(wanted)} "
-        f'&& chmod --reference={PATH} "$new" && chown --reference={PATH} "$new" && sync "$new" && '
+        f'umask 077; file={path}; new="$file.homelab-new"; trap \'rm -f "$new"\' EXIT\n'
+        f"{files.receive(wanted)} || exit 1\n"
+        'if [ -e "$file" ]; then chmod --reference="$file" "$new" && chown --reference="$file" "$new" || exit 1\n'
+        'else chmod 0644 "$new" || exit 1; fi\n'
+        'sync "$new" && '
     )
-    if is_mount:
-        script += f'mv -f "$new" {RESCUE} && cat {RESCUE} > {PATH} && sync {PATH} && rm -f {RESCUE}'
-    else:
-        script += f'mv -fT "$new" {PATH} && rm -f {RESCUE} && {files.sync("/etc")}'
-    if interrupted and text:
-        reason = "a run was killed while writing it"
-    elif MARK not in wanted:
-        reason = "our entry is no longer wanted"
-    else:
-        reason = "our entry is not as it should be" if MARK in text else "our entry is missing"
-    return [Step(f"write {PATH}: {reason}", script, wanted, path=PATH, writes=True)]
+    if found.is_mount:
+        return script + f'mv -f "$new" {RESCUE} && cat {RESCUE} > "$file" && sync "$file" && rm -f {RESCUE}'
+    folder = files.sync(files.parent(found.path))
+    return script + f'mv -fT "$new" "$file" && rm -f {RESCUE} && {folder}'
 
 
-def _check(line: str, number: int, address: str | None, names: list[str]) -> None:
+def _template(found: HostsFile, address: str | None, names: list[str]) -> list[Step]:
+    """Return the step that writes our entry into what cloud-init makes the file from (cc_update_etc_hosts)."""
+    wanted = merge(found.template_text, address, names, found.template)
+    if not found.template or wanted == found.template_text:
+        return []
+    reason = (
+        "cloud-init makes /etc/hosts from it at each boot" if address else "our entry is no longer wanted"
+    )
+    return [files.rewrite(found.template, wanted, reason)]
+
+
+def _check(line: str, where: str, address: str | None, names: list[str]) -> None:
     """Raise `Conflict` for a line of the user's that gives a name of ours another address.
 
     If the file is not ours to manage (`address` None), only a loopback address is a conflict: Docker checks no
@@ -89,12 +141,12 @@ def _check(line: str, number: int, address: str | None, names: list[str]) -> Non
         found = None
     if found and (getattr(found, "ipv4_mapped", None) or found).is_loopback:
         raise Conflict(
-            f"{PATH} line {number} gives {taken[0]} the loopback address {fields[0]}, where Docker checks no "
+            f"{where} gives {taken[0]} the loopback address {fields[0]}, where Docker checks no "
             f"certificate: {line.strip()!r}",
             "take the name out of that line and run again",
         )
     if address and found != ipaddress.ip_address(address):
         raise Conflict(
-            f"{PATH} line {number} gives {taken[0]} another address than {address}: {line.strip()!r}",
+            f"{where} gives {taken[0]} another address than {address}: {line.strip()!r}",
             f"remove that line, or set registry_address to {fields[0]} if it is right, and run again",
         )

@@ -5,25 +5,23 @@ A Docker host that is a cluster node too gets these once, as a Docker host.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tasks.certificates.name_constraints import parse_address
-from tasks.clients import hosts_file, system_trust
+from tasks.clients import hosts_file, hosts_makers, system_trust
+from tasks.clients.hosts_file import HostsFile
 from tasks.clients.system_trust import Family
+from tasks.problem import Problem
 from tasks.remote.steps import Step
+from tasks.run.context import Run
 from tasks.settings.load import HostSettings, Settings
 
 
 @dataclass(frozen=True)
 class ClientHost:
-    """Such a host as it is. `store` is None if it was not read.
+    """Such a host as it is. `store` is None if it was not read."""
 
-    If `/etc/hosts` is a mount, as in a container, it cannot be renamed over (EBUSY) and is written in place.
-    """
-
-    hosts: str = ""
-    rescue: str | None = None
-    hosts_is_mount: bool = False
+    hosts: HostsFile = field(default_factory=HostsFile)
     store: system_trust.TrustStore | None = None
 
 
@@ -39,10 +37,25 @@ def steps(
     named = hosts_file.steps(
         found.hosts,
         address if settings.registry_manage_hosts_file else None,
-        [name for name in settings.server_names if parse_address(name) is None],
-        is_mount=found.hosts_is_mount,
-        rescue=found.rescue,
+        _dns_names(settings),
     )
     if trusting is None or found.store is None:
         return named
     return named + system_trust.steps(trusting, ca_pem, found.store)
+
+
+def loss(settings: Settings, address: str, found: ClientHost) -> Problem | None:
+    """Return why our entry in `/etc/hosts` will be lost, and what to do, or None."""
+    if not settings.registry_manage_hosts_file:
+        return None
+    return hosts_makers.loss(found.hosts, address, _dns_names(settings))
+
+
+def note_loss(run: Run, host: str, address: str, found: ClientHost) -> None:
+    """Note it in the report."""
+    if lost := loss(run.configuration.settings, address, found):
+        run.report.note(host, f"{lost.problem}; {lost.remedy}")
+
+
+def _dns_names(settings: Settings) -> list[str]:
+    return [name for name in settings.server_names if parse_address(name) is None]

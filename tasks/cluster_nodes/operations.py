@@ -42,6 +42,7 @@ def _decide(served: list[str], run: Run) -> list[AnyStep]:
     registry = finished_registry(host)
     found = read_facts(run)
     target = node_target(run, registry, found)
+    client_hosts.note_loss(run, host.name, registry.address, found.client)
     steps = plan.steps(run.configuration.settings, target, found)
     served[:] = target.runtimes
     settings = run.configuration.settings

@@ -31,6 +31,7 @@ def decide(run: Run) -> list[Step]:
     configuration = run.configuration
     registry = finished_registry(host)
     found = read_facts(run)
+    client_hosts.note_loss(run, host.name, registry.address, found.client)
     target = DockerTarget(
         ca_pem=registry.ca_pem,
         address=registry.address,

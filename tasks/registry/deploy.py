@@ -16,8 +16,8 @@ from tasks.run.context import current
 @deploy("Registry")
 def serve() -> None:
     """Provide what the registry needs, and start it."""
-    if "registry" not in host.groups or host in host.state.failed_hosts:
-        return  # to ask an engine that is off would start it
+    if "registry" not in host.groups or current().machines[host.name].engine == "off":
+        return  # an engine that is off is not asked: its socket would start it
     prefetch(certificates.read_facts)
     certificates.renew(name="certificates")
     accounts.apply(name="accounts")

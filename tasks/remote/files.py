@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from posixpath import basename, dirname, join
@@ -79,7 +80,7 @@ def rewrite(path: str, content: str, reason: str, *, mode: str | None = None, fi
         + (f'chmod {mode} "$new" || exit 1\n' if mode else "")
         + f'sync "$new" && {first} && mv -fT "$new" "$file" && {{ sync "${{file%/*}}/" 2>/dev/null || sync; }}'
     )
-    return Step(f"write {path}: {reason}", script, content, path=path, writes=True)
+    return Step(f"write {path}: {reason}", script, sent(content), path=path, writes=True)
 
 
 def write_private(path: str, text: str, reason: str) -> Step:
@@ -96,10 +97,20 @@ def receive(text: str) -> str:
     """Return the command that copies a text from standard input to the file `$new`, and fails if it is incomplete.
 
     Its length is checked, since input ends without an error if the sender dies half-way. pyinfra adds a newline to
-    what it sends, which is dropped.
+    what it sends, which is dropped. What is to be sent is `sent(text)`.
     """
-    size = len(text.encode())
-    return f'head -c {size} > "$new" && cat > /dev/null && [ "$(wc -c < "$new")" -eq {size} ]'
+    data = text.encode(errors="surrogateescape")
+    copy = f"head -c {len(data)}" if _is_utf8(text) else "base64 -d"
+    return f'{copy} > "$new" && cat > /dev/null && [ "$(wc -c < "$new")" -eq {len(data)} ]'
+
+
+def sent(text: str) -> str:
+    """Return a text as pyinfra can send it, which sends UTF-8 alone: other bytes (PEP 383) need Base64."""
+    return text if _is_utf8(text) else b64encode(text.encode(errors="surrogateescape")).decode()
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\udc80" <= each <= "\udcff" for each in text)
 
 
 def sync(folder: str) -> str:

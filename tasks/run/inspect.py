@@ -24,6 +24,8 @@ def inspect_host(host: Host) -> bool:
         list(fail_host(host, stop.problem, stop.remedy))
         return False
     note_machine(current(), host, machine)
+    if note := machines.volatile(machine):
+        current().report.note(host.name, note)
     return True
 
 

@@ -65,6 +65,16 @@ def check(machine: Machine) -> None:
         )
 
 
+def volatile(machine: Machine) -> str | None:
+    """Return the note about a host that forgets what is written to `/etc`, None for others."""
+    if not machine.memory:
+        return None
+    return (
+        f"/etc is in memory there ({machine.memory}), so what this project writes is gone after a reboot; "
+        "have make deploy run after each, or keep /etc on a disk"
+    )
+
+
 def no_rights(machine: Machine) -> Conflict:
     """Return the conflict for a login that can become root in no way, with sudo's words."""
     error = machine.sudo_error

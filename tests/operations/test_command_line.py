@@ -6,6 +6,7 @@ one was reached.
 
 from __future__ import annotations
 
+import gzip
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -40,7 +41,7 @@ def answering_hosts() -> str:
     of_docker_hosts = [
         *(f"path|{path}" for path in docker_hosts.paths(settings)),
         "engine|/etc/docker|/etc/docker/daemon.json",
-        f"text|/etc/hosts|{b64encode(b'127.0.0.1 localhost').decode()}",
+        f"hosts|{b64encode(gzip.compress(b'127.0.0.1 localhost')).decode()}",
         "end",
     ]
     return f"""

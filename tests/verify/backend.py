@@ -19,6 +19,7 @@ from pyinfra.api.host import Host as PyinfraHost
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import BaseStateCallback, State
 
+from tasks.run import machines
 from tasks.run.machines import Machine, MachineFact
 
 SECONDS = 300
@@ -91,6 +92,11 @@ class Hosts:
     def __init__(self, inventory: Inventory, names: Iterable[str]) -> None:
         self._inventory, self._errors = inventory, _ConnectErrors()
         self._found: dict[str, Host] = {}
+        from tasks.cli import (
+            pyinfra_patches,  # it imports pyinfra's command line, which patches threads for gevent
+        )
+
+        pyinfra_patches.accept_any_login_shell()
         self._state = State()
         wanted = [inventory.get_host(name) for name in dict.fromkeys(names)]
         self._state.init(inventory, None, initial_limit=wanted)
@@ -103,6 +109,18 @@ class Hosts:
         if name not in self._found:
             self._found[name] = self._connect(self._inventory.get_host(name))
         return self._found[name]
+
+    def notes(self) -> list[str]:
+        """Return what people should know of the hosts that were looked at."""
+        noted = []
+        for name, host in self._found.items():
+            if host.machine.engine == "off":
+                noted.append(
+                    f"{name}: Docker Engine is off on purpose ({host.machine.why_off}), so it was asked nothing"
+                )
+            if note := machines.volatile(host.machine):
+                noted.append(f"{name}: {note}")
+        return noted
 
     def close(self) -> None:
         """End all connections."""
@@ -118,10 +136,7 @@ class Hosts:
                 f"{host.name}: whether commands can be run as root could not be read; fix that and run again"
             )
         if machine.rights == "none":
-            raise Unreachable(
-                f"{host.name}: the login is neither root nor has passwordless sudo; log in as root, or allow sudo in "
-                "/etc/sudoers.d"
-            )
+            raise Unreachable(f"{host.name}: {machines.no_rights(machine)}")
         return Host(Backend(host, sudo=machine.rights == "sudo"), machine)
 
 

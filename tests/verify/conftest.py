@@ -94,7 +94,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             more = f" and {len(names) - 1} more" if names[1:] else ""
             terminalreporter.write_line(f"{said}  [{names[0]}{more}]", red=True)
         if found := terminalreporter.config.stash.get(FOUND, None):
-            for line in (*found.certificates(dt.datetime.now(dt.UTC)), *found.passwords()):
+            notes = found.hosts.notes() if "hosts" in vars(found) else []
+            for line in (*found.certificates(dt.datetime.now(dt.UTC)), *found.passwords(), *notes):
                 terminalreporter.write_line(line)
 
 

@@ -8,7 +8,9 @@ from typing import TypeVar
 
 from pyinfra.context import ctx_host
 
+from tasks.clients import plan as client_hosts
 from tasks.clients.endpoint import finished_registry
+from tasks.clients.hosts_file import HostsFile
 from tasks.cluster_control import operations as cluster_control
 from tasks.cluster_nodes import operations as cluster_nodes
 from tasks.cluster_nodes import plan as model
@@ -40,6 +42,16 @@ class Deployed:
     def docker_host(self, host: Host) -> Sequence[Step]:
         """Return the steps that a deploy would take on a Docker host."""
         return self._on(host, lambda: docker_hosts.decide(self._run))
+
+    def hosts_file(self, host: Host) -> tuple[HostsFile, Problem | None]:
+        """Return a client's `/etc/hosts`, and why our entry there will be lost, if it will."""
+        role = docker_hosts if host.name in self._deployment.group("docker_hosts") else cluster_nodes
+
+        def decide() -> tuple[HostsFile, Problem | None]:
+            found, address = role.read_facts(self._run).client, finished_registry(ctx_host.get()).address
+            return found.hosts, client_hosts.loss(self._run.configuration.settings, address, found)
+
+        return self._on(host, decide)
 
     def node(self, host: Host) -> Sequence[Step]:
         """Return the steps that a deploy would take on a node."""

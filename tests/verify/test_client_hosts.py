@@ -7,6 +7,7 @@ import ipaddress
 from tasks.certificates.name_constraints import parse_address
 from tasks.settings.load import Settings
 from tests.verify.backend import Host, last_line
+from tests.verify.deployed import Deployed
 from tests.verify.test_space import check_clock
 
 
@@ -22,6 +23,12 @@ def test_names_lead_to_the_registry(client_host: Host, settings: Settings, addre
             f"{client_host.name}: {name} resolves to {', '.join(map(str, found)) or 'no address'}, not to {address}; "
             "run make deploy, or correct your name server"
         )
+
+
+def test_its_entry_in_etc_hosts_lasts(client_host: Host, deployed: Deployed) -> None:
+    """A container's `/etc/hosts` is its engine's, and nothing on that host could make the entry last."""
+    found, lost = deployed.hosts_file(client_host)
+    assert lost is None or found.is_engine_s, f"{client_host.name}: {lost}, and run make deploy"
 
 
 def test_it_knows_the_time(client_host: Host) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
+from tasks.clients.hosts_file import HostsFile
 from tasks.clients.plan import ClientHost
 from tasks.cluster_nodes import facts
 from tasks.cluster_nodes.facts import ClusterNodeFact
@@ -59,9 +60,8 @@ def node(root: Path, trips: int = 1) -> Node:
 
     found = facts.read_node([NAME], read)
     assert len(asked) == trips
-    assert found.client.hosts == Path("/etc/hosts").read_text()
-    texts = {path: text for path, text in found.texts.items() if path != "/etc/hosts"}
-    return replace(found, texts=texts, client=ClientHost())
+    assert found.client.hosts.text == Path("/etc/hosts").read_text()
+    return replace(found, client=ClientHost())
 
 
 def write(root: Path, path: str, text: str = "") -> str:
@@ -287,6 +287,7 @@ def path_with(folder: Path) -> str:
         "sha256sum",
         "base64",
         "grep",
+        "gzip",
         "sed",
         "tr",
         "sort",
@@ -369,7 +370,7 @@ def test_a_complete_answer() -> None:
         data={"k3s": "/d"},
         paths={"/a": None},
         texts={"/b": "x\n"},
-        client=ClientHost(hosts_is_mount=True),
+        client=ClientHost(HostsFile(is_mount=True)),
         requiring_containerd=frozenset({"docker.service"}),
         failing=frozenset({"crio.service"}),
         containerd_socket="/run/own.sock",

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from tasks.accounts.logins import Login
+from tasks.clients.hosts_file import HostsFile
 from tasks.clients.plan import ClientHost
 from tasks.cluster_nodes import facts
 from tasks.cluster_nodes import plan as cluster_nodes
@@ -32,7 +33,7 @@ ENTRY = "write /etc/hosts: our entry is missing"
 def node(*runtimes: str, config: str | None = None, started: Mapping[str, float] | None = None) -> Node:
     """A host with these runtimes and nothing of ours."""
     texts = {} if config is None else {CONFIG: config}
-    client = ClientHost(hosts="127.0.0.1 localhost\n")
+    client = ClientHost(HostsFile("127.0.0.1 localhost\n"))
     return Node(
         frozenset(runtimes),
         started or {},
@@ -168,7 +169,7 @@ def test_what_a_killed_run_left_is_removed_once() -> None:
 
 
 def test_a_loopback_address_for_our_name_is_a_conflict() -> None:
-    found = replace(node(), client=ClientHost(hosts=f"127.0.1.1 {NAME}\n"))
+    found = replace(node(), client=ClientHost(HostsFile(f"127.0.1.1 {NAME}\n")))
     with pytest.raises(
         Conflict, match=r"/etc/hosts line 1 gives registry\.homelab\.local the loopback address"
     ):

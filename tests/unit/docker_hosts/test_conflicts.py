@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tasks.clients.hosts_file import HostsFile
 from tasks.clients.plan import ClientHost
 from tasks.docker_hosts import plan as docker_hosts
 from tasks.settings.load import Settings
@@ -66,7 +67,7 @@ def test_an_insecure_registry_of_ours_is_quoted(way: str, entry: str, what: str 
             f"dockerd (pid 7) runs with --insecure-registry {entry}, so it checks no certificate of {what}"
         )
         remedy = "remove it from its unit (systemctl cat docker), restart Docker there, and run again"
-    found = replace(found, client=ClientHost(LOCALHOST))
+    found = replace(found, client=ClientHost(HostsFile(LOCALHOST)))
     if what:
         assert stop(found, **PORT) == (problem, remedy)
     else:

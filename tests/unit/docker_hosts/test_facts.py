@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
+from tasks.clients.hosts_file import HostsFile
 from tasks.docker_hosts import plan as docker_hosts
 from tasks.docker_hosts.facts import DockerHostFact
 from tasks.docker_hosts.plan import DockerHost, Engine
@@ -89,8 +90,10 @@ def test_a_host_with_nothing_of_ours(machine: Machine) -> None:
     etc = f"{machine.folder}/etc/docker"
     assert found.engines == [Engine(etc, f"{etc}/daemon.json")]
     assert found.paths == dict.fromkeys(docker_hosts.paths(SETTINGS, etc))
-    assert found.texts == {str(machine.hosts): machine.hosts.read_bytes().decode()}
-    assert (found.homes, found.client.rescue, found.client.hosts_is_mount) == ({}, None, False)
+    assert (found.texts, found.homes) == ({}, {})
+    assert found.client.hosts == HostsFile(
+        machine.hosts.read_bytes().decode(), str(machine.hosts), writable=os.geteuid() == 0
+    )
 
 
 def test_the_engine_s_files_are_reported_to_the_byte(machine: Machine) -> None:
@@ -261,11 +264,69 @@ def test_nor_is_a_program_of_root_s_that_is_started_by_a_link(machine: Machine, 
 @pytest.mark.parametrize("rescue", ["", "half\n", "127.0.0.1 localhost\n" * 5000])
 def test_what_a_killed_run_left_is_reported_even_if_it_is_empty(machine: Machine, rescue: str) -> None:
     machine.write("etc/.hosts.homelab-rescue", rescue)
-    text = machine.read().texts[f"{machine.folder}/etc/.hosts.homelab-rescue"]
-    assert text == rescue
+    assert machine.read().client.hosts.rescue == rescue
 
 
-@pytest.mark.parametrize("path", ["etc/hosts", "etc/docker/daemon.json", f"etc/docker/{FOLDER}/ca.crt"])
+@pytest.mark.parametrize(
+    "content",
+    [b"192.168.1.20 drucker  # B\xfcro\n", bytes(range(256)), b"0.0.0.0 ads.example.org\n" * 70_000],
+    ids=["Latin-1", "any bytes", "1.7 MB"],
+)
+def test_a_hosts_file_of_any_bytes_and_any_size_is_read_where_a_link_leads(
+    machine: Machine, content: bytes
+) -> None:
+    machine.write("store/hosts", "")
+    (machine.folder / "store/hosts").write_bytes(content)
+    machine.hosts.unlink()
+    machine.hosts.symlink_to("../store/hosts")
+    found = machine.read().client.hosts
+    assert found.text.encode(errors="surrogateescape") == content
+    assert found.path == f"{machine.folder}/store/hosts"
+
+
+CLOUD_INIT = "# Your system has configured 'manage_etc_hosts' as True.\n# a.) make changes to the master file in {template}\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "told"),
+    [
+        ("etc/hosts", CLOUD_INIT, True),
+        ("etc/cloud/cloud.cfg.d/99.cfg", "manage_etc_hosts: true\n", True),
+        ("etc/cloud/cloud.cfg", "a: b\nmanage_etc_hosts: 'template'\n", True),
+        ("etc/cloud/cloud.cfg", "manage_etc_hosts: localhost\n", False),
+        ("etc/cloud/cloud.cfg", "manage_etc_hosts: false\n", False),
+        ("etc/cloud/cloud.cfg", "# manage_etc_hosts: true\n", False),
+        (
+            "etc/cloud/templates/hosts.debian.tmpl",
+            "1.2.3.4 x # homelab-registry\n",
+            True,
+        ),  # to be kept current, or removed
+    ],
+)
+def test_cloud_init_s_template_is_read_if_it_makes_the_file(
+    machine: Machine, path: str, text: str, told: bool
+) -> None:
+    template = "etc/cloud/templates/hosts.debian.tmpl"
+    machine.write("etc/os-release", "ID=raspbian\nID_LIKE=debian\n")
+    machine.write(template, "127.0.1.1 {{fqdn}}\n")
+    machine.write("etc/cloud/templates/hosts.arch.tmpl", "x")
+    machine.write(path, text.format(template=machine.folder / template))
+    found = machine.read().client.hosts
+    assert found.template == (f"{machine.folder}/{template}" if told else "")
+    assert found.template_text == ((machine.folder / template).read_text() if told else "")
+
+
+@pytest.mark.parametrize(
+    ("text", "keeps"),
+    [("[network]\ngenerateHosts = false\n", True), ("[network]\ngenerateHosts=true\n", False),
+     ("# generateHosts = false\n", False), ("", False)],
+)  # fmt: skip
+def test_whether_wsl_makes_the_hosts_file(machine: Machine, text: str, keeps: bool) -> None:
+    machine.write("etc/wsl.conf", text)
+    assert machine.read().client.hosts.wsl_keeps == keeps
+
+
+@pytest.mark.parametrize("path", ["etc/docker/daemon.json", f"etc/docker/{FOLDER}/ca.crt"])
 def test_what_is_not_text_is_unknown(machine: Machine, path: str) -> None:
     machine.write(path, "")
     (machine.folder / path).write_bytes(b"\xff\xfe")

@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from tasks.accounts.logins import Login
 from tasks.certificates import ca
 from tasks.clients import system_trust
+from tasks.clients.hosts_file import HostsFile
 from tasks.clients.plan import ClientHost
 from tasks.docker_hosts import plan as docker_hosts
 from tasks.docker_hosts.logins import Home
@@ -56,7 +57,7 @@ def file(pem: str = CA) -> Observed:
 def fresh(**settings: Any) -> DockerHost:
     """A host without anything of ours."""
     paths = dict.fromkeys(docker_hosts.paths(Settings(**settings)))
-    return DockerHost(paths, client=ClientHost(LOCALHOST))
+    return DockerHost(paths, client=ClientHost(HostsFile(LOCALHOST)))
 
 
 def converged(pem: str = CA, entry: str = ENTRY, **settings: Any) -> DockerHost:
@@ -69,20 +70,20 @@ def converged(pem: str = CA, entry: str = ENTRY, **settings: Any) -> DockerHost:
         found,
         paths={**found.paths, **folders, **there},
         texts=dict.fromkeys(files, pem),
-        client=ClientHost(LOCALHOST + entry),
+        client=ClientHost(HostsFile(LOCALHOST + entry)),
     )
 
 
 def with_text(found: DockerHost, path: str, text: str) -> DockerHost:
     if path == HOSTS:
-        return replace(found, client=replace(found.client, hosts=text))
+        return replace(found, client=ClientHost(replace(found.client.hosts, text=text)))
     if path == RESCUE:
-        return replace(found, client=replace(found.client, rescue=text))
+        return replace(found, client=ClientHost(replace(found.client.hosts, rescue=text)))
     return replace(found, texts={**found.texts, path: text})
 
 
 def on_mount(found: DockerHost, mount: bool = True) -> DockerHost:
-    return replace(found, client=replace(found.client, hosts_is_mount=mount))
+    return replace(found, client=ClientHost(replace(found.client.hosts, is_mount=mount)))
 
 
 def steps(found: DockerHost, **settings: Any) -> list[Step]:
@@ -314,11 +315,11 @@ def test_the_entry_of_an_older_address_is_fixed() -> None:
     [
         (
             True,
-            "cat /etc/.hosts.homelab-rescue > /etc/hosts && sync /etc/hosts && rm -f /etc/.hosts.homelab-rescue",
+            'cat /etc/.hosts.homelab-rescue > "$file" && sync "$file" && rm -f /etc/.hosts.homelab-rescue',
         ),
         (
             False,
-            'mv -fT "$new" /etc/hosts && rm -f /etc/.hosts.homelab-rescue && { sync /etc 2>/dev/null || sync; }',
+            'mv -fT "$new" "$file" && rm -f /etc/.hosts.homelab-rescue && { sync /etc 2>/dev/null || sync; }',
         ),
     ],
 )
@@ -403,7 +404,7 @@ def test_everything_comes_in_one_order() -> None:
         "/home/ci/.docker/.config.json.homelab-new": None,
     })  # fmt: skip
     store = system_trust.TrustStore(dict.fromkeys(system_trust.paths(system_trust.DEBIAN)))
-    found = replace(fresh(), homes={"ci": home}, client=ClientHost(LOCALHOST, store=store))
+    found = replace(fresh(), homes={"ci": home}, client=ClientHost(HostsFile(LOCALHOST), store=store))
     own = HostSettings(registry_login_users=("ci",), registry_system_trust=True)
     wanted = DockerTarget(CA, ADDRESS, Login("cluster", "secret"), system_trust.DEBIAN)
     made = docker_hosts.steps(Settings(), own, wanted, found)
