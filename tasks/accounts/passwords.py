@@ -32,6 +32,9 @@ DECOY_HASH = f"$2b${GENERATED_COST:02}$" + "." * 53
 """A hash of zeros, which fits no known password, at the cost of a generated one's: an unknown name takes as long to
 reject as a known one."""
 
+COMMENT = "# change "
+"""Begins the line of an htpasswd file that says which change of the passwords it has."""
+
 NEXT = "---"
 """Prefix of the account's name in the entry of its next password; no account's name begins with it."""
 
@@ -94,9 +97,13 @@ def _matches(password: str, hashed: str) -> bool:
         return False
 
 
-def htpasswd(hashed: Mapping[str, str]) -> str:
-    """Return the text of the htpasswd file, one line for each name."""
-    return "".join(f"{name}:{value}\n" for name, value in sorted(hashed.items()))
+def htpasswd(hashed: Mapping[str, str], change: str = "") -> str:
+    """Return the text of the htpasswd file, one line for each name; with `change`, it begins with a comment on that.
+
+    The registry skips lines that begin with `#` (distribution, registry/auth/htpasswd/htpasswd.go).
+    """
+    comment = f"{COMMENT}{change}\n" if change else ""
+    return comment + "".join(f"{name}:{value}\n" for name, value in sorted(hashed.items()))
 
 
 def entries(hashed: Mapping[str, str], former: Mapping[str, str]) -> dict[str, str]:
@@ -113,7 +120,10 @@ def entries(hashed: Mapping[str, str], former: Mapping[str, str]) -> dict[str, s
 
 def add_next_entries(text: str) -> str:
     """Return an htpasswd file with a second entry for each, prefixed with `NEXT`."""
-    return "".join(sorted(line for once in text.splitlines(keepends=True) for line in (once, NEXT + once)))
+    lines = text.splitlines(keepends=True)
+    comments = [line for line in lines if line.startswith("#")]
+    entries = [line for line in lines if line not in comments]
+    return "".join([*comments, *sorted(line for once in entries for line in (once, NEXT + once))])
 
 
 def has_next_entries(text: str) -> bool:
@@ -156,7 +166,7 @@ def custom_accounts(text: str) -> list[str]:
 
 
 def read_htpasswd(text: str) -> dict[str, str]:
-    """Return name → hash; `ValueError` if a line does not have that form."""
+    """Return name → hash of an htpasswd file without comments; `ValueError` if a line does not have that form."""
     found = {}
     for line in text.splitlines():
         match = re.fullmatch(r"([^:]+):(\$2b\$\d\d\$[./A-Za-z0-9]{53})", line)

@@ -8,6 +8,7 @@ from base64 import b64decode
 
 from pyinfra.api.facts import FactBase
 
+from tasks.accounts import passwords
 from tasks.registry import address, containers, desired, plan, storage
 from tasks.registry.containers import (
     CONFIG,
@@ -42,6 +43,7 @@ class RegistryFact(FactBase[RegistryHost | None]):
         certificate = shlex.quote(f"{desired.FOLDER}/{desired.CERTIFICATE}")
         link = shlex.quote(f"{desired.FOLDER}/{desired.SOCKET}")
         inner = plan.handshake(containers.GATEWAY_PORT, settings.registry_hostname, '"$inner"')
+        htpasswd = shlex.quote(f"{desired.FOLDER}/{desired.HTPASSWD}")
         return script(
             # A run that was killed may still be replacing a container: the shell on a host outlives its connection.
             f"[ ! -d {desired.FOLDER} ] || flock -s -w 120 {desired.FOLDER} true || exit 1",
@@ -59,6 +61,7 @@ served=$({plan.handshake(port, settings.registry_hostname)} | base64 -w 0)
 echo "installed|$installed"
 echo "served|$served"
 [ ! -L {link} ] || echo "socket|$(readlink {link})"
+echo "change|$(sed -n '1s/^{passwords.COMMENT}//p' {htpasswd} 2>/dev/null)"
 listener=$(ss -Hltnp 'sport = :{port}' | sed -n 's/.*users:(("\\([^"]*\\)",pid=\\([0-9]*\\).*/\\1 (pid \\2)/p')
 echo "listener|$(echo "$listener" | head -n 1)"
 if command -v openssl >/dev/null; then echo 'handshake|yes'; fi
@@ -121,6 +124,7 @@ fi
             networks=frozenset(name for (name,) in answer.all("network")),
             inside={(name, target): int(inode) for name, target, inode in answer.all("inside")},
             listener=answer.one("listener") or None,
+            change=answer.one("change") or "",
             installed=_text(answer.one("installed")),
             handshake=answer.one("handshake") is not None,
             places=storage.read_places(answer),

@@ -31,7 +31,7 @@ def check(state: State, folder: Path, host: str, found: RegistryHost) -> None:
     if state.registry_host not in {None, host}:
         raise Conflict(f"{folder} belongs to the registry on {state.registry_host}, not to this host", remedy)
     for verb, pem in (("has", found.installed), ("serves", found.served)):
-        for leaf in _leaf_of(pem):
+        for leaf in leaf_of(pem):
             made_here = any(ca.issued_by(leaf, pair.certificate) for pair in known)
             if ca.is_ours(leaf) and not made_here:
                 relation = "did not make" if known else "knows nothing of"
@@ -58,7 +58,8 @@ def storage_records(state: State, found: RegistryHost) -> list[Record]:
     return [Record(source) for source in sources if owners.get(source) not in users]
 
 
-def _leaf_of(pem: str) -> list[x509.Certificate]:
+def leaf_of(pem: str) -> list[x509.Certificate]:
+    """Return the first certificate in a PEM text, none if it is not readable."""
     try:
         return x509.load_pem_x509_certificates(pem.encode())[:1]
     except ValueError:

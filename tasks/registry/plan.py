@@ -39,7 +39,7 @@ class RegistryHost:
     host has openssl to see what is served. If that is not what is installed, `inner` is what each container serves
     past the port, and `rules` are the NAT rules for the port that are not Docker's. Nothing is known of containers
     unless `engine` is `running`. `places` has what is at the images' folder and where it was before, `storage` where
-    the host knows it to be.
+    the host knows it to be. `change` is the last change of the passwords that the host's htpasswd names, or empty.
     """
 
     addresses: Addresses = field(default_factory=Addresses)
@@ -51,6 +51,7 @@ class RegistryHost:
     networks: frozenset[str] = frozenset()
     inside: Mapping[tuple[str, str], int] = field(default_factory=dict)
     listener: str | None = None
+    change: str = ""
     installed: str = ""
     served: str = ""
     handshake: bool = False

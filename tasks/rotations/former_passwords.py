@@ -18,7 +18,7 @@ from tasks.accounts.former_passwords import QUIET
 from tasks.registry import plan as registry
 from tasks.registry.context import RegistryContext
 from tasks.registry.operations import containers as registry_host
-from tasks.registry.operations.accounts import write_former
+from tasks.registry.operations.accounts import note_change, write_former
 from tasks.remote.steps import Conflict
 from tasks.rotations.facts import FormerPasswordsFact
 from tasks.run.apply import AnyStep, RemoteStep, apply_steps
@@ -55,6 +55,7 @@ def _decide(run: Run) -> list[AnyStep]:
     proofs = [former_passwords.prove(context.login(name), settings) for name in ready]
     flag_files = [item.path for item in registry_host.desired_host(run).files]
     context.decide(former=former_passwords.without(context.desired.former, ready))
+    note_change(context, now)
     return [
         *(
             RemoteStep(proof, partial(_check_login, run, name))

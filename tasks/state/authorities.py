@@ -1,12 +1,14 @@
 """The certificate authorities in the state: one, or two during a rollover, each in a folder named by its fingerprint.
 
 A CA is added and removed by renaming its folder once, so that its certificate and key never exist without each other.
+Files and folders with other names than ours are passed over: file managers, editors and file systems leave some.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -17,6 +19,7 @@ from cryptography import x509
 from tasks.certificates.ca import KeyPair, issued_by, read_key_pair, to_pem
 from tasks.certificates.rollover import Successor
 from tasks.state.files import (
+    ADOPT,
     RESTORE,
     StateError,
     StateFiles,
@@ -27,7 +30,8 @@ from tasks.state.files import (
     sync_folder,
 )
 
-ADOPT = f"{RESTORE}, or start over with deploys/adopt.py"
+_NAME = re.compile("[0-9a-f]{16}")
+_LEFTOVER = re.compile(r"\.(new|old)-[0-9a-f]+")
 
 
 class AuthorityFolders:
@@ -72,16 +76,15 @@ class AuthorityFolders:
 
     def remove_leftovers(self) -> None:
         """Remove partly written and partly removed CAs of runs that were killed."""
-        for path in list_folder(self.folder):
-            if path.name.startswith("."):
-                shutil.rmtree(path)
+        for path in self._folders(_LEFTOVER):
+            shutil.rmtree(path)
 
     def read(self) -> tuple[KeyPair | None, Successor | None]:
         """Return the CA (the old one during a rollover) and its successor.
 
         Raise `StateError` if one is damaged or missing, or if there are too many.
         """
-        folders = [path for path in list_folder(self.folder) if not path.name.startswith(".")]
+        folders = self._folders(_NAME)
         if len(folders) > 2:
             raise StateError(
                 f"{self.folder} contains {len(folders)} certificate authorities, but there can be at most two",
@@ -106,6 +109,10 @@ class AuthorityFolders:
                 RESTORE,
             )
         return next(iter(cas.values()), None), None
+
+    def _folders(self, name: re.Pattern[str]) -> list[Path]:
+        """Return the folders in ours with a name of that form."""
+        return [path for path in list_folder(self.folder) if name.fullmatch(path.name) and path.is_dir()]
 
     def _folder_of(self, ca: KeyPair) -> Path:
         return self.folder / ca.fingerprint[:16]

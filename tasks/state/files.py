@@ -13,6 +13,8 @@ from tasks.problem import Problem
 
 RESTORE = "put it back from your backup"
 
+ADOPT = f"{RESTORE}, or start over with deploys/adopt.py"
+
 
 class StateError(Problem):
     """The state is damaged, incomplete or in use."""

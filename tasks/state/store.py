@@ -11,7 +11,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +23,19 @@ from tasks.accounts import passwords
 from tasks.accounts.passwords import FormerPassword
 from tasks.certificates.ca import KeyPair, read_key_pair
 from tasks.certificates.rollover import Successor
-from tasks.state.authorities import ADOPT, AuthorityFolders
-from tasks.state.files import RESTORE, StateError, StateFiles, damaged_file, list_folder, read_text
+from tasks.state import changes
+from tasks.state.authorities import AuthorityFolders
+from tasks.state.changes import Change
+from tasks.state.files import (
+    ADOPT,
+    RESTORE,
+    StateError,
+    StateFiles,
+    damaged_file,
+    list_folder,
+    read_text,
+    sync_folder,
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,7 @@ class State:
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     hashes: Mapping[str, str] = field(default_factory=dict, repr=False)
     former: Mapping[str, FormerPassword] = field(default_factory=dict, repr=False)
+    changes: tuple[Change, ...] = ()
     http_secret: str | None = field(default=None, repr=False)
     registry_host: str | None = None
     images: dict[str, str] = field(default_factory=dict)
@@ -91,16 +103,19 @@ class Store:
             fcntl.flock(handle, fcntl.LOCK_UN)  # gevent delays a close until its loop runs again
             os.close(handle)
 
-    def read(self) -> State:
-        """Read all files; raise `StateError` if one is damaged, or missing although others refer to it."""
+    def read(self, accounts: Collection[str] | None = None) -> State:
+        """Read all files; raise `StateError` if one is damaged, or missing although others refer to it.
+
+        A password may be missing if `accounts` lacks its account: a run that removed that was killed.
+        """
         try:
-            return self._read_all()
+            return self._read_all(accounts)
         except OSError as error:
             raise StateError(
                 f"{error.filename} cannot be read ({error.strerror})", "run as the user who owns the state"
             ) from None
 
-    def _read_all(self) -> State:
+    def _read_all(self, accounts: Collection[str] | None) -> State:
         registry_host, images, storage = self._read_record()
         authority, successor = self.authorities.read()
         state = State(
@@ -110,6 +125,7 @@ class Store:
             passwords=self._read_passwords(),
             hashes=self._read_hashes(),
             former=self._read_former(),
+            changes=self._read_changes(),
             http_secret=self._read_http_secret(),
             registry_host=registry_host,
             images=images,
@@ -121,6 +137,8 @@ class Store:
                 ADOPT,
             )
         for account in sorted(set(state.hashes) - set(state.passwords)):
+            if accounts is not None and account not in accounts:
+                continue
             raise StateError(
                 f"{self.password_path(account)} is missing, though the account exists",
                 f"{RESTORE}, or write a new password of your own into it",
@@ -145,6 +163,17 @@ class Store:
         """Write an account's password."""
         self._files.write(self.password_path(account), password + "\n")
 
+    def remove_password(self, account: str) -> None:
+        """Remove the file with an account's password."""
+        self.password_path(account).unlink(missing_ok=True)
+        sync_folder(self.password_path(account).parent)
+
+    def set_password_aside(self, account: str, now: dt.datetime) -> None:
+        """Rename the file with an account's password to a new name, so that it is kept and not used."""
+        path = self.password_path(account)
+        path.rename(path.with_suffix(f".removed-{now:%Y%m%d-%H%M%S}"))
+        sync_folder(path.parent)
+
     def write_hashes(self, hashes: Mapping[str, str]) -> None:
         """Write the htpasswd entries, so that later runs keep a password's hash."""
         self._files.write(self.folder / "htpasswd", passwords.htpasswd(hashes))
@@ -161,6 +190,10 @@ class Store:
             for name, each in former.items()
         }
         self._files.write(self.folder / "former.json", json.dumps(record, indent=2) + "\n")
+
+    def write_changes(self, changes: Iterable[Change]) -> None:
+        """Write the history of the passwords."""
+        self._files.write(self.folder / "changes", "".join(f"{each}\n" for each in changes))
 
     def write_http_secret(self, secret: str) -> None:
         """Write the registry's `http.secret`, without which an upload cannot continue after a restart."""
@@ -204,7 +237,8 @@ class Store:
     def _read_passwords(self) -> dict[str, str]:
         found = {}
         for path in list_folder(self.folder / "accounts"):
-            if path.suffix != ".password" or path.name.startswith("."):
+            # Of another name are the copies of editors, file managers and synchronization ("ci copy.password").
+            if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*\.password", path.name) or not path.is_file():
                 continue
             try:
                 password = path.read_text().removesuffix("\n").removesuffix("\r")
@@ -239,6 +273,13 @@ class Store:
             }
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise damaged_file(path, error, "remove it; the registry then refuses former passwords") from None
+
+    def _read_changes(self) -> tuple[Change, ...]:
+        path = self.folder / "changes"
+        try:
+            return tuple(map(changes.parse, (read_text(path) or "").splitlines()))
+        except ValueError as error:
+            raise damaged_file(path, error, ADOPT) from None
 
     def _read_http_secret(self) -> str | None:
         path = self.folder / "http.secret"

@@ -64,6 +64,7 @@ def test_accounts_are_added_and_removed_and_a_removed_one_is_refused(
     change_settings(deployment, registry_accounts={"admin": "admin", "cluster": "pull", "robot": "push"})
     hashes = f"write {deployment.store.folder}/htpasswd: robot is new or has a new password, ci is gone"
     assert run(deployment) == [
+        f"remove {deployment.store.password_path('ci')}: the account is gone",
         "generate a password for robot: it has none yet",
         hashes,
         *ROLES_CHANGED,
@@ -72,7 +73,8 @@ def test_accounts_are_added_and_removed_and_a_removed_one_is_refused(
     assert request_status(host, deployment, "robot", deployment.store.read().passwords["robot"]) == "200"
     change_settings(deployment)
     run(deployment)
-    assert request_status(host, deployment, "ci", old) == "200"
+    assert request_status(host, deployment, "ci", old) == "401"
+    assert request_status(host, deployment, "ci", deployment.store.read().passwords["ci"]) == "200"
 
 
 def test_a_custom_password_is_set_and_removed_without_a_restart(

@@ -11,6 +11,7 @@ import pytest
 from tests.bench.hosts import BenchHost
 from tests.fleet.conftest import deployment_on
 from tests.fleet.deployment import Deployment, RunResult
+from tests.fleet.test_changes import request_status
 from tests.unit.state.test_store import fill
 
 
@@ -108,6 +109,29 @@ def test_state_of_a_registry_on_another_host(host: BenchHost, deployment: Deploy
         f"{state} belongs to the registry on nas, not to this host; put the right {state} back" in ran.output
     )
     assert deployment.run(deploy="deploys/adopt.py").exit_code == 0
+    assert assert_run_succeeds(deployment).steps == []
+
+
+def test_an_older_copy_of_the_state_brings_no_revoked_password_back(
+    host: BenchHost, deployment: Deployment, state: Path, tmp_path: Path
+) -> None:
+    """A second controller with its timer, or a backup that was put back."""
+    assert deployment.run(deploy="deploys/rotate_credentials.py").exit_code == 0
+    newest = deployment.store.read()
+    shutil.rmtree(state)
+    shutil.copytree(tmp_path / "backup", state)
+    ran = assert_run_stops(host, deployment)
+    assert f"{state} is an older copy: the registry's passwords are of change number" in ran.problems[0]
+    assert "run deploys/adopt.py" in ran.problems[0]
+    older = deployment.store.read()
+    ran = deployment.run(deploy="deploys/adopt.py")
+    assert ran.exit_code == 0, ran.output
+    adopted = deployment.store.read()
+    assert adopted.former == {}
+    for name, password in adopted.passwords.items():
+        assert request_status(host, deployment, name, password) == "200"
+        assert password not in {older.passwords[name], newest.passwords[name]}
+        assert request_status(host, deployment, name, older.passwords[name]) == "401"
     assert assert_run_succeeds(deployment).steps == []
 
 

@@ -124,7 +124,7 @@ def test_only_the_gateway_is_published(container: dict[str, Any], settings: Sett
 def test_the_registry_knows_the_passwords_of_the_state(registry: Host, state: State) -> None:
     """By digest, so that no hash leaves the host. It has only those former passwords that the state still has."""
     former = {name: each.hashed for name, each in state.former.items()}
-    wanted = passwords.htpasswd(passwords.entries(state.hashes, former))
+    wanted = passwords.htpasswd(passwords.entries(state.hashes, former), *map(str, state.changes[-1:]))
     path = f"{layout.FOLDER}/{layout.HTPASSWD}"
     found = registry.run("sha256sum < %s", path).stdout.partition(" ")[0]
     assert found == hashlib.sha256(wanted.encode()).hexdigest(), (

@@ -19,6 +19,7 @@ from tasks.registry.context import RegistryContext
 from tasks.run.apply import AnyStep, LocalStep, apply_steps
 from tasks.run.context import Run
 from tasks.run.pending_hosts import client_hosts
+from tasks.state import changes
 
 
 @operation()
@@ -30,11 +31,39 @@ def apply() -> Generator[PyinfraCommand, None, None]:
 def _decide(run: Run) -> list[AnyStep]:
     context = run.part(RegistryContext)
     generate, passwords = _passwords(run)
-    hashes = accounts.hashes(passwords, context.present.hashes)
-    former = _former(run, passwords, hashes)
-    context.decide(passwords=passwords, hashes=hashes, former=former)
+    present = context.present
+    hashes = accounts.hashes(passwords, present.hashes)
+    former = {} if context.outdated else _former(run, passwords, hashes)
+    context.decide(passwords=passwords, hashes=hashes, former=former, changes=present.changes)
+    if (hashes, former) != (present.hashes, present.former) or not present.changes or context.outdated:
+        note_change(context, dt.datetime.now(dt.UTC))
     # This order keeps the former hash until every client has the new password, wherever a run is killed.
-    return [*_keep_former(run), *generate, *_hash(run), *_share_http_secret(run)]
+    return [*_keep_former(run), *_remove_gone(run), *generate, *_hash(run), *_share_http_secret(run)]
+
+
+def note_change(context: RegistryContext, now: dt.datetime) -> None:
+    """Note that this run changes the passwords. `write_former` and `_hash` write that down before what has changed."""
+    on_host = context.found.change if context.found else ""
+    context.decide(changes=changes.add(context.desired.changes, on_host, now))
+
+
+def _remove_gone(run: Run) -> list[AnyStep]:
+    """Return the steps that take the passwords of removed accounts away, so that none comes back with its name.
+
+    A file without a hash never was an account's: somebody put it there for later.
+    """
+    context, steps = run.part(RegistryContext), list[AnyStep]()
+    for name in sorted(set(context.present.passwords) - set(context.desired.passwords)):
+        if name not in context.present.hashes:
+            continue
+        path = run.store.password_path(name)
+        if accounts.is_generated(context.present.passwords[name]):
+            text, action = f"remove {path}: the account is gone", partial(run.store.remove_password, name)
+        else:
+            text = f"rename {path} to {path.stem}.removed-…: the account is gone, and you chose that password"
+            action = partial(run.store.set_password_aside, name, dt.datetime.now(dt.UTC))
+        steps.append(LocalStep(text, action))
+    return steps
 
 
 def _passwords(run: Run) -> tuple[list[AnyStep], dict[str, str]]:
@@ -42,13 +71,15 @@ def _passwords(run: Run) -> tuple[list[AnyStep], dict[str, str]]:
     context = run.part(RegistryContext)
     settings = run.configuration.settings
     pending: Mapping[str, FormerPassword] = {}
-    if "new passwords" in run.requests:
+    if "new passwords" in run.requests and not context.outdated:
         present = context.present.passwords
         pending = _former(run, present, accounts.hashes(present, context.present.hashes))
     steps: list[AnyStep] = []
     passwords = {}
     for name in settings.registry_accounts:
         password, reason = context.present.passwords.get(name), "it has none yet"
+        if context.outdated and password is not None:
+            password, reason = None, "the one in this older copy of the state may have been revoked"
         asked = "new passwords" in run.requests and settings.registry_rotate_account in {None, name}
         if asked and password is not None and name in pending:
             run.report.note(
@@ -120,10 +151,12 @@ def _keep_former(run: Run) -> list[AnyStep]:
 def write_former(run: Run, reason: str) -> LocalStep:
     """Return the step that writes the former passwords, as they are when it is carried out, to `former.json`."""
     context = run.part(RegistryContext)
-    return LocalStep(
-        f"write {run.store.folder}/former.json: {reason}",
-        lambda: run.store.write_former(context.desired.former),
-    )
+
+    def write() -> None:
+        run.store.write_changes(context.desired.changes)
+        run.store.write_former(context.desired.former)
+
+    return LocalStep(f"write {run.store.folder}/former.json: {reason}", write)
 
 
 def _hash(run: Run) -> list[AnyStep]:
@@ -133,10 +166,19 @@ def _hash(run: Run) -> list[AnyStep]:
     gone = sorted(set(present) - set(desired))
     reasons = [f"{name} is new or has a new password" for name in changed]
     reasons += [f"{name} is gone" for name in gone]
-    if not reasons:
+    if reasons:
+        text = f"write {run.store.folder}/htpasswd: {', '.join(reasons)}"
+    elif not context.present.changes:
+        text = f"write {run.store.folder}/changes: there is none yet"
+    else:
         return []
-    text = f"write {run.store.folder}/htpasswd: {', '.join(reasons)}"
-    return [LocalStep(text, partial(run.store.write_hashes, desired))]
+    history = context.desired.changes
+
+    def write() -> None:
+        run.store.write_changes(history)
+        run.store.write_hashes(desired)
+
+    return [LocalStep(text, write)]
 
 
 def _share_http_secret(run: Run) -> list[AnyStep]:

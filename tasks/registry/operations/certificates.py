@@ -21,7 +21,7 @@ from tasks.certificates.ca import KeyPair
 from tasks.certificates.name_constraints import parse_address
 from tasks.certificates.renewal import renewal_reason, renewal_time
 from tasks.certificates.rollover import Successor
-from tasks.registry import address, images, ownership, storage
+from tasks.registry import address, images, outdated, ownership, storage
 from tasks.registry.context import RegistryContext
 from tasks.registry.facts import RegistryFact
 from tasks.registry.plan import RegistryHost
@@ -43,7 +43,7 @@ def read_facts(run: Run) -> RegistryHost:
     """Read the state and the registry host; `StateError` or `Conflict` if either cannot be read."""
     context = run.part(RegistryContext)
     settings = run.configuration.settings
-    context.present = run.store.read()
+    context.present = run.store.read(settings.registry_accounts)
     script = (ROOT / "files/build_image.sh").read_text()
     needed = images.wanted(settings, context.present.images, script)
     references = [image.reference for image in needed.values() if image.reference]
@@ -63,8 +63,11 @@ def _decide(run: Run) -> list[AnyStep]:
     check_own_clock(run.clocks, host.name)
     present = context.present
     context.desired = State(registry_host=host.name, images=present.images, storage=present.storage)
-    if "adopt" not in run.requests:
+    if "adopt" in run.requests:
+        context.outdated = outdated.find(present, context.found, now) is not None
+    else:
         ownership.check(present, run.store.folder, host.name, context.found)
+        outdated.check(present, run.store.folder, context.found, now)
     records = ownership.storage_records(present, context.found)
     context.storage = storage.locate(settings.registry_storage_path, context.found.places, records)
     context.address = _address(run)

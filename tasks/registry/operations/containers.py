@@ -65,7 +65,7 @@ def desired_host(run: Run) -> Desired:
         raise LookupError("the operations on certificates and accounts come first")
     former = {name: each.hashed for name, each in state.former.items()}
     secrets = Secrets(
-        htpasswd=passwords.htpasswd(passwords.entries(state.hashes, former)),
+        htpasswd=passwords.htpasswd(passwords.entries(state.hashes, former), str(state.changes[-1])),
         http_secret=state.http_secret,
         certificate_pem=state.leaf.certificate_pem + authorities.chain,
         key_pem=state.leaf.key_pem,

@@ -18,6 +18,7 @@ from tasks.accounts.passwords import FormerPassword
 from tasks.certificates import ca, rollover
 from tasks.certificates.ca import KeyPair
 from tasks.certificates.rollover import Successor
+from tasks.state import changes
 from tasks.state.files import StateError
 from tasks.state.store import State, Store
 
@@ -25,6 +26,7 @@ NOW = dt.datetime.now(dt.UTC)
 NAMES = ["registry.homelab.local", "192.168.1.10"]
 PASSWORDS = {"admin": passwords.generate(), "ci": "typed by hand"}
 STORAGE = ("/var/lib/homelab-registry", "0" * 32)
+CHANGES = changes.add(changes.add(changes.add((), "", NOW), "", NOW), "", NOW)
 HASHES = passwords.hashes(PASSWORDS, {})  # once: hashing a custom password takes a third of a second
 
 
@@ -38,6 +40,7 @@ def fill(store: Store, registry_host: str) -> None:
         store.write_password(name, password)
     store.write_hashes(HASHES)
     store.write_former({"ci": FormerPassword(HASHES["admin"], NOW)})
+    store.write_changes(CHANGES)
     store.write_http_secret("ab" * 32)
     store.write_record(
         registry_host, {"docker.io/library/registry:3": "registry@sha256:" + "0" * 64}, STORAGE
@@ -67,6 +70,7 @@ def test_the_state_is_read_as_it_was_written(store: Store) -> None:
     assert state.passwords["ci"] == "typed by hand"
     assert set(state.hashes) == {"admin", "ci"}
     assert state.former == {"ci": FormerPassword(HASHES["admin"], NOW)}
+    assert state.changes == CHANGES
     assert state.http_secret == "ab" * 32
     assert state.registry_host == "nas"
     assert state.images == {"docker.io/library/registry:3": "registry@sha256:" + "0" * 64}
@@ -83,7 +87,7 @@ def test_every_file_is_0600_and_every_folder_0700(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["leaf.pem", "htpasswd", "former.json", "http.secret", "record.json", "ca.crt", "accounts/admin.password",
+    ["leaf.pem", "htpasswd", "former.json", "changes", "http.secret", "record.json", "ca.crt", "accounts/admin.password",
      "authorities/*/ca.crt", "authorities/*/ca.key"],
 )  # fmt: skip
 def test_a_truncated_file_is_an_error_with_its_path_and_a_remedy(store: Store, name: str) -> None:
@@ -100,7 +104,7 @@ def test_a_truncated_file_is_an_error_with_its_path_and_a_remedy(store: Store, n
 
 
 @pytest.mark.parametrize(
-    "name", ["leaf.pem", "htpasswd", "former.json", "http.secret", "record.json", "ca.crt"]
+    "name", ["leaf.pem", "htpasswd", "former.json", "changes", "http.secret", "record.json", "ca.crt"]
 )
 def test_files_that_a_run_can_recreate_may_be_missing(store: Store, name: str) -> None:
     (store.folder / name).unlink()
@@ -138,10 +142,50 @@ def test_the_ca_folder_of_a_killed_run_is_ignored_and_removed_by_the_next_run(st
     (unfinished / "ca.key").write_text("half a k")
     assert store.read().authority
     other = Store(store.folder.parent / "other")
-    (other.folder / "authorities" / ".new-x").mkdir(parents=True)
+    (other.folder / "authorities" / ".new-0").mkdir(parents=True)
     assert other.read().is_empty
     other.authorities.write(ca.make_authority(NAMES, 10, NOW))
     assert [path.name.startswith(".new") for path in (other.folder / "authorities").iterdir()] == [False]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".DS_Store", "Thumbs.db", "desktop.ini", "notes.txt~", ".ca.crt.swp", "lost+found/", ".Trash-1000/", "._ci.password",
+        "accounts/.DS_Store", "accounts/._ci.password", "accounts/ci.password~", "accounts/ci.password.bak",
+        "accounts/ci copy.password", "accounts/ci (conflicted copy 2026-03-01).password", "accounts/#ci.password#",
+        "accounts/lost+found/", "accounts/old.password/",
+        "authorities/.DS_Store", "authorities/Thumbs.db", "authorities/lost+found/", "authorities/.Spotlight-V100/",
+        "authorities/.stfolder/", "authorities/{ca} copy/", "authorities/{ca}/.DS_Store", "authorities/{ca}/ca.key~",
+    ],
+)  # fmt: skip
+def test_what_others_leave_in_the_state_is_passed_over_and_stays(store: Store, name: str) -> None:
+    (ca_folder,) = (store.folder / "authorities").iterdir()
+    before = store.read(), summary(store.read())
+    path = store.folder / name.format(ca=ca_folder.name)
+    if name.endswith("/"):
+        path.mkdir()
+    else:
+        path.write_bytes(b"\0\0\0\1Bud1\xff")
+    with store.lock():
+        found = store.read()
+    assert found.passwords == before[0].passwords
+    assert summary(found) == before[1]
+    assert path.exists()
+
+
+def test_a_password_may_be_missing_if_its_account_is_being_removed(store: Store) -> None:
+    store.remove_password("ci")
+    with pytest.raises(StateError, match=r"ci\.password is missing, though the account exists"):
+        store.read(["admin", "ci"])
+    assert set(store.read(["admin"]).passwords) == {"admin"}
+
+
+def test_a_password_that_is_set_aside_is_kept_and_not_read(store: Store) -> None:
+    store.set_password_aside("ci", NOW)
+    assert set(store.read(["admin"]).passwords) == {"admin"}
+    (kept,) = (store.folder / "accounts").glob("ci.removed-*")
+    assert kept.read_text() == "typed by hand\n"
 
 
 def test_two_cas_without_a_rollover_are_an_error(store: Store) -> None:
