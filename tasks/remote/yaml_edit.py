@@ -138,8 +138,11 @@ def insert(text: str, line: int, column: int, block: Sequence[str]) -> str:
 def insert_last(text: str, block: Sequence[str]) -> str:
     """Return the text with the lines of a new key at the end of its mapping. Raises `LookupError` if it is no block."""
     root = compose(text)
-    if root is None or is_null(root):
+    if root is None:
         return insert(text, len(_lines(text)), 0, block)
+    if is_null(root):
+        at = root.end_mark
+        return insert(text, at.line + bool(at.column), 0, block)
     if not isinstance(root, MappingNode) or root.flow_style:
         raise LookupError
     return insert(text, _last_line(root) + 1, root.value[0][0].start_mark.column, block)

@@ -1,0 +1,72 @@
+"""Our entry in `registries.yaml`, however that is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from hypothesis import assume, given
+
+from tasks.accounts.logins import Login
+from tasks.cluster_nodes.runtimes import registries_yaml
+from tasks.remote.steps import Conflict
+from tests.mergers import yaml_texts
+from tests.mergers.bytes_kept import only_added
+
+NAME, CA = "registry.example:5443", "/etc/rancher/k3s/ca.crt"
+LOGIN = Login("cluster", "p\"w\\ é: #'")
+TEXTS = yaml_texts.files(NAME, CA)
+
+
+def said(text: str) -> Any:
+    """Return the first document, every scalar as it is written."""
+    loader = yaml.CBaseLoader(text.removeprefix("\ufeff"))
+    try:
+        return loader.get_data() or {}
+    finally:
+        loader.dispose()
+
+
+def merge(text: str, login: Login | None = None) -> str:
+    return registries_yaml.merge(text, [NAME], CA, login, "/r.yaml")
+
+
+def with_entry(before: Any, **wanted: Any) -> Any:
+    """Return what a file says, with sections of our entry replaced."""
+    configs = before.get("configs") or {}
+    configs = {} if isinstance(configs, str) else configs
+    entry = configs.get(NAME) or {}
+    entry = {} if isinstance(entry, str) else entry
+    return {**before, "configs": {**configs, NAME: {**entry, **wanted}}}
+
+
+@given(text=TEXTS)
+def test_our_entry_is_added_and_nothing_else_changes(soak: bool, text: str) -> None:
+    try:
+        before = said(text)
+    except yaml.YAMLError:
+        assume(False)
+    try:
+        after = merge(text)
+    except Conflict as conflict:
+        assert conflict.problem.startswith("/r.yaml line ")
+        assert "{" in text or "&" in text or "!" in text, text
+        return
+    entry = ((before.get("configs") or {}).get(NAME) or {}) if not isinstance(before.get("configs"), str) else {}
+    tls = entry.get("tls") if isinstance(entry, dict) else None
+    assert said(after) == with_entry(before, tls={**(tls if isinstance(tls, dict) else {}), "ca_file": CA})
+    assert only_added(text, after)
+    assert merge(after) == after
+    try:
+        logged_in = merge(text, LOGIN)
+    except Conflict as conflict:
+        assert "login of its own" in conflict.problem or "{" in text
+        return
+    assert said(logged_in) == with_entry(
+        said(after), auth={"username": LOGIN.account, "password": LOGIN.password}
+    )
+    assert merge(logged_in, LOGIN) == logged_in == merge(after, LOGIN)
+    if logged_in != after:
+        assert only_added(after, logged_in)
+        assert merge(merge(logged_in), LOGIN) == logged_in
+        assert merge(merge(logged_in, Login("ci", "x")), LOGIN) == logged_in
