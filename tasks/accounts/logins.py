@@ -71,11 +71,15 @@ def merge(text: str, names: Iterable[str], login: Login, path: str) -> str:
     outdated = [name for name in names if not _holds(auths.get(name), login)]
     if not outdated:
         return text
+    found = json_edit.read(text, path)
+    key = (json_edit.keys_for(found, "auths") or ["auths"])[-1]  # of several the last wins
+    entries = dict(found.get(key) or {})
     for name in outdated:
         entry = auths.get(name)
-        kept = entry if isinstance(entry, dict) and not any(key in entry for key in _OVERRIDING) else {}
-        auths[name] = {**kept, "auth": login.auth}
-    return json_edit.render({**json_edit.read(text, path), "auths": auths}, like=text)
+        kept = entry if isinstance(entry, dict) and not _overriding(entry) else {}
+        other_case = [each for each in json_edit.keys_for(kept, "auth") if each != "auth"]
+        entries[name] = {each: kept[each] for each in kept if each not in other_case} | {"auth": login.auth}
+    return json_edit.render({**found, key: entries}, like=text)
 
 
 def missing(text: str, names: Iterable[str], path: str) -> list[str]:
@@ -89,13 +93,12 @@ def helper_for(text: str, name: str, path: str) -> Helper | None:
     A registry's own helper takes precedence over `credsStore`; an empty name means the file.
     """
     found = json_edit.read(text, path)
-    keys = ["credsStore"]
-    chosen = found.get("credsStore")
-    helpers = found.get("credHelpers")
-    if isinstance(helpers, dict) and name in helpers:
-        keys = ["credHelpers", name]
-        chosen = helpers[name]
-    if not isinstance(chosen, str) or not chosen:
+    chosen, *keys = json_edit.string(found, "credsStore")
+    helpers = json_edit.mapping(found, "credHelpers")
+    if name in helpers:
+        value, key = helpers[name]
+        chosen, keys = json_edit.string_or_none(value) or "", [key, name]
+    if not chosen:
         return None
     return Helper(chosen, f"{path} line {line_of(text, *(json.dumps(key) for key in keys))}")
 
@@ -136,24 +139,34 @@ def helper_holds(response: HelperResponse | None, helper: Helper, name: str, log
 
 
 def _auths(text: str, path: str) -> dict[str, Any]:
-    auths = json_edit.read(text, path).get("auths")
-    if auths is None:
-        return {}
-    if not isinstance(auths, dict):
-        line = line_of(text, '"auths"')
+    """Return the entries of a `config.json` by name, as Docker reads them."""
+    found = json_edit.read(text, path)
+    keys = json_edit.keys_for(found, "auths")
+    values = [found[key] for key in keys]
+    if any(value is not None and not isinstance(value, dict) for value in values):
+        line = line_of(text, f'"{keys[-1]}"')
         raise Conflict(
             f"{path} line {line}: auths is not an object", "correct it (Docker's own is {}) and run again"
         )
-    return auths
+    if values and values[-1] is None and any(values):
+        line = line_of(text, *(f'"{key}"' for key in keys))
+        raise Conflict(
+            f"{path} line {line}: a second auths is null, and hides the first", "take it out and run again"
+        )
+    return {name: entry for name, (entry, _) in json_edit.mapping(found, "auths").items()}
+
+
+def _overriding(entry: dict[str, Any]) -> list[str]:
+    return [key for field in _OVERRIDING for key in json_edit.keys_for(entry, field)]
 
 
 def _holds(entry: object, login: Login) -> bool:
-    if not isinstance(entry, dict) or any(entry.get(key) for key in _OVERRIDING):
+    if not isinstance(entry, dict) or any(entry[key] for key in _overriding(entry)):
         return False
     try:
         # Docker drops NULs behind the password (configfile/file.go, decodeAuth).
-        found = b64decode(entry["auth"], validate=True).decode()
-    except (KeyError, TypeError, ValueError):
+        found = b64decode(json_edit.string(entry, "auth")[0], validate=True).decode()
+    except ValueError:
         return False
     account, _, password = found.partition(":")
     return (account, password.strip("\0")) == (login.account, login.password)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from tasks.remote.steps import Conflict
@@ -18,7 +19,11 @@ def read(text: str, path: str) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(
-            text.removeprefix("\ufeff"), parse_constant=_reject_constant, object_pairs_hook=_keep_duplicates
+            text.removeprefix("\ufeff"),
+            parse_constant=_reject_constant,
+            parse_float=_keep_number,
+            parse_int=_keep_number,
+            object_pairs_hook=_keep_duplicates,
         )
     except json.JSONDecodeError as error:
         raise Conflict(
@@ -41,7 +46,46 @@ def render(value: dict[str, Any], like: str) -> str:
     one_line = '"' in like and "\n" not in like.strip()
     indent = indented[1] if indented else None if one_line else "\t"
     ending = like[len(like.rstrip()) :]
-    return json.dumps(value, indent=indent, ensure_ascii=like.isascii(), allow_nan=False) + ending
+    # UTF-8 has no half of a surrogate pair, which an escape can write.
+    ascii_only = like.isascii() or re.search(r"\\u[dD][89a-fA-F]", like) is not None
+    return _NUMBER.sub(r"\1", json.dumps(value, indent=indent, ensure_ascii=ascii_only)) + ending
+
+
+def keys_for(found: Mapping[str, Any], field: str) -> list[str]:
+    """Return the keys of an object that Go takes for a field of a struct: in any case, and each of several."""
+    return [key for key in found if _fold(key) == _fold(field)]
+
+
+def string(found: Mapping[str, Any], field: str) -> tuple[str, str]:
+    """Return the string that Go reads in a field, and its key; empty ones if there is none. A null changes nothing."""
+    given = [
+        (text, key) for key in keys_for(found, field) if (text := string_or_none(found[key])) is not None
+    ]
+    return given[-1] if given else ("", "")
+
+
+def string_or_none(value: Any) -> str | None:
+    """Return a value that is a string, None for any other."""
+    return value if isinstance(value, str) and not isinstance(value, _Number) else None
+
+
+def mapping(found: Mapping[str, Any], field: str) -> dict[str, tuple[Any, str]]:
+    """Return the map that Go reads in a field: its values, and the key of the object that each comes from.
+
+    Several objects add up, and a null forgets those before it.
+    """
+    result: dict[str, tuple[Any, str]] = {}
+    for key in keys_for(found, field):
+        if found[key] is None:
+            result = {}
+        elif isinstance(found[key], dict):
+            result |= {inner: (value, key) for inner, value in found[key].items()}
+    return result
+
+
+def _fold(key: str) -> str:
+    """Fold a key as Go does (encoding/json, fold.go): single characters alone."""
+    return "".join(folded if len(folded := each.casefold()) == 1 else each for each in key)
 
 
 class _Shadowed(str):
@@ -58,6 +102,19 @@ def _keep_duplicates(members: list[tuple[str, Any]]) -> dict[str, Any]:
     return {
         key if number == last[key] else _Shadowed(key): value for number, (key, value) in enumerate(members)
     }
+
+
+class _Number(str):
+    """A number as it is written, behind characters that no file holds: Python would round it, or refuse it."""
+
+    __slots__ = ()
+
+
+_NUMBER = re.compile(r'"\\u0000\\u0001(-?[0-9.eE+-]+)"')
+
+
+def _keep_number(literal: str) -> _Number:
+    return _Number(f"\0\1{literal}")
 
 
 def _reject_constant(name: str) -> NoReturn:

@@ -52,7 +52,9 @@ def test_our_entry_is_added_and_nothing_else_changes(soak: bool, text: str) -> N
         assert conflict.problem.startswith("/r.yaml line ")
         assert "{" in text or "&" in text or "!" in text, text
         return
-    entry = ((before.get("configs") or {}).get(NAME) or {}) if not isinstance(before.get("configs"), str) else {}
+    entry = (
+        ((before.get("configs") or {}).get(NAME) or {}) if not isinstance(before.get("configs"), str) else {}
+    )
     tls = entry.get("tls") if isinstance(entry, dict) else None
     assert said(after) == with_entry(before, tls={**(tls if isinstance(tls, dict) else {}), "ca_file": CA})
     assert only_added(text, after)

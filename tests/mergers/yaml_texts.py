@@ -53,7 +53,8 @@ def flows(draw: st.DrawFn, value: Value) -> str:
     gap = st.sampled_from(["", " ", "\t", "\n      "])
     if isinstance(value, Mapping):
         pairs = [
-            f"{draw(scalars(key, flow=True))}: {draw(flows(inner))}{draw(gap)}" for key, inner in value.items()
+            f"{draw(scalars(key, flow=True))}: {draw(flows(inner))}{draw(gap)}"
+            for key, inner in value.items()
         ]
         return "{" + draw(gap) + f",{draw(gap)} ".join(pairs) + "}"
     if value is None or isinstance(value, str):
@@ -70,7 +71,14 @@ def blocks(draw: st.DrawFn, value: Value, column: int, after: str = "") -> str:
     tail = draw(st.sampled_from(["", "", "", " ", "\t", f" {draw(COMMENTS)}", f"\t{draw(COMMENTS)}"]))
     begin = draw(st.sampled_from(["", "", "", "", f"{gap}&a{draw(st.integers(1, 10**9))}", f"{gap}!!map"]))
     if value is None or isinstance(value, str):
-        if isinstance(value, str) and draw(st.integers(0, 9)) == 0 and value.strip() == value and value.isascii() and value.isprintable() and value:
+        if (
+            isinstance(value, str)
+            and draw(st.integers(0, 9)) == 0
+            and value.strip() == value
+            and value.isascii()
+            and value.isprintable()
+            and value
+        ):
             return f"{gap}|-{tail}\n{' ' * (column + 3)}{value}\n"
         return f"{gap}{draw(scalars(value))}{tail}\n"
     if not value or draw(st.integers(0, 5)) == 0:
@@ -78,7 +86,9 @@ def blocks(draw: st.DrawFn, value: Value, column: int, after: str = "") -> str:
     if isinstance(value, Mapping):
         return f"{begin}{tail}\n{draw(mappings(value, column + draw(st.integers(1, 4))))}"
     inner = column + draw(st.integers(0, 3))
-    items = [f"{' ' * inner}- {draw(scalars(each))}{draw(st.sampled_from(['', ' ', ' # x']))}\n" for each in value]
+    items = [
+        f"{' ' * inner}- {draw(scalars(each))}{draw(st.sampled_from(['', ' ', ' # x']))}\n" for each in value
+    ]
     return f"{'' if '!!' in begin else begin}{tail}\n{''.join(items)}"
 
 
@@ -88,7 +98,9 @@ def mappings(draw: st.DrawFn, value: Mapping[str, Value], column: int) -> str:
     text = ""
     for key, inner in value.items():
         if draw(st.integers(0, 5)) == 0:
-            text += draw(st.sampled_from(["\n", f"{' ' * column}{draw(COMMENTS)}\n", f"  {draw(COMMENTS)}\n", "   \n"]))
+            text += draw(
+                st.sampled_from(["\n", f"{' ' * column}{draw(COMMENTS)}\n", f"  {draw(COMMENTS)}\n", "   \n"])
+            )
         colon = draw(st.sampled_from([":", ":", ":", " :", "\t:"]))
         text += f"{' ' * column}{draw(scalars(key))}{colon}{draw(blocks(inner, column))}"
     return text
@@ -104,7 +116,9 @@ TLS = st.fixed_dictionaries({}, optional={
     "cert_file": st.just("/x.crt"), "ca_file": st.just("/x-ca.crt"), "insecure_skip_verify": st.sampled_from(["true", "false"]),
 })  # fmt: skip
 AUTH = st.fixed_dictionaries({}, optional={"username": WORDS, "password": WORDS, "auth": st.just("eDp5")})
-ENTRIES = st.fixed_dictionaries({}, optional={"tls": st.one_of(TLS, st.none()), "auth": st.one_of(AUTH, st.none())})
+ENTRIES = st.fixed_dictionaries(
+    {}, optional={"tls": st.one_of(TLS, st.none()), "auth": st.one_of(AUTH, st.none())}
+)
 
 
 def files(endpoint: str, ca_file: str) -> st.SearchStrategy[str]:
@@ -137,7 +151,9 @@ def finished(draw: st.DrawFn, value: Mapping[str, Value]) -> str:
     """Draw a file: how it begins and ends, and where its mapping stands."""
     column = draw(st.sampled_from([0, 0, 0, 2]))
     text = draw(flows(value)) + "\n" if draw(st.integers(0, 19)) == 0 else draw(mappings(value, column))
-    begin = draw(st.sampled_from(["", "", "", "\ufeff", "---\n", "# mine\n\n", "%YAML 1.1\n---\n", "--- # x\n"]))
+    begin = draw(
+        st.sampled_from(["", "", "", "\ufeff", "---\n", "# mine\n\n", "%YAML 1.1\n---\n", "--- # x\n"])
+    )
     end = draw(st.sampled_from(["", "", "\n", "# end\n", "...\n", "---\nother: 1\n", "# end"]))
     if "*base" in text:
         text = f"{' ' * column}x-base: &base\n{' ' * column}    cert_file: /b.crt\n{text}"

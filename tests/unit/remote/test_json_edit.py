@@ -70,9 +70,35 @@ def test_no_layout_changes_what_a_text_says() -> None:
         assert json.dumps(json.loads(put(text))) == json.dumps(wanted)  # and the order of keys
 
 
-def test_no_number_is_written_that_json_does_not_have() -> None:
-    with pytest.raises(ValueError, match="JSON compliant"):
-        put('{"a": 1e400}')
+@pytest.mark.parametrize("number", ["1e400", "1.10", "-0.0", "1E+2", "9" * 5000, "0.1000000000000000055"])
+def test_numbers_stay_as_they_are_written(number: str) -> None:
+    assert put(f'{{"a": {number}}}') == f'{{"a": {number}, "auths": {{"n": {{"auth": "NEW"}}}}}}'
+
+
+def test_half_of_a_surrogate_pair_stays_an_escape() -> None:
+    assert put('{"a": "é\\ud800"}') == '{"a": "\\u00e9\\ud800", "auths": {"n": {"auth": "NEW"}}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "string", "mapping"),
+    [
+        ("{}", ("", ""), {}),
+        ('{"credsstore": "a", "m": {"x": 1}}', ("a", "credsstore"), {}),
+        ('{"credsStore": "a", "CREDSSTORE": "b", "credsStore": null}', ("b", "CREDSSTORE"), {}),
+        ('{"credsStore": "a", "cred\u017f\u017ftore": "b"}', ("b", "cred\u017f\u017ftore"), {}),
+        ('{"credsStore": 5, "cred\u00dftore": "x"}', ("", ""), {}),
+        ('{"Map": {"x": "a", "y": "b"}, "map": {"x": "c"}}', ("", ""), {"x": ("c", "map"), "y": ("b", "Map")}),
+        ('{"map": {"x": "a"}, "MAP": null}', ("", ""), {}),
+        ('{"map": {"x": "a", "X": "b", "x": "c"}}', ("", ""), {"x": ("c", "map"), "X": ("b", "map")}),
+    ],
+)  # fmt: skip
+def test_a_field_is_found_as_go_finds_it(
+    text: str, string: tuple[str, str], mapping: dict[str, tuple[str, str]]
+) -> None:
+    found = json_edit.read(text, "f")
+    assert json_edit.string(found, "credsStore") == string
+    known = {key: value for key, value in json_edit.mapping(found, "map").items() if key in mapping}
+    assert known == mapping
 
 
 @pytest.mark.parametrize(
