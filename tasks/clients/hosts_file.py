@@ -19,6 +19,9 @@ PATH = "/etc/hosts"
 MARK = "# homelab-registry"
 RESCUE = "/etc/.hosts.homelab-rescue"
 
+_WORD = re.compile(r"[^ \t\n\v\f\r]+")
+"""What glibc takes for a word (nss/nss_files/files-parse.c, `isspace`); Python also splits at, say, U+00A0."""
+
 
 @dataclass(frozen=True)
 class HostsFile:
@@ -131,7 +134,7 @@ def _check(line: str, where: str, address: str | None, names: list[str]) -> None
     If the file is not ours to manage (`address` None), only a loopback address is a conflict: Docker checks no
     certificate there, even if the name has another address too (moby before 29.8.2, CVE-2026-92543).
     """
-    fields = line.partition("#")[0].split()
+    fields = _WORD.findall(line.partition("#")[0])
     taken = [name for name in fields[1:] if name.lower() in names]
     if not taken:
         return

@@ -81,7 +81,7 @@ for folder in .docker snap/docker/current/.docker; do
     emit_status "$folder" "$file" "$folder/.config.json.homelab-new"
     [ -f "$file" ] && [ -r "$file" ] && [ ! -L "$file" ] || continue
     emit_text "$file"
-    for helper in $(tr '\\n\\r\\t' '   ' < "$file" | grep -oE '"(credsStore|@KEYS@)" *: *"[A-Za-z0-9._-]+"' \\
+    for helper in $(tr '\\n\\r\\t' '   ' < "$file" | grep -oiE '"(credsStore|@KEYS@)" *: *"[A-Za-z0-9._-]+"' \\
             | sed 's/"$//; s/.*"//' | sort -u); do
         for name in @NAMES@; do
             output=$(printf '%s' "$name" | timeout -k 2 10 "docker-credential-$helper" get 2>/dev/null)

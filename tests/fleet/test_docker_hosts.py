@@ -176,8 +176,11 @@ def test_drift_is_fixed_exactly(host: BenchHost, deployment: Deployment, name: s
 
 
 def test_a_credential_helper_stores_the_login(host: BenchHost, deployment: Deployment) -> None:
-    """Later runs ask the helper for the login; Docker pulls with the stored login, and the file stays unchanged."""
-    path, text = "/home/kept/.docker/config.json", '{"credsStore": "fake", "auths": {}}\n'
+    """Later runs ask the helper for the login; Docker pulls with the stored login, and the file stays unchanged.
+
+    Docker finds the key in any case.
+    """
+    path, text = "/home/kept/.docker/config.json", '{"credsstore": "fake", "auths": {}}\n'
     host.write("/usr/local/bin/docker-credential-fake", HELPER, "0755")
     host.write(path, text, "0600")
     host.run("chown -R kept: /home/kept/.docker")

@@ -1,10 +1,21 @@
-"""That a text kept what it had."""
+"""What a merger made of a text: the new one or a conflict, and that it kept what the old one had."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+
+from tasks.remote.steps import Conflict
 
 NOTHING = re.compile(r"\{\s*\}|~|[Nn]ull|")
+
+
+def outcome(merge: Callable[..., str], *arguments: object) -> str | Conflict:
+    """Return what a merger returns or raises."""
+    try:
+        return merge(*arguments)
+    except Conflict as conflict:
+        return conflict
 
 
 def only_added(before: str, after: str) -> bool:
