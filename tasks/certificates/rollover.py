@@ -25,6 +25,7 @@ from cryptography import x509
 from tasks.certificates import ca
 from tasks.certificates.ca import AuthorityError, KeyPair
 from tasks.certificates.name_constraints import not_permitted
+from tasks.certificates.renewal import renewal_time
 
 Stage = Literal["distributing", "overlap", "retiring", "abandoned"]
 
@@ -32,7 +33,7 @@ WARN_DAYS = 365
 """Every run warns if the CA expires within so many days."""
 
 FAIL_DAYS = 90
-"""The verification fails if the CA expires within so many days."""
+"""The verification and the timer's runs fail if the CA in use expires within so many days."""
 
 
 @dataclass(frozen=True)
@@ -183,3 +184,20 @@ def expiry_warning(authorities: Authorities, now: dt.datetime) -> str | None:
     if left > WARN_DAYS:
         return None
     return f"the certificate authority expires on {end:%Y-%m-%d} ({left} days left): run deploys/rotate_ca.py"
+
+
+def expiry_problem(
+    authorities: Authorities, leaf: x509.Certificate, renew_before_days: int, now: dt.datetime
+) -> str | None:
+    """Return why nothing would be valid before long unless a person does something, None if no one has to.
+
+    A CA that was made for a short life is given its last third.
+    """
+    certificate = authorities.issuer.certificate
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if end - now < min(dt.timedelta(days=FAIL_DAYS), (end - begin) / 3):
+        return f"the certificate authority in use expires on {end:%Y-%m-%d} ({(end - now).days} days left)"
+    end = leaf.not_valid_after_utc
+    if end - now < dt.timedelta(days=FAIL_DAYS) and now >= renewal_time(leaf, renew_before_days):
+        return f"the registry's certificate expires on {end:%Y-%m-%d} and could not be renewed"
+    return None

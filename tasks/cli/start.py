@@ -25,7 +25,10 @@ FOR_ALL_HOSTS = ("rotate_ca.py", "retire_ca.py")
 """The files of `deploys/` that make no sense for some of the hosts."""
 
 PATIENCE = "HOMELAB_REGISTRY_PATIENCE"
-"""The environment variable with the seconds that a run waits for another one on the same state. The timer sets it."""
+"""The environment variable with the seconds that a run waits for another one on the same state.
+
+The timer alone sets it.
+"""
 
 
 def begin() -> list[str]:
@@ -55,7 +58,8 @@ def begin() -> list[str]:
     if options["dry"] or not sys.stdin.isatty():
         pyinfra_patches.never_prompt()
     store = Store(ROOT / configuration.settings.registry_state_dir)
-    run = Run(configuration, store, inventory=options["inventory"], dry=options["dry"])
+    by_timer = PATIENCE in os.environ
+    run = Run(configuration, store, inventory=options["inventory"], dry=options["dry"], by_timer=by_timer)
     if not run.dry and (problem := _lock_state(run)):
         return [problem]
     context.begin(run)

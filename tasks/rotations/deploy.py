@@ -5,7 +5,8 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api.deploy import deploy
 
-from tasks.rotations import ca_rollover, former_passwords
+from tasks.rotations import ca_rollover, expiry, former_passwords
+from tasks.run.context import current
 
 
 @deploy("Rotations")
@@ -14,3 +15,5 @@ def finish() -> None:
     if "registry" in host.groups:
         ca_rollover.finish(name="certificate authority")
         former_passwords.revoke(name="former passwords")
+        if current().by_timer:
+            expiry.check(name="how long CA and certificate are good")

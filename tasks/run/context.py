@@ -27,9 +27,10 @@ P = TypeVar("P")
 class Run:
     """What all concerns share. It knows none of them: each keeps its own `part`.
 
-    `requests` is what the files of `deploys/` ask for beside what is due. `machines` holds each host that was
-    inspected and can be changed, by name; `clocks` how many seconds the clock of each inspected host is ahead.
-    `facts` holds what was read of each host, by its name and fact, then by the arguments.
+    `by_timer` means that nobody reads what this run prints, unless it fails. `requests` is what the files of `deploys/`
+    ask for beside what is due. `machines` holds each host that was inspected and can be changed, by name; `clocks` how
+    many seconds the clock of each inspected host is ahead. `facts` holds what was read of each host, by its name and
+    fact, then by the arguments.
     `finished` holds the hosts that this run brought to what they should be, each with the group it was finished in.
     `settled` has an event by host: set as soon as a plan will learn no more of that host.
     """
@@ -38,6 +39,7 @@ class Run:
     store: Store
     inventory: str
     dry: bool
+    by_timer: bool = False
     requests: set[Request] = field(default_factory=set)
     report: Report = field(default_factory=Report)
     machines: dict[str, Machine] = field(default_factory=dict)

@@ -290,3 +290,39 @@ def test_a_ca_that_is_not_valid_yet_is_replaced_at_once(old: KeyPair) -> None:
     found = rollover.stage_at(old, made, OVERLAP, now)
     assert (found.stage, found.issuer, found.chain) == ("retiring", made.ca, "")
     assert found.ca_bundle == made.ca.certificate_pem
+
+
+@pytest.mark.parametrize(
+    ("ca_days", "leaf_days", "leaf_made", "now", "problem"),
+    [
+        (3650, 397, 3000, 3200, None),
+        (3650, 397, 3400, 3559, None),
+        (3650, 397, 3400, 3561, "the certificate authority in use expires on 2036-02-27 (89 days left)"),
+        (3650, 397, 3400, 3700, "the certificate authority in use expires on 2036-02-27 (-50 days left)"),
+        (60, 30, 20, 39, None),  # made for a short life
+        (60, 30, 20, 41, "the certificate authority in use expires on 2026-04-30 (19 days left)"),
+        (3650, 30, 1000, 1019, None),
+        (3650, 30, 1000, 1021, "the registry's certificate expires on 2028-12-25 and could not be renewed"),
+    ],
+)
+def test_what_a_person_has_to_prevent_while_there_is_time(
+    ca_days: int, leaf_days: int, leaf_made: int, now: int, problem: str | None
+) -> None:
+    made = ca.make_authority(NAMES, ca_days, NOW)
+    leaf = ca.make_leaf(made, NAMES, leaf_days, day(leaf_made)).certificate
+    found = rollover.stage_at(made, None, OVERLAP, day(now))
+    assert rollover.expiry_problem(found, leaf, leaf_days // 3, day(now)) == problem
+
+
+def test_a_rollover_that_waits_for_a_host_does_not_hide_the_end_of_the_ca_in_use(
+    old: KeyPair, successor: Successor
+) -> None:
+    now = day(3600)
+    distributing = rollover.stage_at(old, successor, OVERLAP, now)
+    leaf = ca.make_leaf(old, NAMES, 397, day(3500)).certificate
+    assert "the certificate authority in use expires" in (
+        rollover.expiry_problem(distributing, leaf, 132, now) or ""
+    )
+    overlap = rollover.stage_at(old, replace(successor, issuing_since=day(3590).date()), OVERLAP, now)
+    leaf = ca.make_leaf(successor.ca, NAMES, 397, day(3590)).certificate
+    assert rollover.expiry_problem(overlap, leaf, 132, now) is None
