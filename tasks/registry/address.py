@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from tasks.certificates.name_constraints import parse_address
 from tasks.remote.fact_scripts import Answer
 from tasks.remote.steps import Conflict
 
@@ -57,6 +58,11 @@ def read_addresses(answer: Answer) -> Addresses:
     interfaces = answer.all("interface")
     private = {name for name, kind in interfaces if kind in NOT_ETHERNET or name.startswith(ENGINES)}
     return Addresses(routes[0] if routes else None, held, frozenset(private))
+
+
+def told(server_names: Iterable[str], extra_names: Iterable[str]) -> list[str]:
+    """Return the addresses that clients were told, by the names in the registry's certificate."""
+    return [name for name in server_names if parse_address(name) and name not in extra_names]
 
 
 def choose(found: Addresses, last: Iterable[str]) -> str:

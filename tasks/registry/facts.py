@@ -9,7 +9,7 @@ from base64 import b64decode
 from pyinfra.api.facts import FactBase
 
 from tasks.accounts import passwords
-from tasks.registry import address, containers, desired, plan, storage
+from tasks.registry import address, containers, desired, image_age, plan, storage
 from tasks.registry.containers import (
     CONFIG,
     FORMER,
@@ -40,6 +40,7 @@ class RegistryFact(FactBase[RegistryHost | None]):
         """
         port = settings.registry_port
         targets = [CONFIG, GATEWAY_CONFIG, SOCKETS, STORAGE]
+        format_ = shlex.quote(image_age.FORMAT)
         certificate = shlex.quote(f"{desired.FOLDER}/{desired.CERTIFICATE}")
         link = shlex.quote(f"{desired.FOLDER}/{desired.SOCKET}")
         inner = plan.handshake(containers.GATEWAY_PORT, settings.registry_hostname, '"$inner"')
@@ -100,15 +101,17 @@ if [ $engine = running ]; then
         docker network ls --format 'network|{{{{.Name}}}}' || exit 1
     fi
     set -- {shlex.join(images)}
-    if ids=$(docker image inspect -f '{{{{.Id}}}}' "$@" 2>/dev/null); then
-        for id in $ids; do echo "image|$1|$id"; shift; done
+    if ids=$(docker image inspect -f {format_} "$@" 2>/dev/null); then
+        made=$(for id in $ids; do echo "image|$1|$id"; shift; done)
     else
-        for image; do
-            id=$(docker image inspect -f '{{{{.Id}}}}' "$image" 2>/dev/null) && echo "image|$image|$id"
-        done
+        made=$(for image; do
+            id=$(docker image inspect -f {format_} "$image" 2>/dev/null) && echo "image|$image|$id"
+        done)
     fi
+    [ -z "$made" ] || printf '%s\n' "$made"
 fi
 """,
+            image_age.LOOK,
         )
 
     def process(self, output: list[str]) -> RegistryHost:
@@ -120,7 +123,9 @@ fi
             socket=answer.one("socket"),
             engine=answer.one("engine"),  # type: ignore[arg-type]  # the script prints nothing else
             containers={name: json.loads("|".join(text)) for name, *text in answer.all("container")},
-            images=dict(answer.all("image")),
+            images={reference: id_ for reference, id_, *_ in answer.all("image")},
+            built=image_age.read_built(answer),
+            debian=image_age.read_debian(answer),
             networks=frozenset(name for (name,) in answer.all("network")),
             inside={(name, target): int(inode) for name, target, inode in answer.all("inside")},
             listener=answer.one("listener") or None,

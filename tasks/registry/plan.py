@@ -15,6 +15,7 @@ from tasks.registry import containers, replacement
 from tasks.registry.address import Addresses
 from tasks.registry.containers import Container
 from tasks.registry.desired import CERTIFICATE, FOLDER, HTPASSWD, TWO_PASSWORDS, Desired
+from tasks.registry.image_age import Built, Debian
 from tasks.registry.storage import Place, Record
 from tasks.remote import files
 from tasks.remote.docker import OWN_ENGINE
@@ -38,8 +39,9 @@ class RegistryHost:
     listens on the port. `installed` and `served` are PEM certificates, the leaf first; `handshake` says whether the
     host has openssl to see what is served. If that is not what is installed, `inner` is what each container serves
     past the port, and `rules` are the NAT rules for the port that are not Docker's. Nothing is known of containers
-    unless `engine` is `running`. `places` has what is at the images' folder and where it was before, `storage` where
-    the host knows it to be. `change` is the last change of the passwords that the host's htpasswd names, or empty.
+    unless `engine` is `running`. `built` says of what an image was built, by reference, and `debian` what it would be
+    built of now. `places` has what is at the images' folder and where it was before, `storage` where the host knows
+    it to be. `change` is the last change of the passwords that the host's htpasswd names, or empty.
     """
 
     addresses: Addresses = field(default_factory=Addresses)
@@ -57,6 +59,8 @@ class RegistryHost:
     handshake: bool = False
     inner: Mapping[str, str] = field(default_factory=dict)
     rules: tuple[str, ...] = ()
+    built: Mapping[str, Built] = field(default_factory=dict)
+    debian: Debian = field(default_factory=Debian)
     places: Mapping[str, Place] = field(default_factory=dict)
     storage: Record | None = None
 

@@ -24,6 +24,7 @@ REMEDIES = {
         "no such host", "connect: connection refused", "i/o timeout", "TLS handshake timeout",
     ),
     "see why (docker logs homelab-registry-gateway) and run again": ("still serves another one",),
+    "allow programs there while images are built (mount -o remount,exec) and run again": ("mounted noexec",),
     "that file system cannot be written to; check the disk and run again": ("Read-only file system",),
 }  # fmt: skip
 """What to do, by the texts in a failed command's output that it helps against."""

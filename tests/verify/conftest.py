@@ -15,7 +15,10 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import pyinfra_cli  # noqa: F401
 
+from tasks.certificates.ca import subject_alt_names
 from tasks.certificates.rollover import Authorities
+from tasks.registry.address import LOOK, choose, read_addresses, told
+from tasks.remote.fact_scripts import read_answer
 from tasks.settings.load import Settings
 from tasks.state.store import State, Store
 from tests.verify import deployment as deployments
@@ -189,14 +192,16 @@ client_host, docker_host, node, control_host, login_host, trusting_host = (
 
 
 @pytest.fixture(scope="session")
-def address(settings: Settings, registry: Host) -> str:
-    """The address that clients use: the one that is set, or the one on the registry host's default route."""
+def address(settings: Settings, state: State, registry: Host) -> str:
+    """The address that clients use: the one that is set, or the one in the certificate, which the host must have."""
     if settings.registry_address:
         return settings.registry_address
-    route = "ip -4 route get 192.0.2.1 2>/dev/null || ip -6 route get 2001:db8::1"
-    words = registry.output(route).split()
-    assert "src" in words, f"{registry.name} has no default route; set registry_address and run make deploy"
-    return words[words.index("src") + 1]
+    names = subject_alt_names(state.leaf.certificate) if state.leaf else []
+    answer = read_answer([*registry.output(LOOK).splitlines(), "end"])
+    found = read_addresses(answer)
+    chosen = choose(found, told(names, settings.registry_extra_names))
+    assert chosen in names, f"{registry.name}: its address is {chosen} now; run make deploy"
+    return chosen
 
 
 @pytest.fixture(scope="session")

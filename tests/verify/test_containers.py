@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import secrets
@@ -14,8 +15,9 @@ from typing import Any
 import pytest
 
 from tasks.accounts import passwords
-from tasks.registry import containers
+from tasks.registry import containers, image_age, storage
 from tasks.registry import desired as layout
+from tasks.remote.fact_scripts import read_answer
 from tasks.settings.load import Settings
 from tasks.state.store import State, Store
 from tests.verify.backend import Host
@@ -60,15 +62,17 @@ def test_it_is_healthy(registry: Host, container: dict[str, Any]) -> None:
 
 def test_its_engine_keeps_it_in_bounds(container: dict[str, Any]) -> None:
     host, name = container["HostConfig"], container["Name"].lstrip("/")
-    check(container, "user", container["Config"]["User"], f"{containers.UID}:{containers.UID}")
+    user, _, group = container["Config"]["User"].partition(":")
+    check(container, "user", int(user) in (containers.UID, containers.FORMER_UID), True)
+    check(container, "group", group, user)
     check(container, "root file system's read-only flag", host["ReadonlyRootfs"], True)
     check(container, "list of dropped capabilities", host["CapDrop"], ["ALL"])
     check(container, "list of added capabilities", host["CapAdd"] or [], [])
     check(container, "privileged flag", host["Privileged"], False)
     check(container, "list of devices", host["Devices"] or [], [])
-    shared = [
-        key for key in ("NetworkMode", "PidMode", "IpcMode", "UTSMode", "UsernsMode") if host[key] == "host"
-    ]
+    # With the host's own user ids, since the files have them: an engine with userns-remap would give others.
+    check(container, "user namespace", host["UsernsMode"], "host")
+    shared = [key for key in ("NetworkMode", "PidMode", "IpcMode", "UTSMode") if host[key] == "host"]
     check(container, "list of namespaces shared with the host", shared, [])
     options = [option.removesuffix(":true") for option in host["SecurityOpt"] or []]
     check(container, "list of security options", options, ["no-new-privileges"])
@@ -83,7 +87,8 @@ def test_its_process_has_no_rights(registry: Host, container: dict[str, Any]) ->
     check(container, "state", container["State"]["Status"], "running")
     text = registry.output("cat /proc/%s/status", pid)
     status = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
-    check(container, "user ids", status["Uid"].split(), [str(containers.UID)] * 4)
+    user = container["Config"]["User"].partition(":")[0]
+    check(container, "user ids", status["Uid"].split(), [user] * 4)
     for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
         check(container, f"process's {key}", int(status[key], 16), 0)
     check(container, "process's NoNewPrivs", status["NoNewPrivs"].strip(), "1")
@@ -202,13 +207,44 @@ def test_files_with_secrets_are_closed(registry: Host, settings: Settings) -> No
     told = registry.run(f"stat -c '%a %u %g %n' {shlex.join(wanted)}").stdout
     rows = [line.split(" ", 3) for line in told.splitlines()]
     found = {path: (int(mode, 8), int(uid), int(gid)) for mode, uid, gid, path in rows}
+    user = int(inspect(registry, containers.REGISTRY)["Config"]["User"].partition(":")[0])
     for path, mode in wanted.items():
         assert path in found, f"{registry.name}: {path} is missing; run make deploy"
         its, uid, gid = found[path]
-        assert found[path] == (mode, containers.UID, containers.UID), (
-            f"{registry.name}: {path} has mode {its:o} and owner {uid}:{gid}, not {mode:o} and "
-            f"{containers.UID}:{containers.UID}; run make deploy"
+        assert found[path] == (mode, user, user), (
+            f"{registry.name}: {path} has mode {its:o} and owner {uid}:{gid}, not {mode:o} and {user}:{user}; "
+            "run make deploy"
         )
+
+
+def test_the_registry_has_the_folder_of_the_images(registry: Host, settings: Settings) -> None:
+    """Its container may see another one: that of a disk which was mounted or unmounted since it started."""
+    kept = storage.read_record(registry.output("cat %s", f"{layout.FOLDER}/{layout.STORAGE_RECORD}"))
+    pid = inspect(registry, containers.REGISTRY)["State"]["Pid"]
+    seen = registry.run("head -n 1 %s", f"/proc/{pid}/root{containers.STORAGE}/{storage.MARK}").stdout.strip()
+    path = settings.registry_storage_path
+    assert kept, f"{registry.name}: {layout.FOLDER}/{layout.STORAGE_RECORD} is damaged; run make deploy"
+    assert (kept.path, kept.id) == (path, seen), (
+        f"{registry.name}: the registry does not see the images in {kept.path}; see findmnt -T {path}, and run make deploy"
+    )
+
+
+def test_its_image_is_not_out_of_date(registry: Host, container: dict[str, Any]) -> None:
+    reference = container["Config"]["Image"]
+    seen = registry.output("docker image inspect -f %s %s", image_age.FORMAT, container["Image"]).strip()
+    made = f"image|{reference}|{seen}"
+    answer = read_answer(
+        [made, *registry.output(f"made={shlex.quote(made)}\n{image_age.LOOK}").splitlines(), "end"]
+    )
+    debian, now = image_age.read_debian(answer), dt.datetime.now(dt.UTC)
+    found = {
+        f"{name}: {image_age.warning(built, debian, now)}"
+        for name, built in image_age.read_built(answer).items()
+        if (now - built.at).days > image_age.DAYS and image_age.warning(built, debian, now)
+    }
+    assert not found, (
+        f"{registry.name}: the image {'; '.join(found)}; run docker rmi -f {reference} there, then make deploy"
+    )
 
 
 def test_the_state_is_closed(store: Store) -> None:

@@ -18,7 +18,6 @@ from tasks import docker_engine
 from tasks.certificates import ca as authority
 from tasks.certificates import rollover
 from tasks.certificates.ca import KeyPair
-from tasks.certificates.name_constraints import parse_address
 from tasks.certificates.renewal import renewal_reason, renewal_time
 from tasks.certificates.rollover import Successor
 from tasks.registry import address, images, outdated, ownership, storage
@@ -89,7 +88,7 @@ def _address(run: Run) -> str:
     if found is None:
         raise LookupError("the registry host was not read")
     names = authority.subject_alt_names(present.certificate) if present else []
-    last = [name for name in names if parse_address(name) and name not in settings.registry_extra_names]
+    last = address.told(names, settings.registry_extra_names)
     chosen = settings.registry_address or address.choose(found.addresses, last)
     if last and chosen not in last:
         run.report.note(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Generator
 from functools import partial
 
@@ -9,7 +10,7 @@ from pyinfra import host
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
-from tasks.registry import images
+from tasks.registry import image_age, images
 from tasks.registry.context import RegistryContext
 from tasks.registry.images import Image
 from tasks.run.apply import AnyStep, RemoteStep, apply_steps
@@ -30,11 +31,23 @@ def _decide(run: Run) -> list[AnyStep]:
     context.images = {role: image.reference or image.name for role, image in needed.items()}
     present = context.found.images if context.found else {}
     absent = images.missing(needed, present, run.machines[host.name].family)
+    _note_age(run)
     context.made_images = {context.images[role] for role in absent}
     return [
         image.step if image.built else RemoteStep(image.step, partial(_keep_digest, run, role, image))
         for role, image in absent.items()
     ]
+
+
+def _note_age(run: Run) -> None:
+    """Note which images may be out of date."""
+    context, now = run.part(RegistryContext), dt.datetime.now(dt.UTC)
+    if context.found is None:
+        return
+    for reference, built in context.found.built.items():
+        if reason := image_age.warning(built, context.found.debian, now):
+            again = f"to have it built again, on that host: docker rmi -f {reference}, and run again"
+            run.report.note(host.name, f"the image {reference} may be out of date: {reason}; {again}")
 
 
 def _keep_digest(run: Run, role: str, image: Image, repo_digests: str) -> None:

@@ -24,6 +24,6 @@ def test_a_container_s_label_is_the_one_that_is_on_hosts() -> None:
 def test_an_image_s_tag_is_the_one_that_is_on_hosts() -> None:
     script = (ROOT / "files/build_image.sh").read_text()
     assert {role: build.tag(script) for role, build in BUILDS.items()} == {
-        "registry": "homelab-registry.invalid/registry:9e0d2ed1c5ca",
-        "gateway": "homelab-registry.invalid/nginx:a9c7195c5b8d",
+        "registry": "homelab-registry.invalid/registry:a485a6a4f1f9",
+        "gateway": "homelab-registry.invalid/nginx:54b9b1838300",
     }

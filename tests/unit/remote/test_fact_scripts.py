@@ -3,6 +3,7 @@ is compared with what Python sees."""
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import os
 import socket
@@ -26,6 +27,7 @@ from tasks.docker_hosts.plan import DockerHost
 from tasks.registry import desired as layout
 from tasks.registry.address import Addresses
 from tasks.registry.facts import RegistryFact
+from tasks.registry.image_age import Built, Debian
 from tasks.registry.plan import RegistryHost
 from tasks.registry.storage import Mount, Place, Record
 from tasks.remote.fact_scripts import PREAMBLE, Answer, emit_paths, read_answer, script
@@ -253,7 +255,12 @@ REGISTRY = [
     f"container|homelab-registry|{STATE}",
     "inside|homelab-registry|/config|11",
     "inside|homelab-registry|/run|12",
-    "image|registry:1|sha256:ab",
+    "image|registry:1|sha256:ab|2026-11-28T19:48:29.809340945Z|libc6=2.36-9,nginx=1:1.22.1-9+b1",
+    "image|pulled:1|sha256:cd|2026-01-01T00:00:00Z|",
+    "candidate|libc6|2.36-9",
+    "candidate|nginx|1:1.22.1-9+b2",
+    "candidate|gone|(none)",
+    "asked|1798000000",
     "network|bridge",
     "network|homelab-registry",
     "end",
@@ -274,7 +281,16 @@ def test_the_registry_host_s_whole_answer() -> None:
         },
         engine="running",
         containers={"homelab-registry": {"Name": "a|b", "State": {"Running": True}}},
-        images={"registry:1": "sha256:ab"},
+        images={"registry:1": "sha256:ab", "pulled:1": "sha256:cd"},
+        built={
+            "registry:1": Built(
+                dt.datetime(2026, 11, 28, 19, 48, 29, 809340, dt.UTC),
+                {"libc6": "2.36-9", "nginx": "1:1.22.1-9+b1"},
+            )
+        },
+        debian=Debian(
+            {"libc6": "2.36-9", "nginx": "1:1.22.1-9+b2"}, dt.datetime.fromtimestamp(1798000000, dt.UTC)
+        ),
         networks=frozenset({"bridge", "homelab-registry"}),
         inside={("homelab-registry", "/config"): 11, ("homelab-registry", "/run"): 12},
         listener="nginx (pid 7)",
@@ -320,6 +336,9 @@ echo '-A CNI-DN-1 -p tcp -m tcp --dport 443 -j DNAT --to-destination 10.42.0.8:4
 echo '-A DOCKER -p tcp -m tcp --dport 4430 -j DNAT --to-destination 172.18.0.3:443'""",
     "nft": "echo '    tcp dport 443 redirect to :9443'; echo '    tcp dport 443 counter dnat to 172.18.0.2:8443'",
     "ss": """echo 'LISTEN 0 511 *:443 *:* users:(("nginx",pid=7,fd=6),("nginx",pid=8,fd=6))'""",
+    "apt-cache": """[ "$*" = "policy libc6 nginx" ] || exit 1
+printf 'libc6:\\n  Installed: (none)\\n  Candidate: 2.36\\n  Version table:\\n     2.36 500\\n        500 http://x Packages\\n'
+printf 'nginx:\\n  Installed: 1.0\\n  Candidate: 1:1.23\\n  Version table:\\n *** 1.0 100\\n'""",
     "docker": """[ "$DOCKER_HOST $DOCKER_CONFIG" = "unix:///var/run/docker.sock /nonexistent" ] || exit 9
 case " $FAILING " in (*" $1 "*) echo no >&2; exit "$CODE" ;; esac
 case "$*" in
@@ -329,8 +348,10 @@ case "$*" in
     'container inspect -f {{.Name}}|{{.State.Pid}}|{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}|{{json .}} c0ffee'*)
         echo '/homelab-registry|0||{"Id": "c0|fee\\u003c"}'
         [ -z "$BOTH" ] || echo '/homelab-registry-gateway|0|172.18.0.2|{"Id": "beef","Running":true,"Networks":{"homelab-registry":{}}}' ;;
-    'image inspect -f {{.Id}} there') echo sha256:ab ;;
-    'image inspect -f {{.Id}} there there-too') echo sha256:ab; echo sha256:cd ;;
+    'image inspect -f {{.Id}}|{{.Created}}|{{index .Config.Labels "homelab-registry.packages"}} there')
+        echo 'sha256:ab|2026-11-28T19:48:29.809340945Z|nginx=1.22,libc6=2.36' ;;
+    'image inspect -f {{.Id}}|{{.Created}}|{{index .Config.Labels "homelab-registry.packages"}} there there-too')
+        echo 'sha256:ab|2026-11-28T19:48:29.809340945Z|nginx=1.22'; echo 'sha256:cd|2026-01-01T00:00:00Z|' ;;
     'network ls --format network|{{.Name}}') echo 'network|bridge' ;;
     *) exit 1 ;;
 esac""",
@@ -383,6 +404,8 @@ def test_the_registry_fact_s_script_with_an_engine_that_is_a_stub(folder: Path) 
         engine="running",
         containers={"homelab-registry": {"Id": "c0|fee<"}},
         images={"there": "sha256:ab"},
+        built=found.built,
+        debian=found.debian,
         networks=frozenset({"bridge"}),
         inside={},
         listener="nginx (pid 7)",
@@ -413,6 +436,20 @@ def test_the_link_to_the_registry_s_socket_is_told(folder: Path) -> None:
     (folder / "run").mkdir()
     (folder / layout.SOCKET).symlink_to("b.sock")
     assert registry_host(folder).socket == "b.sock"
+
+
+def test_what_an_image_was_built_of_and_what_there_is_now(folder: Path) -> None:
+    found = registry_host(folder, second="there-too")
+    at = dt.datetime(2026, 11, 28, 19, 48, 29, 809340, dt.UTC)
+    assert found.built == {"there": Built(at, {"nginx": "1.22"})}
+    assert found.debian.candidates == {}
+    assert found.debian.asked is not None
+
+
+def test_apt_is_asked_for_the_packages_of_all_images(folder: Path) -> None:
+    found = registry_host(folder)
+    assert found.built["there"].packages == {"nginx": "1.22", "libc6": "2.36"}
+    assert found.debian.candidates == {"libc6": "2.36", "nginx": "1:1.23"}
 
 
 def test_every_path_of_ours_is_asked_for(folder: Path) -> None:
