@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import ssh
+from tests.bench import registry_images, ssh
 from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM
 from tests.fleet.conftest import deployment_on
@@ -240,6 +240,36 @@ def test_a_power_cut_keeps_a_password_revoked(host: BenchHost, deployment: Deplo
     host.run(f"docker stop homelab-registry; umount {folder}")
     change_settings(deployment)
     assert_run_recovers(deployment)
+
+
+# The engine and the images.
+
+
+def test_an_engine_that_gives_containers_other_user_ids(host: BenchHost, deployment: Deployment) -> None:
+    remap = (
+        "useradd -r dockremap; for each in subuid subgid; do echo dockremap:100000:65536 > /etc/$each; done; "
+        """echo '{"userns-remap": "dockremap"}' > /etc/docker/daemon.json; systemctl restart docker"""
+    )
+    with trouble(host, remap, "rm /etc/docker/daemon.json; systemctl restart docker"):
+        registry_images.load(host)
+        assert_run_recovers(deployment)
+        admin = deployment.store.read().passwords["admin"]
+        assert request_status(host, deployment, "admin", admin) == "200"
+        uploads = ("-X", "POST", "--data", "")
+        assert request_status(host, deployment, "admin", admin, "/v2/new/blobs/uploads/", *uploads) == "202"
+        host.run("docker rm -f homelab-registry homelab-registry-gateway")
+    assert_run_recovers(deployment)
+
+
+def test_an_image_that_does_not_run_gets_no_name(host: BenchHost, deployment: Deployment) -> None:
+    host.run("docker ps -aq | xargs -r docker rm -f; docker images -q | xargs -r docker rmi -f")
+    with trouble(host, "mount -t tmpfs -o noexec tmpfs /var/tmp", "umount /var/tmp"):
+        assert_run_fails(
+            deployment,
+            "could not build the image homelab-registry.invalid/registry:",
+            ": no program may run below /var/tmp, which is mounted noexec; allow programs there",
+        )
+    assert host.run("docker images -aq").stdout == ""
 
 
 # The network and the rights.
