@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tasks.remote.steps import Conflict
 from tasks.run.context import ROOT
-from tasks.timer import files, status, systemd, units
+from tasks.timer import files, status, systemd, trust, units
 from tasks.timer.deployment import check_not_foreign, read_deployment
 from tasks.timer.units import Timer, timer_for
 
@@ -33,6 +33,8 @@ def switch_on(inventory: str) -> int:
     """Write and enable the units if they differ from what they should be, and prove with a run that they work."""
     _check_systemd(inventory)
     timer, deployment = timer_for(inventory), read_deployment(inventory)
+    if timer.system:
+        trust.check(deployment, Path(inventory).absolute())
     wanted = units.render(timer, deployment, str(ROOT / "templates"))
     found = {path: files.read(path) for path in wanted}
     check_not_foreign(timer, deployment, found[timer.script])

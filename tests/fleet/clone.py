@@ -17,6 +17,6 @@ def copy_project(host: BenchHost, project: str) -> None:
         ["tar", "-c", "--null", "-T", "-"], cwd=ROOT, input=names, capture_output=True, check=True
     ).stdout
     subprocess.run(
-        ["docker", "exec", "-i", host.name, "sh", "-c", f"mkdir -p {project} && tar -x -C {project}"],
+        ["docker", "exec", "-i", host.name, "sh", "-c", f"mkdir -p {project} && tar -x --no-same-owner -C {project}"],
         input=archive, check=True,
     )  # fmt: skip
