@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterable
 
 from tasks.remote.steps import Conflict
+from tasks.remote.users import RUN_AS
 from tasks.settings.load import Settings
 
 MANAGER = "homelab-registry"
@@ -31,6 +32,8 @@ CONFIGURATIONS = (
 MicroK8s's program finds the last one by itself.
 """
 
+UNSAFE = "can be written by others than root, and may name programs that kubectl then runs as root"
+
 NO_CONFIG = "none"
 """Reported as the configuration if none of these exists."""
 
@@ -41,8 +44,11 @@ SHOWN = 3
 def find_script(settings: Settings) -> str:
     """Return the shell lines that find kubectl and define the function `kubectl`, which calls it.
 
-    They set `$found` to the program, empty if there is none, and `$config` to the path of its configuration, empty if
-    the program finds it by itself. The user's kuberc is not read, as it may make `delete` ask for confirmation;
+    A configuration may name programs that kubectl runs (`exec`, client-go credential plugins). So kubectl runs as the
+    user whose configuration it is, and not at all with one of root's that others can write.
+
+    The lines set `$found` to the program, empty if there is none, and `$config` to the path of its configuration, empty
+    if the program finds it by itself. The user's kuberc is not read, as it may make `delete` ask for confirmation;
     nothing is cached, so that a plan leaves no file.
     """
     return f"""
@@ -51,7 +57,7 @@ found=
 config={shlex.quote(settings.registry_kubeconfig or "")}
 context={shlex.quote(settings.registry_kube_context or "")}
 for each in {shlex.join(PROGRAMS)}; do
-    if command -v "${{each%% *}}" >/dev/null; then found=$each; break; fi
+    if program=$(command -v "${{each%% *}}"); then found=$each; break; fi
 done
 home=
 [ -z "${{SUDO_USER:-}}" ] || home=$(getent passwd "$SUDO_USER" | cut -d : -f 6)
@@ -61,9 +67,33 @@ if [ -z "$config${{KUBECONFIG:-}}" ] && [ "$found" != '{PROGRAMS[-1]}' ]; then
     done
     [ -n "$config" ] || config={NO_CONFIG}
 fi
+owner=0 unsafe=
+if [ "$(id -u)" -eq 0 ]; then
+    IFS=:
+    for each in ${{config:-${{KUBECONFIG:-}}}}; do
+        uid=$(stat -L -c %u "$each" 2>/dev/null) || continue
+        if [ "$uid" -ne 0 ]; then
+            owner=$uid
+        elif [ -n "$(find -L "$each" -maxdepth 0 \\( -perm -002 -o -perm -020 ! -group root \\))" ]; then
+            unsafe=$each
+        fi
+    done
+    unset IFS
+fi
+{RUN_AS}
 kubectl() {{
-    KUBECTL_KUBERC=false timeout 300 $found ${{config:+--kubeconfig "$config"}} ${{context:+--context "$context"}} \\
+    if [ -n "$unsafe" ]; then echo "error: $unsafe {UNSAFE}" >&2; return 1; fi
+    set -- ${{found#"${{found%% *}}"}} ${{config:+--kubeconfig "$config"}} ${{context:+--context "$context"}} \\
         --cache-dir=/dev/null/none --request-timeout=20s "$@"
+    set -- env KUBECTL_KUBERC=false ${{KUBECONFIG:+KUBECONFIG="$KUBECONFIG"}} \\
+        timeout 300 "$program" "$@"
+    if [ "$owner" = 0 ]; then "$@"; return; fi
+    if ! entry=$(getent passwd "$owner"); then
+        echo "error: $config belongs to the user $owner, who does not exist" >&2; return 1
+    fi
+    group=$(echo "$entry" | cut -d : -f 4)
+    home=$(echo "$entry" | cut -d : -f 6)
+    run_as "$owner" "$group" "${{entry%%:*}}" "$home" 'exec "$@"' "$@"
 }}
 """
 

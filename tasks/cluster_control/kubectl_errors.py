@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from tasks.cluster_control.kubectl import join_names
+from tasks.cluster_control.kubectl import UNSAFE, join_names
 from tasks.cluster_control.plan import Change, group_namespaces
 from tasks.cluster_control.pull_secrets import Ref
 from tasks.remote.steps import Conflict
@@ -69,6 +69,8 @@ def read_conflict(errors: Iterable[str], config: str) -> Conflict:
             "give it the rights that docs/how-it-works.md lists, or set registry_kubeconfig to an administrator's, "
             "and run again",
         )
+    if UNSAFE in text:
+        return Conflict(text.removeprefix("error: "), f"chmod go-w {config or 'that file'} and run again")
     if "no such file or directory" in text and config in text:
         return Conflict(f"{config} does not exist", "correct registry_kubeconfig and run again")
     if server := re.search(r"The connection to the server (\S+) was refused", text):

@@ -7,6 +7,7 @@ path of its configuration. They call upstream's kubectl, which the distributions
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Iterator
 
 import pytest
@@ -81,3 +82,32 @@ def test_the_settings_configuration_and_context_win(served: Served) -> None:
     assert "/root/two.conf" in problem
     ran = served.run(**ALL, registry_kubeconfig="/root/two.conf", registry_kube_context="bench")
     assert (ran.exit_code, ran.steps) == (0, []), ran.output
+
+
+def test_a_users_configuration_is_used_with_that_users_rights(served: Served) -> None:
+    """It has its credentials from a program, which would run as root otherwise."""
+    control, plugin = served.cluster.control, "/home/alice/plugin"
+    control.run("useradd -m -d /home/alice alice")
+    config = json.loads(control.read(OWN))
+    mine = config["users"][0]["user"]
+    status = {
+        "clientCertificateData": b64decode(mine["client-certificate-data"]).decode(),
+        "clientKeyData": b64decode(mine["client-key-data"]).decode(),
+    }
+    version = "client.authentication.k8s.io/v1"
+    credential = json.dumps({"apiVersion": version, "kind": "ExecCredential", "status": status})
+    control.write(plugin, f"#!/bin/sh\nid -un >> /tmp/as-whom\ncat <<'END'\n{credential}\nEND\n", "0755")
+    how = {"apiVersion": version, "command": plugin, "interactiveMode": "Never"}
+    config["users"][0]["user"] = {"exec": how}
+    control.write("/home/alice/config", json.dumps(config), "0600")
+    control.run("chown alice: /home/alice/config /home/alice/plugin")
+    served.cluster.kubectl("delete", "secret", NAME, "-n", "team-061")
+    ran = served.run(**ALL, registry_kubeconfig="/home/alice/config")
+    assert ran.exit_code == 0, ran.output
+    assert served.login("team-061").startswith("cluster:")
+    assert set(control.read("/tmp/as-whom").split()) == {"alice"}
+    control.run("chown root: /home/alice/config && chmod 0666 /home/alice/config && rm /tmp/as-whom")
+    ran = served.run(**ALL, registry_kubeconfig="/home/alice/config")
+    (problem,) = ran.problems
+    assert "/home/alice/config can be written by others than root" in problem
+    assert control.run("test ! -e /tmp/as-whom", check=False).returncode == 0

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
-from tasks.cluster_control import kubectl
+from tasks.cluster_control import kubectl, kubectl_errors
 from tasks.cluster_control.facts import ClusterFact
 from tasks.cluster_control.plan import Cluster
 from tasks.cluster_control.pull_secrets import Ref
@@ -73,7 +73,7 @@ class Host:
             command = command.replace(path, f"{self.folder}{path}")
         tools = self.folder / "tools"
         tools.mkdir(exist_ok=True)
-        for tool in ("cat", "cut", "env", "getent", "sed", "sha256sum", "timeout"):
+        for tool in ("cat", "cut", "env", "find", "getent", "id", "sed", "sha256sum", "stat", "timeout"):
             if not (tools / tool).exists():
                 (tools / tool).symlink_to(f"/usr/bin/{tool}")
         given = {"PATH": f"{self.folder}:{tools}", "HOME": str(self.home), **(environment or {})}
@@ -169,6 +169,55 @@ def test_the_context_is_passed_on(host: Host) -> None:
     host.program("kubectl")
     host.ask({"KUBECONFIG": "/x"}, registry_kube_context="home")
     assert host.arguments[:2] == ["--context", "home"]
+
+
+def be_root(host: Host, owner: int) -> None:
+    """Let the script find that it is root's, and that every file belongs to a user; what it then runs as is recorded."""
+    stubs = {
+        "id": "echo 0",
+        "stat": f"echo {owner}",
+        "getent": "echo alice:x:1000:1001::/home/alice:/bin/sh",
+        "setsid": f'echo "$@" > {host.folder}/run-as; shift 6; exec "$@"',
+    }
+    for name, text in stubs.items():
+        (host.folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (host.folder / name).chmod(0o755)
+
+
+def test_with_a_users_configuration_kubectl_runs_as_that_user(host: Host) -> None:
+    """It may name programs, which kubectl runs."""
+    host.program("kubectl")
+    config = host.folder / "theirs"
+    config.touch()
+    be_root(host, 1000)
+    host.ask(registry_kubeconfig=str(config))
+    given = (host.folder / "run-as").read_text()
+    assert "setpriv --reuid=1000 --regid=1001 --init-groups -- env -i LC_ALL=C HOME=/home/alice" in given
+    assert f"timeout 300 {host.folder}/kubectl --kubeconfig {config} " in given
+    environment = (host.folder / "environment").read_text()
+    assert "HOME=/home/alice" in environment
+    assert "KUBECTL_KUBERC=false" in environment
+    be_root(host, 0)
+    host.ask(registry_kubeconfig=str(config))
+    assert host.arguments[:2] == ["--kubeconfig", str(config)]
+
+
+@pytest.mark.parametrize(("mode", "refused"), [(0o600, False), (0o644, False), (0o646, True), (0o666, True)])
+def test_a_configuration_of_root_that_others_can_write_is_not_used(
+    host: Host, mode: int, refused: bool
+) -> None:
+    host.program("kubectl")
+    config = host.folder / "k3s.yaml"
+    config.touch()
+    config.chmod(mode)
+    be_root(host, 0)
+    found = host.ask(registry_kubeconfig=str(config))
+    assert (host.folder / "arguments").exists() is not refused
+    if refused:
+        assert str(kubectl_errors.read_conflict(found.errors, found.config)) == (
+            f"{config} can be written by others than root, and may name programs that kubectl then runs as root; "
+            f"chmod go-w {config} and run again"
+        )
 
 
 def test_without_kubectl_or_configuration_the_error_says_where_it_looked(host: Host) -> None:
