@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from tasks.cluster_control.kubectl import UNSAFE, join_names
-from tasks.cluster_control.plan import Change, group_namespaces
+from tasks.cluster_control.plan import Change, NamespaceProblem, group_namespaces
 from tasks.cluster_control.pull_secrets import Ref
 from tasks.remote.steps import Conflict
 
@@ -143,7 +143,7 @@ def match_errors(changes: Iterable[Change], errors: Iterable[str]) -> tuple[list
     kubectl keeps the order, and does not always name the namespace: not for an outdated version, nor a webhook.
     """
     left = list(changes)
-    refusals: list[tuple[str, tuple[str, str, str]]] = []
+    refusals: list[tuple[str, tuple[str, str, str, bool]]] = []
     again: set[Ref] = set()
     for error in errors:
         change = next((each for each in left if _may_be_about(each.ref, error)), None)
@@ -155,16 +155,26 @@ def match_errors(changes: Iterable[Change], errors: Iterable[str]) -> tuple[list
         else:
             why, remedy = explain_refusal(error)
             anywhere = re.sub(rf"(?<![\w-]){change.ref.namespace}(?![\w-])", _PLACEHOLDER, why)
-            refusals.append((change.ref.namespace, (change.action, anywhere, remedy)))
+            local = change.ref.kind == "ServiceAccount" or _is_of_namespace(error)
+            refusals.append((change.ref.namespace, (change.action, anywhere, remedy, local)))
     again |= {change.ref for change in left}
-    problems = [
-        (
-            f"could not {action} {join_names(namespaces)}: {why.replace(_PLACEHOLDER, first)}",
-            f"{remedy} and run again",
-        )
-        for (first, (action, why, remedy)), namespaces in group_namespaces(refusals)
-    ]
+    problems: list[tuple[str, str]] = []
+    for (first, (action, why, remedy, local)), namespaces in group_namespaces(refusals):
+        text = f"could not {action} {join_names(namespaces)}: {why.replace(_PLACEHOLDER, first)}"
+        what = (text, f"{remedy} and run again")
+        problems.append(NamespaceProblem(*what) if local else what)
     return problems, again
+
+
+def _is_of_namespace(error: str) -> bool:
+    """Return whether a refusal is about what is in that namespace, or about its end.
+
+    Rights, webhooks and policies are the cluster's, and may refuse for a moment only.
+    """
+    if missing_right(error) or "webhook" in error or "ValidatingAdmissionPolicy" in error:
+        return False
+    signs = ("immutable", "may not change", "is being terminated", "exceeded quota")
+    return any(sign in error for sign in signs) or bool(re.search(r'namespaces "[^"]*" not found', error))
 
 
 def _may_be_about(ref: Ref, error: str) -> bool:

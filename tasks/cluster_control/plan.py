@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from tasks.accounts.logins import Login
 from tasks.cluster_control import pull_secrets, service_accounts
@@ -66,6 +66,16 @@ class Change:
     manifest: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
+class NamespaceProblem(NamedTuple):
+    """A problem and its remedy that whoever may edit a chosen namespace can cause.
+
+    No rotation waits for it: else they could keep a leaked password valid for as long as they like.
+    """
+
+    problem: str
+    remedy: str
+
+
 @dataclass
 class Plan:
     """The changes, and what to report: `problems` with remedies, which leave the run unfinished, and `notes`."""
@@ -85,7 +95,7 @@ def plan(settings: Settings, target: ClusterTarget, found: Cluster) -> Plan:
         (namespace, origin) for namespace, origin in foreign.items()
     ):
         result.problems.append(
-            (
+            NamespaceProblem(
                 f"the secret {secret.name} in {join_names(others)} is not ours ({origin}) and stays as it is",
                 f"delete it (kubectl -n {namespace} delete secret {secret.name}) or set another "
                 "registry_pull_secret_name, and run again",
@@ -110,14 +120,14 @@ def _servable(settings: Settings, found: Cluster, result: Plan) -> list[str]:
         ]
     if missing := [name for name in named if name not in found.namespaces]:
         result.problems.append(
-            (
+            NamespaceProblem(
                 f"{NAMESPACES_KEY}: there is no namespace {join_names(missing)}",
                 f"create it (kubectl create namespace {missing[0]}) or remove it from the setting, and run again",
             )
         )
     if terminating := [name for name in named if found.namespaces.get(name)]:
         result.problems.append(
-            (
+            NamespaceProblem(
                 f"{NAMESPACES_KEY}: {join_names(terminating)} is being deleted and accepts no new objects",
                 "remove it from the setting, or recreate it once it is gone, and run again",
             )
@@ -148,7 +158,7 @@ def _write_config_maps(
     if foreign:
         first, origin = next(iter(foreign.items()))
         result.problems.append(
-            (
+            NamespaceProblem(
                 f"the ConfigMap {CA_NAME} in {join_names(foreign)} is not ours ({origin}) and stays as it is",
                 f"delete it (kubectl -n {first} delete configmap {CA_NAME}) and run again",
             )

@@ -231,3 +231,22 @@ def test_a_user_who_may_only_read_learns_which_right_is_missing(served: Served) 
         f"[control] could not write the pull secret {NAME} in team-043: "
         'the user "reader" may not patch secrets there',
     ]
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_rotation_does_not_wait_for_whoever_may_edit_a_namespace(served: Served) -> None:
+    """Else they could keep a leaked password valid by a secret of their own in the place of ours."""
+    kubectl, deployment = served.cluster.kubectl, served.deployment
+    kubectl("delete", "secret", NAME, "-n", "team-040")
+    kubectl("create", "secret", "generic", NAME, "-n", "team-040", "--from-literal=a=b")
+    deployment.set(registry_state_dir=f"{deployment.folder}/state", **ALL)
+    ran = deployment.run(deploy="deploys/rotate_credentials.py")
+    served.settled = False
+    kubectl("delete", "secret", NAME, "-n", "team-040")
+    (problem,) = ran.problems
+    assert f"the secret {NAME} in team-040 is not ours" in problem
+    assert ran.exit_code == 1
+    assert "no rotation waits for namespaces that cannot be finished: what pulls there" in ran.output
+    state = deployment.store.read()
+    assert state.former == {}
+    assert served.login("team-041") == f"cluster:{state.passwords['cluster']}"

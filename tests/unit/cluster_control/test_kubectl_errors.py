@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tasks.cluster_control import kubectl_errors
-from tasks.cluster_control.plan import Change
+from tasks.cluster_control.plan import Change, NamespaceProblem
 from tasks.cluster_control.pull_secrets import Ref
 from tests.unit.cluster_control.test_plan import NAME, ref_of
 
@@ -138,3 +138,26 @@ def test_an_error_about_a_change_that_is_no_longer_due_is_ignored() -> None:
         [],
         set(),
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "local"),
+    [
+        ("Secret", 'Error from server (Forbidden): secrets "x" is forbidden: User "u" cannot patch resource "secrets" '
+         'in API group "" in the namespace "a"', False),
+        ("Secret", 'Error from server: admission webhook "w" denied the request: immutable', False),
+        ("Secret", 'Error from server (InternalError): failed calling webhook "w": timeout', False),
+        ("Secret", "Error from server: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no", False),
+        ("Secret", "Error from server: etcdserver: request timed out", False),
+        ("Secret", 'Error from server (Invalid): Secret "x" is invalid: data: Forbidden: field is immutable', True),
+        ("Secret", 'Error from server (Forbidden): secrets "x" is forbidden: exceeded quota: q', True),
+        ("Secret", 'Error from server (Forbidden): unable to create new content in namespace a because it is being '
+         "terminated: is being terminated", True),
+        ("Secret", 'Error from server (NotFound): namespaces "a" not found', True),
+        ("ServiceAccount", "Error from server: etcdserver: request timed out", True),
+    ],
+)  # fmt: skip
+def test_which_refusals_a_rotation_waits_for(kind: str, error: str, local: bool) -> None:
+    """Not for those that whoever may edit the namespace can cause, nor for accounts, which hold no password."""
+    ((found,), _) = kubectl_errors.match_errors(changes(ref_of(kind, "a", "x")), [error])
+    assert isinstance(found, NamespaceProblem) is local

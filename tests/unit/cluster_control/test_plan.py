@@ -13,7 +13,7 @@ import pytest
 from tasks.accounts.logins import Login
 from tasks.cluster_control import plan as cluster_control
 from tasks.cluster_control import pull_secrets
-from tasks.cluster_control.plan import Cluster, ClusterTarget, Plan
+from tasks.cluster_control.plan import Cluster, ClusterTarget, NamespaceProblem, Plan
 from tasks.cluster_control.pull_secrets import Content, ExistingObject, Ref
 from tasks.cluster_control.service_accounts import ServiceAccount
 from tasks.settings.load import Settings
@@ -170,6 +170,7 @@ def test_a_missing_or_terminating_namespace_is_a_problem_and_the_rest_is_served(
         "registry_pull_secret_namespaces: dying is being deleted and accepts no new objects",
     ]
     assert {change.ref.namespace for change in plan.changes} == {"apps"}
+    assert all(isinstance(each, NamespaceProblem) for each in plan.problems)
 
 
 # What of others is left alone.
@@ -184,6 +185,7 @@ def test_somebody_elses_secret_is_never_written_and_its_origin_is_reported() -> 
         registry_pull_secret_namespaces=("apps", "default"),
     )
     assert plan.changes == []
+    assert isinstance(plan.problems[0], NamespaceProblem)
     assert plan.problems == [
         (
             f"the secret {NAME} in apps is not ours (created 2025-01-02 by helm, kubectl-edit, "
