@@ -112,7 +112,7 @@ registry_timer_program = None
 # System users on Docker hosts who are logged in.
 registry_login_users = []
 
-# Container runtimes of a cluster node: a list of `k3s`, `rke2`, `containerd`, `crio`, `podman`.
+# Container runtimes of a cluster node: a list of `k3s`, `rke2`, `containerd`, `crio`, `podman`, `docker`.
 # `None`: detected.
 registry_runtime = None
 

@@ -45,6 +45,15 @@ def check(paths: Iterable[str], texts: Mapping[str, str]) -> None:
             )
 
 
+def has_all(text: str, ca_pem: str) -> bool:
+    """Return whether a file's text has every certificate of `ca_pem`, among others or not."""
+    try:
+        found = x509.load_pem_x509_certificates(text.encode())
+    except ValueError:
+        return False
+    return set(x509.load_pem_x509_certificates(ca_pem.encode())) <= set(found)
+
+
 def stronger_folder(name: str) -> str | None:
     """Return the folder that is looked up before that of `name`, or None (containerd's hosts.go, `hostDirectory`)."""
     host, _, port = name.rpartition(":")

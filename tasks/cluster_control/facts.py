@@ -43,6 +43,9 @@ namespace|{{ $name }}|{{ with .metadata.deletionTimestamp }}terminating{{ end }}
 node|{{ $name }}{{ range .status.addresses }}{{ printf "|%x" .address }}{{ end -}}
 {{- with .metadata.labels }}{{ with index . "kubernetes.io/hostname" }}{{ printf "|%x" . }}{{ end }}{{ end -}}
 {{- "\\n" -}}
+{{- with .status.nodeInfo }}{{ if eq (printf "%.9s" .containerRuntimeVersion) "docker://" -}}
+docker_node|{{ $name }}{{ "\\n" -}}
+{{- end }}{{ end -}}
 {{- else if eq .kind "ServiceAccount" -}}
 {{- $entry := "" -}}
 {{- with .metadata.annotations }}{{ with index . "OWN_ENTRY" }}{{ $entry = printf "%x" . }}{{ end }}{{ end -}}
@@ -81,7 +84,7 @@ digests() {
                     (?*) sum=$(printf %s "$data" | sha256sum) || exit 1; sum=${sum%% *}; last=$sum ;;
                 esac
                 printf '%s|%s\\n' "${line%|*}" "$sum" ;;
-            ('namespace|'*|'node|'*|'account|'*|'complete|'*|'exit|'*) printf '%s\\n' "$line" ;;
+            ('namespace|'*|'node|'*|'docker_node|'*|'account|'*|'complete|'*|'exit|'*) printf '%s\\n' "$line" ;;
         esac
     done
 }
@@ -140,6 +143,7 @@ class ClusterFact(FactBase[Cluster | None]):
             },
             frozenset(unreadable) if len(unreadable) == len(errors) else frozenset(),
             tuple(errors) if answer.one("exit") else (),
+            frozenset(name for (name,) in answer.all("docker_node")),
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -168,13 +168,20 @@ def listed_nodes() -> list[str]:
 
 
 def unlisted_nodes(run: Run, found: Cluster) -> list[str]:
-    """Return the cluster's nodes that are not in the inventory."""
+    """Return the cluster's nodes that are not in the inventory. A Docker host is if its pods come through Docker."""
+    docker_hosts = [each.name for each in host.inventory.groups.get("docker_hosts", ())]
+    return cluster_control.nodes_not_in_inventory(
+        found, _names_of(run, listed_nodes()), _names_of(run, docker_hosts)
+    )
+
+
+def _names_of(run: Run, hosts: Iterable[str]) -> set[str]:
     known: set[str] = set()
-    for name in listed_nodes():
+    for name in hosts:
         each = host.inventory.get_host(name)
         known |= {name, name.rpartition("/")[2], str(each.data.get("ssh_hostname") or name)}
         known |= run.machines[name].names if name in run.machines else set()
-    return cluster_control.nodes_not_in_inventory(found.nodes, known)
+    return known
 
 
 def _note_on_nodes(run: Run, found: Cluster) -> list[str]:

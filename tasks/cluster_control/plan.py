@@ -32,7 +32,8 @@ NAMESPACES_KEY = "registry_pull_secret_namespaces"
 
 @dataclass(frozen=True)
 class Cluster:
-    """What a cluster has: `namespaces`, and whether each is terminating; `nodes` with all names and addresses of each.
+    """What a cluster has: `namespaces`, and whether each is terminating; `nodes` with all names and addresses of each;
+    `docker_nodes` are those whose pods are pulled through Docker Engine.
 
     `objects` and `accounts` have only what concerns us. `unreadable` are the kinds that could not be read, as kubectl
     calls them, `errors` its messages; `program` and `config` are what it was called with.
@@ -46,6 +47,7 @@ class Cluster:
     accounts: Mapping[Ref, ServiceAccount] = field(default_factory=dict)
     unreadable: frozenset[str] = frozenset()
     errors: tuple[str, ...] = ()
+    docker_nodes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -247,18 +249,24 @@ def group_namespaces(pairs: Iterable[tuple[str, K]]) -> list[tuple[tuple[str, K]
     return [((namespaces[0], said), namespaces) for said, namespaces in found.items()]
 
 
-def nodes_not_in_inventory(nodes: Mapping[str, frozenset[str]], known: Iterable[str]) -> list[str]:
-    """Return the nodes that have no name or address in `known`; `nodes` maps each to all of its names and addresses.
+def nodes_not_in_inventory(
+    found: Cluster, known: Iterable[str], docker_hosts: Iterable[str] = ()
+) -> list[str]:
+    """Return the nodes that have no name or address in `known`, or in `docker_hosts` if their pods come through Docker.
 
     A short name matches the same name with a domain.
     """
-    names = {each.lower() for each in known}
-    names |= {_short_name(each) for each in names}
+    listed, docker = _with_short_names(known), _with_short_names(docker_hosts)
     return [
         node
-        for node, own in nodes.items()
-        if not names & {each.lower() for each in own} | (names & {_short_name(each.lower()) for each in own})
+        for node, own in found.nodes.items()
+        if not _with_short_names(own) & (listed | docker if node in found.docker_nodes else listed)
     ]
+
+
+def _with_short_names(names: Iterable[str]) -> set[str]:
+    lower = {each.lower() for each in names}
+    return lower | {_short_name(each) for each in lower}
 
 
 def _short_name(name: str) -> str:

@@ -159,5 +159,6 @@ class ClusterNodeFact(FactBase[Node | None]):
             proxies=proxies.read(answer),
             failing=frozenset(unit for (unit,) in answer.all("failing")),
             containerd_socket=answer.one("socket") or "",
+            through=dict(answer.all("through")),
             containerd_default=int(answer.one("default") or 0),
         )

@@ -22,6 +22,7 @@ class Node:
     configuration version of its default, if there is no main file. `data` are the data folders of K3s and of RKE2.
     `paths` and `texts` are all files and folders that were looked at, by path. `requiring_containerd` are the units
     that systemd restarts with containerd's. `proxies` are the proxy settings of units in `started` that have some.
+    `through` is what K3s, RKE2 and the `kubelet` are told to pull through.
     """
 
     runtimes: Collection[str] = frozenset()
@@ -37,6 +38,7 @@ class Node:
     failing: Collection[str] = frozenset()
     containerd_socket: str = ""
     containerd_default: int = 0
+    through: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tasks.clients import plan as client_hosts
 from tasks.cluster_nodes import logins
 from tasks.cluster_nodes.node import Node, NodeTarget
+from tasks.cluster_nodes.runtimes import docker
 from tasks.cluster_nodes.runtimes.table import RUNTIMES
 from tasks.remote import files
 from tasks.remote.steps import Conflict, Step
@@ -15,8 +16,14 @@ from tasks.settings.load import HostSettings, Settings
 
 def runtimes(host_settings: HostSettings, found: Node) -> list[str]:
     """Return the names of the runtimes to serve: those set, or those found; `Conflict` if one is not there, or none."""
-    there = [name for name in RUNTIMES if name in found.runtimes]
+    pulling = _pulling(found)
+    there = [name for name in RUNTIMES if name in pulling]
     if host_settings.registry_runtime is not None:
+        there = [
+            name
+            for name in RUNTIMES
+            if name in pulling or (name in found.runtimes and name not in found.through)
+        ]
         missing = [name for name in host_settings.registry_runtime if name not in there]
         if missing:
             raise Conflict(
@@ -33,6 +40,22 @@ def runtimes(host_settings: HostSettings, found: Node) -> list[str]:
     if len(there) == 1:
         return there
     return [name for name in there if not RUNTIMES[name].switched_off(found)]
+
+
+def _pulling(found: Node) -> set[str]:
+    """Return the names of the runtimes that the host has, without those that its cluster does not pull through."""
+    pulling = set(found.runtimes)
+    for name, runtime in docker.behind(found).items():
+        if name == "kubelet" and runtime != "docker":
+            continue  # one of those found
+        if runtime not in RUNTIMES:
+            raise Conflict(
+                f"{RUNTIMES[name].title} here pulls through {runtime}, which is none of {join_names(list(RUNTIMES))}",
+                "set registry_runtime to what else this host has, or take it out of cluster_nodes, and run again",
+            )
+        pulling -= {"containerd", "crio"} if name == "kubelet" else {name}
+        pulling.add(runtime)
+    return pulling
 
 
 def join_names(names: Sequence[str]) -> str:

@@ -36,9 +36,18 @@ def of(settings: Settings, name: str, runtime: str, found: Node) -> Question:
         name,
         settings.registry_port,
         _ca(runtime, endpoint, found),
-        ("ask_podman",) if runtime == "podman" else ("ask_cri", SOCKETS[runtime], *_clients(runtime, found)),
+        _asks(runtime, found),
         proxy=found.proxies[unit].way(name, settings.registry_port, prefix) if unit else None,
         restart=f"restart it (systemctl restart {unit})" if unit else "",
+    )
+
+
+def _asks(runtime: str, found: Node) -> tuple[str, ...]:
+    """Return the function that asks, with its arguments. An engine's proxy is asked about as a Docker host's."""
+    if runtime == "docker":
+        return ("ask_docker", "unix:///var/run/docker.sock")
+    return (
+        ("ask_podman",) if runtime == "podman" else ("ask_cri", SOCKETS[runtime], *_clients(runtime, found))
     )
 
 
@@ -55,5 +64,6 @@ def _ca(runtime: str, endpoint: str, found: Node) -> str:
     if runtime == "containerd":
         return containerd.ca_file(endpoint, found)
     if runtime in found.data:
-        return (k3s_rke2.K3S if runtime == "k3s" else k3s_rke2.RKE2).ca_file
-    return f"{crio_podman.CERTS}/{endpoint}/ca.crt"
+        return (k3s_rke2.K3S if runtime == "k3s" else k3s_rke2.RKE2).ca_in_force(endpoint, found)
+    certs = "/etc/docker/certs.d" if runtime == "docker" else crio_podman.CERTS
+    return f"{certs}/{endpoint}/ca.crt"

@@ -180,7 +180,7 @@ class HostSettings(_Strict):
     """System users on Docker hosts who are logged in."""
 
     registry_runtime: Runtimes = None
-    """Container runtimes of a cluster node: a list of `k3s`, `rke2`, `containerd`, `crio`, `podman`.
+    """Container runtimes of a cluster node: a list of `k3s`, `rke2`, `containerd`, `crio`, `podman`, `docker`.
     `None`: detected.
     """
 

@@ -270,7 +270,7 @@ HostNames = Annotated[
     Field(description="names of hosts in the inventory, a list or separated by commas, without duplicates"),
 ]
 AccountOrNone = Annotated[Account | None, Field(description=f"None or the name of an account: {_ACCOUNT}")]
-RuntimeName = Literal["k3s", "rke2", "containerd", "crio", "podman"]
+RuntimeName = Literal["k3s", "rke2", "containerd", "crio", "podman", "docker"]
 Runtimes = Annotated[
     Annotated[
         tuple[RuntimeName, ...],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -283,6 +284,60 @@ def test_a_k3s_that_does_not_come_up_again_gets_its_registries_back(
     assert_converged(node)
     assert host.run("ls /var/lib/homelab-registry-before", check=False).exit_code != 0
     host.write(path, good, "0640")
+    assert_converged(node)
+
+
+def test_a_k3s_that_pulls_through_docker_is_served_as_a_docker_host(
+    host: BenchHost, node: Deployment, tmp_path: Path
+) -> None:
+    """The fake K3s takes no notice of its arguments."""
+    path, unit = "/etc/rancher/k3s/registries.yaml", "/etc/systemd/system/k3s.service"
+    good, starts = host.read(path), host.read("/run/fake-k3s")
+    host.write(path, "# theirs\n")
+    host.write(unit, UNIT.replace("/k3s\n", "/k3s server --docker\n"))
+    host.run("systemctl daemon-reload")
+    target = f"@docker/{host.name}"
+    alone = f"registry = [{target!r}]\ncluster_nodes = [({target!r}, {{'registry_runtime': ['docker']}})]\n"
+    both = f"{alone}docker_hosts = [{target!r}]\n"
+    state = f"{node.folder}/state"
+    for name in ("alone", "both"):
+        (tmp_path / name).mkdir()
+    ran = Deployment(tmp_path / "alone", alone, registry_state_dir=state).run()
+    [problem] = ran.problems
+    assert (
+        "pulled through Docker Engine, so what Docker trusts is what counts; list this host in docker_hosts"
+        in problem
+    )
+    ran = Deployment(tmp_path / "both", both, registry_state_dir=state).run()
+    assert ran.exit_code == 0, ran.output
+    assert f"Docker (for pods) trusts {NAME}" in ran.output
+    assert "K3s" not in ran.output
+    assert (host.read(path), host.read("/run/fake-k3s")) == ("# theirs\n", starts)
+    host.run(f"rm -r /etc/docker/certs.d/{NAME}")
+    host.write(unit, UNIT)
+    host.write(path, good)
+    host.run("systemctl daemon-reload")
+
+
+def test_a_registries_yaml_of_rancher_s_is_left_to_rancher(host: BenchHost, node: Deployment) -> None:
+    path, agent = "/etc/rancher/k3s/registries.yaml", "/etc/systemd/system/rancher-system-agent.service"
+    good, starts = host.read(path), host.read("/run/fake-k3s")
+    theirs = '{"configs":{},"mirrors":null}'
+    host.write(path, theirs, "0600")
+    host.write("/etc/rancher/k3s/config.yaml.d/50-rancher.yaml", "{}\n")
+    host.write(agent, "[Service]\nExecStart=sleep infinity\n")
+    [problem] = node.run().problems
+    assert f"{path} is Rancher's, whose agent writes it anew, and does not name our CA for {NAME}" in problem
+    assert (host.read(path), host.read("/run/fake-k3s")) == (theirs, starts)
+    host.write("/var/lib/rancher/ca.crt", (node.folder / "state/ca.crt").read_text())
+    host.write(
+        path, f'{{"configs":{{"{NAME}":{{"auth":null,"tls":{{"ca_file":"/var/lib/rancher/ca.crt"}}}}}}}}'
+    )
+    ran = node.run()
+    assert (ran.exit_code, ran.steps) == (0, []), ran.output
+    assert_converged(node, more=1)
+    host.run(f"rm {agent} /etc/rancher/k3s/config.yaml.d/50-rancher.yaml")
+    host.write(path, good)
     assert_converged(node)
 
 

@@ -25,6 +25,8 @@ def served(node: Host, deployed: Deployed) -> Iterator[list[Runtime]]:
     with ExitStack() as closing:
         made = []
         for name in names:
+            if name == "docker":
+                continue  # it is asked as a Docker host's
             made.append(runtimes.make(node, name, found))
             closing.callback(made[-1].close)
         yield made

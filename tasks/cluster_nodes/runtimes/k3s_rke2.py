@@ -6,52 +6,38 @@ Both have a containerd of their own and generate its configuration from `registr
 
 from __future__ import annotations
 
-import re
 import shlex
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tasks.accounts.logins import Login
 from tasks.clients import certs_d
 from tasks.cluster_nodes.node import Node, NodeTarget
-from tasks.cluster_nodes.runtimes import registries_yaml, restarts
+from tasks.cluster_nodes.runtimes import k3s_templates, rancher, registries_yaml, restarts
 from tasks.cluster_nodes.runtimes.restarts import Restarts
 from tasks.cluster_nodes.runtimes.runtime import Runtime
 from tasks.remote import files, toml_edit
 from tasks.remote.files import File, Folder
-from tasks.remote.source_lines import line_at
 from tasks.remote.steps import Conflict, Step
 from tasks.settings.load import Settings
 from tasks.settings.types import RuntimeName
 
 FOLDER = "/etc/rancher"
-VERSIONS = (3, 2)
-"""The configuration versions of containerd that it generates, each with a template and a folder of its own."""
-
-TEMPLATES = ("config-v3.toml.tmpl", "config.toml.tmpl")
-"""The first that exists is in use (`templateGenerations`). A K3s with containerd 1.x knows the second alone."""
-
 SOCKET = "/run/k3s/containerd/containerd.sock"
 """Where the containerd of both listens."""
-
-DROP_INS = ("config-v3.toml.d", "config.toml.d")
-"""The folders beside the templates whose `*.toml` the generated configuration imports."""
 
 
 # The data folder is set by the command line, or else the configuration, in which a later file wins
 # (docs.k3s.io/installation/configuration), or else the environment. systemd prints a command line with spaces between
 # its words, even if a word has spaces. The one in /proc has no words any more: K3s overwrites it.
 SCRIPT = r"""
-from_arguments() {
-    flag='\(-d\|--\{0,1\}data-dir\)'
-    sed -n 's/^ExecStart=.* argv\[\]=\(.*\) ; ignore_errors=.*/\1/p' | tr ' ' '\n' |
-        sed -n "/^$flag\$/{n;p;};s/^$flag=//p" | tail -n 1
+arguments() {
+    sed -n 's/^ExecStart=.* argv\[\]=\(.*\) ; ignore_errors=.*/\1/p' | tr ' ' '\n'
 }
+from_arguments() { arguments | sed -n "/^$1\$/{n;p;};s/^$1=//p" | tail -n 1; }
 from_configuration() {
     cat "$rancher/$1/config.yaml" "$rancher/$1/config.yaml.d"/*.yaml 2>/dev/null |
-        sed -n "s/^\([\"']\{0,1\}\)data-dir\1[[:space:]]*:[[:space:]]*[\"']\{0,1\}\([^\"'#]*[^\"'#[:space:]]\).*/\2/p" |
+        sed -n "s/^\([\"']\{0,1\}\)$2\1[[:space:]]*:[[:space:]]*[\"']\{0,1\}\([^\"'#]*[^\"'#[:space:]]\).*/\2/p" |
         tail -n 1
 }
 from_environment() {
@@ -62,13 +48,20 @@ from_environment() {
         esac
     done | sed -n "s/^[\"']\{0,1\}$1=[\"']\{0,1\}\([^\"']*\).*/\1/p" | tail -n 1
 }
-service=; data=
+service=; data=; through=
 case $loaded in (*" $name."*|*" $name-"*)
     service=$(printf '%s\n' "$services" |
         awk -v RS= -v id="\nId=$name(-[a-z]+)?[.]service\n" '("\n" $0 "\n") ~ id') || exit 1
-    data=$(printf '%s\n' "$service" | from_arguments) ;;
+    data=$(printf '%s\n' "$service" | from_arguments '\(-d\|--\{0,1\}data-dir\)')
+    through=$(printf '%s\n' "$service" | from_arguments '--\{0,1\}container-runtime-endpoint')
+    ! printf '%s\n' "$service" | arguments | grep -qx -e '--\{0,1\}docker\(=true\)\{0,1\}' || through=docker ;;
 esac
-[ -n "$data" ] || [ ! -d "$rancher/$name" ] || data=$(from_configuration "$name")
+if [ -d "$rancher/$name" ]; then
+    [ -n "$through" ] || through=$(from_configuration "$name" container-runtime-endpoint)
+    [ "$(from_configuration "$name" docker)" != true ] || through=docker
+fi
+[ -z "$through" ] || ! reject_pipe "$through" || echo "through|$name|$through"
+[ -n "$data" ] || [ ! -d "$rancher/$name" ] || data=$(from_configuration "$name" data-dir)
 [ -n "$data" ] || [ -z "$service" ] ||
     data=$(printf '%s\n' "$service" | from_environment "$(echo "${name}_DATA_DIR" | tr a-z A-Z)")
 data=${data:-/var/lib/rancher/$name}
@@ -109,7 +102,8 @@ class Distribution(Runtime):
 
     def paths(self, endpoints: Sequence[str]) -> list[str]:
         """Return the paths of files and folders to look at."""
-        return [*files.observed_paths([self.ca_file, self.registries]), *restarts.paths(self.name)]
+        ours = files.observed_paths([self.ca_file, self.registries])
+        return [*rancher.paths(self.folder), *ours, *restarts.paths(self.name)]
 
     def texts(self, endpoints: Sequence[str]) -> list[str]:
         """Return the paths of files to read; `script` adds those in its data folder."""
@@ -121,15 +115,31 @@ class Distribution(Runtime):
             "name": self.name,
             "rancher": FOLDER,
             "generated": "\n".join(generated_files(endpoints)),
-            "drop_ins": " ".join(DROP_INS),
+            "drop_ins": " ".join(k3s_templates.DROP_INS),
         }
         lines = [f"{name}={shlex.quote(value)}" for name, value in given.items()]
         return "\n".join([super().script(endpoints), *lines, SCRIPT])
 
+    def more(self, endpoints: Sequence[str], found: Node) -> tuple[list[str], list[str]]:
+        """Return the files with a CA that a `registries.yaml` of Rancher's names for our registry."""
+        if not rancher.owns(self.folder, found):
+            return [], []
+        named = rancher.ca_files(self.registries, endpoints, found)
+        return [], sorted({path for path in named if path.startswith("/")})
+
+    def ca_in_force(self, endpoint: str, found: Node) -> str:
+        """Return the path of the CA that it verifies our registry with: ours, or the one that Rancher has written."""
+        if not rancher.owns(self.folder, found):
+            return self.ca_file
+        return rancher.ca_files(self.registries, [endpoint], found)[0]
+
     def steps(self, settings: Settings, target: NodeTarget, found: Node) -> list[Step]:
         """Return the steps, in their order; `Conflict` if something of the user's contradicts them."""
+        if rancher.owns(self.folder, found):
+            rancher.check(self.registries, settings.endpoints, target.ca_pem, target.login, found)
+            return []
         certs_d.check([self.ca_file], found.texts)
-        _check_templates(generated(found.data[self.name]), found.texts)
+        k3s_templates.check(generated(found.data[self.name]), found.texts)
         text, login = found.texts.get(self.registries, ""), target.login
         wanted = registries_yaml.merge(text, settings.endpoints, self.ca_file, login, self.registries)
         folders = [] if found.paths[self.folder] else [Folder(self.folder)]
@@ -172,7 +182,11 @@ def generated(data: str) -> str:
 
 def generated_files(endpoints: Iterable[str]) -> list[str]:
     """Return the files to read in that folder."""
-    return [*TEMPLATES, "config.toml", *(path for name in endpoints for path in _hosts_tomls(name))]
+    return [
+        *k3s_templates.TEMPLATES,
+        "config.toml",
+        *(path for name in endpoints for path in _hosts_tomls(name)),
+    ]
 
 
 def _write(
@@ -212,7 +226,7 @@ def _lacking(
 
 
 def _names_ca(text: str, ca_file: str) -> bool:
-    says = _parsed(text)
+    says = k3s_templates.parsed(text)
     hosts = toml_edit.value_at(says, "host")
     tables = [says, *(hosts.values() if isinstance(hosts, dict) else [])]
     if any(toml_edit.value_at(table, "skip_verify") for table in tables):
@@ -222,20 +236,12 @@ def _names_ca(text: str, ca_file: str) -> bool:
 
 
 def _generated_auth(config: str, endpoint: str) -> tuple[str, str] | None:
-    plugins = toml_edit.value_at(_parsed(config), "plugins")
+    plugins = toml_edit.value_at(k3s_templates.parsed(config), "plugins")
     for plugin in plugins.values() if isinstance(plugins, dict) else []:
         auth = toml_edit.value_at(plugin, "registry", "configs", endpoint, "auth")
         if isinstance(auth, dict):
             return str(auth.get("username", "")), str(auth.get("password", ""))
     return None
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    """Return what a generated file says. A broken one says nothing: it is generated again at the next start."""
-    try:
-        return tomllib.loads(text)
-    except toml_edit.UNREADABLE:
-        return {}
 
 
 def _hosts_tomls(endpoint: str) -> list[str]:
@@ -244,44 +250,3 @@ def _hosts_tomls(endpoint: str) -> list[str]:
     # Go's net.SplitHostPort drops the brackets.
     names = [endpoint, other, other.replace("[", "").replace("]", "")] if other else [endpoint]
     return [f"certs.d/{name}/hosts.toml" for name in dict.fromkeys(names)]
-
-
-def _versions(folder: str, texts: Mapping[str, str]) -> set[int]:
-    """Return the configuration versions of which one is in use, at the next start at the latest."""
-    now = _parsed(texts.get(f"{folder}/config.toml", "")).get("version")
-    newest, older = (f"{folder}/{name}" in texts for name in TEMPLATES)
-    if older and not newest:
-        return {2}
-    if now == 3 or (now == 2 and not newest):
-        return {now}
-    return set(VERSIONS)
-
-
-def _check_templates(folder: str, texts: Mapping[str, str]) -> None:
-    """Raise `Conflict` if a template of the user's that is in use does not set the folder of `hosts.toml`, or sets
-    another, as an imported file can do."""
-    versions = _versions(folder, texts)
-    in_use = [
-        names for version, *names in zip(VERSIONS, TEMPLATES, DROP_INS, strict=True) if version in versions
-    ]
-    templates = [f"{folder}/{template}" for template, _ in in_use]
-    added = [
-        path for path in texts if path.startswith(tuple(f"{folder}/{drop_in}/" for _, drop_in in in_use))
-    ]
-    for path in [*(path for path in templates if path in texts), *added]:
-        text, is_template = texts[path], path in templates
-        if is_template and re.search(r"\{\{-?\s*template\s+\"base\"", text):
-            continue
-        given = re.search(r"^[^#\n]*\bconfig_path[\"']?\s*=\s*(.*)$", text, re.MULTILINE)
-        ours = r"NodeConfig\.Containerd\.Registry\b|agent/etc/containerd/certs\.d/?[\"']"
-        if re.search(ours, given[1]) if given else not is_template:
-            continue
-        place = f"{path} line {line_at(text, given.start(1)) if given else 1}"
-        what = f"sets config_path to {given[1].strip()}" if given else "sets no config_path"
-        raise Conflict(
-            f"{place} {what}, so containerd would not see our CA",
-            'begin it with {{ template "base" . }}, or set config_path = "{{ .NodeConfig.Containerd.Registry }}", '
-            "and run again"
-            if is_template
-            else "take that line out and run again",
-        )

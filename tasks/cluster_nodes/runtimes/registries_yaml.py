@@ -50,6 +50,14 @@ def merge(text: str, endpoints: Collection[str], ca_file: str, login: Login | No
     return text
 
 
+def ca_of(text: str, endpoint: str, path: str) -> str:
+    """Return the CA that a text names for a registry, "" if it names none or has no certificate checked."""
+    root = yaml_edit.read(text, path)
+    entry = ("configs", endpoint, "tls")
+    checked = _word(_find(root, (*entry, "insecure_skip_verify"))) in FALSE
+    return _word(_find(root, (*entry, "ca_file"))) if checked else ""
+
+
 def auth_of(text: str, endpoint: str, path: str) -> tuple[str, str] | None:
     """Return the account and password for a registry, None if the text has none."""
     auth = _entry(yaml_edit.read(text, path), endpoint)["auth"]

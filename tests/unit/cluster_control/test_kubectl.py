@@ -35,6 +35,7 @@ PRINTED = f"""\
 namespace|default|
 namespace|old|terminating
 node|k3s-1|{hexadecimal("192.0.2.21")}|{hexadecimal("k3s-1")}
+docker_node|k3s-1
 account|default|default|12|{hexadecimal("registry-credentials")}|{",".join(map(hexadecimal, ENTRIES))},
 object|Secret|a|registry-credentials|{OURS}|6869,6869,|k=c2VjcmV0;
 object|Secret|b|registry-credentials|{hexadecimal("Opaque")}||{MADE}||
@@ -100,6 +101,7 @@ def test_what_the_fact_returns(host: Host) -> None:
     found = host.ask()
     assert found.namespaces == {"default": False, "old": True}
     assert found.nodes == {"k3s-1": frozenset({"k3s-1", "192.0.2.21"})}
+    assert found.docker_nodes == {"k3s-1"}
     assert found.accounts == {
         Ref("ServiceAccount", "default", "default"): ServiceAccount("12", ENTRIES, "registry-credentials")
     }

@@ -288,4 +288,11 @@ def test_a_message_that_quotes_the_secret_is_shown_without_it() -> None:
 )
 def test_nodes_that_are_in_no_inventory(known: set[str], expected: list[str]) -> None:
     nodes = {"k3s-1": frozenset({"k3s-1", "192.0.2.21"}), "late": frozenset({"late", "192.0.2.9"})}
-    assert cluster_control.nodes_not_in_inventory(nodes, known) == expected
+    found = Cluster("kubectl", "", nodes=nodes)
+    assert cluster_control.nodes_not_in_inventory(found, known) == expected
+
+
+def test_a_docker_host_is_in_the_inventory_if_its_pods_are_pulled_through_docker() -> None:
+    nodes = {name: frozenset({name}) for name in ("dockered", "other", "new")}
+    found = Cluster("kubectl", "", nodes=nodes, docker_nodes=frozenset({"dockered", "new"}))
+    assert cluster_control.nodes_not_in_inventory(found, {"x"}, {"dockered.lan", "other"}) == ["other", "new"]

@@ -19,6 +19,7 @@ from tasks.cluster_nodes.logins import PODMAN
 from tasks.cluster_nodes.node import Node
 from tasks.cluster_nodes.runtimes import containerd, containerd_config
 from tasks.cluster_nodes.runtimes.containerd_config import CERTS, CRI_2, IMAGES, TWO_PATHS
+from tasks.cluster_nodes.runtimes.docker import Docker
 from tasks.cluster_nodes.runtimes.k3s_rke2 import K3S, RKE2
 from tasks.remote.fact_scripts import script
 from tasks.remote.steps import Conflict
@@ -241,6 +242,63 @@ def test_a_data_folder_may_be_given_to_the_service(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "config", "through"),
+    [
+        ("server --docker", "", "docker"),
+        ("agent -docker=true --token x", "", "docker"),
+        ("server --docker=false", "", None),
+        ("server --docker-like", "", None),
+        ("server", "docker: true\n", "docker"),
+        ("server", "docker: false\n", None),
+        ("server --container-runtime-endpoint /run/crio.sock", "", "/run/crio.sock"),
+        ("agent", "container-runtime-endpoint: unix:///run/containerd/containerd.sock\n",
+         "unix:///run/containerd/containerd.sock"),
+        ("server --disable traefik", "disable: traefik\n", None),
+    ],
+)  # fmt: skip
+def test_what_k3s_is_told_to_pull_through(
+    arguments: str, config: str, through: str | None, tmp_path: Path
+) -> None:
+    write(tmp_path, "etc/rancher/k3s/config.yaml", config)
+    shown = write(
+        tmp_path, "shown", f"{SHOWN % arguments}\nId=k3s.service\nLoadState=loaded\nActiveState=inactive\n"
+    )
+    (tmp_path / "run").mkdir()
+    program(tmp_path / "bin", "systemctl", f"cat {shown}")
+    services = facts.SERVICES.replace("/run/systemd/system", f"{tmp_path}/run")
+    command = below(tmp_path, script(facts.FUNCTIONS, "units=x", services, K3S.script([])))
+    path = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, env=path)
+    said = [line for line in done.stdout.splitlines() if line.startswith("through|")]
+    assert said == ([] if through is None else [f"through|k3s|{through}"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "config", "through"),
+    [
+        (["--container-runtime-endpoint=unix:///var/run/cri-dockerd.sock"], "", "unix:///var/run/cri-dockerd.sock"),
+        (["--v", "2", "--container-runtime-endpoint", "/run/x.sock"], 'containerRuntimeEndpoint: "/run/y.sock"\n', "/run/x.sock"),
+        (["--v=2"], 'a: b\ncontainerRuntimeEndpoint: "unix:///run/y.sock"\n', "unix:///run/y.sock"),
+        (["--v=2"], "a: b\n", None),
+    ],
+)  # fmt: skip
+def test_what_a_kubelet_is_told_to_pull_through(
+    arguments: list[str], config: str, through: str | None, tmp_path: Path
+) -> None:
+    write(tmp_path, "var/lib/kubelet/config.yaml", config)
+    with subprocess.Popen(
+        ["sh", "-c", "read line; :", "kubelet", *arguments], stdin=subprocess.PIPE
+    ) as kubelet:
+        program(tmp_path / "bin", "systemctl", f"echo {kubelet.pid}")
+        lines = ["loaded=' kubelet.service crio.service'", Docker().script([])]
+        command = below(tmp_path, script(facts.FUNCTIONS, *lines))
+        path = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, env=path)
+        kubelet.communicate(b"\n")
+    assert done.stdout.split()[:-1] == ([] if through is None else [f"through|kubelet|{through}"])
+
+
+@pytest.mark.parametrize(
     ("path", "text", "unsupported"),
     [
         ("etc/rancher/k3s/config.yaml", "data-dir: ROOT/a|b\n", "a|b"),
@@ -351,6 +409,7 @@ ANSWER = [
     "failing|crio.service",
     "socket|/run/own.sock",
     "default|4",
+    "through|k3s|docker",
     "runtime|podman",
     "runtime|containerd",
     "containerd|1.6.20~ds1",
@@ -375,6 +434,7 @@ def test_a_complete_answer() -> None:
         failing=frozenset({"crio.service"}),
         containerd_socket="/run/own.sock",
         containerd_default=4,
+        through={"k3s": "docker"},
     )
 
 

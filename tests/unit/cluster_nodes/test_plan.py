@@ -82,7 +82,7 @@ def test_runtimes_are_those_found_or_those_set(found: Node, given: list[str], ex
 @pytest.mark.parametrize(
     ("found", "given", "problem"),
     [
-        (node(), [], "this host is in cluster_nodes, and has none of K3s, RKE2, containerd, CRI-O and Podman"),
+        (node(), [], "this host is in cluster_nodes, and has none of K3s, RKE2, containerd, CRI-O, Podman and Docker (for pods)"),
         (node(), ["k3s"], "registry_runtime names K3s, which this host does not have (it has none of the known ones)"),
         (node("podman", "containerd"), ["k3s", "podman", "crio"],
          "registry_runtime names K3s and CRI-O, which this host does not have (it has containerd and Podman)"),
@@ -92,6 +92,42 @@ def test_a_missing_runtime_is_one_line(found: Node, given: list[str], problem: s
     with pytest.raises(Conflict) as raised:
         served(found, *given)
     assert raised.value.problem == problem
+
+
+@pytest.mark.parametrize(
+    ("found", "through", "given", "expected"),
+    [
+        (node("k3s"), {"k3s": "docker"}, [], ["docker"]),
+        (node("k3s", "containerd", "podman"), {"k3s": "docker"}, [], ["containerd", "podman", "docker"]),
+        (node("k3s"), {"k3s": "unix:///run/containerd/containerd.sock"}, [], ["containerd"]),
+        (node("k3s"), {"k3s": "/run/crio/crio.sock"}, [], ["crio"]),
+        (node("containerd", config=DOCKERS), {"kubelet": "unix:///var/run/cri-dockerd.sock"}, [], ["docker"]),
+        (node("containerd", "podman"), {"kubelet": "unix:///run/cri-dockerd.sock"}, [], ["podman", "docker"]),
+        (node("containerd"), {"kubelet": "unix:///run/cri-dockerd.sock"}, ["containerd"], ["containerd"]),
+        (node("containerd", "crio"), {"kubelet": "unix:///run/containerd/containerd.sock"}, [], ["containerd", "crio"]),
+    ],
+)  # fmt: skip
+def test_what_a_cluster_does_not_pull_through_is_not_served(
+    found: Node, through: dict[str, str], given: list[str], expected: list[str]
+) -> None:
+    assert served(replace(found, through=through), *given) == expected
+
+
+def test_a_runtime_that_is_not_known_is_one_line() -> None:
+    with pytest.raises(Conflict, match=r"^K3s here pulls through /run/x\.sock, which is none of K3s, RKE2"):
+        served(replace(node("k3s"), through={"k3s": "/run/x.sock"}))
+    with pytest.raises(Conflict, match=r"^registry_runtime names K3s, which this host does not have"):
+        served(replace(node("k3s"), through={"k3s": "docker"}), "k3s")
+
+
+def test_docker_is_trusted_as_a_docker_host_s() -> None:
+    with pytest.raises(Conflict) as raised:
+        steps(node(), "docker")
+    assert raised.value.problem.endswith("so what Docker trusts is what counts")
+    assert raised.value.remedy == "list this host in docker_hosts too, and run again"
+    assert steps(node(), "docker", docker_host=True) == []
+    login = steps(node(), "docker", docker_host=True, login=Login("cluster", "x"))
+    assert [step.path for step in login if step.writes] == ["/var/lib/kubelet/config.json"]
 
 
 def test_docker_s_containerd_alone_is_no_runtime() -> None:

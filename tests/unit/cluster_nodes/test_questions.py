@@ -23,6 +23,7 @@ EXPECTED = {
                    f"/etc/containerd/certs.d/{NAME}/ca.crt"),
     "crio": (("ask_cri", "unix:///var/run/crio/crio.sock", "crictl"), f"/etc/containers/certs.d/{NAME}/ca.crt"),
     "podman": (("ask_podman",), f"/etc/containers/certs.d/{NAME}/ca.crt"),
+    "docker": (("ask_docker", "unix:///var/run/docker.sock"), f"/etc/docker/certs.d/{NAME}/ca.crt"),
 }  # fmt: skip
 
 

@@ -328,7 +328,7 @@ INVENTORIES: list[Bad] = [
     Bad(
         "in host data",
         "registry_runtime",
-        replace(GOOD, host_data={"k3s": {"registry_runtime": ["docker"]}}),
+        replace(GOOD, host_data={"k3s": {"registry_runtime": ["dockerd"]}}),
         f"({FILE}, host k3s)",
         "k3s, rke2",
     ),

@@ -8,15 +8,17 @@ from dataclasses import replace
 import pytest
 
 from tasks.accounts.logins import Login
+from tasks.certificates import ca
 from tasks.cluster_nodes.node import Node, NodeTarget
-from tasks.cluster_nodes.runtimes import k3s_rke2, registries_yaml, restarts
+from tasks.cluster_nodes.runtimes import k3s_rke2, rancher, registries_yaml, restarts
 from tasks.cluster_nodes.runtimes.k3s_rke2 import K3S, RKE2, Distribution
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
 from tasks.settings.load import Settings
-from tests.unit.cluster_nodes.runtimes.test_containerd import CA
+from tests.unit.cluster_nodes.runtimes.test_containerd import CA, NOW
 
 NAME = "registry.homelab.local"
+OTHER = ca.make_authority([NAME], 3650, NOW).certificate_pem
 LOGIN = Login("cluster", "hunter2")
 STARTED = 1000.0
 GENERATED = k3s_rke2.generated("/var/lib/rancher/k3s")
@@ -265,6 +267,50 @@ def test_a_file_with_a_password_is_for_root_alone() -> None:
 def test_one_difference_is_one_step(path: str, observed: Observed | None, text: str) -> None:
     found = converged()
     assert texts(replace(found, paths={**found.paths, path: observed})) == [text]
+
+
+# Rancher.
+
+
+def rancher_s(found: Node, named: str | None, ca_text: str = "", more: str = "") -> Node:
+    """A node that Rancher has set up, whose registries.yaml names a CA, written as Rancher writes it."""
+    tls = "" if named is None else f'"{NAME}":{{"auth":null,"tls":{{"ca_file":"{named}"{more}}}}}'
+    text = f'{{"configs":{{{tls}}},"mirrors":null}}'
+    paths = {**found.paths, **dict.fromkeys(rancher.paths(K3S.folder), file(""))}
+    texts = {**found.texts, K3S.registries: text, **({named: ca_text} if named else {})}
+    return replace(found, paths=paths, texts=texts)
+
+
+THEIR_CA = f"/var/lib/rancher/k3s/etc/tls/registries/{NAME}/ca.crt"
+
+
+def test_what_rancher_writes_is_left_to_rancher() -> None:
+    found = rancher_s(host(), THEIR_CA, f"# a bundle\n{OTHER}{CA}")
+    assert K3S.more([NAME], found) == ([], [THEIR_CA])
+    assert steps(found) == []
+    assert (K3S.ca_in_force(NAME, found), K3S.ca_in_force(NAME, host())) == (THEIR_CA, K3S.ca_file)
+    assert K3S.more([NAME], host()) == ([], [])
+    # Where its agent is not installed, nobody puts the file back.
+    assert steps(replace(found, paths={**found.paths, rancher.AGENT: None}, texts=host().texts))
+
+
+@pytest.mark.parametrize(
+    ("found", "login", "lacks"),
+    [
+        (rancher_s(host(), None), None, f"name our CA for {NAME}"),
+        (rancher_s(host(), THEIR_CA, OTHER), None, f"name our CA for {NAME}"),
+        (rancher_s(host(), THEIR_CA, "x"), None, f"name our CA for {NAME}"),
+        (rancher_s(host(), THEIR_CA, CA, ',"insecure_skip_verify":true'), None, f"name our CA for {NAME}"),
+        (rancher_s(host(), THEIR_CA, CA), LOGIN, f"have the login of cluster for {NAME}"),
+    ],
+)
+def test_what_rancher_has_to_be_told_is_one_line(found: Node, login: Login | None, lacks: str) -> None:
+    with pytest.raises(Conflict) as raised:
+        steps(found, login)
+    assert raised.value.problem == (
+        f"{K3S.registries} is Rancher's, whose agent writes it anew, and does not {lacks}"
+    )
+    assert f"add {NAME} in Rancher" in raised.value.remedy
 
 
 # Templates.
