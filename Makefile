@@ -1,6 +1,7 @@
 # Names for commands, no more: `.venv/bin/pyinfra -y INVENTORY deploy.py` is the real thing.
 INVENTORY ?= inventories/local.py
 PYTHON ?= python3
+SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -n)
 
 # Each module of tests has hosts of its own, which wait for each other's engines more than they compute.
@@ -48,7 +49,7 @@ test-all: test
 	$(MAKE) --no-print-directory test-hosts; hosts=$$?; wait $$clusters && exit $$hosts
 
 test-hosts: .venv/ready-dev
-	.venv/bin/python -m pytest --timeout 1800 --durations 20 $(AT_ONCE) tests/fleet tests/gateway
+	.venv/bin/python -m pytest --timeout 1800 --durations 20 $(AT_ONCE) tests/fleet tests/gateway tests/judges
 
 ## make test-cluster             those on Kubernetes; they share two clusters, and follow one after the other on each
 test-cluster: .venv/ready-dev
@@ -63,7 +64,8 @@ test-served: .venv/ready-dev
 ## make soak                     the long campaigns, of which `make test-all` holds samples
 soak: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
-	.venv/bin/python -m pytest --timeout 14400 -s tests/fleet tests/gateway tests/cluster tests/mergers --soak
+	.venv/bin/python -m pytest --timeout 14400 -s tests/fleet tests/gateway tests/cluster --soak
+	.venv/bin/python -m pytest --timeout 14400 tests/mergers tests/judges --soak --hypothesis-seed=$(SEED)
 
 ## make bench                    how long runs take, against Ansible and pyinfra as it comes; how fast the gateway is; half an hour
 bench: .venv/ready-dev

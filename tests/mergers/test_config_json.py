@@ -9,7 +9,7 @@ from hypothesis import given
 
 from tasks.accounts import logins
 from tasks.accounts.logins import Login
-from tests.mergers import json_texts
+from tests.mergers import json_texts, shapes
 
 NAMES = ("registry.example:5443", "[fd00::1]:5443")
 LOGIN = Login("cluster", "p\"w\\ é: #'")
@@ -38,6 +38,7 @@ def others(text: str) -> Any:
     return [(key, value) for key, value in found if key.casefold() != "auths" or value]
 
 
+@shapes.examples(shapes.CONFIG_JSON)
 @given(text=TEXTS)
 def test_our_logins_are_added_and_nothing_else_changes(soak: bool, text: str) -> None:
     after = merge(text)

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tasks.remote import toml_edit
-from tests.mergers import toml_texts
+from tests.mergers import shapes, toml_texts
 from tests.mergers.outcome import only_added
 
 PLUGIN = "io.containerd.grpc.v1.cri"
@@ -33,6 +33,7 @@ def without_value(text: str) -> str:
     )
 
 
+@shapes.examples(shapes.CONTAINERD)
 @given(text=TEXTS)
 def test_the_value_is_set_and_nothing_else_changes(soak: bool, text: str) -> None:
     try:

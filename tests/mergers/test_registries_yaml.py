@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from tasks.accounts.logins import Login
 from tasks.cluster_nodes.runtimes import registries_yaml
 from tasks.remote.steps import Conflict
-from tests.mergers import yaml_texts
+from tests.mergers import shapes, yaml_texts
 from tests.mergers.outcome import only_added, outcome
 
 NAME, CA = "registry.example:5443", "/etc/rancher/k3s/ca.crt"
@@ -40,6 +40,7 @@ def with_entry(before: Any, **wanted: Any) -> Any:
     return {**before, "configs": {**configs, NAME: {**entry, **wanted}}}
 
 
+@shapes.examples(shapes.REGISTRIES_YAML)
 @given(text=TEXTS)
 def test_our_entry_is_added_and_nothing_else_changes(soak: bool, text: str) -> None:
     try:

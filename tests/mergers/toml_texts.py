@@ -77,7 +77,7 @@ def lines_of(draw: st.DrawFn, names: list[str], indent: str) -> list[str]:
     return found
 
 
-OTHERS = [["debug"], ["grpc"], ["ttrpc"], ["timeouts"], ["cgroup"], ["x", "y z"], ["x", "y.z", "w"]]
+OTHERS = [["debug"], ["grpc"], ["ttrpc"], ["cgroup"], ["x", "y z"], ["x", "y.z", "w"]]
 
 
 @st.composite

@@ -181,7 +181,11 @@ def _verified(before: str, after: str, endpoint: str, wanted: Mapping[str, Any],
 def _others(root: Node | None, endpoint: str) -> list[Any]:
     """Return all that a text says, except the entry of one registry, to compare."""
     members = root.value if isinstance(root, MappingNode) else []
-    configs = [value for key, value in members if key.value == "configs" and isinstance(value, MappingNode)]
+    configs = [
+        pair.value
+        for pair in yaml_edit.since_null(_find(root, ("configs",)))
+        if isinstance(pair.value, MappingNode)
+    ]
     entries = [pair for each in configs for pair in each.value if pair[0].value != endpoint]
     others = [pair for pair in members if pair[0].value != "configs"]
     return [yaml_edit.flat(node for pair in pairs for node in pair) for pairs in (others, entries)]

@@ -173,6 +173,7 @@ def problem(text: str, login: Login | None = None) -> str:
          "line 3 switches the check of our certificate off (insecure_skip_verify)"),
         (f"a: &x\n  ca_file: /other\nconfigs:\n  {NAME}:\n    tls:\n      <<: *x\n",
          "line 2 names another CA for our registry: '/other'"),
+        ("configs:\n  a: {}\nconfigs:\n", "line 3 is written in a way that this project cannot add to"),
         ("- a\n", "line 1 is YAML, but not a mapping"),
         ("{}\n", "line 1 is written in one line"),
         ("configs: {a: {tls: {ca_file: x}}}\n", "line 1 is written in one line, or somewhere else"),

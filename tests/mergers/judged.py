@@ -1,0 +1,117 @@
+"""What the judges say of the texts that a merger made, against what they said before.
+
+Each function returns what they read otherwise than they should: none, if all is well.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tasks.accounts import logins
+from tasks.accounts.logins import Login
+from tasks.cluster_nodes.runtimes import registries_yaml
+from tasks.cluster_nodes.runtimes.containerd_config import CRI_2, IMAGES
+from tasks.remote import toml_edit
+from tests.bench.recipes import Recipe
+from tests.mergers import judges, toml_texts
+from tests.mergers.outcome import outcome
+from tests.mergers.shapes import CA, NAME
+
+LOGIN = Login("cluster", "p\"w\\ é: #'")
+PRESENT = st.sampled_from([None, "", "/a:/b"])
+
+
+def configs(version: int, plugin: str) -> st.SearchStrategy[str]:
+    """Return a strategy for files of containerd's configuration version."""
+    return PRESENT.flatmap(lambda present: toml_texts.files(plugin, present, [f"version = {version}"]))
+
+
+def misread_by_containerd(recipe: Recipe, plugin: str, texts: Sequence[str]) -> list[Any]:
+    """A host's containerd has to read each text with our `config_path` as before, and with that."""
+    given = plugin if plugin == IMAGES else CRI_2
+    merged = [
+        toml_edit.put(text, ("plugins", given, "registry", "config_path"), "/certs", "/f") for text in texts
+    ]
+    said = judges.containerd(recipe, [*texts, *merged])
+    wrong = []
+    accepted = 0
+    for text, after, old, new in zip(texts, merged, said[: len(texts)], said[len(texts) :], strict=True):
+        accepted += old is not None
+        if (old is None) != (new is None) or (old and new and _with_path(old) != tomllib.loads(new)):
+            wrong.append((text, after))
+    if accepted < len(texts) * 0.7:
+        raise AssertionError(f"of {len(texts)} texts only {accepted} were read before")
+    return wrong
+
+
+def _with_path(dump: str) -> dict[str, Any]:
+    """Return what was dumped, with our `config_path` in the plugin that pulls."""
+    says = tomllib.loads(dump)
+    plugin = IMAGES if IMAGES in says["plugins"] else CRI_2
+    says["plugins"][plugin]["registry"]["config_path"] = "/certs"
+    return says
+
+
+def misread_by_k3s(texts: Sequence[str]) -> list[Any]:
+    """K3s has to read each text with our entry as before, and with that; likewise with a login."""
+    read = judges.reader("registries.yaml")
+    wrong, accepted = [], 0
+    for login in (None, LOGIN):
+        merged = [outcome(registries_yaml.merge, text, [NAME], CA, login, "/r.yaml") for text in texts]
+        kept = [(text, after) for text, after in zip(texts, merged, strict=True) if isinstance(after, str)]
+        said = read([text for pair in kept for text in pair])
+        for (text, after), old, new in zip(kept, said[::2], said[1::2], strict=True):
+            accepted += old is not None
+            if (old and _with_entry(old, login)) != new:
+                wrong.append((text, after, old, new))
+    if accepted < len(texts) * 0.7:
+        raise AssertionError(f"of {len(texts)} texts only {accepted} were read before")
+    return wrong
+
+
+def _with_entry(said: dict[str, Any], login: Login | None) -> dict[str, Any]:
+    entry = (said["configs"] or {}).get(NAME) or {"auth": None, "tls": None}
+    none = {"ca_file": "", "cert_file": "", "key_file": "", "insecure_skip_verify": False}
+    entry = {**entry, "tls": {**(entry["tls"] or none), "ca_file": CA}}
+    if login:
+        entry["auth"] = {
+            "username": login.account,
+            "password": login.password,
+            "auth": "",
+            "identitytoken": "",
+        }
+    return {**said, "configs": {**(said["configs"] or {}), NAME: entry}}
+
+
+def misread_by_docker(texts: Sequence[str]) -> list[Any]:
+    """Docker's client has to read each text with our login as before, and with that.
+
+    Where a helper keeps the logins, the project adds none to the file, and Docker must name the same helper.
+    """
+    read = judges.reader("config.json")
+    merged = [logins.merge(text, [NAME], LOGIN, "/c.json") for text in texts]
+    helpers = [logins.helper_for(text, NAME, "/c.json") for text in texts]
+    said = read([*texts, *merged])
+    wrong, accepted = [], 0
+    for text, after, helper, old, new in zip(
+        texts, merged, helpers, said[: len(texts)], said[len(texts) :], strict=True
+    ):
+        if old is None:  # an entry of ours that was broken may have been the reason
+            continue
+        accepted += 1
+        named = (old.get("credHelpers") or {}).get(NAME, old.get("credsStore", ""))
+        if (
+            new is None
+            or {**old, "auths": {**old["auths"], NAME: new["auths"][NAME]}} != new
+            or (new["auths"][NAME]["username"], new["auths"][NAME]["password"])
+            != (LOGIN.account, LOGIN.password)
+            or named != (helper.name if helper else "")
+        ):
+            wrong.append((text, after, old, new))
+    if accepted < len(texts) * 0.5:
+        raise AssertionError(f"of {len(texts)} texts only {accepted} were read before")
+    return wrong
