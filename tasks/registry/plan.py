@@ -167,7 +167,7 @@ def _containers(
             text = f"{verb} the container {container.name}: {reason}"
             script = replacement.replace(container, FOLDER, desired.server_name)
             wanted.append(Step(text, script, None if container.publish else desired.authorization))
-        elif [name] != [each for each in replacement.names(container) if each in found.containers]:
+        elif any(each in found.containers for each in replacement.names(container)[1:]):
             text = f"remove what is left of replacing the container {container.name}: a run was killed"
             wanted.append(Step(text, replacement.finish(container, FOLDER)))
     return wanted

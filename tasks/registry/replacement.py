@@ -24,7 +24,7 @@ CLOSED = "closed|"
 # Docker's first line says what is wrong, its last one only that something is.
 COMMON = """
 exec 9< "$folder" && flock -w 120 9 || { echo "another run is replacing a container" >&2; exit 1; }
-spare=$name-next former=$name-former
+spare=$name-next former=$name-former socket=
 there() { docker container inspect "$1" >/dev/null 2>&1; }
 running() { [ "$(docker container inspect -f '{{.State.Status}}' "$1" 2>/dev/null)" = running ]; }
 drain() { :; }
@@ -36,6 +36,7 @@ retire() {
 }
 give_up() {
     docker rm -f "$spare" >/dev/null 2>&1
+    [ -z "$socket" ] || rm -f "$run/$socket"
     line=$(printf '%s\\n' "$1" | grep -m 1 'rror response' || printf '%s\\n' "$1" | tail -n 1)
     ! running "$name" || line="$line (the one before goes on serving)"
     echo "$line" >&2
@@ -64,25 +65,29 @@ finish() {
 
 # The registry in service is the one whose socket the link names. One from before there was a link has no label: it
 # listens in the link's place, and Go removes the name that it listens on when it ends (net.UnixListener).
-# The gateway's idle connections end within two seconds (keepalive_time): no request then meets a registry's end.
+# The gateway's idle connections end within two seconds (keepalive_time), and are in the list of its network namespace:
+# no request then meets a registry's end.
 FIND_REGISTRY = """
 run=$folder/run link=$folder/run/registry.sock
-socket_of() { docker container inspect -f "{{index .Config.Labels \"$label\"}}" "$1" 2>/dev/null; }
+socket_of() { docker container inspect -f "$form" "$1"; }
 drain() {
-    own=$(socket_of "$1") pid=$(docker container inspect -f '{{.State.Pid}}' "$1")
+    own=$(socket_of "$1") || exit 1
+    pid=$(docker container inspect -f '{{.State.Pid}}' "$gateway" 2>/dev/null)
     if [ -z "$own" ] && [ -L "$link" ]; then
         trap 'chmod 0700 "$run"' EXIT
         chmod 0500 "$run"
     fi
     for _ in $(seq 30); do
         open=$(grep -c " $sockets/${own:-registry.sock}\\$" "/proc/$pid/net/unix" 2>/dev/null)
-        [ "${open:-0}" -gt 1 ] || break
+        [ "${open:-0}" -gt 0 ] || break
         sleep 0.1
     done
 }
 serving=$name
 for each in "$name" "$spare" "$former"; do
-    if socket=$(socket_of "$each") && [ "$socket" = "$(readlink "$link")" ]; then
+    there "$each" || continue
+    its=$(socket_of "$each") || exit 1
+    if [ "$its" = "$(readlink "$link")" ]; then
         serving=$each
         break
     fi
@@ -124,7 +129,10 @@ prove() {
         [ -z "$new" ] || break
         sleep 0.25
     done
-    case $new in (*200) ;; (*) give_up "$name does not answer on its socket: ${new:-nothing}" ;; esac
+    case $new in
+        (*200) ;;
+        (*) give_up "$name does not answer as it should on its socket: $(echo ${new:-nothing})" ;;
+    esac
     old=$(running "$name" && ask "$link")
     set -- $old
     for path in $asked; do
@@ -133,7 +141,8 @@ prove() {
         [ $# -eq 0 ] || shift
     done
 }
-case $(socket_of "$name") in (a.sock) socket=b.sock ;; (*) socket=a.sock ;; esac
+socket=a.sock
+if there "$name" && [ "$(socket_of "$name")" = "$socket" ]; then socket=b.sock; fi
 create --label="$label=$socket" --env=REGISTRY_HTTP_ADDR="$sockets/$socket" "$@"
 become_healthy || give_up "$said"
 prove
@@ -146,8 +155,8 @@ retire "$former"
 # The gateway in service is the one that has the port.
 FIND_GATEWAY = """
 has_port() {
-    form='{{if .State.Running}}{{range .NetworkSettings.Ports}}{{range .}}{{.HostPort}} {{end}}{{end}}{{end}}'
-    [ -n "$(docker container inspect -f "$form" "$1" 2>/dev/null)" ]
+    ports='{{if .State.Running}}{{range .NetworkSettings.Ports}}{{range .}}{{.HostPort}} {{end}}{{end}}{{end}}'
+    [ -n "$(docker container inspect -f "$ports" "$1" 2>/dev/null)" ]
 }
 serving=$name
 if has_port "$spare"; then serving=$spare; elif ! there "$name" && there "$former"; then serving=$former; fi
@@ -156,18 +165,15 @@ finish
 
 # The registry answers 401 through a gateway that works. Without openssl its own health check has to do.
 REPLACE_GATEWAY = """
-answers() {
-    command -v openssl >/dev/null || return 0
-    printf 'GET /v2/ HTTP/1.1\\r\\nHost: %s\\r\\nConnection: close\\r\\n\\r\\n' "$host" \\
-        | timeout 10 openssl s_client -ign_eof -connect "$1" -servername "$host" 2>/dev/null \\
-        | grep -q '^HTTP/1.1 401 '
-}
 answers_soon() {
+    command -v openssl >/dev/null || return 0
     for _ in $(seq 20); do
-        answers "$1" && return
+        answer=$(printf 'GET /v2/ HTTP/1.1\\r\\nHost: %s\\r\\nConnection: close\\r\\n\\r\\n' "$host" |
+            timeout 10 openssl s_client -ign_eof -connect "$1" -servername "$host" 2>/dev/null | grep -m 1 '^HTTP/1.1 ')
+        case $answer in (*' 401 '*) return ;; esac
         sleep 0.25
     done
-    said="$name does not answer at $1: $(docker logs --tail 1 "$spare" 2>&1)"
+    said="$name does not answer at $1 as it should: ${answer:-nothing} $(docker logs --tail 1 "$spare" 2>&1)"
     return 1
 }
 restore=
@@ -175,8 +181,8 @@ if running "$name"; then
     restore=$name
     create "$@"
     become_healthy || give_up "$said"
-    form='{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'
-    answers_soon "$(docker container inspect -f "$form" "$spare"):$inner_port" || give_up "$said"
+    inner='{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'
+    answers_soon "$(docker container inspect -f "$inner" "$spare"):$inner_port" || give_up "$said"
     docker rm -f "$spare" >/dev/null || exit 1
 fi
 create --publish="$publish" "$@"
@@ -243,6 +249,8 @@ def _begin(container: Container, folder: str, more: dict[str, str]) -> str:
         "folder": folder,
         "health": container.health,
         "label": SOCKET_LABEL,
+        "gateway": containers.GATEWAY,
+        "form": f'{{{{index .Config.Labels "{SOCKET_LABEL}"}}}}',
         "sockets": SOCKETS,
         **more,
     }

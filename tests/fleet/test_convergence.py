@@ -18,6 +18,10 @@ def recreate_step(container: str, reason: str) -> str:
     return f"{verb} the container {container}: {reason}"
 
 
+def left_step(container: str) -> str:
+    return f"remove what is left of replacing the container {container}: a run was killed"
+
+
 DRIFT = {
     "certificate changed": (f"echo x >> {CONF}/gateway/tls/tls.pem",
         [f"write {CONF}/gateway/tls/tls.pem: its content is not as it should be", PROOF]),
@@ -55,6 +59,13 @@ DRIFT = {
     "registry paused": (f"docker pause {REGISTRY}", [recreate_step(REGISTRY, "it is paused")]),
     "registry connected elsewhere": (f"docker network disconnect none {REGISTRY} && docker network connect bridge {REGISTRY}",
         [recreate_step(REGISTRY, "it is not connected to the network none alone")]),
+    "link removed": (f"rm {CONF}/run/registry.sock",
+        [recreate_step(REGISTRY, "the gateway's link does not lead to its socket")]),
+    "killed before the registry's names were changed": (f"docker rename {REGISTRY} {REGISTRY}-next", [left_step(REGISTRY)]),
+    "killed before the former ones were removed":
+        (f"for name in {REGISTRY} {GATEWAY}; do docker create --name $name-former --label homelab-registry.spec=0 "
+         f"$(docker inspect -f '{{{{.Image}}}}' $name) sh; done", [left_step(REGISTRY), left_step(GATEWAY)]),
+    "killed before the gateway's names were changed": (f"docker rename {GATEWAY} {GATEWAY}-next", [left_step(GATEWAY)]),
     "gateway stopped": (f"docker stop {GATEWAY}", [recreate_step(GATEWAY, "it is exited")]),
     "gateway removed": (f"docker rm -f {GATEWAY}", [recreate_step(GATEWAY, "it does not exist")]),
     "gateway restart policy": (f"docker update --restart no {GATEWAY}",
@@ -74,12 +85,18 @@ DRIFT = {
 
 
 def untouched_start_times(host: BenchHost, touched: list[str]) -> dict[str, str]:
-    """Return when each container that the steps do not recreate was started."""
+    """Return when each container that the steps do not recreate was started, whatever its name is."""
     return {
-        name: host.run(f"docker inspect -f '{{{{.State.StartedAt}}}}' {name}").stdout
+        name: host.run(
+            f"docker ps -q --filter name='^/{name}(-next)?$' | xargs -r docker inspect -f '{{{{.State.StartedAt}}}}'"
+        ).stdout
         for name in (REGISTRY, GATEWAY)
-        if not any(f"create the container {name}" in step for step in touched)
+        if not any(f"create the container {name}:" in step for step in touched)
     }
+
+
+def container_names(host: BenchHost) -> list[str]:
+    return sorted(host.run("docker ps -a --format '{{.Names}}'").stdout.split())
 
 
 @pytest.mark.parametrize("name", DRIFT)
@@ -94,9 +111,142 @@ def test_drift_is_fixed_exactly(host: BenchHost, deployment: Deployment, name: s
     assert ran.steps == expected
     assert planned.steps == expected
     assert untouched_start_times(host, expected) == before
+    assert container_names(host) == [REGISTRY, GATEWAY]
     # The plan of the next case shows that nothing is left to do.
     assert host.run("grep -v 'homelab-registry$' /etc/hosts").stdout == user_lines
 
 
 def test_afterwards_nothing_is_left_to_do(deployment: Deployment) -> None:
     assert deployment.run().steps == []
+
+
+CHANGE = "docker update --cpu-shares 2"
+"""Makes the next run recreate a container."""
+
+FAILING_RUNC = """#!/bin/sh
+case " $* " in (*" create "*)
+    left=$(($(cat /tmp/starts) - 1))
+    echo $left > /tmp/starts
+    [ $left -ne 0 ] || { echo "no container starts" >&2; exit 1; } ;;
+esac
+exec /usr/sbin/runc "$@"
+"""
+"""A runtime that does not start one of the next containers, as after an upgrade of the host (moby#51405)."""
+
+
+@pytest.mark.parametrize(
+    ("name", "failing"),
+    [(REGISTRY, 1), (GATEWAY, 1), (GATEWAY, 2)],
+    ids=["registry", "gateway", "gateway with the port"],
+)
+def test_a_container_that_works_is_kept_if_no_other_can_start(
+    host: BenchHost, deployment: Deployment, name: str, failing: int
+) -> None:
+    """The first new gateway is tried without the port. The old one is started again if the second does not start."""
+    host.run(f"{CHANGE} {name}")
+    form = "docker inspect -f '{{.Id}} {{.State.Status}} {{.State.StartedAt}}'"
+    before = host.run(f"{form} {REGISTRY} {GATEWAY}").stdout.split()
+    host.write("/tmp/starts", f"{failing}\n")
+    host.write("/usr/local/sbin/runc", FAILING_RUNC, "0755")
+    try:
+        ran = deployment.run()
+    finally:
+        host.run("rm /usr/local/sbin/runc")
+    assert ran.exit_code == 1, ran.output
+    (problem,) = ran.problems
+    assert f"could not recreate the container {name}: Error response from daemon: " in problem
+    assert "(the one before goes on serving)" in problem
+    after = host.run(f"{form} {REGISTRY} {GATEWAY}").stdout.split()
+    assert [line for line in after if line not in before] == after[5:][: failing - 1]  # started again
+    assert after[1::3] == ["running", "running"]
+    assert container_names(host) == [REGISTRY, GATEWAY]
+    assert "401" in answer_at_the_port(host)
+    assert deployment.run().steps == [recreate_step(name, "its CpuShares was changed to 2")]
+
+
+BROKEN = r"""
+docker create --name broken $(docker inspect -f '{{.Image}}' homelab-registry) x && printf '#!/bin/sh\necho out of luck; exit 1\n' > /tmp/registry
+chmod 755 /tmp/registry && docker cp /tmp/registry broken:/bin/registry && docker commit broken broken && docker rm broken
+"""
+
+
+def test_a_container_that_does_not_get_healthy_is_removed_and_its_last_words_are_told(
+    host: BenchHost, deployment: Deployment
+) -> None:
+    before = untouched_start_times(host, [])
+    image = host.run(f"docker inspect -f '{{{{.Config.Image}}}}' {REGISTRY}").stdout.strip()
+    host.run(f"{BROKEN}docker tag {image} whole && docker tag broken {image}")
+    ran = deployment.run()
+    host.run(f"docker tag whole {image} && docker rmi whole broken")
+    assert ran.problems == [
+        f"[@docker/{host.name}] could not recreate the container {REGISTRY}: {REGISTRY} does not get healthy: "
+        "out of luck (the one before goes on serving); fix that and run again"
+    ]
+    assert (untouched_start_times(host, []), container_names(host)) == (before, [REGISTRY, GATEWAY])
+    assert deployment.run().steps == []
+
+
+def answer_at_the_port(host: BenchHost) -> str:
+    """Return the first line of the answer to an unauthenticated request."""
+    request = r"printf 'GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'"
+    return host.run(
+        f"{request} | openssl s_client -quiet -connect 127.0.0.1:443 2>/dev/null | head -n 1"
+    ).stdout
+
+
+def test_a_port_that_a_nat_rule_leads_elsewhere_is_told_and_nothing_is_restarted(
+    host: BenchHost, deployment: Deployment
+) -> None:
+    """As K3s' ServiceLB does it: no listener shows, and another server answers (k3s#2403)."""
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj '/CN=TRAEFIK DEFAULT CERT' -days 9"
+    host.run(f"{make} -keyout /tmp/other.key -out /tmp/other.pem 2>&1")
+    host.run(
+        "nohup openssl s_server -www -accept 9443 -cert /tmp/other.pem -key /tmp/other.key </dev/null >/dev/null 2>&1 &"
+        " echo $! > /tmp/other.pid"
+    )
+    host.wait_until("ss -Htln 'sport = :9443' | grep -q .", 20, "the other server")
+    shown = host.run("openssl x509 -in /tmp/other.pem -noout -fingerprint -sha256").stdout
+    rule = "OUTPUT -p tcp -m tcp --dport 443 -j REDIRECT --to-ports 9443"
+    before = untouched_start_times(host, [])
+    host.run(f"iptables -t nat -I {rule}")
+    try:
+        for _ in range(2):
+            ran = deployment.run()
+            assert (ran.exit_code, ran.steps) == (1, []), ran.output
+            (problem,) = ran.problems
+            assert (
+                "port 443 leads to another server, with the certificate of CN=TRAEFIK DEFAULT CERT by "
+                f"CN=TRAEFIK DEFAULT CERT (SHA-256 {shown.strip().partition('=')[2]}); the rule '-A {rule}' takes it; "
+            ) in problem
+    finally:
+        host.run(f"iptables -t nat -D {rule}; kill $(cat /tmp/other.pid)")
+    assert untouched_start_times(host, []) == before
+    assert deployment.run().steps == []
+
+
+ROOT_S_CONFIG = """{
+    "proxies": {"default": {"httpProxy": "http://127.0.0.1:9", "httpsProxy": "http://127.0.0.1:9"}},
+    "HttpHeaders": {"X-Broken": "\\n"}, "currentContext": "gone", "credsStore": "hangs", "detachKeys": "no-keys"
+}
+"""
+
+
+def test_what_root_s_docker_client_is_configured_to_do_does_not_matter(
+    host: BenchHost, deployment: Deployment
+) -> None:
+    host.write("/root/.docker/config.json", ROOT_S_CONFIG)
+    host.write("/usr/local/bin/docker-credential-hangs", "#!/bin/sh\nsleep 600\n", "0755")
+    host.run(f"{CHANGE.replace('docker', 'docker --config /nowhere')} {REGISTRY} {GATEWAY}")
+    try:
+        ran = deployment.run()
+        assert ran.exit_code == 0, ran.output
+        assert ran.steps == [
+            recreate_step(name, "its CpuShares was changed to 2") for name in (REGISTRY, GATEWAY)
+        ]
+        form = "{{.Config.Env}}"
+        environments = host.run(f"docker --config /nowhere inspect -f '{form}' {REGISTRY} {GATEWAY}").stdout
+        assert "proxy" not in environments.lower()
+        verified = deployment.verify("-k", "test_containers")
+        assert verified.returncode == 0, verified.stdout
+    finally:
+        host.run("rm /root/.docker/config.json /usr/local/bin/docker-credential-hangs")

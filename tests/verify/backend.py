@@ -19,17 +19,14 @@ from pyinfra.api.host import Host as PyinfraHost
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import BaseStateCallback, State
 
+from tasks.remote.docker import OWN_ENGINE
 from tasks.run import machines
 from tasks.run.machines import Machine, MachineFact
 
 SECONDS = 300
 """How long one command on a host may take."""
 
-# The engine that the deployment uses, whatever root's environment says.
-PREAMBLE = (
-    "export LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin DOCKER_HOST=unix:///var/run/docker.sock; "
-    "unset DOCKER_CONTEXT; "
-)
+PREAMBLE = f"export LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin{OWN_ENGINE}"
 EXIT = "homelab-verify-exit="
 
 
