@@ -18,11 +18,17 @@ DISTRUSTS = re.compile(
     r"|HTTP response to HTTPS client",
     re.IGNORECASE,
 )
+PROXY = re.compile(
+    r"proxyconnect|Proxy Authentication Required"
+    r"|(?:^|: )(?:Forbidden|Bad Gateway|Gateway Time-?out|Service Unavailable|Method Not Allowed)\"?$",
+    re.MULTILINE,
+)
+"""A proxy is away or refuses. Of its refusal Go keeps the status alone (net/http, `persistConn`)."""
+
 UNREACHED = re.compile(
     r"no such host|could not resolve|name or service not known|name resolution|server misbehaving"
     r"|connection refused|connection reset|no route to host|network is unreachable|i/o timeout|timed? ?out"
-    r"|deadline exceeded|Client\.Timeout|failed to connect|connect:errno|proxyconnect|Proxy Authentication Required"
-    r"|: (?:Forbidden|Bad Gateway|Gateway Time-?out|Service Unavailable|Method Not Allowed)\"?$",
+    rf"|deadline exceeded|Client\.Timeout|failed to connect|connect:errno|{PROXY.pattern}",
     re.IGNORECASE | re.MULTILINE,
 )
 SILENT = re.compile(r"dial unix|Cannot connect to the Docker daemon|docker API at unix", re.IGNORECASE)
@@ -80,6 +86,8 @@ def remedy(words: str, *, host: str, endpoint: str, address: str, registry_host:
             f"another certificate is served to it than {registry_host} serves, or it reads another file: see "
             f"openssl s_client -connect {host}:{port_of(endpoint)} -servername {host} there, and run again"
         )
+    if PROXY.search(words):
+        return f"add {host} to NO_PROXY where HTTPS_PROXY is set for it, restart it, and run again"
     if re.search("no such host|resol|not known|misbehaving", words, re.IGNORECASE):
         if not managed:
             entry = f"give {host} the address {address} in your name server"

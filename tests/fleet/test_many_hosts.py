@@ -252,7 +252,7 @@ def test_a_firewall_on_the_registry_host_is_named_with_the_clients_that_it_keeps
     try:
         for name, folder in {"deb13": "docker", "newest": "containerd"}.items():
             homelab.host(name).run(f"rm /etc/{folder}/certs.d/{NAME}/ca.crt")
-        ran = homelab.deployment.run("-y", "--limit", "nas,deb13,newest")
+        ran = homelab.deployment.run("-y", *(f"--limit={name}" for name in ("nas", "deb13", "newest")))
     finally:
         homelab.host("nas").run("iptables -D DOCKER-USER -j DROP")
     assert ran.exit_code == 1
@@ -298,6 +298,7 @@ def test_a_proxy_in_the_way_is_named_with_its_file_and_the_entry_to_add(homelab:
         host.run(proxied)
         host.wait_until("ss -ltn | grep -q :3128", 30, "the proxy")
         ran = homelab.deployment.run("-y", "-vvv")
+        verified = homelab.deployment.verify("-k", "login_by_every_name and deb13]")
         host.run(f"sed -i 's|10.0.0.0/8|10.0.0.0/8,{NAME}|' {drop_in}; {proxied}")
         again = homelab.deployment.run()
     finally:
@@ -308,6 +309,7 @@ def test_a_proxy_in_the_way_is_named_with_its_file_and_the_entry_to_add(homelab:
         f"[deb13] Docker asks a proxy for {NAME} (HTTPS_PROXY in {drop_in}), and got: Forbidden; "
         f"add {NAME} to NO_PROXY there, restart Docker (systemctl restart docker), and run again"
     ]
+    assert (verified.returncode, f"; add {NAME} to NO_PROXY" in verified.stdout) == (1, True), verified.stdout
     assert (again.exit_code, again.steps) == (0, []), again.output
     assert f"[deb13] Docker trusts {NAME}" in again.output
 

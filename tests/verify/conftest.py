@@ -7,6 +7,7 @@ import secrets
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ with warnings.catch_warnings():
 
 from tasks.certificates.ca import subject_alt_names
 from tasks.certificates.rollover import Authorities
+from tasks.clients import answers
 from tasks.registry.address import LOOK, choose, read_addresses, told
 from tasks.remote.fact_scripts import read_answer
 from tasks.settings.load import Settings
@@ -30,6 +32,7 @@ from tests.verify.deployment import Deployment
 HERE = Path(__file__).resolve().parent
 FOUND = pytest.StashKey[Deployment]()
 SHORT = pytest.StashKey[bool]()
+NOTES = pytest.StashKey[list[str]]()
 FAILURE = "homelab-verify"
 SUBJECTS: dict[str, Callable[[Deployment], list[str]]] = {
     "client_host": lambda found: found.clients,
@@ -96,6 +99,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for said, names in tests.items():
             more = f" and {len(names) - 1} more" if names[1:] else ""
             terminalreporter.write_line(f"{said}  [{names[0]}{more}]", red=True)
+        for line in terminalreporter.config.stash.get(NOTES, []):
+            terminalreporter.write_line(line, yellow=True)
         if found := terminalreporter.config.stash.get(FOUND, None):
             notes = found.hosts.notes() if "hosts" in vars(found) else []
             for line in (*found.certificates(dt.datetime.now(dt.UTC)), *found.passwords(), *notes):
@@ -150,6 +155,12 @@ def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
         found.hosts.close()
 
 
+@pytest.fixture
+def note(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Keep a line for the end that is worth knowing and no failure."""
+    return request.config.stash.setdefault(NOTES, []).append
+
+
 @pytest.fixture(scope="session")
 def settings(deployment: Deployment) -> Settings:
     return deployment.configuration.settings
@@ -202,6 +213,26 @@ def address(settings: Settings, state: State, registry: Host) -> str:
     chosen = choose(found, told(names, settings.registry_extra_names))
     assert chosen in names, f"{registry.name}: its address is {chosen} now; run make deploy"
     return chosen
+
+
+@pytest.fixture(scope="session")
+def remedy(settings: Settings, deployment: Deployment, address: str) -> Callable[[Any], str]:
+    """What to do about a runtime's command that failed: a deploy does not help if the registry is not reached."""
+
+    def of(done: Any) -> str:
+        verdict = answers.read("", done.rc, f"{done.stdout}\n{done.stderr}")
+        if verdict.meaning != "unreached":
+            return "run make deploy"
+        return answers.remedy(
+            verdict.words,
+            host=settings.registry_hostname,
+            endpoint=settings.endpoint,
+            address=address,
+            registry_host=deployment.configuration.registry_host,
+            managed=settings.registry_manage_hosts_file,
+        )
+
+    return of
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,7 @@ def test_each_runtime_pulls(
     deployment: Deployment,
     client: Client,
     repository: str,
+    remedy: Callable[[Any], str],
 ) -> None:
     """If a client of the CRI cannot be given a login safely, being asked for one proves the trust."""
     reference = images.push(client, settings, deployment.login("push", "admin"), repository, node)
@@ -52,7 +54,7 @@ def test_each_runtime_pulls(
         # K3s and RKE2 then have a login of their own, and need none from their client.
         own = RUNTIMES[runtime.name].login_file is None and deployment.of(node.name).registry_node_login
         assert done.rc == 0 or (not own and not runtime.takes_login and login_refused(done)), (
-            f"{node.name}: {runtime.title} cannot pull from {settings.endpoint} ({last_line(done)}); run make deploy"
+            f"{node.name}: {runtime.title} cannot pull from {settings.endpoint} ({last_line(done)}); {remedy(done)}"
         )
         if isinstance(runtime, Podman):
             _check_skopeo(node, runtime, reference)

@@ -6,7 +6,8 @@ import datetime as dt
 import ipaddress
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -53,12 +54,16 @@ def test_the_registry_is_not_insecure(engine: Engine, settings: Settings, addres
 
 
 def test_login_by_every_name(
-    engine: Engine, settings: Settings, deployment: Deployment, names_to_come: list[str]
+    engine: Engine,
+    settings: Settings,
+    deployment: Deployment,
+    names_to_come: list[str],
+    remedy: Callable[[Any], str],
 ) -> None:
     for name in _served(settings, names_to_come):
         done = engine.login(name, deployment.login("pull", "push", "admin"))
         assert done.rc == 0, (
-            f"{engine.host.name}: docker login to {name} fails ({last_line(done)}); run make deploy"
+            f"{engine.host.name}: docker login to {name} fails ({last_line(done)}); {remedy(done)}"
         )
 
 

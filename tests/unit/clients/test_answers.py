@@ -104,6 +104,8 @@ REMEDIES = {
     "x509: certificate signed by unknown authority": f"openssl s_client -connect {NAME}:5443 -servername {NAME}",
     "http: server gave HTTP response to HTTPS client": "another certificate is served to it than nas serves",
     "dial tcp: lookup x: no such host": "getent hosts",
+    "proxyconnect tcp: dial tcp 127.0.0.1:3128: connect: connection refused": f"add {NAME} to NO_PROXY",
+    "Forbidden": f"add {NAME} to NO_PROXY",
     "no answer within 20 s": "a firewall on nas or on the way keeps port 5443 of 192.168.1.10 from it",
     "dial tcp 192.168.1.10:5443: connect: no route to host": "iptables -nvL DOCKER-USER",
 }
