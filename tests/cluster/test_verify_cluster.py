@@ -127,6 +127,61 @@ def test_it_passes_and_leaves_nothing(cluster: Cluster, deployment: Deployment) 
     assert active_namespaces(cluster) == before
 
 
+DNS = """
+import socket, sys
+listening = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+listening.bind((sys.argv[1], 5353))
+while True:
+    query, client = listening.recvfrom(512)
+    known = sys.argv[2:]
+    record = b"\\xc0\\x0c" + bytes([0, 1, 0, 1, 0, 0, 0, 9, 0, 4]) + socket.inet_aton(known[0]) if known else b""
+    header = query[:2] + (b"\\x81\\x80" if known else b"\\x81\\x83") + bytes([0, 1, 0, len(known), 0, 0, 0, 0])
+    listening.sendto(header + query[12:] + record, client)
+"""
+"""A DNS server that knows one address for every name, or none."""
+
+
+@pytest.mark.parametrize(
+    ("known", "code", "said"),
+    [
+        (
+            "",
+            0,
+            f"pods cannot resolve {NAME}, which builds in pods need (pulls do not); give the cluster's DNS ",
+        ),
+        ("192.0.2.66", 1, f"pods resolve {NAME} to 192.0.2.66; give the cluster's DNS "),
+        (None, 0, f"whether pods can resolve {NAME} was not asked"),
+        ("right", 0, ""),
+    ],
+)
+def test_what_pods_resolve_the_name_to_is_said(
+    cluster: Cluster, deployment: Deployment, known: str | None, code: int, said: str
+) -> None:
+    """The bench has no CoreDNS: a small server on the control host is listed in its place."""
+    address = cluster.control.address
+    listed = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "dns", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}},
+        "addressType": "IPv4",
+        "ports": [{"name": "dns", "protocol": "UDP", "port": 5353}],
+        "endpoints": [{"addresses": [address]}],
+    }
+    cluster.apply(listed)
+    if known is not None:
+        cluster.control.write("/run/dns.py", DNS)
+        answer = address if known == "right" else known
+        cluster.control.run(f"systemd-run -q --unit=dns python3 /run/dns.py {address} {answer}")
+        cluster.control.wait_until("ss -lun | grep -q :5353", 30, "the DNS server")
+    done = deployment.verify("-k", "test_pods_resolve_the_names")
+    if known is not None:
+        cluster.control.run("systemctl stop dns")
+    cluster.kubectl("delete", "-n", "kube-system", "endpointslice", "dns")
+    assert done.returncode == code, done.stdout + done.stderr
+    assert (said or "1 passed") in done.stdout
+    assert ("pods" in done.stdout) is bool(said)
+
+
 def active_namespaces(cluster: Cluster) -> list[str]:
     """Return the namespaces that are not terminating."""
     found = cluster.get("namespaces", "--field-selector=status.phase=Active")["items"]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 
 import pytest
 
+from tasks.certificates.name_constraints import parse_address
 from tasks.settings.load import Settings
-from tests.verify import images, programs
+from tests.verify import cluster_dns, images, programs
 from tests.verify.backend import Host
 from tests.verify.client import Client
 from tests.verify.deployed import Deployed
@@ -145,6 +147,29 @@ def test_without_the_secret_the_login_is_missing_and_not_the_trust(
             continue
         assert found.reason in PULL_FAILED, f"{found.summary}; a pull without a pull secret should be refused"
         assert found.login_refused, f"{found.summary}; {found.remedy}"
+
+
+def test_pods_resolve_the_names(
+    control_host: Host, kubectl: Kubectl, settings: Settings, address: str, note: Callable[[str], None]
+) -> None:
+    """Pulls of images go through the node and need none of this; builds in pods, Argo CD and Flux do."""
+    for name in settings.server_names:
+        if parse_address(name):
+            continue
+        found = cluster_dns.resolve(control_host, kubectl, name, ipaddress.ip_address(address).version)
+        remedy = f"give the cluster's DNS {address} for it (docs/other-machines.md, In the cluster)"
+        if found is None:
+            note(
+                f"{control_host.name}: whether pods can resolve {name} was not asked: no DNS server of the cluster answers"
+            )
+        elif not found:
+            note(
+                f"{control_host.name}: pods cannot resolve {name}, which builds in pods need (pulls do not); {remedy}"
+            )
+        else:
+            assert address in found, (
+                f"{control_host.name}: pods resolve {name} to {', '.join(found)}; {remedy}"
+            )
 
 
 def test_no_pod_waits_for_an_image_of_ours(control_host: Host, kubectl: Kubectl, settings: Settings) -> None:
