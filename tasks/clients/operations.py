@@ -56,13 +56,11 @@ def finish(run: Run, client: Host) -> bool:
     """
     claims = run.part(Claims).made.get(client.name, {}).values()
     known = run.store.read_seen()
-    due = [
-        each for each in claims if each.changed or known.get(_key(client, each), ("", []))[0] != each.digest
-    ]
-    verdicts = _ask(client, [question for claim in due for question in claim.questions])
+    due = any(each.changed or known.get(_key(client, each), ("", []))[0] != each.digest for each in claims)
+    verdicts = _ask(client, [question for claim in claims for question in claim.questions] if due else [])
     good = True
     for claim in claims:
-        if claim not in due:
+        if not due:
             _mark(run, client, claim, known[_key(client, claim)][1])
         elif problems := _problems(run, claim, verdicts):
             good = False

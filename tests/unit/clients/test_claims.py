@@ -190,3 +190,12 @@ def test_what_was_seen_is_asked_again_if_it_cannot_be_read(client: Client, text:
     _, good = client.run(claim("Podman", changed=False))
     assert good
     assert client.asked == 2
+
+
+def test_a_host_that_changed_in_one_role_is_asked_in_all(client: Client) -> None:
+    """Else it would be said to reach the registry for what was seen before."""
+    docker = replace(claim("Podman"), group="docker_hosts")
+    client.run(docker, claim("K3s"))
+    client.meanings["Podman"] = client.meanings["K3s"] = "unreached"
+    run, good = client.run(docker, claim("K3s", changed=False))
+    assert (good, client.asked, run.part(Claims).seen, run.finished) == (False, 2, set(), set())
