@@ -43,7 +43,8 @@ def _note_unreached(run: Run) -> None:
             run.report.problem(
                 host.name,
                 "cannot be reached (see above)",
-                "switch it on, or correct its address and login, and run again",
+                "switch it on, correct its address or login, or remove its old SSH host key if it was reinstalled "
+                "(ssh-keygen -R), and run again",
             )
 
 

@@ -45,9 +45,14 @@ class StateFiles:
         folder.chmod(0o700)
 
     def _write_gitignore(self) -> None:
-        """Keep the state out of git: its folder may lie in any repository."""
-        (self.folder / ".gitignore").touch(mode=0o600)
-        (self.folder / ".gitignore").write_text("*\n")
+        """Keep the state out of git: its folder may lie in any repository.
+
+        The file is written once: on a full disk, writing it again would leave it empty.
+        """
+        path = self.folder / ".gitignore"
+        if read_text(path) != "*\n":
+            path.touch(mode=0o600)
+            path.write_text("*\n")
 
 
 def read_text(path: Path) -> str | None:

@@ -36,7 +36,8 @@ PROBLEMS = {
     "no-sudo": "neither root nor passwordless sudo; log in as root, or allow it in /etc/sudoers.d "
     "(USER ALL=(ALL) NOPASSWD: ALL), and run again",
     "unreadable": "what this host has could not be read (see above), and unknown is not taken as absent; fix that and run again",
-    "gone": "cannot be reached (see above); switch it on, or correct its address and login, and run again",
+    "gone": "cannot be reached (see above); switch it on, correct its address or login, or remove its old SSH host key "
+    "if it was reinstalled (ssh-keygen -R), and run again",
 }
 UNFINISHED = "the registry host nas is not finished, so no client is configured; fix that host first, or take it into --limit, and run again"
 
