@@ -9,7 +9,7 @@ from base64 import b64decode
 from pyinfra.api.facts import FactBase
 
 from tasks.accounts import passwords
-from tasks.registry import address, containers, desired, image_age, plan, storage
+from tasks.registry import address, containers, desired, image_age, plan, storage, suitable
 from tasks.registry.containers import (
     CONFIG,
     FORMER,
@@ -112,6 +112,7 @@ if [ $engine = running ]; then
 fi
 """,
             image_age.LOOK,
+            suitable.look([desired.FOLDER, settings.registry_storage_path]),
         )
 
     def process(self, output: list[str]) -> RegistryHost:
@@ -125,6 +126,7 @@ fi
             containers={name: json.loads("|".join(text)) for name, *text in answer.all("container")},
             images={reference: id_ for reference, id_, *_ in answer.all("image")},
             built=image_age.read_built(answer),
+            confinement=suitable.read_confinement(answer),
             debian=image_age.read_debian(answer),
             networks=frozenset(name for (name,) in answer.all("network")),
             inside={(name, target): int(inode) for name, target, inode in answer.all("inside")},

@@ -17,6 +17,7 @@ from tasks.registry.containers import Container
 from tasks.registry.desired import CERTIFICATE, FOLDER, HTPASSWD, TWO_PASSWORDS, Desired
 from tasks.registry.image_age import Built, Debian
 from tasks.registry.storage import Place, Record
+from tasks.registry.suitable import Confinement
 from tasks.remote import files
 from tasks.remote.docker import OWN_ENGINE
 from tasks.remote.files import File, Observed
@@ -40,8 +41,9 @@ class RegistryHost:
     host has openssl to see what is served. If that is not what is installed, `inner` is what each container serves
     past the port, and `rules` are the NAT rules for the port that are not Docker's. Nothing is known of containers
     unless `engine` is `running`. `built` says of what an image was built, by reference, and `debian` what it would be
-    built of now. `places` has what is at the images' folder and where it was before, `storage` where the host knows
-    it to be. `change` is the last change of the passwords that the host's htpasswd names, or empty.
+    built of now. `confinement` is what keeps the engine from our folders. `places` has what is at the images' folder
+    and where it was before, `storage` where the host knows it to be. `change` is the last change of the passwords that
+    the host's htpasswd names, or empty.
     """
 
     addresses: Addresses = field(default_factory=Addresses)
@@ -61,6 +63,7 @@ class RegistryHost:
     rules: tuple[str, ...] = ()
     built: Mapping[str, Built] = field(default_factory=dict)
     debian: Debian = field(default_factory=Debian)
+    confinement: Confinement = field(default_factory=Confinement)
     places: Mapping[str, Place] = field(default_factory=dict)
     storage: Record | None = None
 

@@ -25,6 +25,8 @@ REMEDIES = {
     ),
     "see why (docker logs homelab-registry-gateway) and run again": ("still serves another one",),
     "allow programs there while images are built (mount -o remount,exec) and run again": ("mounted noexec",),
+    "use another disk, or mount it with uid=60706,gid=60706,dir_mode=0700,file_mode=0600 (SMB; FAT: umask=0077), or "
+    "export it with no_root_squash (NFS), and run again": ("keeps no owners of files",),
     "that file system cannot be written to; check the disk and run again": ("Read-only file system",),
 }  # fmt: skip
 """What to do, by the texts in a failed command's output that it helps against."""

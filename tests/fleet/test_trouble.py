@@ -207,6 +207,28 @@ def test_a_folder_with_other_things_in_it(host: BenchHost, on_disk: Deployment) 
     change_settings(on_disk)
 
 
+def test_a_share_on_which_root_owns_nothing(host: BenchHost, deployment: Deployment) -> None:
+    """As NFS with root_squash: what root makes belongs to nobody, and root cannot give it away."""
+    share = "/mnt/share"
+    host.run(
+        "apt-get update -q && apt-get install -q -y --no-install-recommends bindfs; mknod /dev/fuse c 10 229; "
+        f"mkdir -p {share} /root/share && bindfs --chown-deny --force-user=nobody /root/share {share}"
+    )
+    change_settings(deployment, registry_storage_path=f"{share}/registry")
+    before = start_times(host)
+    ran = assert_run_fails(
+        deployment,
+        f"could not try whether {share}/registry can be given to the registry: fuse at {share} keeps no owners",
+        "mount it with uid=60706",
+        "no_root_squash (NFS)",
+    )
+    assert ran.commands_on(f"@docker/{host.name}")[-1].endswith(f"place={share}/registry")
+    assert (start_times(host), host.run(f"find {share}").stdout) == (before, f"{share}\n")
+    host.run(f"umount {share}")
+    change_settings(deployment)
+    assert_run_recovers(deployment)
+
+
 def test_a_power_cut_keeps_a_password_revoked(host: BenchHost, deployment: Deployment) -> None:
     """It comes right after the step that revokes. What the disk has then is what a loop device wrote to its file; the
     file system by itself writes only after five minutes."""

@@ -20,11 +20,12 @@ from tasks.certificates import rollover
 from tasks.certificates.ca import KeyPair
 from tasks.certificates.renewal import renewal_reason, renewal_time
 from tasks.certificates.rollover import Successor
-from tasks.registry import address, images, outdated, ownership, storage
+from tasks.registry import address, images, outdated, ownership, storage, suitable
 from tasks.registry.context import RegistryContext
+from tasks.registry.desired import user_of
 from tasks.registry.facts import RegistryFact
 from tasks.registry.plan import RegistryHost
-from tasks.remote.steps import Conflict
+from tasks.remote.steps import Conflict, Step
 from tasks.run.apply import AnyStep, LocalStep, apply_steps, read_fact
 from tasks.run.context import ROOT, Run
 from tasks.run.machines import check_own_clock
@@ -69,8 +70,9 @@ def _decide(run: Run) -> list[AnyStep]:
         outdated.check(present, run.store.folder, context.found, now)
     records = ownership.storage_records(present, context.found)
     context.storage = storage.locate(settings.registry_storage_path, context.found.places, records)
+    suitable.check(context.found.confinement)
     context.address = _address(run)
-    steps = [*_correct_moments(run, now), *_authorities(run, now)]
+    steps = [*_try_storage(context), *_correct_moments(run, now), *_authorities(run, now)]
     if context.present.registry_host != host.name:
         steps.append(
             LocalStep(
@@ -79,6 +81,15 @@ def _decide(run: Run) -> list[AnyStep]:
             )
         )
     return steps + leaf(run, context.present.leaf, now, asked="new certificate" in run.requests)
+
+
+def _try_storage(context: RegistryContext) -> list[Step]:
+    """Return the step that tries the file system of the images' folder, if that has to be given away there."""
+    if context.found is None or context.storage is None:
+        raise LookupError("the registry host was not read")
+    path = context.storage.path
+    observed = context.found.paths[path]
+    return suitable.trial(path, context.found.places[path], observed, user_of(observed))
 
 
 def _address(run: Run) -> str:
