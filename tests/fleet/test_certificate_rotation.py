@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import shutil
 
 import pytest
 
@@ -71,6 +72,36 @@ def test_a_certificate_that_expired_while_hosts_were_off_is_renewed_by_one_run(
     assert ran.exit_code == 0, ran.output
     assert f": it expired on {dead.certificate.not_valid_after_utc:%Y-%m-%d}" in ran.steps[0]
     assert served_fingerprint(host, deployment) == fingerprint_in_state(deployment)
+    assert deployment.run().steps == []
+
+
+def test_what_was_made_while_the_clock_was_ahead_is_repaired(host: BenchHost, deployment: Deployment) -> None:
+    """CA and leaf are from a clock 200 days ahead, which is right now: no client accepts either."""
+    store, now = deployment.store, dt.datetime.now(dt.UTC)
+    leaf = store.read().leaf
+    assert leaf
+    names = authority.subject_alt_names(leaf.certificate)
+    ahead = now + dt.timedelta(days=200)
+    future = authority.make_authority(names, 3650, ahead)
+    shutil.rmtree(store.authorities.folder)
+    store.authorities.write(future)
+    store.write_ca_bundle(future.certificate_pem)
+    store.write_leaf(authority.make_leaf(future, names, 397, ahead))
+    host.run("rm -r /etc/homelab-registry/gateway/tls/*")
+    stopped = deployment.run()
+    (problem,) = stopped.problems
+    assert f"is from {ahead:%Y-%m-%d %H:%M} UTC; set the clock (timedatectl set-ntp true)" in problem
+    assert stopped.steps == []
+    today = ("-y", "--data", f"registry_today={now:%Y-%m-%d}")
+    assert "run deploys/rotate_ca.py" in deployment.run(*today).problems[0]
+    ran = deployment.run(*today, deploy="deploys/rotate_ca.py")
+    assert ran.exit_code == 0, ran.output
+    state = store.read()
+    assert state.authority
+    assert state.authority.fingerprint != future.fingerprint
+    assert served_fingerprint(host, deployment) == fingerprint_in_state(deployment)
+    asked = host.run(f"docker pull -q {NAME}/no-such-image", check=False)
+    assert re.search("unauthorized|no basic auth|not found", asked.stderr), asked.stderr
     assert deployment.run().steps == []
 
 

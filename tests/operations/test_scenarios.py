@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,13 @@ def _fail(handle):
 _files.os = type("os", (), {{**vars(os), "fsync": staticmethod(_fail)}})
 """
 """For an inventory: after some calls of fsync in the state's folder the disk is full; what was written before them is left."""
+
+
+OFF = """
+_off = {"rights=root": ["rights|none", f"time|{time.time()}", "engine|absent", "end"]}
+docker_hosts = ["@fake/nas", ("@fake/pi", {"fake_responses": _off})]
+"""
+"""For an inventory: one host cannot be finished."""
 
 
 def run(folder: Path, deploy: str = "deploy.py", code: str = "") -> Ran:
@@ -96,6 +104,36 @@ def test_a_host_that_left_the_inventory_is_not_waited_for(tmp_path: Path) -> Non
     assert state.former == {}
     assert state.successor
     assert state.successor.issuing_since
+
+
+@pytest.mark.parametrize("since_overlap", [False, True])
+def test_a_rollover_waits_for_a_host_that_is_off_for_five_weeks(tmp_path: Path, since_overlap: bool) -> None:
+    """It was off before it had the new CA, or before the old one was taken from it; 30 days are the overlap."""
+    store = made(tmp_path, 35)
+    old, successor = store.read().authority, store.read().successor
+    assert old
+    assert successor
+    if since_overlap:
+        day = (dt.datetime.now(dt.UTC) - dt.timedelta(days=35)).date()
+        store.authorities.write_rollover(replace(successor, issuing_since=day), old)
+    what = "the old certificate authority is not deleted" if since_overlap else "is not put into use"
+    found = run(tmp_path, code=OFF)
+    assert f"{what} before one run has finished every host, and waits for @fake/pi" in found.output
+    state = store.read()
+    assert state.authority
+    assert state.authority.fingerprint == old.fingerprint
+    assert state.successor
+    assert state.leaf
+    issuer = successor.ca if since_overlap else old
+    assert ca.issued_by(state.leaf.certificate, issuer.certificate)
+    store.write_record("@fake/nas", {}, None)  # the fake host has no images, so none may be missed
+    assert run(tmp_path).exit_code == 0
+    state = store.read()
+    assert state.authority
+    assert (state.authority.fingerprint == successor.ca.fingerprint) is since_overlap
+    assert (state.successor is None) is since_overlap
+    assert state.leaf
+    assert ca.issued_by(state.leaf.certificate, successor.ca.certificate)
 
 
 @pytest.mark.parametrize("deploy", ["rotate_credentials", "rotate_ca", "rotate_certificate"])
