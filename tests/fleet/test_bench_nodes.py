@@ -243,6 +243,22 @@ TABLE = '[plugins."PLUGIN".registry]\n'
 TLS = '[plugins."PLUGIN".registry.configs."mirror.example:5000".tls]\n'
 BESIDE = "beside which containerd's CRI does not start"
 ONE, TWO, THREE = "bookworm-node", "trixie-node", "containerd23-node"
+EKS = f"""\
+version = 2
+root = "/var/lib/containerd"
+
+[grpc]
+address = "/run/containerd/containerd.sock"
+
+[plugins."{containerd_config.CRI_2}".containerd]
+discard_unpacked_layers = true
+
+[plugins."{containerd_config.CRI_2}".registry]
+config_path = "{TWO_PATHS}"
+
+[plugins."{containerd_config.CRI_2}".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+"""
 SHAPES = {
     "an empty table tls": Shape(VERSION + TLS),
     "an empty table tls, and a config_path": Shape(f'{VERSION}{TABLE}config_path = "{CERTS}"\n{TLS}'),
@@ -251,15 +267,13 @@ SHAPES = {
     ),
     "another registry's login": Shape(f'{VERSION}{TLS.replace(".tls", ".auth")}username = "x"\n'),
     "a mirror": Shape(VERSION + TABLE.replace("]", '.mirrors."docker.io"]'), conflict=BESIDE),
-    "tables without entries": Shape(
-        VERSION + TABLE.replace("]", ".mirrors]") + TABLE.replace("]", ".configs]")
-    ),
     "two folders, as EKS has it": Shape(f'{VERSION}{TABLE}config_path = "{TWO_PATHS}"\n'),
     "two folders": Shape(
         f'{VERSION}{TABLE}config_path = "{CERTS}:/opt/certs.d"\n', conflict="not one absolute path"
     ),
     "a NVIDIA toolkit's file": Shape(IMPORT + VERSION, drop=f'{VERSION}{TABLE}config_path = ""\n'),
-    "no blank, no final newline": Shape(f"{VERSION}{TABLE}config_path=''"),
+    "two folders in version 2, as EKS's nodeadm writes them": Shape(EKS, path=TWO_PATHS),
+    "what containerd itself dumps": Shape(""),
 }
 EXCEPTIONS = {
     (ONE, "an empty table tls"): Shape("", conflict=BESIDE),
@@ -314,6 +328,7 @@ def test_containerd_has_its_cri_with_each_shape_of_its_configuration(fleet: Flee
         main, drop = (
             text.replace("NUMBER", number).replace("PLUGIN", plugin) for text in (given.main, given.drop)
         )
+        main = main or host.run("containerd config default 2>/dev/null").stdout
         expected = EXCEPTIONS.get((name, shape), given)
         configure(host, main, drop)
         answered = cri_answers(host)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from tasks.clients import certs_d
 from tasks.cluster_nodes import logins
 from tasks.cluster_nodes.node import Node, NodeTarget
-from tasks.cluster_nodes.runtimes import containerd_config, restarts
+from tasks.cluster_nodes.runtimes import containerd_config, containerd_conflicts, restarts
 from tasks.cluster_nodes.runtimes.containerd_config import CERTS, InForce, Loaded
 from tasks.cluster_nodes.runtimes.restarts import Restarts
 from tasks.cluster_nodes.runtimes.runtime import Runtime
@@ -82,7 +82,7 @@ class Containerd(Runtime):
 
     def switched_off(self, found: Node) -> str | None:
         """Return where the CRI is switched off, as in the configuration of Docker's package; None if it is on."""
-        return containerd_config.disabled(_load(found))
+        return containerd_conflicts.disabled(_load(found))
 
     def steps(self, settings: Settings, target: NodeTarget, found: Node) -> list[Step]:
         """Return the steps, in their order; `Conflict` if something of the user's contradicts them."""
@@ -145,14 +145,14 @@ def _load(found: Node) -> list[Loaded]:
 def _in_force(found: Node) -> tuple[InForce, list[Loaded]]:
     """Return the `config_path` in force, and the files of the configuration; none if there are none yet."""
     version, loaded = containerd_config.version_of(found.containerd_version), _load(found)
-    if where := containerd_config.disabled(loaded):
+    if where := containerd_conflicts.disabled(loaded):
         raise Conflict(
             f"containerd's CRI is switched off ({where}), so no node pulls with it",
             "take that out, or take this host out of cluster_nodes, and run again",
         )
     if loaded:
         configured = containerd_config.in_force(loaded, version)
-        containerd_config.check_inline(loaded, version, configured)
+        containerd_conflicts.check_inline(loaded, version, configured)
         return configured, loaded
     new = {found.containerd_config: containerd_config.fresh(found.containerd_default)}
     return containerd_config.in_force(

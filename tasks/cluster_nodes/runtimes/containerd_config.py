@@ -32,7 +32,14 @@ SOCKET = "/run/containerd/containerd.sock"
 NAMES = CRI_1, CRI_2, IMAGES = "cri", "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"
 """The plugin that pulls, by its name in configuration versions 1, 2, and 3 or later."""
 
-DISABLING = frozenset({CRI_1, CRI_2, IMAGES, "io.containerd.cri.v1.runtime"})
+TRANSFER = {
+    "use_local_image_pull": False,
+    "image_pull_with_sync_fs": False,
+    "discard_unpacked_layers": False,
+    "disable_snapshot_annotations": True,
+    "max_concurrent_downloads": 3,
+}
+"""The settings of the plugin that pulls with which it does so through the transfer service, and their defaults."""
 
 NEWEST = 4
 """The newest configuration version that is known here (containerd 2.3)."""
@@ -177,7 +184,7 @@ def named(main: str, texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
 
 def in_force(files: Sequence[Loaded], version: tuple[int, int]) -> InForce:
     """Return the `config_path` in force. `files` has at least the main file."""
-    is_list = version < (2, 1)
+    is_list = _takes_list(files, version)
     if version < (2, 0):
         holding = [file for file in files if file.section(file.names[0]) is not None]
         file = (holding or files[:1])[-1]
@@ -193,50 +200,39 @@ def in_force(files: Sequence[Loaded], version: tuple[int, int]) -> InForce:
     return InForce("", main, own, is_list)
 
 
+def _takes_list(files: Sequence[Loaded], version: tuple[int, int]) -> bool:
+    """Return whether `config_path` may be several folders.
+
+    Since 2.1 only if containerd does not pull through its transfer service (`CheckLocalImagePullConfigs`), as with the
+    configuration of EKS. Tried with 2.1.9 and 2.3.7.
+    """
+    settings: dict[str, Any] = dict(TRANSFER)
+    for file in files:
+        for name in reversed(file.names):
+            settings |= _transfer_settings(file.section(name), name)
+            if any(file.registry(name).get(key) for key in ("mirrors", "configs", "auths")):
+                return True
+    return version < (2, 1) or settings != TRANSFER
+
+
+def _transfer_settings(section: Any, name: str) -> dict[str, Any]:
+    """Return what a plugin's section says of `TRANSFER`: of an older name's, what is migrated (`migrateConfig`)."""
+    tables: list[tuple[Any, Sequence[str]]] = [(section, list(TRANSFER))]
+    if name != IMAGES:
+        older = toml_edit.value_at(section, "containerd")
+        layers = ["discard_unpacked_layers", "disable_snapshot_annotations"]
+        moved = layers if toml_edit.value_at(older, "runtimes") is not None else []
+        tables = [(section, ["image_pull_with_sync_fs", "max_concurrent_downloads"]), (older, moved)]
+    return {
+        key: table[key] for table, keys in tables for key in keys if isinstance(table, dict) and key in table
+    }
+
+
 def socket(files: Sequence[Loaded]) -> str:
     """Return where containerd listens. Since 2.3 that is a setting of a plugin."""
     places = [("grpc", "address"), ("plugins", "io.containerd.server.v1.grpc", "address")]
     given = [toml_edit.value_at(file.says, *keys) for file in files for keys in places]
     return next((str(each) for each in reversed(given) if each), SOCKET)
-
-
-def disabled(files: Sequence[Loaded]) -> str | None:
-    """Return where the CRI is switched off, None if it is on. The lists of all files add up."""
-    for file in files:
-        if found := DISABLING.intersection(map(str, toml_edit.values_at(file.says, "disabled_plugins"))):
-            return f'{file.line("disabled_plugins")}: disabled_plugins has "{sorted(found)[0]}"'
-    return None
-
-
-def check_inline(files: Sequence[Loaded], version: tuple[int, int], configured: InForce) -> None:
-    """Raise `Conflict` if registries are configured inline, which a `config_path` excludes (containerd#5304).
-
-    With one, 1.x has no CRI if there is a table `tls`, were it an empty one, and 2.x does not read what is in it.
-    """
-    there = bool(configured.value)
-    for file in files:
-        for name in file.names:
-            registry = file.registry(name)
-            inline = "mirrors" if registry.get("mirrors") else "configs"
-            tables = registry.get("configs") if inline == "configs" else None
-            tls = [each["tls"] for each in _tables(tables) if "tls" in each]
-            if inline == "configs" and not (tls if version < (2, 0) else any(tls) and not there):
-                continue
-            unread = inline == "configs" and version >= (2, 0)
-            raise Conflict(
-                f"{file.line('plugins', name, 'registry', inline)} has inline registry {inline}, "
-                + (
-                    "which containerd does not read "
-                    if unread
-                    else "beside which containerd's CRI does not start "
-                )
-                + f"with a config_path{f', and there is one ({configured.place})' if there else ''}",
-                "move them into hosts.toml files (containerd's docs/hosts.md) and run again",
-            )
-
-
-def _tables(value: Any) -> list[dict[str, Any]]:
-    return [each for each in value.values() if isinstance(each, dict)] if isinstance(value, dict) else []
 
 
 def _version(path: str, text: str, says: Mapping[str, Any]) -> int:

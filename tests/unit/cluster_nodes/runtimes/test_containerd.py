@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from tasks.certificates import ca
 from tasks.cluster_nodes.node import Node, NodeTarget
-from tasks.cluster_nodes.runtimes import containerd, containerd_config, restarts
+from tasks.cluster_nodes.runtimes import containerd, containerd_config, containerd_conflicts, restarts
 from tasks.cluster_nodes.runtimes.containerd import CONFIG, DOCKER_UNIT, UNIT, Containerd
 from tasks.cluster_nodes.runtimes.containerd_config import CERTS, CRI_1, CRI_2, IMAGES, TWO_PATHS
 from tasks.remote import toml_edit
@@ -499,6 +499,54 @@ def test_config_path_stands_in_the_main_file_too(main: str, drop: str, expected:
             assert step.stdin == f'{main}\n[plugins."{CRI_2}".registry]\nconfig_path = "{CERTS}"\n'
 
 
+@pytest.mark.parametrize(
+    ("text", "is_list"),
+    [
+        ("", False),
+        ("[I]\nuse_local_image_pull = true\n", True),
+        (
+            "[I]\nuse_local_image_pull = false\nmax_concurrent_downloads = 3\ndisable_snapshot_annotations = true\n",
+            False,
+        ),
+        ("[I]\nmax_concurrent_downloads = 5\n", True),
+        ("[I]\ndisable_snapshot_annotations = false\n", True),
+        ("[I]\ndiscard_unpacked_layers = true\n", True),
+        ("[I]\nimage_pull_with_sync_fs = true\n", True),
+        ("[I.registry.configs.x.auth]\nusername = 'a'\n", True),
+        ("[I.registry.headers]\nX = ['a']\n", False),
+    ],
+)
+def test_several_folders_work_since_2_1_if_containerd_pulls_locally(text: str, *, is_list: bool) -> None:
+    """Tried by pulls with 2.1.9 and 2.3.7."""
+    plugin = f"[plugins.'{IMAGES}'"
+    text = f"version = 3\n{text.replace('[I', plugin)}"
+    for version in ((2, 1), (2, 3)):
+        loaded = containerd_config.load(CONFIG, {CONFIG: text}, version)
+        assert containerd_config.in_force(loaded, version).is_list is is_list
+        assert containerd_config.in_force(loaded, (2, 0)).is_list
+
+
+@pytest.mark.parametrize(
+    ("text", "is_list"),
+    [
+        (
+            "[C.containerd]\ndiscard_unpacked_layers = true\n[C.containerd.runtimes.runc]\nruntime_type = 'x'\n",
+            True,
+        ),
+        ("[C.containerd]\ndiscard_unpacked_layers = true\n", False),  # then it is not migrated
+        ("[C]\nmax_concurrent_downloads = 5\n", True),
+        ("[C]\nuse_local_image_pull = true\n", False),
+    ],
+)
+def test_settings_of_version_2_count_as_they_are_migrated(text: str, *, is_list: bool) -> None:
+    """Compared with `config dump` of 2.1.9 and 2.3.7."""
+    plugin = f"[plugins.'{CRI_2}'"
+    text = f"version = 2\n{two(TWO_PATHS)}{text.replace('[C', plugin)}"
+    loaded = containerd_config.load(CONFIG, {CONFIG: text}, (2, 1))
+    found = containerd_config.in_force(loaded, (2, 1))
+    assert (found.is_list, found.ours_to_set) == (is_list, not is_list)
+
+
 def test_the_first_of_several_folders_is_used() -> None:
     config = f"version = 2\n{two('/opt/certs/:/srv/certs')}"
     found = converged(config, root="/opt/certs")
@@ -552,4 +600,4 @@ def test_the_configuration_of_docker_s_package_switches_the_cri_off() -> None:
     )
     assert Containerd().switched_off(host(SET)) is None
     assert Containerd().switched_off(host(None)) is None
-    assert CRI_1 in containerd_config.DISABLING
+    assert CRI_1 in containerd_conflicts.DISABLING
