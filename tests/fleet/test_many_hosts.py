@@ -18,7 +18,7 @@ from tasks.certificates import ca
 from tests.bench import registry_images
 from tests.bench.fleet import Fleet
 from tests.bench.hosts import BenchHost, Result
-from tests.bench.programs import CRI_PULL, REGISTRIES_PULL
+from tests.bench.programs import CRI_PULL, CRICTL, REGISTRIES_PULL
 from tests.bench.recipes import BOOKWORM_DOCKER, BOOKWORM_NODE, CONTAINERD23_NODE, TRIXIE_NODE
 from tests.fleet.deployment import Deployment, RunResult
 from tests.fleet.on_disk import listing
@@ -72,6 +72,8 @@ def homelab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homelab]:
         for host in fleet.hosts.values():
             # The registry is also reachable by a second name, which its certificate does not have.
             host.run(f"echo '{fleet.hosts['nas'].address} {OTHER} # of the user' >> /etc/hosts")
+        for name in ("deb13", "newest"):  # on the others openssl asks for containerd
+            fleet.hosts[name].give(CRICTL)
         fleet.hosts["newest"].run(K3S)
         fleet.hosts["deb12"].run("useradd --create-home --shell /bin/sh worker && usermod -aG docker worker")
         for name, path, text in USER_TEXTS:
