@@ -33,6 +33,7 @@ with_login_file() {
 }
 ask_docker() { # ENDPOINT SOCKET
     [ -S "${2#unix://}" ] || return @DOES_NOT_RUN@
+    PATH=$PATH:/snap/bin
     command -v docker >/dev/null || return @CANNOT_ASK@
     with_login_file || return
     timeout @SECONDS@ env -i PATH="$PATH" docker --config "$folder" -H "$2" pull -q "$1/@IMAGE@"
