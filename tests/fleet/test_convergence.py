@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.bench.hosts import BenchHost
@@ -162,6 +164,30 @@ def test_a_container_that_works_is_kept_if_no_other_can_start(
     assert container_names(host) == [REGISTRY, GATEWAY]
     assert "401" in answer_at_the_port(host)
     assert deployment.run().steps == [recreate_step(name, "its CpuShares was changed to 2")]
+
+
+KILL = r"""
+end=$(($(date +%s) + 60))
+until pgrep -f 'spare=[$]name-next' >/dev/null; do [ $(date +%s) -lt $end ] || exit 1; sleep 0.05; done
+sleep {}; kill -9 $(pgrep -f 'spare=[$]name-next')
+"""
+"""Kills the script that replaces a container, so many seconds after its begin."""
+
+
+def test_a_replacement_that_is_killed_is_finished_by_the_next_run(
+    host: BenchHost, deployment: Deployment, soak: bool
+) -> None:
+    for seconds in (0.2, 0.5, 0.8, 1.1, 1.4, 1.7, 2, 2.5, 3, 3.5, 4, 5) if soak else (1,):
+        host.run(f"{CHANGE} {REGISTRY} {GATEWAY}")
+        with ThreadPoolExecutor(1) as pool:
+            ran = pool.submit(deployment.run)
+            host.run("sh -s", stdin=KILL.format(seconds))
+            assert ran.result().exit_code == 1, ran.result().output
+        ran_again = deployment.run()
+        assert ran_again.exit_code == 0, f"killed after {seconds} s: {ran_again.output}"
+        assert container_names(host) == [REGISTRY, GATEWAY], seconds
+        assert "401" in answer_at_the_port(host), seconds
+        assert deployment.run().steps == [], seconds
 
 
 BROKEN = r"""

@@ -11,8 +11,10 @@ from functools import partial
 
 import pytest
 
+from tests.fleet.test_convergence import GATEWAY, REGISTRY, recreate_step
 from tests.gateway.gateway import NAME, Answer, Gateway
 from tests.gateway.pushing import (
+    STORED,
     Client,
     Image,
     PushLog,
@@ -24,10 +26,12 @@ from tests.gateway.pushing import (
     path_and_query,
     push,
 )
+from tests.gateway.replacing import FORMER_LAYOUT, RUN, SlowLayer, load, sockets
 
 STORAGE = "/var/lib/homelab-registry"
 LATEST = "latest"
-REGISTRY, GATEWAY = "homelab-registry", "homelab-registry-gateway"
+CHANGE = f"docker update --cpu-shares 2 {REGISTRY}"
+REPLACED = recreate_step(REGISTRY, "its CpuShares was changed to 2")
 PUSHES = 50
 
 
@@ -244,3 +248,67 @@ def assert_registry_unavailable(gateway: Gateway, pushed: Image) -> None:
         else:
             assert error_of(answer) == (503, "UNAVAILABLE", "5"), (role, method, target)
         assert answer.header("Content-Type") == "application/json"
+
+
+def test_no_request_fails_while_the_registry_is_replaced(gateway: Gateway, soak: bool) -> None:
+    """A layer that is under way at each replacement ends with the registry that it began with."""
+    before, _ = sockets(gateway)
+    with load(gateway, "replaced"):
+        for number in range(20 if soak else 2):
+            gateway.host.run(CHANGE)
+            slow = SlowLayer(gateway, f"replaced/slow{number}")
+            ran = gateway.deployment.run()
+            assert (ran.exit_code, ran.steps) == (0, [REPLACED]), ran.output
+            slow.check()
+            after, there = sockets(gateway)
+            assert there == [after] != [before]
+            before = after
+
+
+def test_a_registry_that_gives_less_than_the_one_before_is_not_switched_to(gateway: Gateway) -> None:
+    """The one before still answers for a blob that it remembers and that is gone."""
+    gateway.host.run(f"rm -rf {STORAGE}{STORED}/repositories/*")
+    pushed, client = image("stored", "v1", 1_000), Client(gateway)
+    client.push(pushed)
+    blob = f"/v2/stored/blobs/{digest(pushed.blobs[0])}"
+    assert client.exists(blob)
+    client.close()
+    form = "docker inspect -f '{{.Id}} {{.State.StartedAt}}'"
+    before = sockets(gateway), gateway.host.run(f"{form} {REGISTRY}").stdout
+    data = f"{STORAGE}{STORED}/blobs/sha256/*/{digest(pushed.blobs[0])[7:]}/data"
+    gateway.host.run(f"{CHANGE} && mv {data} /root/data")
+    ran = gateway.deployment.run()
+    gateway.host.run(f"mv /root/data {data[:-5]}")
+    assert ran.problems == [
+        f"[@docker/{gateway.host.name}] could not recreate the container {REGISTRY}: {REGISTRY} gives 404 for {blob} "
+        "(the one before goes on serving); fix that and run again"
+    ]
+    assert (sockets(gateway), gateway.host.run(f"{form} {REGISTRY}").stdout) == before
+    assert gateway.deployment.run().steps == [REPLACED]
+
+
+def test_what_serves_comes_back_after_a_power_cut(gateway: Gateway) -> None:
+    """A stale socket stays behind; the registry makes its own anew, and the link names it as before."""
+    link, _ = sockets(gateway)
+    gateway.host.container.kill()
+    gateway.host.container.start()
+    gateway.__dict__.pop("address", None)
+    gateway.host.wait_until("docker info", 60, "Docker Engine")
+    wait_for(gateway, lambda answer: answer.status == 200)
+    assert sockets(gateway) == (link, [link])
+    # The bench writes its hosts' /etc/hosts anew when they start.
+    assert [step for step in gateway.deployment.run().steps if "/etc/hosts" not in step] == []
+    gateway.host.run(f"docker restart {GATEWAY}")
+    wait_for(gateway, lambda answer: answer.status == 200)
+
+
+def test_a_registry_of_the_former_layout_is_replaced_without_a_failed_request(gateway: Gateway) -> None:
+    """It listens in the link's place, and removes that name when it ends."""
+    gateway.host.run(FORMER_LAYOUT)
+    wait_for(gateway, lambda answer: answer.status == 200)
+    with load(gateway, "former"):
+        ran = gateway.deployment.run()
+        assert ran.steps == [recreate_step(REGISTRY, "it was started in another way")], ran.output
+    link, there = sockets(gateway)
+    assert there == [link]
+    assert gateway.host.run(f"stat -c %a {RUN}").stdout == "700\n"
