@@ -56,7 +56,7 @@ start() {
     timeout @SECONDS@ systemctl restart "$unit" 2>/dev/null && answers 60
 }
 put_back() {
-    (cd "$kept" && find . -type f ! -path ./absent) | while read -r path; do
+    (cd "$kept" && find . -mindepth 2 -type f) | while read -r path; do
         file=${path#.} new="${path%/*}/.${path##*/}@NEW@"; new=${new#.}
         if [ -f "$file" ]; then cp -p "$file" "$failed" || exit 1; fi
         cp -p "$kept$file" "$new" && sync "$new" && mv -fT "$new" "$file" || exit 1
