@@ -44,7 +44,9 @@ class AnswersFact(FactBase[list[Verdict] | None]):
 @operation()
 def ask() -> Generator[PyinfraCommand, None, None]:
     """Ask the registry through the runtimes of this host if it changed since they were last asked; finish the host."""
-    if host.state.is_executing and not finish(current(), host):
+    good = not host.state.is_executing or finish(current(), host)
+    # What was refused alone keeps no rotation waiting: the registry host goes on with that, and ends as failed later.
+    if not good or (host.name in current().report.problems and "registry" not in host.groups):
         yield from stop_host(host)
 
 
@@ -62,15 +64,19 @@ def finish(run: Run, client: Host) -> bool:
     for claim in claims:
         if not due:
             _mark(run, client, claim, known[_key(client, claim)][1])
-        elif problems := _problems(run, claim, verdicts):
+        elif problems := _problems(run, [each for each in claim.questions if not each.user], verdicts):
             good = False
             _remember(run, _key(client, claim), None)
             for problem, remedy in problems:
                 record_problem(client, problem, remedy)
         else:
             seen = seen_titles(claim, verdicts)
+            # A user could make an engine of their own answer anything.
+            theirs = _problems(run, claim.questions, verdicts)
+            for problem, remedy in theirs:
+                record_problem(client, problem, remedy)
             _mark(run, client, claim, seen)
-            clear = not _note_unclear(run, client, claim, verdicts)
+            clear = not _note_unclear(run, client, claim, verdicts) and not theirs
             _remember(run, _key(client, claim), (claim.digest, seen) if clear else None)
     return good
 
@@ -115,10 +121,10 @@ def _note_unclear(run: Run, client: Host, claim: Claim, verdicts: Verdicts) -> b
     return bool(unclear)
 
 
-def _problems(run: Run, claim: Claim, verdicts: Verdicts) -> list[tuple[str, str]]:
+def _problems(run: Run, questions: Sequence[Question], verdicts: Verdicts) -> list[tuple[str, str]]:
     """Return what keeps a host from being finished and what to do; runtimes with the same answer share a line."""
     alike = defaultdict(list)
-    for each in claim.questions:
+    for each in questions:
         verdict = verdicts[each]
         if verdict.meaning in {"distrusts", "unreached"}:
             alike[each.endpoint, each.proxy, verdict].append(each)

@@ -1,6 +1,7 @@
 """What a Docker host has: its engines, their files and arguments, and the logins of some users.
 
-What users' own programs print is kept apart from root's output, so that no user can forge facts of the host.
+What users' own programs print is kept apart from root's output, so that no user can forge facts of the host. It is
+limited in time and size, and what goes wrong there keeps nothing else of the host from being known.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import shlex
 from base64 import b64decode
 from collections.abc import Sequence
 
+from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
 from tasks.accounts.logins import HelperResponse
@@ -19,8 +21,9 @@ from tasks.docker_hosts import plan
 from tasks.docker_hosts.logins import Home
 from tasks.docker_hosts.plan import ROOTLESS, SNAP, SYSTEM, DockerHost, Engine
 from tasks.remote.fact_scripts import Answer, decode, fail_host_on_bad_output, read_answer, script
-from tasks.remote.users import RUN_AS, User
+from tasks.remote.users import RUN_AS, SECONDS, TIMED_OUT, User
 from tasks.settings.load import Settings
+from tasks.settings.redact import printable
 
 ENGINE_FILES = """
 emit_paths_in "$1" @PATHS@
@@ -50,7 +53,7 @@ if [ -d /var/snap/docker/current ]; then emit_engine @SNAP@; fi
 } | while IFS=: read -r name x id group x home x; do printf '%s:%s:%s:%s\\n' "$name" "$id" "$group" "$home"; done \\
   | sort -u | while IFS=: read -r name id group home; do
     capture_as "$id" "$group" "$name" "$home" @AS_USER@ "$home/@ROOTLESS0@" "$home/@ROOTLESS1@"
-    printf 'rootless|%s|%s|%s|%s|%s\\n' "$name" "$id" "$group" "$(printf '%s' "$captured" | base64 -w 0)" "$home"
+    printf 'rootless|%s|%s|%s|%s|%s|%s\\n' "$name" "$id" "$group" "$code" "$captured" "$home"
 done || exit 1
 # Engines in containers are other hosts'. Any user may give this name to a process, or to a link to a program of root.
 for file in $(grep -lxs dockerd /proc/[0-9]*/comm); do
@@ -72,35 +75,56 @@ done
 """Reports the engines, the arguments of root's running ones, and the configuration files that these name."""
 
 HOME_FILES = """
+end_of() { if [ -L "$1" ]; then readlink -f "$1" || printf '%s' "$1"; else printf '%s' "$1"; fi; }
 emit_status "$HOME"
 for folder in .docker snap/docker/current/.docker; do
     [ "$folder" = .docker ] || [ -d "$HOME/${folder%/.docker}" ] || continue
-    folder=$HOME/$folder
-    file=$folder/config.json
-    printf 'folder|%s\\n' "$folder"
-    emit_status "$folder" "$file" "$folder/.config.json.homelab-new"
-    [ -f "$file" ] && [ -r "$file" ] && [ ! -L "$file" ] || continue
+    folder=$(end_of "$HOME/$folder")
+    # Docker follows a link too (docker/cli, configfile/file.go), as one of a program that manages dotfiles.
+    file=$(end_of "$folder/config.json")
+    printf 'config|%s|%s\\n' "$folder" "$file"
+    emit_status "$folder" "$file" "${file%/*}/.${file##*/}.homelab-new"
+    [ -w "${file%/*}" ] || [ ! -e "${file%/*}" ] || printf 'unwritable|%s\\n' "$file"
+    [ -f "$file" ] && [ -r "$file" ] || continue
     emit_text "$file"
     for helper in $(tr '\\n\\r\\t' '   ' < "$file" | grep -oiE '"(credsStore|@KEYS@)" *: *"[A-Za-z0-9._-]+"' \\
             | sed 's/"$//; s/.*"//' | sort -u); do
         for name in @NAMES@; do
-            output=$(printf '%s' "$name" | timeout -k 2 10 "docker-credential-$helper" get 2>/dev/null)
-            code=$?
-            printf 'helper|%s|%s|%s|%s\\n' "$helper" "$name" "$code" "$(printf '%s' "$output" | base64 -w 0)"
+            output=$({
+                printf '%s' "$name" | timeout -k 2 10 "docker-credential-$helper" get
+                echo "|$?"
+            } 2>/dev/null | head -c 16384)
+            [ "${#output}" -lt 16000 ] || output='|141'  # as of a program whose reader has gone
+            case ${output##*|} in (''|*[!0-9]*) output='|141' ;; esac
+            printf 'helper|%s|%s|%s|%s\\n' "$helper" "$name" "${output##*|}" \\
+                "$(printf '%s' "${output%|*}" | base64 -w 0)"
         done
     done
 done
 """
 """Reports the logins in a user's home; runs with that user's rights."""
 
-CAPTURE_AS = """
-# capture_as UID GID NAME HOME SCRIPT [ARGUMENT...]: set $captured to the output of a script with a user's rights.
-# If the script fails, print its last line of output, without characters that could move a terminal's cursor.
-capture_as() {
-    captured=$(run_as "$@" 2>&1) && return
-    printf '%s\\n' "$captured" | tail -n 1 | tr -cd ' -~\\n' >&2
-    exit 1
-}
+MOST = 8 << 20
+"""How many bytes a user's files and the answers of helpers may amount to."""
+
+TOO_LARGE = 128 + 25
+"""The exit code of a shell that the signal SIGXFSZ ended: its output became larger than that."""
+
+# A program of the user's that goes on in the background would hold a pipe open, so the output goes to a file of root's.
+CAPTURE_AS = f"""
+work=
+# capture_as UID GID NAME HOME SCRIPT [ARGUMENT...]: set $captured to the output of a script with a user's rights, in
+# Base64, and $code to its exit code. Of a script that fails its last line is kept, which is its error.
+capture_as() {{
+    if [ -z "$work" ]; then
+        work=$(mktemp -d -p /run 2>/dev/null || mktemp -d) || exit 1
+        trap 'rm -rf "$work"' EXIT
+    fi
+    ( ulimit -f {MOST // 512}; run_as "$@" ) > "$work/output" 2>&1 < /dev/null
+    code=$?
+    if [ "$code" -eq 0 ]; then captured=$(base64 -w 0 < "$work/output")
+    else captured=$(tail -c 4096 "$work/output" | tail -n 1 | base64 -w 0); fi
+}}
 """
 
 USERS = """
@@ -114,7 +138,7 @@ for name in @USERS@; do
     printf '%s\\n' "$entry" | {
         IFS=: read -r x x id group x home x
         capture_as "$id" "$group" "$name" "$home" @HOME_FILES@
-        printf 'user|%s|%s|%s|%s|%s\\n' "$name" "$id" "$group" "$(printf '%s' "$captured" | base64 -w 0)" "$home"
+        printf 'user|%s|%s|%s|%s|%s|%s\\n' "$name" "$id" "$group" "$code" "$captured" "$home"
     } || exit 1
 done
 """
@@ -157,7 +181,7 @@ class DockerHostFact(FactBase[DockerHost | None]):
         for path, text in answer.all("config"):
             name = _bytes(path)
             texts[name] = decode(name, text)
-        for engine, reported in rootless:  # only files of that engine, so that no user can forge others
+        for engine, reported, _ in rootless:  # only files of that engine, so that no user can forge others
             below = f"{engine.folder}/"
             paths |= {path: found for path, found in reported.paths.items() if path.startswith(below)}
             texts |= {path: text for path, text in reported.texts.items() if path.startswith(below)}
@@ -166,8 +190,9 @@ class DockerHostFact(FactBase[DockerHost | None]):
             texts=texts,
             engines=[
                 *(Engine(folder, configuration) for folder, configuration in answer.all("engine")),
-                *(engine for engine, _ in rootless),
+                *(engine for engine, _, _ in rootless),
             ],
+            unread={engine.folder: error for engine, _, error in rootless if error},
             daemons={pid: _bytes(text).split("\0")[:-1] for pid, text in answer.all("daemon")},
             homes={name: _home(name, fields) for name, *fields in answer.all("user")},
             client=client_hosts.read(answer),
@@ -175,11 +200,32 @@ class DockerHostFact(FactBase[DockerHost | None]):
         )
 
 
-def _rootless(name: str, uid: str, gid: str, output: str, *home: str) -> tuple[Engine, Answer]:
-    """Return a user's engine, and what was read of it with that user's rights."""
+def _rootless(
+    name: str, uid: str, gid: str, code: str, output: str, *home: str
+) -> tuple[Engine, Answer, str]:
+    """Return a user's engine, what was read of it with that user's rights, and why it could not be read."""
     user = User(name, int(uid), int(gid), "|".join(home))
     folder, configuration = (f"{user.home}/{path}" for path in ROOTLESS)
-    return Engine(folder, configuration, user), read_answer(b64decode(output).decode().split("\n"))
+    return Engine(folder, configuration, user), *_as_user(code, output)
+
+
+def _as_user(code: str, output: str) -> tuple[Answer, str]:
+    """Return what a script with a user's rights printed, and why it is unknown if it is."""
+    printed = b64decode(output).decode(errors="replace")
+    if int(code) in TIMED_OUT:
+        return Answer(), f"no answer in {SECONDS} s"
+    if int(code) == TOO_LARGE:
+        return Answer(), f"more than {MOST >> 20} MiB"
+    if int(code):
+        return Answer(), printable(printed.strip()) or f"exit code {int(code)}"
+    try:
+        answer = read_answer(printed.split("\n"))
+        _ = answer.paths, answer.texts, [_response(fields) for fields in answer.all("helper")]
+    except FactProcessError as error:
+        return Answer(), str(error)
+    except (ValueError, LookupError, TypeError):
+        return Answer(), "the answer is malformed"
+    return answer, ""
 
 
 def _bytes(encoded: str) -> str:
@@ -190,18 +236,22 @@ def _bytes(encoded: str) -> str:
 def _home(name: str, fields: list[str]) -> Home | None:
     if not fields:
         return None
-    uid, gid, output, *home = fields
-    answer = read_answer(b64decode(output).decode().split("\n"))
+    uid, gid, code, output, *home = fields
+    answer, error = _as_user(code, output)
     return Home(
         user=User(name, int(uid), int(gid), "|".join(home)),
-        folders=[folder for (folder,) in answer.all("folder")],
+        folders={folder: "|".join(file) for folder, *file in answer.all("config")},
         paths=answer.paths,
         texts=answer.texts,
-        responses={
-            (helper, registry): HelperResponse(int(code), b64decode(printed).decode(errors="replace"))
-            for helper, registry, code, printed in answer.all("helper")
-        },
+        responses=dict(_response(fields) for fields in answer.all("helper")),
+        unwritable=frozenset("|".join(path) for path in answer.all("unwritable")),
+        unread=error,
     )
+
+
+def _response(fields: list[str]) -> tuple[tuple[str, str], HelperResponse]:
+    helper, registry, code, printed = fields
+    return (helper, registry), HelperResponse(int(code), b64decode(printed).decode(errors="replace"))
 
 
 def _fill(text: str, **values: str) -> str:

@@ -6,7 +6,7 @@ Everything is read and written with the user's own rights (`tasks.remote.users`)
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tasks.accounts import logins
@@ -22,46 +22,54 @@ FILE = "regular"
 
 @dataclass(frozen=True)
 class Home:
-    """What a user has. `folders` are those in which Docker clients keep their configuration.
+    """What a user has. `folders` are those in which Docker clients keep their configuration, with its file.
 
-    The snap's client has a folder of its own (docker/cli#3961). `texts` are the `config.json` files that the user can
-    read; `responses` are the answers of the helpers that they name, by (helper, registry's name).
+    The snap's client has a folder of its own (docker/cli#3961). A file that is a symbolic link is where that leads.
+    `texts` are the files that the user can read, and `unwritable` are those in a folder that the user cannot write to;
+    `responses` are the answers of the helpers that they name, by (helper, registry's name). `unread` says why all that
+    is not known.
     """
 
     user: User
-    folders: Sequence[str] = ()
+    folders: Mapping[str, str] = field(default_factory=dict)
     paths: Mapping[str, Observed | None] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     responses: Mapping[tuple[str, str], HelperResponse] = field(default_factory=dict)
+    unwritable: Collection[str] = ()
+    unread: str = ""
 
 
-def steps(
-    users: Iterable[str], names: Sequence[str], login: Login, found: Mapping[str, Home | None]
-) -> list[Step]:
-    """Return the steps that log `users` in to each of `names`; `Conflict` if a file of theirs prevents that.
-
-    Users who are not in `users` are left alone, and keep a login of an earlier run.
-    """
-    due: list[Step] = []
+def check(users: Iterable[str], found: Mapping[str, Home | None]) -> None:
+    """Raise `Conflict` if one of `users` does not exist: that is a mistake in the settings."""
     for name in users:
-        home = found[name]
-        if home is None:
+        if found[name] is None:
             raise Conflict(
                 f"registry_login_users: there is no user {name} on this host",
                 "create it there, or remove it from registry_login_users, and run again",
             )
-        if home.paths[home.user.home] is None:
-            raise Conflict(
-                f"registry_login_users: the home of {name} ({home.user.home}) does not exist",
-                "create it there, or remove the user from registry_login_users, and run again",
-            )
-        for folder in home.folders:
-            due += _log_in(home, folder, names, login)
-    return due
+
+
+def steps(home: Home, names: Sequence[str], login: Login) -> list[Step]:
+    """Return the steps that log a user in to each of `names`; `Conflict` if a file of theirs prevents that.
+
+    Users of whom it is not asked are left alone, and keep a login of an earlier run.
+    """
+    user = home.user
+    if home.unread:
+        raise Conflict(
+            f"the login of {user.name} could not be read ({home.unread})",
+            f"fix that, or remove {user.name} from registry_login_users, and run again",
+        )
+    if home.paths[user.home] is None:
+        raise Conflict(
+            f"registry_login_users: the home of {user.name} ({user.home}) does not exist",
+            "create it there, or remove the user from registry_login_users, and run again",
+        )
+    return [step for folder in home.folders for step in _log_in(home, folder, names, login)]
 
 
 def _log_in(home: Home, folder: str, names: Sequence[str], login: Login) -> list[Step]:
-    user, path = home.user, f"{folder}/config.json"
+    user, path = home.user, home.folders[folder]
     _check(home, folder, "directory")
     _check(home, path, FILE)
     present = home.paths[path]
@@ -74,6 +82,11 @@ def _log_in(home: Home, folder: str, names: Sequence[str], login: Login) -> list
         else:
             in_file.append(name)
     wanted = logins.merge(text, in_file, login, path)
+    if wanted != text and path in home.unwritable:
+        raise Conflict(
+            f"{path} cannot be replaced, since {user.name} cannot write to its folder",
+            f"change that, or log {user.name} in where it comes from, and run again",
+        )
     if home.paths[folder] is None and wanted != text:
         due.append(
             Step(f"make {folder}: it is missing", f"umask 077; mkdir {shlex.quote(folder)}", path=folder)

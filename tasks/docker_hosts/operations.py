@@ -14,19 +14,27 @@ from tasks.clients.endpoint import finished_registry, served_names
 from tasks.clients.system_trust import Family
 from tasks.docker_hosts import plan, questions
 from tasks.docker_hosts.facts import DockerHostFact
-from tasks.docker_hosts.plan import DockerHost, DockerTarget
+from tasks.docker_hosts.plan import DockerHost, DockerTarget, Planned
 from tasks.remote.steps import Step
-from tasks.run.apply import apply_steps, read_fact
+from tasks.run.apply import apply_steps, read_fact, record_problem
 from tasks.run.context import Run
 
 
 @operation()
 def trust() -> Generator[PyinfraCommand, None, None]:
     """Give the engines the CA, the host the registry's address, and the users their login."""
-    yield from apply_steps(host, decide, _noop_reason)
+    yield from apply_steps(host, _decide, _noop_reason)
 
 
-def decide(run: Run) -> list[Step]:
+def _decide(run: Run) -> list[Step]:
+    """Return the steps, and record what is refused: a user's mistake keeps neither the host nor a rotation waiting."""
+    planned = decide(run)
+    for stop in planned.refused.values():
+        record_problem(host, stop.problem, stop.remedy)
+    return planned.steps
+
+
+def decide(run: Run) -> Planned:
     """Return the steps; `Conflict` if something on the host contradicts them, or it could not be read."""
     configuration = run.configuration
     registry = finished_registry(host)
@@ -38,9 +46,9 @@ def decide(run: Run) -> list[Step]:
         login=registry.login,
         family=_family(run),
     )
-    steps = plan.steps(configuration.settings, configuration.hosts[host.name], target, found)
-    run.part(Claims).make(host.name, _claim(run, target, found, changed=bool(steps)))
-    return steps
+    planned = plan.steps(configuration.settings, configuration.hosts[host.name], target, found)
+    run.part(Claims).make(host.name, _claim(run, target, found, planned))
+    return planned
 
 
 def read_facts(run: Run) -> DockerHost:
@@ -60,12 +68,14 @@ def _family(run: Run) -> Family | None:
 
 def _noop_reason(run: Run) -> str:
     users = run.configuration.hosts[host.name].registry_login_users
-    return "Docker has the registry's CA and its name" + (", and its users are logged in" if users else "")
+    all_well = users and not run.report.problems.get(host.name)
+    return "Docker has the registry's CA and its name" + (", and its users are logged in" if all_well else "")
 
 
-def _claim(run: Run, target: DockerTarget, found: DockerHost, *, changed: bool) -> Claim:
+def _claim(run: Run, target: DockerTarget, found: DockerHost, planned: Planned) -> Claim:
     settings = run.configuration.settings
-    users = run.configuration.hosts[host.name].registry_login_users
+    wanted = run.configuration.hosts[host.name].registry_login_users
+    users = [name for name in wanted if name not in planned.refused]
     served = served_names(run)
     return Claim(
         "docker_hosts",
@@ -74,6 +84,6 @@ def _claim(run: Run, target: DockerTarget, found: DockerHost, *, changed: bool) 
         target.ca_pem,
         target.address,
         [question for name in served for question in questions.of(settings, name, found)],
-        changed=changed,
+        changed=bool(planned.steps),
         more=f"; logged in: {', '.join(users)}" if users else "",
     )

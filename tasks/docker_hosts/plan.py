@@ -48,6 +48,7 @@ class DockerHost:
 
     `daemons` are the arguments of root's running engines, by process id. `homes` are those of the users who are to be
     logged in, None for a user who does not exist. `proxies` are the proxy settings of `daemons` that have some.
+    `unread` says of a user's engine, by its folder, why its files are not known.
     """
 
     paths: Mapping[str, Observed | None]
@@ -57,6 +58,15 @@ class DockerHost:
     homes: Mapping[str, Home | None] = field(default_factory=dict)
     client: ClientHost = field(default_factory=ClientHost)
     proxies: Mapping[str, ProxySettings] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The `steps`, and by user what keeps a part of theirs from being done, which keeps nothing else from it."""
+
+    steps: list[Step] = field(default_factory=list)
+    refused: dict[str, Conflict] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,18 +98,32 @@ def ca_files(settings: Settings, folder: str = SYSTEM[0]) -> list[str]:
 
 def steps(
     settings: Settings, host_settings: HostSettings, target: DockerTarget, found: DockerHost
-) -> list[Step]:
-    """Return the steps, in their order; `Conflict` if something of the user's contradicts them."""
-    for engine in found.engines:
-        _check(engine, settings, target.address, found)
+) -> Planned:
+    """Return the steps, in their order; `Conflict` if something of the administrator's contradicts them."""
+    logins.check(host_settings.registry_login_users, found.homes)
     for pid, arguments in found.daemons.items():
         conflicts.check_arguments(pid, arguments, settings, target.address)
         for path in conflicts.values_of("--config-file", arguments):
             conflicts.check_configuration(path, found.texts.get(path, ""), settings, target.address)
-    trusted = [step for engine in found.engines for step in _trust(engine, settings, target.ca_pem, found)]
-    shared = client_hosts.steps(settings, target.ca_pem, target.address, target.family, found.client)
-    users = logins.steps(host_settings.registry_login_users, settings.endpoints, target.login, found.homes)
-    return trusted + shared + users
+    planned = Planned()
+    for engine in found.engines:
+        try:
+            _check(engine, settings, target.address, found)
+            planned.steps.extend(_trust(engine, settings, target.ca_pem, found))
+        except Conflict as stop:
+            if engine.user is None:
+                raise
+            planned.refused[engine.user.name] = stop
+    planned.steps.extend(
+        client_hosts.steps(settings, target.ca_pem, target.address, target.family, found.client)
+    )
+    for name in host_settings.registry_login_users:
+        home = found.homes[name]
+        try:
+            planned.steps.extend(logins.steps(home, settings.endpoints, target.login) if home else [])
+        except Conflict as stop:
+            planned.refused.setdefault(name, stop)
+    return planned
 
 
 def _trust(engine: Engine, settings: Settings, ca_pem: str, found: DockerHost) -> list[Step]:
@@ -113,6 +137,8 @@ def _trust(engine: Engine, settings: Settings, ca_pem: str, found: DockerHost) -
 
 
 def _check(engine: Engine, settings: Settings, address: str, found: DockerHost) -> None:
+    if error := found.unread.get(engine.folder):
+        raise Conflict(f"what is in {engine.folder} could not be read ({error})", "fix that and run again")
     text = found.texts.get(engine.configuration, "")
     conflicts.check_configuration(engine.configuration, text, settings, address)
     for name in settings.endpoints:

@@ -1,13 +1,19 @@
 """A host's users, and scripts that run as one of them.
 
 A user could redirect what root does in the user's folders by a symbolic link. So everything below a home is read and
-written with its owner's rights.
+written with its owner's rights. A user could also stop the shell that root waits for, so root waits for a limited time.
 """
 
 from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+
+SECONDS = 60
+"""How long a script may run with a user's rights: longer than the few calls of a credential helper that it makes."""
+
+TIMED_OUT = (124, 137)
+"""The exit codes of timeout(1) for that: it ended the script, or had to kill it."""
 
 RUN_AS = """
 # run_as UID GID NAME HOME SCRIPT [ARGUMENT...]: run a script with a user's rights and without root's environment.
@@ -21,9 +27,9 @@ run_as() {
     # In its own session: a process that has root's terminal could insert input there (TIOCSTI, ioctl_tty(2)).
     [ "$(id -u)" -eq "$as_uid" ] ||
         set -- setsid -w setpriv --reuid="$as_uid" --regid="$as_gid" --init-groups -- "$@"
-    exec "$@" )
+    exec timeout -k 1 @SECONDS@ "$@" )
 }
-"""
+""".replace("@SECONDS@", str(SECONDS))
 
 
 @dataclass(frozen=True)

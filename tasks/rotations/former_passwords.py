@@ -21,8 +21,8 @@ from tasks.registry.operations import containers as registry_host
 from tasks.registry.operations.accounts import note_change, write_former
 from tasks.remote.steps import Conflict
 from tasks.rotations.facts import FormerPasswordsFact
-from tasks.run.apply import AnyStep, RemoteStep, apply_steps
-from tasks.run.context import Run
+from tasks.run.apply import AnyStep, RemoteStep, apply_steps, stop_host
+from tasks.run.context import Run, current
 from tasks.run.pending_hosts import pending_hosts
 
 PATIENCE = 120.0
@@ -35,6 +35,8 @@ REVOKE = "deploys/revoke_credentials.py"
 def revoke() -> Generator[PyinfraCommand, None, None]:
     """Revoke the former passwords that nobody needs any more."""
     yield from apply_steps(host, _decide, _noop_reason)
+    if host.name in current().report.problems and host not in host.state.failed_hosts:
+        yield from stop_host(host)  # a part of it was refused alone, which kept nothing here waiting
 
 
 def _noop_reason(run: Run) -> str:

@@ -208,6 +208,40 @@ def test_a_user_removed_from_the_settings_keeps_the_old_login(
     assert run(deployment) == [f"write {CONFIG}: the login of ci is not as it should be"]
 
 
+def test_what_users_get_wrong_keeps_neither_the_host_nor_a_rotation_waiting(
+    host: BenchHost, deployment: Deployment
+) -> None:
+    """A broken configuration of a user's engine, and a credential helper without measure; root's file is a link."""
+    host.run("su ci -c 'mkdir -p ~/.config/docker && echo { > ~/.config/docker/daemon.json'")
+    host.write(
+        "/usr/local/bin/docker-credential-fake",
+        "#!/bin/sh\nhead -c 40000000 /dev/zero | tr '\\0' x\n",
+        "0755",
+    )
+    host.run(
+        f"mkdir /root/dotfiles && mv {ROOT_CONFIG} /root/dotfiles/ && ln -s ../dotfiles/config.json {ROOT_CONFIG}"
+    )
+    change_settings(deployment, registry_login_users=["root", "kept"])
+    ran = deployment.run(deploy="deploys/rotate_credentials.py")
+    assert ran.exit_code == 1, ran.output
+    assert sorted(line.partition("] ")[2] for line in ran.problems) == [
+        "/home/ci/.config/docker/daemon.json line 2 is not JSON (Expecting property name enclosed in double quotes); "
+        "correct it and run again",
+        "/home/kept/.docker/config.json line 1 keeps the logins of kept in docker-credential-fake, which fails "
+        f"(exit code 141); see why (echo {NAME} | docker-credential-fake get, as kept), or remove it from that file, "
+        "and run again",
+    ]
+    assert "write /root/dotfiles/config.json: the login of root is not as it should be" in ran.steps
+    assert host.run(f"readlink {ROOT_CONFIG}").stdout == "../dotfiles/config.json\n"
+    assert pull(host, "root") == "pulled"
+    assert [step for step in ran.steps if "former passwords are refused from now on" in step], ran.output
+    host.run("rm /home/ci/.config/docker/daemon.json /usr/local/bin/docker-credential-fake")
+    change_settings(deployment)
+    assert [step for step in run(deployment) if "the login of" in step] == [
+        f"write {CONFIG}: the login of ci is not as it should be"
+    ]
+
+
 CONFLICTS = {
     "insecure-registries": (
         f"""echo '{{\n  "insecure-registries": [\n    "x.y",\n    "{NAME}"\n  ]\n}}' > /etc/docker/daemon.json""",
@@ -218,11 +252,6 @@ CONFLICTS = {
         f"echo '# x\nskip_verify = true' > /etc/docker/certs.d/{NAME}/hosts.toml",
         f"rm /etc/docker/certs.d/{NAME}/hosts.toml",
         f"/etc/docker/certs.d/{NAME}/hosts.toml line 2 says 'skip_verify = true', so no certificate is checked there",
-    ),
-    "a symbolic link": (
-        f"mv {CONFIG} {CONFIG}.x && ln -s {CONFIG}.x {CONFIG}",
-        f"rm {CONFIG} && mv {CONFIG}.x {CONFIG}",
-        f"{CONFIG} is a symbolic link, but has to be a regular file of ci",
     ),
 }
 

@@ -41,7 +41,10 @@ class Deployed:
 
     def docker_host(self, host: Host) -> Sequence[Step]:
         """Return the steps that a deploy would take on a Docker host."""
-        return self._on(host, lambda: docker_hosts.decide(self._run))
+        planned = self._on(host, lambda: docker_hosts.decide(self._run))
+        for stop in planned.refused.values():
+            raise AssertionError(f"{host.name}: {stop}")
+        return planned.steps
 
     def hosts_file(self, host: Host) -> tuple[HostsFile, Problem | None]:
         """Return a client's `/etc/hosts`, and why our entry there will be lost, if it will."""

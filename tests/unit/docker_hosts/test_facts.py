@@ -167,7 +167,7 @@ def test_no_user_can_forge_other_files(machine: Machine) -> None:
     folder = f"{machine.folder}/home/ci/.config/docker"
     forged = [f"{etc}|e30K", f"{folder}-x/daemon.json|e30K", f"{folder}/daemon.json|e30K"]
     told = "\n".join([*(f"text|{each}" for each in forged), f"path|{etc}", f"path|{folder}/x", "end"])
-    line = f"rootless|ci|1000|1000|{b64encode(told.encode()).decode()}|{machine.folder}/home/ci"
+    line = f"rootless|ci|1000|1000|0|{b64encode(told.encode()).decode()}|{machine.folder}/home/ci"
     found = DockerHostFact().process([line, *machine.lines()])
     assert found.texts[etc] == "{}"
     assert {path for path in found.texts if path.startswith(f"{machine.folder}/home")} == {
@@ -182,25 +182,31 @@ def test_a_file_of_a_user_s_that_is_too_large_is_named(machine: Machine) -> None
     machine.write(path, "x" * (1 << 20))
     assert len(machine.read().texts[f"{machine.folder}/{path}"]) == 1 << 20
     machine.write(path, "x" * ((1 << 20) + 1))
-    with pytest.raises(FailedError, match=rf"^{machine.folder}/{path} is larger than 1 MiB\n$"):
-        machine.read()
+    folder = f"{machine.folder}/home/builder/.config/docker"
+    assert machine.read().unread == {folder: f"{folder}/daemon.json is larger than 1 MiB"}
 
 
-@pytest.mark.usefixtures("sockets")
-def test_an_error_about_a_user_s_files_moves_no_cursor(machine: Machine) -> None:
-    machine.users = {"x\x1b[2Jé": 4242}
-    machine.write("home/x\x1b[2Jé/.config/docker/daemon.json", "x" * ((1 << 20) + 1))
-    with pytest.raises(
-        FailedError, match=r"^/\S+/home/x\[2J/.config/docker/daemon.json is larger than 1 MiB\n$"
-    ):
-        machine.read()
-
-
-def test_nor_does_an_error_about_what_is_not_text(machine: Machine) -> None:
-    told = b64encode(b"text|\x1b[2J|/w==\nend").decode()
-    line = f"rootless|ci|1000|1000|{told}|{machine.folder}/home/ci"
-    with pytest.raises(FactProcessError, match=r"^\\x1b\[2J is not UTF-8 text$"):
-        DockerHostFact().process([line, *machine.lines()])
+@pytest.mark.parametrize(
+    ("code", "told", "said"),
+    [
+        (0, b"text|\x1b[2J|/w==\nend", "\\x1b[2J is not UTF-8 text"),
+        (0, b"path|/etc", "the answer was cut short"),
+        (0, b"path|/etc|x\nend", "the answer is malformed"),
+        (0, b"\xff\nend", ""),
+        (1, b"sh: no\x1b[2J", "sh: no\\x1b[2J"),
+        (1, b"", "exit code 1"),
+        (124, b"x", "no answer in 60 s"),
+        (137, b"", "no answer in 60 s"),
+        (153, b"", "more than 8 MiB"),
+    ],
+)
+def test_what_is_not_known_of_a_user_s_engine_is_told_and_no_more(
+    machine: Machine, code: int, told: bytes, said: str
+) -> None:
+    line = f"rootless|ci|1000|1000|{code}|{b64encode(told).decode()}|{machine.folder}/home/ci"
+    found = DockerHostFact().process([line, *machine.lines()])
+    assert list(found.unread.values()) == ([said] if said else [])
+    assert found.client == machine.read().client
 
 
 @contextmanager

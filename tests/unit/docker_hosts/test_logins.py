@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +22,7 @@ from tasks.docker_hosts import logins as docker_logins
 from tasks.docker_hosts.facts import DockerHostFact
 from tasks.docker_hosts.logins import Home
 from tasks.remote.steps import Conflict, Step
+from tasks.remote.users import RUN_AS, SECONDS
 from tasks.settings.load import Settings
 from tests.credential_helper import HELPER
 
@@ -65,7 +67,9 @@ class Machine:
 
     def steps(self, *users: str) -> list[Step]:
         users = users or ("ci",)
-        return docker_logins.steps(users, NAMES, LOGIN, self.ask(*users))
+        found = self.ask(*users)
+        docker_logins.check(users, found)
+        return [step for home in found.values() if home for step in docker_logins.steps(home, NAMES, LOGIN)]
 
     def run(self) -> list[str]:
         """Take the steps, as a run does; return their texts with `~` for the home."""
@@ -260,17 +264,6 @@ def test_if_users_cannot_be_looked_up_nothing_is_known(machine: Machine) -> None
     assert (done.returncode, done.stdout) == (1, "")
 
 
-def linked(machine: Machine) -> None:
-    machine.config.parent.mkdir()
-    secret = machine.home / "other.json"
-    secret.write_text('{"auths": "secret"}')
-    machine.config.symlink_to(secret)
-
-
-def folder_linked(machine: Machine) -> None:
-    machine.config.parent.symlink_to(machine.home)
-
-
 def a_fifo(machine: Machine) -> None:
     machine.config.parent.mkdir()
     os.mkfifo(machine.config)
@@ -279,13 +272,11 @@ def a_fifo(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("prepare", "problem"),
     [
-        (linked, "~/.docker/config.json is a symbolic link, but has to be a regular file of ci"),
-        (folder_linked, "~/.docker is a symbolic link, but has to be a directory of ci"),
         (a_fifo, "~/.docker/config.json is a fifo, but has to be a regular file of ci"),
         (lambda machine: machine.write('{\n"auths": {\n'), "~/.docker/config.json line 3 is not JSON ("),
         (lambda machine: machine.write("[]"), "~/.docker/config.json line 1 is JSON, but not an object"),
     ],
-    ids=["a link", "a folder's link", "a fifo", "broken", "a list"],
+    ids=["a fifo", "broken", "a list"],
 )
 def test_what_is_not_a_config_json(
     machine: Machine, prepare: Callable[[Machine], None], problem: str
@@ -294,11 +285,73 @@ def test_what_is_not_a_config_json(
     assert machine.stop().startswith(problem)
 
 
-def test_the_target_of_a_link_is_not_even_read(machine: Machine) -> None:
-    linked(machine)
+@pytest.mark.parametrize("link", ["file", "folder", "dangling"])
+def test_a_link_stays_and_its_target_gets_the_login(machine: Machine, link: str) -> None:
+    """As of a program that manages dotfiles; Docker follows them too."""
+    dotfiles = machine.home / "dotfiles"
+    dotfiles.mkdir()
+    target = dotfiles / "config.json"
+    if link != "dangling":
+        target.write_text('{"auths": {}}\n')
+        target.chmod(0o600)
+    if link == "folder":
+        machine.config.parent.symlink_to("dotfiles")
+    else:
+        machine.config.parent.mkdir(mode=0o700)
+        machine.config.symlink_to("../dotfiles/config.json")
+    assert machine.run() == [f"write ~/dotfiles/config.json: ci has no login for {A}, {B}"]
+    assert machine.config.parent.is_symlink() or machine.config.is_symlink()
+    assert sorted(json.loads(target.read_text())["auths"]) == sorted(NAMES)
+    assert [each.name for each in dotfiles.iterdir()] == ["config.json"]
+    assert machine.run() == []
+
+
+def test_a_file_in_a_folder_that_is_read_only_is_a_conflict_unless_it_has_the_login(machine: Machine) -> None:
+    """As in the store of NixOS."""
+    machine.write("{}")
     home = machine.ask("ci")["ci"]
     assert home
-    assert home.texts == {}
+    home = replace(home, unwritable=[str(machine.config)])
+    with pytest.raises(Conflict) as stop:
+        docker_logins.steps(home, NAMES, LOGIN)
+    assert stop.value.problem == f"{machine.config} cannot be replaced, since ci cannot write to its folder"
+    auths = {name: {"auth": AUTH} for name in NAMES}
+    assert (
+        docker_logins.steps(
+            replace(home, texts={str(machine.config): json.dumps({"auths": auths})}), NAMES, LOGIN
+        )
+        == []
+    )
+
+
+STOPS_ITS_PARENTS = """#!/bin/sh
+parent=$(sed -n 's/^PPid:.//p' /proc/$PPID/status)
+kill -STOP $PPID $parent
+sleep 300
+"""
+
+
+@pytest.mark.parametrize(
+    ("helper", "problem"),
+    [
+        (STOPS_ITS_PARENTS, "the login of ci could not be read (no answer in 2 s)"),
+        ("#!/bin/sh\nhead -c 40000000 /dev/zero | tr '\\0' x", "which fails (exit code 141)"),
+        ("#!/bin/sh\nyes", "which fails (exit code 141)"),
+        ("#!/bin/sh\nsleep 300 & echo '{}'", "the login of ci could not be read (no answer in 2 s)"),
+    ],
+    ids=["stops its parents", "40 MB", "never ends", "goes on behind"],
+)
+def test_a_helper_that_misbehaves_costs_its_user_alone(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, helper: str, problem: str
+) -> None:
+    """All is over in seconds; `sleep` is ended by the test's own time limit if it is waited for."""
+    monkeypatch.setattr("tasks.docker_hosts.facts.RUN_AS", RUN_AS.replace(f"-k 1 {SECONDS}", "-k 1 2"))
+    monkeypatch.setattr("tasks.docker_hosts.facts.SECONDS", 2)
+    machine.helper(helper)
+    machine.write('{"credsStore": "fake"}')
+    began = time.monotonic()
+    assert problem in machine.stop()
+    assert time.monotonic() - began < 10
 
 
 def test_somebody_else_s_file(machine: Machine) -> None:
@@ -312,9 +365,9 @@ def test_somebody_else_s_file(machine: Machine) -> None:
         theirs = Home(home.user, home.folders, {**home.paths, str(path): replace(there, owner=os.getuid() + 7)},
                       home.texts)  # fmt: skip
         with pytest.raises(Conflict) as stop:
-            docker_logins.steps(["ci"], NAMES, LOGIN, {"ci": theirs})
+            docker_logins.steps(theirs, NAMES, LOGIN)
         assert f"{path} belongs to the user " in stop.value.problem
         assert stop.value.remedy == (f"give it back (chown {os.getuid()}:{os.getgid()} {path}) and run again")
     unread = Home(home.user, home.folders, home.paths)
     with pytest.raises(Conflict, match="ci may not read "):
-        docker_logins.steps(["ci"], NAMES, LOGIN, {"ci": unread})
+        docker_logins.steps(unread, NAMES, LOGIN)

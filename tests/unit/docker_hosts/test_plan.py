@@ -88,7 +88,10 @@ def on_mount(found: DockerHost, mount: bool = True) -> DockerHost:
 
 def steps(found: DockerHost, **settings: Any) -> list[Step]:
     wanted = DockerTarget(CA, ADDRESS, Login("cluster", "secret"))
-    return docker_hosts.steps(Settings(**settings), HostSettings(), wanted, found)
+    planned = docker_hosts.steps(Settings(**settings), HostSettings(), wanted, found)
+    for refused in planned.refused.values():
+        raise refused
+    return planned.steps
 
 
 def texts(found: DockerHost, **settings: Any) -> list[str]:
@@ -363,8 +366,8 @@ ROOTLESS = Engine("/home/ci/.config/docker", "/home/ci/.config/docker/daemon.jso
 SNAP = Engine(*docker_hosts.SNAP)
 
 
-def with_engine(engine: Engine) -> DockerHost:
-    found = converged()
+def with_engine(engine: Engine, found: DockerHost | None = None) -> DockerHost:
+    found = found or converged()
     more = dict.fromkeys(docker_hosts.paths(Settings(), engine.folder))
     return replace(found, paths={**found.paths, **more}, engines=[*found.engines, engine])
 
@@ -399,7 +402,7 @@ def test_conflicts_are_found_for_each_engine(engine: Engine) -> None:
 
 def test_everything_comes_in_one_order() -> None:
     """The CA, the name, the system's trust store, the users; a conflict with the last stops the first."""
-    home = Home(CI, ["/home/ci/.docker"], {
+    home = Home(CI, {"/home/ci/.docker": "/home/ci/.docker/config.json"}, {
         CI.home: DIRECTORY, "/home/ci/.docker": None, "/home/ci/.docker/config.json": None,
         "/home/ci/.docker/.config.json.homelab-new": None,
     })  # fmt: skip
@@ -407,7 +410,7 @@ def test_everything_comes_in_one_order() -> None:
     found = replace(fresh(), homes={"ci": home}, client=ClientHost(HostsFile(LOCALHOST), store=store))
     own = HostSettings(registry_login_users=("ci",), registry_system_trust=True)
     wanted = DockerTarget(CA, ADDRESS, Login("cluster", "secret"), system_trust.DEBIAN)
-    made = docker_hosts.steps(Settings(), own, wanted, found)
+    made = docker_hosts.steps(Settings(), own, wanted, found).steps
     assert [step.text.partition(":")[0] for step in made] == [
         f"make {CERTS}", f"make {FOLDER}", f"write {FILE}", "write /etc/hosts",
         "write /usr/local/share/ca-certificates/homelab-registry.crt", "refresh /etc/ssl/certs/ca-certificates.crt",
@@ -415,3 +418,27 @@ def test_everything_comes_in_one_order() -> None:
     ]  # fmt: skip
     with pytest.raises(Conflict):
         docker_hosts.steps(Settings(), own, wanted, replace(found, homes={"ci": None}))
+
+
+def test_what_a_user_gets_wrong_is_refused_alone() -> None:
+    """An engine that is not understood, and another user's login that is not: all else is done."""
+    other = User("other", 1002, 1002, "/home/other")
+    insecure = '{"insecure-registries": ["registry.homelab.local"]}'
+    found = with_engine(ROOTLESS, fresh())
+    found = replace(
+        found, homes={"other": Home(other, unread="no answer in 60 s"), "ci": Home(CI, paths={CI.home: None})}
+    )
+    wanted = DockerTarget(CA, ADDRESS, Login("cluster", "secret"))
+    own = HostSettings(registry_login_users=("other", "ci"))
+    for text, said in (("{", "line 1 is not JSON"), (insecure, "line 1 has")):
+        broken = with_text(found, ROOTLESS.configuration, text)
+        planned = docker_hosts.steps(Settings(), own, wanted, broken)
+        assert {step.text for step in planned.steps} == set(texts(fresh()))
+        assert list(planned.refused) == ["ci", "other"]
+        assert said in planned.refused["ci"].problem
+        assert planned.refused["other"].problem == "the login of other could not be read (no answer in 60 s)"
+    unread = replace(found, unread={ROOTLESS.folder: "more than 8 MiB"})
+    refused = docker_hosts.steps(Settings(), own, wanted, unread).refused["ci"]
+    assert refused.problem == f"what is in {ROOTLESS.folder} could not be read (more than 8 MiB)"
+    with pytest.raises(Conflict, match=r"^/etc/docker/daemon.json line 1 is not JSON"):
+        docker_hosts.steps(Settings(), own, wanted, with_text(found, "/etc/docker/daemon.json", "{"))
