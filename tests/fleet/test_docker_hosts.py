@@ -85,10 +85,10 @@ def expected_auth(deployment: Deployment) -> str:
 
 
 def config_with_login(deployment: Deployment) -> str:
-    """Return the expected text: the user's keys, order and indentation, with one more entry."""
+    """Return the expected text: the user's keys, order, indentation and numbers, with one more entry."""
     wanted = json.loads(USER_CONFIG)
     wanted["auths"][NAME] = {"auth": expected_auth(deployment)}
-    return json.dumps(wanted, indent=4)
+    return json.dumps(wanted, indent=4).replace("1500.0", "1.50e3")
 
 
 def test_users_pull_without_logging_in_and_others_do_not(host: BenchHost, deployment: Deployment) -> None:
