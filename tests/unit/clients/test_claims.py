@@ -15,6 +15,7 @@ from tasks.clients.answers import Meaning, Verdict
 from tasks.clients.claims import Claim, Claims
 from tasks.clients.questions import Question
 from tasks.registry.context import RegistryContext
+from tasks.remote.users import User
 from tasks.run import apply
 from tasks.run import context as runs
 from tasks.run.context import Run
@@ -199,3 +200,18 @@ def test_a_host_that_changed_in_one_role_is_asked_in_all(client: Client) -> None
     client.meanings["Podman"] = client.meanings["K3s"] = "unreached"
     run, good = client.run(docker, claim("K3s", changed=False))
     assert (good, client.asked, run.part(Claims).seen, run.finished) == (False, 2, set(), set())
+
+
+@pytest.mark.parametrize("meaning", ["distrusts", "unreached"])
+def test_an_engine_of_a_user_s_keeps_neither_its_host_nor_a_rotation_waiting(
+    client: Client, meaning: Meaning
+) -> None:
+    """It could answer anything. It is named, nothing is claimed of it, and it is asked again."""
+    theirs = question("Docker", user=User("ci", 1000, 1000, "/home/ci"))
+    made = replace(claim("Docker"), questions=[theirs])
+    client.meanings["Docker"] = meaning
+    for asked in (1, 2):
+        run, good = client.run(replace(made, changed=asked == 1))
+        assert (good, client.asked, run.finished) == (True, asked, {("pi", "cluster_nodes")})
+        assert run.report.done == {"pi": [f"Docker has the CA of {NAME}"]}
+        assert len(run.report.problems["pi"]) == 1

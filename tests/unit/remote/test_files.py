@@ -197,3 +197,24 @@ def test_where_a_folder_cannot_be_written_to_disk_everything_is(tmp_path: Path) 
     path = f"{tmp_path}:{os.environ['PATH']}"
     subprocess.run(["sh", "-c", files.sync("/a b")], check=True, env={"PATH": path})
     assert log.read_text() == "all /a b\nall \n"
+
+
+@pytest.mark.parametrize("text", ["a: b\n", "b\udcfcro\n", ""])
+def test_a_link_of_the_user_s_stays_and_its_target_is_rewritten(tmp_path: Path, text: str) -> None:
+    """As of a configuration that is kept among dotfiles, or in a folder under version control."""
+    target, link = tmp_path / "kept/registries.yaml", tmp_path / "k3s/registries.yaml"
+    for each in (target, link):
+        each.parent.mkdir()
+    target.write_text("old")
+    target.chmod(0o640)
+    link.symlink_to("../kept/registries.yaml")
+    step = files.rewrite(str(link), text, "why")
+    subprocess.run(["sh", "-c", step.script], input=f"{step.stdin}\n".encode(), check=True)
+    assert (os.readlink(link), target.read_bytes()) == (
+        "../kept/registries.yaml",
+        text.encode(errors="surrogateescape"),
+    )
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert [each.name for each in (*target.parent.iterdir(), *link.parent.iterdir())] == [
+        "registries.yaml"
+    ] * 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -237,6 +238,14 @@ def test_an_etc_in_memory_is_told_from_a_container_s(
     (tmp_path / "cmdline").write_text(f"{cmdline}\n")
     stat = f'case "$*" in (*/etc) echo {etc} ;; (*) echo {upper_is} ;; esac'
     assert look(tmp_path, id=ROOT, stat=stat).memory == memory
+
+
+def test_a_host_that_forgets_etc_is_told_of() -> None:
+    assert machines.volatile(machine()) is None
+    assert machines.volatile(replace(machine(), memory="tmpfs")) == (
+        "/etc is in memory there (tmpfs), so what this project writes is gone after a reboot; "
+        "have make deploy run after each, or keep /etc on a disk"
+    )
 
 
 def test_the_distribution_s_names_are_told(tmp_path: Path) -> None:
