@@ -60,7 +60,7 @@ def begin() -> list[str]:
     store = Store(ROOT / configuration.settings.registry_state_dir)
     by_timer = PATIENCE in os.environ
     run = Run(configuration, store, inventory=options["inventory"], dry=options["dry"], by_timer=by_timer)
-    if not run.dry and (problem := _lock_state(run)):
+    if problem := _hold_state(run):
         return [problem]
     context.begin(run)
     pyinfra_patches.patch(ctx_state.get())
@@ -68,9 +68,12 @@ def begin() -> list[str]:
     return []
 
 
-def _lock_state(run: Run) -> str | None:
-    """Hold the state until this process ends; return what keeps it from being held."""
+def _hold_state(run: Run) -> str | None:
+    """Check the state's folder, and unless this is a plan hold it until this process ends; return what is wrong."""
     try:
+        run.store.check_folder()
+        if run.dry:
+            return None
         run.resources.enter_context(run.store.lock(float(os.environ.get(PATIENCE) or 0)))
     except StateError as error:
         return str(error)

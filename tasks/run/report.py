@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 REMEDIES = {
-    "free space there (df -h) and run again": ("No space left on device",),
+    "free space there (df -h, df -i) and run again": ("No space left on device",),
     "the package mirror cannot be reached from there; check its network and run again": (
         "Failed to fetch", "Temporary failure resolving", "Could not connect to", "Unable to fetch some archives",
     ),

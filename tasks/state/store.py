@@ -29,6 +29,7 @@ from tasks.state.files import (
     RESTORE,
     StateError,
     damaged_file,
+    list_folder,
     read_text,
 )
 
@@ -58,6 +59,15 @@ class State:
         return self == State()
 
 
+OWN = frozenset(
+    {"accounts", "authorities", "ca.crt", "former.json", "htpasswd", "http.secret", "leaf.pem", "record.json"}
+)
+"""The names of which a state has at least one."""
+
+IGNORED = re.compile(r"\.gitignore|\..*\.new|\.DS_Store|lost\+found")
+"""Names that say nothing: ours before there is a state, and what systems leave in any folder."""
+
+
 class Store(AccountFiles):
     """The state's folder on the controller."""
 
@@ -69,6 +79,17 @@ class Store(AccountFiles):
     def ca_bundle_path(self) -> Path:
         """The path of the CA certificates (two during a rollover) that machines outside the inventory are to trust."""
         return self.folder / "ca.crt"
+
+    def check_folder(self) -> None:
+        """Raise `StateError` if the folder has other things in it and no state: it gets a mode and a `.gitignore`."""
+        if not self.folder.is_dir():
+            return
+        others = {path.name for path in list_folder(self.folder) if not IGNORED.fullmatch(path.name)}
+        if others and not others & OWN:
+            raise StateError(
+                f"registry_state_dir {self.folder} has other things in it ({', '.join(sorted(others)[:4])})",
+                f"give the state a folder of its own, such as {self.folder}/homelab-registry, and run again",
+            )
 
     @contextmanager
     def lock(self, timeout: float = 0) -> Iterator[None]:

@@ -114,7 +114,7 @@ def test_a_full_disk_for_the_state_is_reported_in_one_line_and_changes_nothing(b
     *_, last_line = [line.strip() for line in failed.stdout.splitlines() if line.strip()]
     assert last_line == (
         "[@local] could not make a certificate authority in /full/state: on this machine: No space left on device; "
-        "free space there (df -h) and run again"
+        "free space there (df -h, df -i) and run again"
     )
     assert bare.run(served).stdout == before
     bare.run("mount -o remount,size=1m /full")

@@ -32,7 +32,7 @@ REPAIR = {
 }
 PROBLEMS = {
     "full": "could not write /etc/docker/certs.d/registry.homelab.local/ca.crt: head: write error: No space left on device; "
-    "free space there (df -h) and run again",
+    "free space there (df -h, df -i) and run again",
     "no-sudo": "neither root nor passwordless sudo; log in as root, or allow it in /etc/sudoers.d "
     "(USER ALL=(ALL) NOPASSWD: ALL), and run again",
     "unreadable": "what this host has could not be read (see above), and unknown is not taken as absent; fix that and run again",

@@ -71,7 +71,7 @@ def test_the_disk_is_full(host: BenchHost, deployment: Deployment) -> None:
         assert_run_fails(
             deployment,
             "could not write /etc/docker/certs.d/registry.homelab.local/ca.crt: ",
-            "No space left on device; free space there (df -h)",
+            "No space left on device; free space there (df -h, df -i)",
         )
     assert_run_recovers(deployment)
 

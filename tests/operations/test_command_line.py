@@ -267,6 +267,21 @@ def test_one_run_at_a_time_and_a_plan_at_any_time(tmp_path: Path) -> None:
     assert after == before
 
 
+@pytest.mark.parametrize("mode", ["-y", "--dry"])
+def test_a_state_folder_with_other_things_in_it_is_refused(tmp_path: Path, mode: str) -> None:
+    inventory, folder = tmp_path / f"{STEM}.py", tmp_path / ".git"
+    inventory.write_text(GOOD)
+    folder.mkdir(mode=0o755)
+    (folder / "HEAD").touch()
+    ran = pyinfra(mode, "--data", f"registry_state_dir={folder}", str(inventory), "deploy.py")
+    assert ran.refusal == [
+        f"registry_state_dir {folder} has other things in it (HEAD); give the state a folder of its own, such as "
+        f"{folder}/homelab-registry, and run again"
+    ]
+    assert ran.exit_code == 1
+    assert [path.name for path in folder.iterdir()] == ["HEAD"]
+
+
 def test_an_unusable_state_folder_is_refused(tmp_path: Path) -> None:
     inventory, state = tmp_path / f"{STEM}.py", tmp_path / "state"
     inventory.write_text(GOOD)

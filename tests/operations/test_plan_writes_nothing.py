@@ -313,13 +313,13 @@ STOPPED = {
 """The hosts where nothing is decided, so nothing is begun."""
 
 FAILED = {
-    "telling": "could not fail: cp: error writing 'x': No space left on device; free space there (df -h) and run again",
+    "telling": "could not fail: cp: error writing 'x': No space left on device; free space there (df -h, df -i) and run again",
     "unheard": "could not fail: the last one; fix that and run again",
     "wordless": "could not fail: it printed no error; fix that and run again",
     "on-stdout": "could not fail: bind: address already in use; "
     "stop the program that uses the port, or set registry_port, and run again",
     "then": "could not pull x: no digest of x; fix that and run again",
-    "full": "could not note it: on this machine: /s/x: No space left on device; free space there (df -h) and run again",
+    "full": "could not note it: on this machine: /s/x: No space left on device; free space there (df -h, df -i) and run again",
     "denied": "could not note it: on this machine: /s/x: Permission denied; fix that and run again",
     "lost": "it is lost; find it",
 }

@@ -152,7 +152,7 @@ def test_a_full_disk_at_any_step_loses_nothing_and_the_next_run_finishes(
         if full.exit_code == 0:
             assert soak  # all steps were seen
             break
-        assert "No space left on device; free space there (df -h) and run again" in full.output
+        assert "No space left on device; free space there (df -h, df -i) and run again" in full.output
         left = first.read()
         assert set(left.passwords) == set(present.passwords)
         for name, password in left.passwords.items():

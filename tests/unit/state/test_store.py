@@ -410,3 +410,44 @@ def test_no_repr_shows_a_secret(store: Store) -> None:
     assert "abab" not in shown
     assert "$2b$" not in shown
     assert isinstance(store.read(), State)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [],
+        [".gitignore"],
+        [".gitignore", ".leaf.pem.new"],
+        [".DS_Store"],
+        ["lost+found"],
+        ["accounts", "notes.txt"],
+        ["authorities", ".DS_Store"],
+    ],
+)
+def test_a_folder_that_is_empty_or_has_a_state_is_taken(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    Store(tmp_path).check_folder()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["HEAD", "config", "objects", "refs", "hooks"], "HEAD, config, hooks, objects"),  # .git
+        (["id_ed25519"], "id_ed25519"),
+        ([".bashrc"], ".bashrc"),
+        ([".gitignore", "deploy.py"], "deploy.py"),
+    ],
+)
+def test_a_folder_with_other_things_is_left_as_it_is(tmp_path: Path, names: list[str], shown: str) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    tmp_path.chmod(0o755)
+    with pytest.raises(StateError) as stop:
+        Store(tmp_path).check_folder()
+    assert stop.value.problem == f"registry_state_dir {tmp_path} has other things in it ({shown})"
+    assert stop.value.remedy == (
+        f"give the state a folder of its own, such as {tmp_path}/homelab-registry, and run again"
+    )
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
