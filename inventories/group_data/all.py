@@ -11,7 +11,8 @@ registry_hostname = "registry.homelab.local"
 registry_port = 443
 
 # IP address of the registry host, also in its certificate. `None`: the source address of its default
-# route. A loopback address is refused: Docker checks no certificate there.
+# route, kept as long as the host has it, and never a tunnel's; give the host a fixed lease. A loopback
+# address is refused: Docker checks no certificate there.
 registry_address = None
 
 # Keep an entry for the registry's names in `/etc/hosts` of Docker hosts and cluster nodes.

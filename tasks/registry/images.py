@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,13 +98,18 @@ def _pulled(name: str, reference: str | None) -> Image:
 
 
 def digest_of(name: str, repo_digests: str) -> str:
-    """Return `repository@digest` of a pulled image from its RepoDigests; `ValueError` if there is none."""
+    """Return `repository@digest` of a pulled image from its RepoDigests; `ValueError` if there is none.
+
+    The state keeps it for every later registry host, so what is no digest is none.
+    """
     if "@" in name and name in repo_digests.split():
         return name
     repository = name.partition("@")[0]
     repository = repository.rpartition(":")[0] if ":" in repository.rpartition("/")[2] else repository
     familiar = repository.removeprefix("index.").removeprefix("docker.io/").removeprefix("library/")
     for reference in repo_digests.split():
+        if not re.fullmatch("sha256:[0-9a-f]{64}", reference.partition("@")[2]):
+            continue
         if reference.partition("@")[0] in {repository, familiar}:
             return reference
     raise ValueError(f"the engine knows no digest of {name}")

@@ -67,7 +67,8 @@ class RunWideKeys(_Strict):
 
     registry_address: Address = None
     """IP address of the registry host, also in its certificate. `None`: the source address of its default
-    route. A loopback address is refused: Docker checks no certificate there.
+    route, kept as long as the host has it, and never a tunnel's; give the host a fixed lease. A loopback
+    address is refused: Docker checks no certificate there.
     """
 
     registry_manage_hosts_file: Switch = True

@@ -136,6 +136,34 @@ def test_a_new_server_name_is_in_the_certificate_without_a_restart(
     assert run(deployment) == []
 
 
+def test_a_vpn_changes_no_address_and_a_new_lease_is_named(host: BenchHost, deployment: Deployment) -> None:
+    """A VPN takes the default route, as most do. Then the host has another address, and the first one no more."""
+    old, route = host.address, host.run("ip route show default").stdout.strip()
+    new = "10.9.8.7"
+    host.run(
+        "mkdir -p /dev/net; [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200; ip tuntap add tun0 mode tun "
+        f"&& ip address add {new}/24 dev tun0 && ip link set tun0 up && ip route replace default dev tun0"
+    )
+    assert host.run("ip -4 route get 192.0.2.1").stdout.startswith("192.0.2.1 dev tun0")
+    assert run(deployment) == []
+    prefix = host.run(f"ip -o -4 address show | sed -n 's/.* {old}/{old}/p' | cut -d ' ' -f 1").stdout.strip()
+    host.run(
+        f"ip link delete tun0; ip address add {new}/24 dev eth0 && ip address del {prefix} dev eth0 "
+        f"&& ip route replace {route} onlink"
+    )
+    try:
+        ran = deployment.run()
+    finally:
+        host.run(
+            f"ip address add {prefix} dev eth0; ip address del {new}/24 dev eth0; ip route replace {route}"
+        )
+    assert ran.exit_code == 0, ran.output
+    assert f"the registry's address is {new} now, no longer {old}: its certificate" in ran.output
+    assert f"IP Address:{new}" in served_certificate(host)
+    assert f"the registry's address is {old} now, no longer {new}: its certificate" in deployment.run().output
+    assert run(deployment) == []
+
+
 def test_a_server_name_that_the_ca_does_not_permit_stops_the_run(deployment: Deployment) -> None:
     change_settings(deployment, registry_extra_names=["registry.example.org"])
     ran = deployment.run()

@@ -16,6 +16,12 @@ def check_space(host: Host, path: str, remedy: str) -> None:
     assert free >= max(GIB, total * 0.05), (
         f"{host.name}: only {free / GIB:.1f} GiB of {total / GIB:.1f} are free at {path}; {remedy}"
     )
+    *_, line = host.output("df -P -i %s", path).splitlines()
+    # A file system without a fixed number of inodes reports 0 or -.
+    files, free_files = (int(field) if field.isdigit() else 0 for field in line.split()[1:4:2])
+    assert free_files >= files * 0.05, (
+        f"{host.name}: only {free_files} of {files} files (inodes) are free at {path}; {remedy}"
+    )
 
 
 def check_clock(host: Host) -> None:

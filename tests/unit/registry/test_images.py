@@ -225,6 +225,8 @@ def test_the_digest_of_what_was_pulled(name: str, listed: str, reference: str) -
         ("docker.io/me/x", f"x@{A}"),
         ("ghcr.io/me/x:1", f"me/x@{A}"),
         ("localhost:5000/x", f"localhost@{A} x@{A}"),
+        ("x", "x@latest x@sha256:short x@ x"),
+        ("x", f"x@{A};reboot x@{A}0"),
     ],
 )
 def test_where_none_fits_none_is_taken(name: str, listed: str) -> None:
