@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -162,6 +163,24 @@ def test_a_vpn_changes_no_address_and_a_new_lease_is_named(host: BenchHost, depl
     assert f"IP Address:{new}" in served_certificate(host)
     assert f"the registry's address is {old} now, no longer {new}: its certificate" in deployment.run().output
     assert run(deployment) == []
+
+
+def test_an_image_of_older_packages_is_named_until_it_is_built_again(
+    host: BenchHost, deployment: Deployment
+) -> None:
+    image = host.run("docker inspect -f '{{.Config.Image}}' homelab-registry-gateway").stdout.strip()
+    host.run("[ -s /var/cache/apt/pkgcache.bin ] || apt-get update -q")
+    older = f"FROM {image}\nLABEL homelab-registry.packages=libc6=2.36-9,nginx=1.22.1-1\n"
+    host.run(f"docker tag {image} kept && docker build -q -t {image} -", stdin=older)
+    ran = deployment.run()
+    assert ran.steps == ["recreate the container homelab-registry-gateway: it runs another image"], ran.output
+    (said,) = re.findall(r"\] the image (.*)", ran.output)
+    pattern = f"{image} may be out of date: it was built on .*, and there is now libc6 .*, nginx .*; .* docker rmi -f {image}"
+    assert re.match(pattern, said), said
+    host.run(f"docker tag kept {image} && docker rmi kept")
+    ran = deployment.run()
+    assert ran.steps == ["recreate the container homelab-registry-gateway: it runs another image"], ran.output
+    assert "may be out of date" not in ran.output
 
 
 def test_a_server_name_that_the_ca_does_not_permit_stops_the_run(deployment: Deployment) -> None:
