@@ -15,6 +15,10 @@ registry_port = 443
 # address is refused: Docker checks no certificate there.
 registry_address = None
 
+# Address of the registry host that the port is open on. `None`: all its IPv4 addresses, and all of IPv6 if
+# `registry_address` or one of `registry_extra_names` is an IPv6 address.
+registry_listen_address = None
+
 # Keep an entry for the registry's names in `/etc/hosts` of Docker hosts and cluster nodes.
 registry_manage_hosts_file = True
 
@@ -48,7 +52,9 @@ registry_delete_enabled = True
 # How many requests of one client address are served at once. Further requests get `429`.
 registry_max_requests = 512
 
-# How many wrong passwords of one client address are answered per second. Further guesses wait.
+# How many wrong passwords of one client address are answered per second. Eight more wait, and further ones get
+# `429`. For an account with a custom password, this many requests per second are checked, right or wrong, after a
+# first eight at once; 64 wait.
 registry_max_guesses = 2
 
 # Lifetime of the registry's certificate in days, at most 825.

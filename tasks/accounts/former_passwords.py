@@ -81,7 +81,7 @@ def prove(login: Login, settings: Settings) -> Step:
         f"log in as {login.account}: the present password has to work before the former one is revoked",
         "command -v openssl >/dev/null || exit 0\n"
         "echo asked\n"
-        f"head -c {len(request)} | timeout 20 openssl s_client -quiet -connect 127.0.0.1:{settings.registry_port} "
+        f"head -c {len(request)} | timeout 20 openssl s_client -quiet -connect {settings.local_endpoint} "
         f"-servername {settings.registry_hostname} 2>/dev/null | head -n 1",
         request,
     )

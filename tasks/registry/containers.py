@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from tasks.settings.listen import ALL, ALL_IPV4
 
 UID = 60706
 """User and group of both containers: a number that neither Debian nor systemd assigns (systemd's UIDS-GIDS,
@@ -23,11 +25,22 @@ STOP_SECONDS = 40
 """Seconds that requests under way get before a container is killed; the registry's own draintimeout is 30."""
 
 LABEL = "homelab-registry.spec"
+MEMORY_LABEL = "homelab-registry.memory"
+"""A label with the memory limit that a container was started with, in bytes: another one is the owner's."""
+
 SOCKET_LABEL = "homelab-registry.socket"
 """Names the socket of a registry's container, a file in the folder of sockets."""
 
 UNWATCHED = ("com.centurylinklabs.watchtower.enable=false", "wud.watch=false", "diun.enable=false")
 """Labels that keep Watchtower, WUD and Diun away: they would look for another image, and replace what runs."""
+
+RESTART_POLICY = {"Name": "unless-stopped", "MaximumRetryCount": 0}
+LIMITS = {
+    "BlkioWeight": "blkio-weight", "CpuShares": "cpu-shares", "CpuPeriod": "cpu-period", "CpuQuota": "cpu-quota",
+    "CpuRealtimePeriod": "cpu-rt-period", "CpuRealtimeRuntime": "cpu-rt-runtime", "CpusetCpus": "cpuset-cpus",
+    "CpusetMems": "cpuset-mems", "MemoryReservation": "memory-reservation", "PidsLimit": "pids-limit",
+}  # fmt: skip
+"""What an owner limits with `docker update`: the engine's report, and the option of `docker create`."""
 
 NETWORK = "homelab-registry"
 REGISTRY = "homelab-registry"
@@ -42,7 +55,7 @@ SOCKET = f"{SOCKETS}/registry.sock"
 """What the gateway connects to: a symbolic link to the socket of the registry in service."""
 
 GATEWAY_CONFIG = "/etc/gateway"
-CERTIFICATE = f"{GATEWAY_CONFIG}/tls/tls.pem"
+CERTIFICATE = f"{GATEWAY_CONFIG}/tls/current.pem"
 GATEWAY_PORT = 8443
 HEALTH_ADDRESS = "127.0.0.1:5001"
 
@@ -61,6 +74,7 @@ class Container:
     """How a container is started. `image` is a local tag, or name@digest.
 
     `config` is the one file that it reads only at its start, `config_sha256` the digest that this file should have.
+    `memory` limits it, in bytes. `publish` is the port of the host that leads to it, `listen` the host's address there.
     """
 
     name: str
@@ -70,8 +84,10 @@ class Container:
     mounts: tuple[Mount, ...]
     config: str
     config_sha256: str
+    memory: int
     network: str = "none"
     publish: int | None = None
+    listen: str = ""
     stop_signal: str = "SIGTERM"
     environment: tuple[str, ...] = ()
     user: int = UID
@@ -103,16 +119,27 @@ def registry(image: str, folder: str, storage: str, config_sha256: str, user: in
         config=f"{folder}/registry/config.yml",
         config_sha256=config_sha256,
         # 3.x sends traces to localhost:4318 otherwise. By default Go collects garbage whenever its heap of 4 MB has
-        # doubled: here every few requests, at a quarter of the cost of each (go.dev/doc/gc-guide).
-        environment=("OTEL_TRACES_EXPORTER=none", "GOGC=1600", "GOMEMLIMIT=128MiB"),
+        # doubled: here every few requests, at a quarter of the cost of each (go.dev/doc/gc-guide). The limit bounds
+        # what many requests at once leave behind; more than 32 MB made them no cheaper.
+        environment=("OTEL_TRACES_EXPORTER=none", "GOGC=1600", "GOMEMLIMIT=32MiB"),
+        memory=512 * 2**20,
         user=user,
     )
 
 
 def gateway(
-    image: str, folder: str, storage: str, port: int, config_sha256: str, user: int = UID
+    image: str,
+    folder: str,
+    storage: str,
+    port: int,
+    config_sha256: str,
+    user: int = UID,
+    listen: str = ALL_IPV4,
 ) -> Container:
-    """Return the gateway's container. Only its port is published, and it cannot write to the images."""
+    """Return the gateway's container. Only its port is published, and it cannot write to the images.
+
+    An empty `listen` is all addresses, of IPv6 too.
+    """
     return Container(
         name=GATEWAY,
         image=image,
@@ -125,15 +152,21 @@ def gateway(
         ),
         config=f"{folder}/gateway/nginx.conf",
         config_sha256=config_sha256,
+        # A transfer takes at most 5 MB (tests/gateway/test_large_layers.py), and most take far less.
+        memory=2**30,
         network=NETWORK,
         publish=port,
+        listen=listen,
         stop_signal="SIGQUIT",  # nginx finishes open requests; SIGTERM would cut them off
         user=user,
     )
 
 
-def create(container: Container, digest: str) -> list[str]:
-    """Return the arguments of `docker create`, without the name and the port, which a script adds."""
+def create(container: Container, digest: str, kept: Sequence[str] = ()) -> list[str]:
+    """Return the arguments of `docker create`, without the name and the port, which a script adds.
+
+    `kept` are those of `owner_limits`.
+    """
     arguments = [
         f"--label={LABEL}={digest}",
         *(f"--label={label}" for label in UNWATCHED),
@@ -147,6 +180,9 @@ def create(container: Container, digest: str) -> list[str]:
         "--cap-drop=ALL",
         "--security-opt=no-new-privileges",
         f"--ulimit=nofile={OPEN_FILES}:{OPEN_FILES}",
+        f"--label={MEMORY_LABEL}={container.memory}",
+        f"--memory={container.memory}",
+        *kept,
         "--tmpfs=/tmp:rw,noexec,nosuid,nodev,mode=1777,size=64m",
         "--log-driver=json-file",
         "--log-opt=max-size=10m",
@@ -168,19 +204,20 @@ def drift(container: Container, found: Mapping[str, Any] | None, image_id: str |
     """Return why the container must be recreated, or None.
 
     `found` is `docker inspect`'s report. The label shows what we changed since; only the report shows what others did
-    (`docker update`, `network disconnect`). `image_id` is the id of the image that the container should run, None if
-    that image is not there yet.
+    (`docker update --restart`, `network disconnect`). `image_id` is the id of the image that the container should run,
+    None if that image is not there yet.
     """
     if found is None:
         return "it does not exist"
     config, host = found["Config"], found["HostConfig"]
+    if (open_on := _published_on(found)) and open_on != [container.listen]:
+        return f"its port is open on {_addresses(open_on)}, not on {_addresses([container.listen])}"
     if (config.get("Labels") or {}).get(LABEL) != container.digest:
         return "it was started in another way"
     if found["Image"] != image_id:
         return "it runs another image"
-    for name, wanted in _wanted_limits().items():
-        if (present := host.get(name)) != wanted and (present or wanted):
-            return f"its {name} was changed to {json.dumps(present)}"
+    if (present := host.get("RestartPolicy")) != RESTART_POLICY:
+        return f"its RestartPolicy was changed to {json.dumps(present)}"
     if list(found["NetworkSettings"]["Networks"] or {}) != [container.network]:
         return f"it is not connected to the network {container.network} alone"
     if not found["State"]["Running"] or found["State"].get("Paused"):
@@ -202,15 +239,27 @@ def published(found: Mapping[str, Any]) -> set[int]:
     return {int(binding["HostPort"]) for port in bindings.values() for binding in port or ()}
 
 
-def _wanted_limits() -> dict[str, Any]:
-    """Return what `docker update` can change, as the engine reports it of a container of ours."""
-    untouched: dict[str, Any] = dict.fromkeys(
-        (
-            "BlkioWeight", "CpuShares", "CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime",
-            "CpusetCpus", "CpusetMems", "NanoCpus", "Memory", "MemoryReservation", "MemorySwap", "PidsLimit",
-        )
-    )  # fmt: skip
-    return untouched | {"RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0}}
+def _published_on(found: Mapping[str, Any]) -> list[str]:
+    bindings = found["HostConfig"].get("PortBindings") or {}
+    return [binding.get("HostIp", "") for port in bindings.values() for binding in port or ()]
+
+
+def _addresses(listen: list[str]) -> str:
+    named = {ALL: "all addresses, of IPv6 too", ALL_IPV4: "all IPv4 addresses"}
+    return " and ".join(named.get(each, each) for each in listen)
+
+
+def owner_limits(found: Mapping[str, Any]) -> list[str]:
+    """Return the arguments of `docker create` for the limits that the owner set with `docker update`: they stay."""
+    host, labels = found["HostConfig"], found["Config"].get("Labels") or {}
+    limits = [f"--{option}={host[name]}" for name, option in LIMITS.items() if host.get(name)]
+    if cpus := host.get("NanoCpus"):
+        limits.append(f"--cpus={cpus / 10**9}")
+    if (memory := host.get("Memory")) and str(memory) != labels.get(MEMORY_LABEL):
+        limits.append(f"--memory={memory}")
+        if swap := host.get("MemorySwap"):
+            limits.append(f"--memory-swap={swap}")
+    return limits
 
 
 def _mount(mount: Mount) -> str:

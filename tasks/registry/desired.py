@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from posixpath import basename
 
 from tasks.accounts import passwords
-from tasks.registry import containers, storage
+from tasks.registry import containers, leaf, storage
 from tasks.registry.containers import FORMER_UID, UID, Container
 from tasks.registry.storage import MARK, Record
 from tasks.remote import files
 from tasks.remote.files import File, Folder, Observed
 from tasks.remote.templates import environment
+from tasks.settings.listen import ALL_IPV4
 from tasks.settings.load import Settings
 
 FOLDER = "/etc/homelab-registry"
@@ -26,8 +27,7 @@ CUSTOM_PASSWORDS = "gateway/typed"
 TWO_PASSWORDS = "gateway/two-passwords"
 """A flag file: an account has a former password beside its present one, and the gateway tries both."""
 
-FOLDERS = ("gateway", "gateway/tls", CUSTOM_PASSWORDS, "registry", "run")
-CERTIFICATE = "gateway/tls/tls.pem"
+FOLDERS = ("gateway", leaf.FOLDER, CUSTOM_PASSWORDS, "registry", "run")
 GATEWAY_CONFIG = "gateway/nginx.conf"
 REGISTRY_CONFIG = "registry/config.yml"
 HTPASSWD = "registry/htpasswd"
@@ -56,11 +56,13 @@ class Secrets:
 class Desired:
     """All that the registry host should have.
 
-    `unwanted_flags` are the paths of flag files that should not be there, with the reason. `certificate` is what a
-    handshake should show: the leaf in PEM, then its chain. `authorization` is a header that the registry accepts.
+    `files` are all but the `leaf`, which is served once a link names it. `unwanted_flags` are the paths of flag files
+    that should not be there, with the reason. `certificate` is what a handshake should show: the leaf in PEM, then its
+    chain. `authorization` is a header that the registry accepts.
     """
 
     files: tuple[Folder, ...]
+    leaf: File
     unwanted_flags: Mapping[str, str]
     containers: tuple[Container, ...]
     certificate: str
@@ -76,11 +78,12 @@ def desire(
     templates: str,
     record: Record,
     user: int = UID,
+    listen: str = ALL_IPV4,
 ) -> Desired:
     """Return what the registry host should have.
 
     `images` gives the image of each container by role (`registry`, `gateway`). `templates` is their folder. `record`
-    says where the images are kept from now on, and `user` whose they are (`user_of`).
+    says where the images are kept from now on, `user` whose they are (`user_of`), `listen` where the port is open.
     """
     folder, port = settings.registry_storage_path, settings.registry_port
     contents = _contents(settings, secrets, templates)
@@ -98,13 +101,14 @@ def desire(
                 for name, content in (contents | flags).items()
             ),
         ),
+        leaf=leaf.file(FOLDER, secrets.certificate_pem, secrets.key_pem, user),
         unwanted_flags={
             f"{FOLDER}/{name}": why for name, why in _all_flags(settings).items() if name not in flags
         },
         containers=(
             containers.registry(images["registry"], FOLDER, folder, _sha256(contents[REGISTRY_CONFIG]), user),
             containers.gateway(
-                images["gateway"], FOLDER, folder, port, _sha256(contents[GATEWAY_CONFIG]), user
+                images["gateway"], FOLDER, folder, port, _sha256(contents[GATEWAY_CONFIG]), user, listen
             ),
         ),
         certificate=secrets.certificate_pem,
@@ -115,9 +119,11 @@ def desire(
 
 
 def paths(settings: Settings) -> list[str]:
-    """Return all paths of ours on the registry host, and beside each file the name it has while it is written."""
+    """Return all paths of ours on the registry host but the leaves, and beside each file the name it has while it is
+    written.
+    """
     names = (
-        STORAGE_RECORD, CERTIFICATE, GATEWAY_CONFIG, REGISTRY_CONFIG, HTPASSWD, *_all_flags(settings),
+        STORAGE_RECORD, leaf.LINK, GATEWAY_CONFIG, REGISTRY_CONFIG, HTPASSWD, *_all_flags(settings),
     )  # fmt: skip
     written = [f"{settings.registry_storage_path}/{MARK}", *(f"{FOLDER}/{name}" for name in (*names, SOCKET))]
     folders = [FOLDER, *(f"{FOLDER}/{name}" for name in FOLDERS), settings.registry_storage_path]
@@ -130,7 +136,7 @@ def user_of(observed: Observed | None) -> int:
 
 
 def _contents(settings: Settings, secrets: Secrets, templates: str) -> dict[str, str]:
-    """Return the content of each file but the flag files."""
+    """Return the content of each file but the leaf and the flag files."""
     # No setting holds a character that is special in YAML or in nginx's configuration (tasks/settings/types.py).
     render = environment(templates).get_template
     context = {
@@ -143,7 +149,6 @@ def _contents(settings: Settings, secrets: Secrets, templates: str) -> dict[str,
         "decoy": b64encode(f"{passwords.DECOY}:".encode()).decode(),
     }
     return {
-        CERTIFICATE: secrets.certificate_pem + secrets.key_pem,
         GATEWAY_CONFIG: render("gateway.conf.j2").render(context),
         REGISTRY_CONFIG: render("registry.yml.j2").render(context),
         HTPASSWD: secrets.htpasswd,

@@ -9,7 +9,7 @@ from base64 import b64decode
 from pyinfra.api.facts import FactBase
 
 from tasks.accounts import passwords
-from tasks.registry import address, containers, desired, image_age, plan, storage, suitable
+from tasks.registry import address, desired, image_age, leaf, plan, storage, suitable
 from tasks.registry.containers import (
     CONFIG,
     FORMER,
@@ -25,6 +25,8 @@ from tasks.registry.containers import (
 from tasks.registry.plan import RegistryHost
 from tasks.remote.docker import OWN_ENGINE
 from tasks.remote.fact_scripts import emit_paths, fail_host_on_bad_output, read_answer, script
+from tasks.remote.files import NEW_SUFFIX
+from tasks.settings import listen
 from tasks.settings.load import Settings
 
 
@@ -39,16 +41,19 @@ class RegistryFact(FactBase[RegistryHost | None]):
         far, as the state knows it.
         """
         port = settings.registry_port
+        others = listen.elsewhere(settings.registry_listen_address)
         targets = [CONFIG, GATEWAY_CONFIG, SOCKETS, STORAGE]
         format_ = shlex.quote(image_age.FORMAT)
-        certificate = shlex.quote(f"{desired.FOLDER}/{desired.CERTIFICATE}")
+        leaves, leaf_link, first = (
+            f"{desired.FOLDER}/{name}" for name in (leaf.FOLDER, leaf.LINK, leaf.FIRST)
+        )
         link = shlex.quote(f"{desired.FOLDER}/{desired.SOCKET}")
-        inner = plan.handshake(containers.GATEWAY_PORT, settings.registry_hostname, '"$inner"')
+        inner = plan.handshake(f'"$inner":{GATEWAY_PORT}', settings.registry_hostname)
         htpasswd = shlex.quote(f"{desired.FOLDER}/{desired.HTPASSWD}")
         return script(
             # A run that was killed may still be replacing a container: the shell on a host outlives its connection.
             f"[ ! -d {desired.FOLDER} ] || flock -s -w 120 {desired.FOLDER} true || exit 1",
-            emit_paths(desired.paths(settings)),
+            f"{emit_paths(desired.paths(settings))} $(ls -d {leaves}/*.pem {leaves}/.*{NEW_SUFFIX} 2>/dev/null)",
             address.LOOK,
             storage.look(
                 f"{desired.FOLDER}/{desired.STORAGE_RECORD}",
@@ -57,13 +62,15 @@ class RegistryFact(FactBase[RegistryHost | None]):
             f"""
 record={shlex.quote(f"{desired.FOLDER}/{desired.STORAGE_RECORD}")}
 if [ -f "$record" ]; then echo "record|$(base64 -w 0 < "$record")"; fi
-installed=$({plan.ONLY_CERTIFICATES} {certificate} 2>/dev/null | base64 -w 0)
-served=$({plan.handshake(port, settings.registry_hostname)} | base64 -w 0)
+echo "leaf|$(readlink {leaf_link})"
+public() {{ {plan.ONLY_CERTIFICATES} "$1" 2>/dev/null; }}
+installed=$( (public {leaf_link} || public {first}) | base64 -w 0)
+served=$({plan.handshake(settings.local_endpoint, settings.registry_hostname)} | base64 -w 0)
 echo "installed|$installed"
 echo "served|$served"
 [ ! -L {link} ] || echo "socket|$(readlink {link})"
 echo "change|$(sed -n '1s/^{passwords.COMMENT}//p' {htpasswd} 2>/dev/null)"
-listener=$(ss -Hltnp 'sport = :{port}' | sed -n 's/.*users:(("\\([^"]*\\)",pid=\\([0-9]*\\).*/\\1 (pid \\2)/p')
+listener=$(ss -Hltnp 'sport = :{port}{others}' | sed -n 's/.*users:(("\\([^"]*\\)",pid=\\([0-9]*\\).*/\\1 (pid \\2)/p')
 echo "listener|$(echo "$listener" | head -n 1)"
 if command -v openssl >/dev/null; then echo 'handshake|yes'; fi
 {OWN_ENGINE}
@@ -132,6 +139,7 @@ fi
             inside={(name, target): int(inode) for name, target, inode in answer.all("inside")},
             listener=answer.one("listener") or None,
             change=answer.one("change") or "",
+            leaf=answer.one("leaf") or "",
             installed=_text(answer.one("installed")),
             handshake=answer.one("handshake") is not None,
             places=storage.read_places(answer),

@@ -7,8 +7,8 @@ from pathlib import Path
 from cryptography import x509
 
 from tasks.certificates import ca
-from tasks.registry import containers
-from tasks.registry.desired import CERTIFICATE, FOLDER
+from tasks.registry import containers, leaf
+from tasks.registry.desired import FOLDER
 from tasks.registry.plan import RegistryHost
 from tasks.registry.storage import Record
 from tasks.remote.steps import Conflict
@@ -31,12 +31,12 @@ def check(state: State, folder: Path, host: str, found: RegistryHost) -> None:
     if state.registry_host not in {None, host}:
         raise Conflict(f"{folder} belongs to the registry on {state.registry_host}, not to this host", remedy)
     for verb, pem in (("has", found.installed), ("serves", found.served)):
-        for leaf in leaf_of(pem):
-            made_here = any(ca.issued_by(leaf, pair.certificate) for pair in known)
-            if ca.is_ours(leaf) and not made_here:
+        for each in leaf_of(pem):
+            made_here = any(ca.issued_by(each, pair.certificate) for pair in known)
+            if ca.is_ours(each) and not made_here:
                 relation = "did not make" if known else "knows nothing of"
                 raise Conflict(f"this host {verb} a registry certificate that {folder} {relation}", remedy)
-    if not known and found.paths[f"{FOLDER}/{CERTIFICATE}"]:
+    if not known and any(found.paths.get(f"{FOLDER}/{name}") for name in (leaf.LINK, leaf.FIRST)):
         raise Conflict(f"this host has a registry certificate, but {folder} is empty", remedy)
 
 

@@ -11,10 +11,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from tasks.accounts import passwords
-from tasks.registry import containers, replacement
+from tasks.registry import containers, leaf, replacement
 from tasks.registry.address import Addresses
 from tasks.registry.containers import Container
-from tasks.registry.desired import CERTIFICATE, FOLDER, HTPASSWD, TWO_PASSWORDS, Desired
+from tasks.registry.desired import FOLDER, HTPASSWD, TWO_PASSWORDS, Desired
 from tasks.registry.image_age import Built, Debian
 from tasks.registry.storage import Place, Record
 from tasks.registry.suitable import Confinement
@@ -24,6 +24,7 @@ from tasks.remote.files import File, Observed
 from tasks.remote.steps import Conflict, Step
 from tasks.run.machines import Engine
 
+CERTIFICATE = f"{FOLDER}/{leaf.LINK}"
 ONLY_CERTIFICATES = "sed -n '/BEGIN CERTIFICATE/,/END CERTIFICATE/p'"
 
 DRAIN = Step("wait for 3 seconds: for requests that passed the gateway before it looked there", "sleep 3")
@@ -37,13 +38,13 @@ class RegistryHost:
     `addresses` are the host's. `socket` is what the gateway's link names, None if there is no link.
     `containers` holds `docker inspect`'s report by name, also of what a killed run left; `images` the id by reference,
     `inside` the inode that a container sees at a mount's target, by (container, target). `listener` is the program that
-    listens on the port. `installed` and `served` are PEM certificates, the leaf first; `handshake` says whether the
-    host has openssl to see what is served. If that is not what is installed, `inner` is what each container serves
-    past the port, and `rules` are the NAT rules for the port that are not Docker's. Nothing is known of containers
-    unless `engine` is `running`. `built` says of what an image was built, by reference, and `debian` what it would be
-    built of now. `confinement` is what keeps the engine from our folders. `places` has what is at the images' folder
-    and where it was before, `storage` where the host knows it to be. `change` is the last change of the passwords that
-    the host's htpasswd names, or empty.
+    listens on the port. `leaf` is the name of the file of the leaf in force. `installed` and `served` are PEM
+    certificates, the leaf first; `handshake` says whether the host has openssl to see what is served. If that is not
+    what is installed, `inner` is what each container serves past the port, and `rules` are the NAT rules for the port
+    that are not Docker's. Nothing is known of containers unless `engine` is `running`. `built` says of what an image
+    was built, by reference, and `debian` what it would be built of now. `confinement` is what keeps the engine from
+    our folders. `places` has what is at the images' folder and where it was before, `storage` where the host knows it
+    to be. `change` is the last change of the passwords that the host's htpasswd names, or empty.
     """
 
     addresses: Addresses = field(default_factory=Addresses)
@@ -56,6 +57,7 @@ class RegistryHost:
     inside: Mapping[tuple[str, str], int] = field(default_factory=dict)
     listener: str | None = None
     change: str = ""
+    leaf: str = ""
     installed: str = ""
     served: str = ""
     handshake: bool = False
@@ -75,13 +77,17 @@ def steps(desired: Desired, found: RegistryHost, new_images: frozenset[str] = fr
     """
     placed = files.leftovers(found.paths)
     placed += files.place(desired.files, found.paths)
+    placed += leaf.steps(CERTIFICATE, desired.leaf, found.paths, found.leaf)
     flag, htpasswd = f"{FOLDER}/{TWO_PASSWORDS}", f"{FOLDER}/{HTPASSWD}"
     if found.paths[flag] and flag in desired.unwanted_flags and any(step.path == htpasswd for step in placed):
         placed = [step for step in placed if step.path != htpasswd] + revoke(desired)
         found = replace(found, paths={**found.paths, flag: None})
     for path, why in desired.unwanted_flags.items():
         placed += files.remove([path], found.paths, why)
-    return placed + _network(found) + _containers(desired, found, placed, new_images)
+    steps = placed + _network(found) + _containers(desired, found, placed, new_images)
+    first = f"{FOLDER}/{leaf.FIRST}"
+    reason = "the gateway reads current.pem"
+    return steps + files.remove([first] if first in found.paths else [], found.paths, reason)
 
 
 def revoke(desired: Desired, present_flags: Iterable[str] = ()) -> list[Step]:
@@ -108,19 +114,19 @@ def revoke(desired: Desired, present_flags: Iterable[str] = ()) -> list[Step]:
     ]
 
 
-def handshake(port: int, server_name: str, address: str = "127.0.0.1") -> str:
-    """Return the command that prints what this host serves, in PEM: the leaf, then its chain."""
+def handshake(endpoint: str, server_name: str) -> str:
+    """Return the command that prints what is served at an address and port, in PEM: the leaf, then its chain."""
     return (
-        f"echo | timeout 10 openssl s_client -connect {address}:{port} -servername {server_name} -showcerts "
+        f"echo | timeout 10 openssl s_client -connect {endpoint} -servername {server_name} -showcerts "
         f"2>/dev/null | {ONLY_CERTIFICATES}"
     )
 
 
-def proof(desired: Desired, server_name: str) -> Step:
+def proof(endpoint: str, server_name: str) -> Step:
     """Return the step that asks the gateway for a certificate which is new on the host."""
     return Step(
         "ask the gateway for its certificate: it has a new one",
-        f"command -v openssl >/dev/null || exit 0\n{handshake(desired.port, server_name)}\necho asked",
+        f"command -v openssl >/dev/null || exit 0\n{handshake(endpoint, server_name)}\necho asked",
     )
 
 
@@ -168,7 +174,8 @@ def _containers(
         if reason:
             verb = "recreate" if name in found.containers else "create"
             text = f"{verb} the container {container.name}: {reason}"
-            script = replacement.replace(container, FOLDER, desired.server_name)
+            kept = containers.owner_limits(found.containers[name]) if name in found.containers else []
+            script = replacement.replace(container, FOLDER, desired.server_name, kept)
             wanted.append(Step(text, script, None if container.publish else desired.authorization))
         elif any(each in found.containers for each in replacement.names(container)[1:]):
             text = f"remove what is left of replacing the container {container.name}: a run was killed"
@@ -214,7 +221,8 @@ def _wrong_service(desired: Desired, found: RegistryHost, placed: list[Step]) ->
 
     A leaf that this run writes is no reason: it is served from the next handshake on, without a restart.
     """
-    written = any(step.path and f"{FOLDER}/{CERTIFICATE}".startswith(step.path) for step in placed)
+    paths = (desired.leaf.path, CERTIFICATE)
+    written = any(step.path and path.startswith(step.path) for step in placed for path in paths)
     if not found.handshake or written or found.served.split() == desired.certificate.split():
         return None
     if found.served:

@@ -7,10 +7,12 @@ and the next script removes what is left of it.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 from tasks.registry import containers
 from tasks.registry.containers import FORMER, GATEWAY_PORT, NEXT, SOCKET_LABEL, SOCKETS, Container
 from tasks.remote.docker import OWN_ENGINE
+from tasks.settings import listen
 
 MANIFESTS = (
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
@@ -204,18 +206,20 @@ def names(container: Container) -> tuple[str, str, str]:
     return container.name, container.name + NEXT, container.name + FORMER
 
 
-def replace(container: Container, folder: str, server_name: str) -> str:
+def replace(container: Container, folder: str, server_name: str, kept: Sequence[str] = ()) -> str:
     """Return the script that creates a container, or replaces it; `folder` is ours on the registry host.
+
+    `kept` are the owner's limits (`containers.owner_limits`).
 
     The registry's script reads an Authorization header from standard input.
     """
-    arguments = shlex.join(containers.create(container, container.digest))
+    arguments = shlex.join(containers.create(container, container.digest, kept))
     if container.publish:
         more = {
             "host": server_name,
             "inner_port": str(GATEWAY_PORT),
-            "outer": f"127.0.0.1:{container.publish}",
-            "publish": f"{container.publish}:{GATEWAY_PORT}",
+            "outer": f"{listen.local(container.listen)}:{container.publish}",
+            "publish": f"{listen.bracketed(container.listen)}:{container.publish}:{GATEWAY_PORT}".lstrip(":"),
             "closed": CLOSED,
         }
         return "".join(

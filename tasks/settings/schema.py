@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from tasks.settings import listen
 from tasks.settings.types import (
     Account,
     AccountOrNone,
@@ -71,6 +72,11 @@ class RunWideKeys(_Strict):
     address is refused: Docker checks no certificate there.
     """
 
+    registry_listen_address: Address = None
+    """Address of the registry host that the port is open on. `None`: all its IPv4 addresses, and all of IPv6 if
+    `registry_address` or one of `registry_extra_names` is an IPv6 address.
+    """
+
     registry_manage_hosts_file: Switch = True
     """Keep an entry for the registry's names in `/etc/hosts` of Docker hosts and cluster nodes."""
 
@@ -108,7 +114,10 @@ class RunWideKeys(_Strict):
     """How many requests of one client address are served at once. Further requests get `429`."""
 
     registry_max_guesses: MaxGuesses = 2
-    """How many wrong passwords of one client address are answered per second. Further guesses wait."""
+    """How many wrong passwords of one client address are answered per second. Eight more wait, and further ones get
+    `429`. For an account with a custom password, this many requests per second are checked, right or wrong, after a
+    first eight at once; 64 wait.
+    """
 
     registry_leaf_days: LeafDays = 397
     """Lifetime of the registry's certificate in days, at most 825."""
@@ -245,6 +254,11 @@ class Settings(RunWideKeys):
         """The same for each of `server_names`; an IPv6 address is in brackets (RFC 3986, section 3.2.2)."""
         port = "" if self.registry_port == 443 else f":{self.registry_port}"
         return tuple((f"[{name}]" if ":" in name else name) + port for name in self.server_names)
+
+    @property
+    def local_endpoint(self) -> str:
+        """Address and port at which the registry host reaches its own registry."""
+        return f"{listen.local(self.registry_listen_address or listen.ALL_IPV4)}:{self.registry_port}"
 
     @property
     def renew_before_days(self) -> int:

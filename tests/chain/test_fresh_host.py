@@ -106,7 +106,7 @@ def test_a_full_disk_for_the_state_is_reported_in_one_line_and_changes_nothing(b
     """A separate state on a file system of two pages, too small for a new CA."""
     bare.run("mkdir -p /full && mount -t tmpfs -o size=8k tmpfs /full")
     adopt = "pyinfra -y --data registry_state_dir=/full/state inventories/local.py deploys/adopt.py"
-    served = "sha256sum /etc/homelab-registry/gateway/tls/tls.pem /etc/docker/certs.d/*/ca.crt"
+    served = "sha256sum /etc/homelab-registry/gateway/tls/current.pem /etc/docker/certs.d/*/ca.crt"
     before = bare.run(served).stdout
     failed = bare.run(f"cd {PROJECT} && .venv/bin/{adopt} 2>&1", check=False)
     assert failed.exit_code == 1

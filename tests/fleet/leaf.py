@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import subprocess
 
+from tasks.registry import leaf
+from tasks.registry.containers import UID
 from tests.bench.hosts import BenchHost
 from tests.fleet.deployment import Deployment
 from tests.gateway.gateway import NAME
+
+
+def path_on_host(deployment: Deployment) -> str:
+    """Return the path of the leaf's file on the registry host."""
+    state = deployment.store.read()
+    assert state.leaf
+    assert state.authority
+    return leaf.file("/etc/homelab-registry", state.leaf.certificate_pem, "", UID).path
 
 
 def fingerprint_in_state(deployment: Deployment) -> str:

@@ -19,7 +19,7 @@ def listing(host: BenchHost) -> str:
 def half_written(host: BenchHost) -> list[str]:
     """Return the files under their final names that are incomplete: each must end as its format requires."""
     ends = {
-        "/etc/homelab-registry/gateway/tls/tls.pem": "-----END PRIVATE KEY-----",
+        "/etc/homelab-registry/gateway/tls/current.pem": "-----END PRIVATE KEY-----",
         "/etc/homelab-registry/gateway/nginx.conf": "}",
         "/etc/homelab-registry/registry/config.yml": "    threshold: 3",
         "/etc/docker/certs.d/registry.homelab.local/ca.crt": "-----END CERTIFICATE-----",

@@ -15,7 +15,7 @@ from tests.fleet.leaf import fingerprint_in_state, served_fingerprint
 from tests.gateway.gateway import NAME
 
 ROTATE = "deploys/rotate_certificate.py"
-TLS = "/etc/homelab-registry/gateway/tls/tls.pem"
+TLS = "/etc/homelab-registry/gateway/tls/current.pem"
 NOT_SERVED = (
     "could not ask the gateway for its certificate: port 443 still serves another one; "
     "see why (docker logs homelab-registry-gateway) and run again"

@@ -126,7 +126,7 @@ def test_a_new_server_name_is_in_the_certificate_without_a_restart(
         f"make a certificate for {NAME}, images.homelab.local, {host.address}: "
         "its names have changed (added: images.homelab.local)"
     )
-    assert pem.startswith("write /etc/homelab-registry/gateway/tls/tls.pem: ")
+    assert pem.startswith("write /etc/homelab-registry/gateway/tls/current.pem: ")
     assert proof == "ask the gateway for its certificate: it has a new one"
     assert folder == "make /etc/docker/certs.d/images.homelab.local: it is missing"
     assert ca == "write /etc/docker/certs.d/images.homelab.local/ca.crt: it is missing"
@@ -207,7 +207,7 @@ def test_a_certificate_that_expires_soon_is_renewed_automatically(
     made, written, proof = run(deployment)
     assert proof == "ask the gateway for its certificate: it has a new one"
     assert made.startswith(f"make a certificate for {NAME}, {host.address}: it expires on ")
-    assert written.startswith("write /etc/homelab-registry/gateway/tls/tls.pem")
+    assert written.startswith("write /etc/homelab-registry/gateway/tls/current.pem")
     assert served_certificate(host) != old
 
 

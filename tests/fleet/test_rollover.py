@@ -32,7 +32,7 @@ NAME = "registry.homelab.local"
 OUTSIDE = "registry.example.org"
 IMAGE = f"{NAME}/rollover:1"
 ROTATE, RETIRE = "deploys/rotate_ca.py", "deploys/retire_ca.py"
-TLS = "/etc/homelab-registry/gateway/tls/tls.pem"
+TLS = "/etc/homelab-registry/gateway/tls/current.pem"
 NODE_SETTINGS = {"registry_runtime": ["containerd", "podman"], "registry_node_login": True}
 CRI = "unix:///run/containerd/containerd.sock"
 

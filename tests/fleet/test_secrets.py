@@ -33,7 +33,7 @@ CUSTOM = {name: f"canary {name}+/{token_hex(6)}" for name in ("admin", "ci", "cl
 
 # For each file whose upload is to fail: how to fill the file system of its folder.
 FULL = {
-    f"{CONF}/gateway/tls/tls.pem": "head -c 4096 /dev/zero > full",
+    f"{CONF}/gateway/tls/current.pem": "head -c 4096 /dev/zero > full",
     f"{CONF}/registry/config.yml": "head -c 4096 /dev/zero > full",
     f"{CONF}/registry/htpasswd": "true",  # config.yml takes the one page there is
 }
@@ -172,9 +172,10 @@ def test_running_programs(host: BenchHost, evidence: Evidence, needles: Needles)
 
 
 def test_files_at_every_moment(trace: Reader) -> None:
-    written = {f"{CONF}/gateway/tls/tls.pem", f"{CONF}/registry/config.yml", f"{CONF}/registry/htpasswd"}
+    written = {f"{CONF}/registry/config.yml", f"{CONF}/registry/htpasswd"}
     written |= {f"{STATE}/leaf.pem", f"{STATE}/htpasswd", f"{STATE}/http.secret", LOGIN}
-    assert any(path.startswith(KEPT) for path in trace.holders)
+    for folder in (KEPT, f"{CONF}/gateway/tls/"):
+        assert any(path.startswith(folder) for path in trace.holders)
     assert written <= set(trace.holders)
     assert trace.wide == []
 
@@ -188,7 +189,7 @@ def test_files_at_the_end(host: BenchHost, evidence: Evidence, needles: Needles)
     ).stdout.splitlines()
     passwords = [f"600 {STATE}/accounts/{name}.password" for name in sorted(CUSTOM)]
     of_the_state = ["authorities/", "htpasswd", "http.secret", "leaf.pem"]
-    of_the_host = ["gateway/tls/tls.pem", "registry/config.yml", "registry/htpasswd"]
+    of_the_host = ["gateway/tls/", "registry/config.yml", "registry/htpasswd"]
     assert [line for line in found if not line.startswith("600 ")] == []
     assert [line for line in found if line in passwords] == passwords
     expected = [f"600 {STATE}/{name}" for name in of_the_state] + [

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from tests.fleet.test_convergence import GATEWAY, REGISTRY, recreate_step
+from tests.fleet.test_convergence import GATEWAY, REGISTRY, RESTARTS, recreate_step
 from tests.gateway.gateway import NAME, Answer, Gateway
 from tests.gateway.pushing import (
     STORED,
@@ -30,8 +30,8 @@ from tests.gateway.replacing import FORMER_LAYOUT, RUN, SlowLayer, load, sockets
 
 STORAGE = "/var/lib/homelab-registry"
 LATEST = "latest"
-CHANGE = f"docker update --cpu-shares 2 {REGISTRY}"
-REPLACED = recreate_step(REGISTRY, "its CpuShares was changed to 2")
+CHANGE = f"docker update --restart no {REGISTRY}"
+REPLACED = recreate_step(REGISTRY, RESTARTS)
 PUSHES = 50
 
 

@@ -71,7 +71,6 @@ def expected_on_registry_host(state: Path, *marks: str) -> list[str]:
         *(f"{folder}/{name}" for name in ("gateway", "gateway/tls", "gateway/typed", "registry", "run")),
     ]
     written = (
-        "gateway/tls/tls.pem",
         "gateway/nginx.conf",
         "registry/config.yml",
         "registry/htpasswd",
@@ -84,6 +83,7 @@ def expected_on_registry_host(state: Path, *marks: str) -> list[str]:
         f"write {IMAGES_FOLDER}/.homelab-registry: it is missing",
         f"write {folder}/storage: it is missing",
         *(f"write {folder}/{name}: it is missing" for name in written),
+        f"write {folder}/gateway/tls/current.pem: it is missing",
         "make the network homelab-registry: it is missing",
         "create the container homelab-registry: it does not exist",
         "create the container homelab-registry-gateway: it does not exist",

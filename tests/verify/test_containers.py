@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tasks.accounts import passwords
-from tasks.registry import containers, image_age, storage
+from tasks.registry import containers, image_age, leaf, storage
 from tasks.registry import desired as layout
 from tasks.remote.fact_scripts import read_answer
 from tasks.settings.load import Settings
@@ -200,11 +200,11 @@ def lines_with(host: Host, command: str, *texts: str) -> int:
 
 
 def test_files_with_secrets_are_closed(registry: Host, settings: Settings) -> None:
-    files = (layout.CERTIFICATE, layout.GATEWAY_CONFIG, layout.REGISTRY_CONFIG, layout.HTPASSWD)
+    files = (leaf.LINK, layout.GATEWAY_CONFIG, layout.REGISTRY_CONFIG, layout.HTPASSWD)
     wanted = {f"{layout.FOLDER}/{name}": 0o600 for name in files}
     wanted |= {f"{layout.FOLDER}/{name}": 0o700 for name in layout.FOLDERS}
     wanted |= {settings.registry_storage_path: 0o700}
-    told = registry.run(f"stat -c '%a %u %g %n' {shlex.join(wanted)}").stdout
+    told = registry.run(f"stat -L -c '%a %u %g %n' {shlex.join(wanted)}").stdout
     rows = [line.split(" ", 3) for line in told.splitlines()]
     found = {path: (int(mode, 8), int(uid), int(gid)) for mode, uid, gid, path in rows}
     user = int(inspect(registry, containers.REGISTRY)["Config"]["User"].partition(":")[0])

@@ -13,11 +13,12 @@ from pyinfra.api.operation import operation
 from tasks.accounts import passwords
 from tasks.registry import plan
 from tasks.registry.context import RegistryContext
-from tasks.registry.desired import CERTIFICATE, FOLDER, Desired, Secrets, desire, user_of
+from tasks.registry.desired import Desired, Secrets, desire, user_of
 from tasks.registry.replacement import CLOSED, seconds_closed
 from tasks.remote.steps import Step
 from tasks.run.apply import AnyStep, LocalStep, RemoteStep, apply_steps
 from tasks.run.context import ROOT, Run, current
+from tasks.settings import listen
 from tasks.state.store import State
 
 
@@ -37,6 +38,8 @@ def certificate(run: Run) -> list[AnyStep]:
 
 def _decide(run: Run) -> list[AnyStep]:
     desired = desired_host(run)
+    if listen.is_ipv6(_listen(run)):
+        run.report.note(host.name, listen.HIDDEN)
     return [*_with_proof(run, desired, _steps(run, desired)), *_note_storage(run)]
 
 
@@ -78,7 +81,13 @@ def desired_host(run: Run) -> Desired:
         str(ROOT / "templates"),
         record,
         user_of(found.paths[record.path]),
+        _listen(run),
     )
+
+
+def _listen(run: Run) -> str:
+    settings = run.configuration.settings
+    return listen.address(settings.registry_listen_address, run.part(RegistryContext).server_names(settings))
 
 
 def _authorization(state: State) -> str:
@@ -101,7 +110,8 @@ def _with_proof(run: Run, desired: Desired, steps: Sequence[Step]) -> list[AnySt
     ]
     if not any(map(_writes_certificate, steps)):
         return told
-    proof = plan.proof(desired, run.configuration.settings.registry_hostname)
+    settings = run.configuration.settings
+    proof = plan.proof(settings.local_endpoint, settings.registry_hostname)
     return [*told, RemoteStep(proof, partial(_prove, run, desired))]
 
 
@@ -115,7 +125,7 @@ def _note_gap(run: Run, output: str) -> None:
 
 
 def _writes_certificate(step: Step) -> bool:
-    return step.writes and step.path == f"{FOLDER}/{CERTIFICATE}"
+    return step.writes and step.path == plan.CERTIFICATE
 
 
 def _prove(run: Run, desired: Desired, output: str) -> None:

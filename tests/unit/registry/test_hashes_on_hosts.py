@@ -17,8 +17,8 @@ CONFIG_SHA256 = "ab" * 32
 def test_a_container_s_label_is_the_one_that_is_on_hosts() -> None:
     registry = containers.registry("homelab-registry.invalid/registry:0", FOLDER, STORAGE, CONFIG_SHA256)
     gateway = containers.gateway("homelab-registry.invalid/nginx:0", FOLDER, STORAGE, 443, CONFIG_SHA256)
-    assert registry.digest == "fa5f1d9573071ed0e210da85fe55314b5de15192d5194c04aff777e0dfe68e64"
-    assert gateway.digest == "9ed7f28ffa19a264e885ea70e1a48fa2b171387fdabf726007003ebf588d6124"
+    assert registry.digest == "6e61c9341126579df6f074a193d8de5130560c005c6613e7aa2d6d58a2f46442"
+    assert gateway.digest == "156473ff6c1aa6767c092b4bd2ab49778065d218a642059080d857b3dfe342d1"
 
 
 def test_an_image_s_tag_is_the_one_that_is_on_hosts() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tasks.certificates import ca
-from tasks.registry import outdated
-from tasks.registry.desired import CERTIFICATE, FOLDER
+from tasks.registry import leaf, outdated
+from tasks.registry.desired import FOLDER
 from tasks.registry.plan import RegistryHost
 from tasks.remote.steps import Conflict
 from tasks.state import changes
@@ -26,7 +26,7 @@ FORKED = changes.add(FIRST, "", NOW - dt.timedelta(days=9))
 
 
 def host(change: str = "", installed: str = "") -> RegistryHost:
-    return RegistryHost(paths={f"{FOLDER}/{CERTIFICATE}": None}, change=change, installed=installed)
+    return RegistryHost(paths={f"{FOLDER}/{leaf.LINK}": None}, change=change, installed=installed)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ import copy
 import datetime as dt
 import json
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from posixpath import basename
 from typing import Any
 
 import pytest
@@ -19,15 +21,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from tasks.registry import containers
+from tasks.registry import containers, leaf
 from tasks.registry import desired as layout
 from tasks.registry import plan as registry
+from tasks.registry.containers import UID
 from tasks.registry.desired import Desired, Secrets
 from tasks.registry.plan import RegistryHost
 from tasks.registry.storage import Record
 from tasks.remote.files import File, Observed
 from tasks.remote.steps import Conflict
 from tasks.run.context import ROOT
+from tasks.settings import listen as ports
+from tasks.settings.listen import ALL_IPV4
 from tasks.settings.load import Settings
 from tasks.settings.types import Role
 
@@ -39,8 +44,8 @@ STARTED = 1_800_000_000.0
 Change = Callable[[dict[str, Any]], None]
 
 
-def desire(**settings: Any) -> Desired:
-    return layout.desire(Settings(**settings), SECRETS, IMAGES, TEMPLATES, RECORD)
+def desire(listen: str = ALL_IPV4, **settings: Any) -> Desired:
+    return layout.desire(Settings(**settings), SECRETS, IMAGES, TEMPLATES, RECORD, listen=listen)
 
 
 def inspected(container: containers.Container) -> dict[str, Any]:
@@ -66,6 +71,9 @@ def converged(desired: Desired, settings: Settings | None = None) -> RegistryHos
     for number, item in enumerate(desired.files):
         kind, digest = ("regular file", item.sha256) if isinstance(item, File) else ("directory", None)
         paths[item.path] = Observed(kind, item.mode, item.owner, item.group, STARTED - 60, number, digest)
+    digest = desired.leaf.sha256
+    paths[desired.leaf.path] = Observed("regular file", "600", UID, UID, STARTED - 60, 97, digest)
+    paths[registry.CERTIFICATE] = Observed("symbolic link", "777", 0, 0, STARTED - 60, 99, digest)
     inside = {
         (container.name, mount.target): found.inode
         for container in desired.containers
@@ -80,6 +88,7 @@ def converged(desired: Desired, settings: Settings | None = None) -> RegistryHos
         networks=frozenset({"bridge", "homelab-registry"}),
         socket="a.sock",
         inside=inside,
+        leaf=basename(desired.leaf.path),
         installed=desired.certificate,
         served=desired.certificate,
         handshake=True,
@@ -124,11 +133,6 @@ def at(*path: str, value: Any) -> Change:
     [
         (at("Config", "Labels", containers.LABEL, value="0"), "it was started in another way"),
         (at("Image", value="sha256:other"), "it runs another image"),
-        (at("HostConfig", "Memory", value=67108864), "its Memory was changed to 67108864"),
-        (at("HostConfig", "NanoCpus", value=500000000), "its NanoCpus was changed to 500000000"),
-        (at("HostConfig", "CpuShares", value=2), "its CpuShares was changed to 2"),
-        (at("HostConfig", "PidsLimit", value=5), "its PidsLimit was changed to 5"),
-        (at("HostConfig", "CpusetCpus", value="0"), 'its CpusetCpus was changed to "0"'),
         (at("HostConfig", "RestartPolicy", value={"Name": "no", "MaximumRetryCount": 0}),
          'its RestartPolicy was changed to {"Name": "no", "MaximumRetryCount": 0}'),
         (at("State", value={"Running": False, "Status": "exited"}), "it is exited"),
@@ -143,6 +147,77 @@ def test_each_change_of_a_container_makes_that_one_anew(name: str, change: Chang
     change(report)
     changed = replace(found, containers={**found.containers, name: report})
     assert texts(desired, changed) == [f"recreate the container {name}: {reason}"]
+
+
+LIMITS = {
+    "Memory": 268435456,
+    "MemorySwap": 536870912,
+    "NanoCpus": 500000000,
+    "CpuShares": 2,
+    "PidsLimit": 50,
+    "CpusetCpus": "0",
+}
+
+
+@pytest.mark.parametrize("name", [containers.REGISTRY, containers.GATEWAY])
+def test_limits_of_the_owner_stay_and_go_over_to_the_next_container(name: str) -> None:
+    """They set them with `docker update`."""
+    desired = desire()
+    found = converged(desired)
+    report = copy.deepcopy(dict(found.containers[name]))
+    report["HostConfig"].update(LIMITS)
+    limited = replace(found, containers={**found.containers, name: report})
+    assert texts(desired, limited) == []
+    report["Image"] = "sha256:other"
+    (step,) = registry.steps(desired, limited)
+    after_ours = step.script.partition(
+        f"--memory={next(c for c in desired.containers if c.name == name).memory}"
+    )[2]
+    for option in (
+        "--memory=268435456", "--memory-swap=536870912", "--cpus=0.5", "--cpu-shares=2", "--pids-limit=50",
+        "--cpuset-cpus=0",
+    ):  # fmt: skip
+        assert f" {option} " in after_ours
+
+
+def test_the_limit_that_a_container_was_started_with_is_not_the_owner_s() -> None:
+    """A later version may have another; a kernel without the memory controller reports none."""
+    report = inspected(desire().containers[0])
+    ours = report["Config"]["Labels"][containers.MEMORY_LABEL] = "12345"
+    for memory in (int(ours), 0):
+        report["HostConfig"].update({"Memory": memory, "MemorySwap": 2 * memory})
+        assert containers.owner_limits(report) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted", "open_on", "reason"),
+    [
+        ({}, ALL_IPV4, "", "its port is open on all addresses, of IPv6 too, not on all IPv4 addresses"),
+        ({"registry_listen_address": "192.0.2.9"}, "192.0.2.9", ALL_IPV4,
+         "its port is open on all IPv4 addresses, not on 192.0.2.9"),
+        ({"registry_extra_names": ("fd00::9",)}, "", ALL_IPV4,
+         "its port is open on all IPv4 addresses, not on all addresses, of IPv6 too"),
+        ({"registry_listen_address": "fd00::9"}, "fd00::9", "",
+         "its port is open on all addresses, of IPv6 too, not on fd00::9"),
+    ],
+)  # fmt: skip
+def test_a_port_that_is_open_elsewhere_is_named(
+    settings: dict[str, Any], wanted: str, open_on: str, reason: str
+) -> None:
+    given = Settings(**settings)
+    assert ports.address(given.registry_listen_address, given.server_names) == wanted
+    desired = desire(wanted, **settings)
+    found = converged(desired, given)
+    report = copy.deepcopy(dict(found.containers[containers.GATEWAY]))
+    binding = {"HostIp": open_on, "HostPort": "443"}
+    report["HostConfig"]["PortBindings"] = {"8443/tcp": [binding]}
+    elsewhere = replace(found, containers={**found.containers, containers.GATEWAY: report})
+    (step,) = registry.steps(desired, elsewhere)
+    assert step.text == f"recreate the container {containers.GATEWAY}: {reason}"
+    publish = f"[{wanted}]:443:8443" if ":" in wanted else f"{wanted}:443:8443".lstrip(":")
+    assert f"publish={shlex.quote(publish)}\n" in step.script
+    binding["HostIp"] = wanted
+    assert texts(desired, elsewhere) == []
 
 
 @pytest.mark.parametrize("name", [containers.REGISTRY, containers.GATEWAY])
@@ -177,7 +252,6 @@ def test_an_image_made_in_this_run_makes_its_container_anew() -> None:
         (layout.REGISTRY_CONFIG, "homelab-registry"),
         (layout.GATEWAY_CONFIG, "homelab-registry-gateway"),
         (layout.HTPASSWD, None),
-        (layout.CERTIFICATE, None),
     ],
 )
 def test_a_changed_file_restarts_only_what_reads_it_at_its_start(name: str, restarted: str | None) -> None:
@@ -363,13 +437,33 @@ def test_a_container_of_the_user_s_with_our_name_is_left_alone(
         registry.steps(desire(), replace(found, containers={**found.containers, name: report}))
 
 
-def test_a_new_leaf_is_one_file_and_no_restart() -> None:
+def test_a_new_leaf_is_one_step_and_no_restart() -> None:
     found = converged(desire())
     renewed = layout.desire(
         Settings(), replace(SECRETS, certificate_pem="-----NEW-----\n"), IMAGES, TEMPLATES, RECORD
     )
-    path = f"{layout.FOLDER}/{layout.CERTIFICATE}"
-    assert texts(renewed, found) == [f"write {path}: its content is not as it should be"]
+    assert texts(renewed, found) == [f"write {registry.CERTIFICATE}: its content is not as it should be"]
+
+
+def test_the_one_file_of_earlier_gateways_goes_after_the_present_one_runs() -> None:
+    """Until then the running nginx opens it at each handshake."""
+    desired, first = desire(), f"{layout.FOLDER}/{leaf.FIRST}"
+    found = converged(desired)
+    seen = found.paths[desired.leaf.path]
+    absent: dict[str, Observed | None] = {registry.CERTIFICATE: None, first: seen}
+    others = {path: found for path, found in found.paths.items() if path != desired.leaf.path}
+    report = copy.deepcopy(dict(found.containers[containers.GATEWAY]))
+    report["Config"]["Labels"][containers.LABEL] = "0"
+    before = replace(
+        found, paths=others | absent, leaf="", containers={**found.containers, containers.GATEWAY: report}
+    )
+    removed = f"remove {first}: the gateway reads current.pem"
+    assert texts(desired, before) == [
+        f"write {registry.CERTIFICATE}: it is missing",
+        "recreate the container homelab-registry-gateway: it was started in another way",
+        removed,
+    ]
+    assert texts(desired, replace(found, paths={**found.paths, first: seen})) == [removed]
 
 
 def test_a_custom_password_is_marked_for_the_gateway_and_restarts_nothing() -> None:

@@ -25,6 +25,7 @@ from tasks.docker_hosts.facts import DockerHostFact
 from tasks.docker_hosts.logins import Home
 from tasks.docker_hosts.plan import DockerHost
 from tasks.registry import desired as layout
+from tasks.registry import leaf
 from tasks.registry.address import Addresses
 from tasks.registry.facts import RegistryFact
 from tasks.registry.image_age import Built, Debian
@@ -364,8 +365,9 @@ PEM = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that stands for /etc/homelab-registry, with a certificate and its key."""
-    certificate = tmp_path / layout.CERTIFICATE
+    certificate = tmp_path / leaf.FOLDER / "0123456789abcdef.pem"
     certificate.parent.mkdir(parents=True)
+    (tmp_path / leaf.LINK).symlink_to(certificate.name)
     key = "-----BEGIN PRIVATE KEY-----\nK\n-----END PRIVATE KEY-----\n"
     certificate.write_text(PEM.format("INSTALLED") + key)
     monkeypatch.setattr(layout, "FOLDER", str(tmp_path))
@@ -409,6 +411,7 @@ def test_the_registry_fact_s_script_with_an_engine_that_is_a_stub(folder: Path) 
         networks=frozenset({"bridge"}),
         inside={},
         listener="nginx (pid 7)",
+        leaf="0123456789abcdef.pem",
         installed=PEM.format("INSTALLED"),
         served=PEM.format("SERVED"),
         handshake=True,
@@ -427,7 +430,7 @@ RULES = (
 def test_another_certificate_on_the_port_is_told_with_the_gateway_s_own_and_the_rules(folder: Path) -> None:
     found = registry_host(folder, both=True)
     assert (found.inner, found.rules) == ({"homelab-registry-gateway": PEM.format("INNER")}, RULES)
-    (folder / layout.CERTIFICATE).write_text(PEM.format("SERVED"))
+    (folder / leaf.LINK).write_text(PEM.format("SERVED"))
     found = registry_host(folder, both=True)
     assert (found.inner, found.rules) == ({}, ())
 
@@ -453,11 +456,23 @@ def test_apt_is_asked_for_the_packages_of_all_images(folder: Path) -> None:
 
 
 def test_every_path_of_ours_is_asked_for(folder: Path) -> None:
+    killed = folder / leaf.FOLDER / ".fedcba9876543210.pem.homelab-new"
+    killed.write_text("half")
     found = registry_host(folder).paths
-    assert set(found) == set(layout.paths(Settings(registry_storage_path=str(folder / "images"))))
-    assert {path for path, observed in found.items() if observed} == {
-        str(folder), str(folder / "gateway"), str(folder / "gateway/tls"), str(folder / "gateway/tls/tls.pem"),
+    leaves = {str(folder / leaf.FOLDER / "0123456789abcdef.pem"), str(killed)}
+    asked = set(layout.paths(Settings(registry_storage_path=str(folder / "images"))))
+    assert set(found) == asked | leaves
+    assert {path for path, observed in found.items() if observed} == leaves | {
+        str(folder), str(folder / "gateway"), str(folder / leaf.FOLDER), str(folder / leaf.LINK),
     }  # fmt: skip
+
+
+def test_the_leaf_of_an_earlier_gateway_is_read(folder: Path) -> None:
+    (folder / leaf.LINK).unlink()
+    (folder / leaf.FOLDER / "0123456789abcdef.pem").rename(folder / leaf.FIRST)
+    found = registry_host(folder)
+    assert (found.leaf, found.installed) == ("", PEM.format("INSTALLED"))
+    assert found.paths[str(folder / leaf.FIRST)]
 
 
 def test_images_that_are_all_there_are_each_told_with_their_own_id(folder: Path) -> None:

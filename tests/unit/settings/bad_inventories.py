@@ -151,6 +151,9 @@ VALUES: list[tuple[str, str, Any, str]] = [
     ("extra name twice", "registry_extra_names", ["a.local", "a.local"], "without duplicates"),
     ("extra address twice", "registry_extra_names", ["fd00::1", "FD00:0::1"], "without duplicates"),
     # Addresses.
+    ("listen address that is a name", "registry_listen_address", "eth0", "IPv4 or IPv6 address"),
+    ("listen address that is loopback", "registry_listen_address", "127.0.0.1", "not loopback"),
+    ("listen address that is all", "registry_listen_address", "0.0.0.0", "unspecified"),  # noqa: S104
     ("address that is a name", "registry_address", "nas.homelab.local", "IPv4 or IPv6 address"),
     ("address empty", "registry_address", "", "IPv4 or IPv6 address"),
     ("address as a number", "registry_address", 3221225994, "IPv4 or IPv6 address"),

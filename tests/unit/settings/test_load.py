@@ -136,6 +136,7 @@ EXAMPLES: Mapping[str, Any] = {
     **Settings().model_dump(),
     **HostSettings().model_dump(),
     "registry_address": "192.0.2.10",
+    "registry_listen_address": "192.0.2.10",
     "registry_extra_names": ("images.homelab.local",),
     "registry_rotate_account": "ci",
     "registry_excused_hosts": ("nas",),

@@ -1,0 +1,75 @@
+"""Replace the leaf again and again while clients connect, each with a handshake of its own."""
+
+from __future__ import annotations
+
+import datetime as dt
+import socket
+import ssl
+import subprocess
+import threading
+from collections import Counter
+from pathlib import Path
+
+from tasks.certificates import ca
+from tasks.registry import leaf
+from tasks.registry.containers import UID
+from tests.bench.hosts import BenchHost
+from tests.fleet.deployment import Deployment
+from tests.gateway.gateway import NAME
+
+CLIENTS = 6
+LINK = f"/etc/homelab-registry/{leaf.LINK}"
+
+
+def replacing_script(deployment: Deployment, address: str, count: int) -> str:
+    """Return the shell script that carries out the run's own step for `count` new leaves; it prints each that fails."""
+    authority = deployment.store.read().authority
+    assert authority
+    now, lines = dt.datetime.now(dt.UTC), []
+    for _ in range(count):
+        made = ca.make_leaf(authority, [NAME, address], 30, now)
+        new = leaf.file("/etc/homelab-registry", made.certificate_pem, made.key_pem, UID)
+        (step,) = leaf.steps(LINK, new, {LINK: None}, "")
+        lines.append(f"( {step.script}\n) <<'END' || echo failed\n{step.stdin}\nEND\n")
+    return "".join(lines) + "echo replaced all\n"
+
+
+def connect_meanwhile(host: BenchHost, deployment: Deployment, script: str) -> Counter[str]:
+    """Connect for as long as the script runs on the host, without session reuse; return the outcomes, counted."""
+    address, ended, outcomes = host.address, threading.Event(), Counter[str]()
+    trust = ssl.create_default_context(cafile=deployment.store.folder / "ca.crt")
+
+    def connect() -> None:
+        mine = Counter[str]()
+        while not ended.is_set():
+            try:
+                with socket.create_connection((address, 443), timeout=30) as plain:
+                    trust.wrap_socket(plain, server_hostname=NAME).close()
+                mine["connected"] += 1
+            except OSError as error:
+                mine[str(error)] += 1
+        outcomes.update(mine)
+
+    clients = [threading.Thread(target=connect) for _ in range(CLIENTS)]
+    for client in clients:
+        client.start()
+    try:
+        done = subprocess.run(
+            ["docker", "exec", "-i", host.name, "sh"],
+            input=script,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == "replaced all\n", done
+    finally:
+        ended.set()
+        for client in clients:
+            client.join()
+    return outcomes
+
+
+def kept_leaves(host: BenchHost) -> list[Path]:
+    """Return the leaves on the host but the one in force."""
+    found = host.run(f"find {Path(LINK).parent} -name '*.pem' -type f ! -samefile {LINK}").stdout
+    return [Path(line) for line in found.splitlines()]
