@@ -90,7 +90,7 @@ def _check_crio(endpoints: Sequence[str], address: str, texts: Mapping[str, str]
             continue
         for name in toml_edit.values_at(toml_edit.read(text, path), "crio", "image", "insecure_registries"):
             if any(_covers(str(name), ours) for ours in endpoints) or _holds(str(name), address):
-                line = _line(text, name)
+                line = _line(text, str(name))
                 raise Conflict(
                     f'{path} line {line} has "{name}" in insecure_registries, so CRI-O checks no '
                     f"certificate of {endpoints[0]}",
@@ -126,7 +126,7 @@ def _insecure(path: str, text: str) -> Iterator[tuple[str, int]]:
                     yield name, _line(text, name)
     # Version 1 of the format.
     for name in toml_edit.values_at(says, "registries", "insecure", "registries"):
-        yield str(name), _line(text, name)
+        yield str(name), _line(text, str(name))
 
 
 def _check_location(path: str, text: str, endpoints: Sequence[str]) -> None:

@@ -48,6 +48,10 @@ def test_a_fresh_host_and_a_converged_one() -> None:
     assert texts(CONVERGED) == []
 
 
+def test_what_is_no_name_in_a_list_is_passed_over() -> None:
+    assert texts(CONVERGED, main="[registries.insecure]\nregistries = [true, 5]\n") == []
+
+
 @pytest.mark.parametrize(
     ("path", "observed", "text"),
     [
