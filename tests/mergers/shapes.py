@@ -22,7 +22,7 @@ CONTAINERD = {
     "from Windows": f'version = 2\r\n[{CRI}]\r\n  sandbox_image = "x"\r\n[{CRI}.registry]\r\n',
     "an installer's, flat": (
         f'version = 2\n[{CRI}]\n  enable_selinux = false\n[{CRI}.containerd.runtimes."crun"]\n'
-        f'  runtime_type = "io.containerd.runc.v2"\n[{CRI}.registry]\n  config_path = "/old/certs.d"\n'
+        f'  runtime_type = "io.containerd.runc.v2"\n[{CRI}.registry]\n  config_path = "/a:/b"\n'
         f'# gVisor\n[{CRI}.containerd.runtimes.runsc]\n  runtime_type = "io.containerd.runsc.v1"\n'
     ),
     "commented out": f'#version = 2\nversion = 2\n#[{CRI}.registry]\n#  config_path = "/x"\n',

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.cluster_nodes.runtimes import containerd_config
+from tasks.cluster_nodes.runtimes import containerd_config, containerd_conflicts
 from tasks.cluster_nodes.runtimes.containerd_config import NAMES
 from tasks.remote.steps import Conflict
 
@@ -62,8 +62,8 @@ def test_no_type_of_value_is_an_exception(
     try:
         files = containerd_config.load(MAIN, {MAIN: text}, version)
         configured = containerd_config.in_force(files, version)
-        containerd_config.check_inline(files, version, configured)
-        containerd_config.disabled(files)
+        containerd_conflicts.check_inline(files, version, configured)
+        containerd_conflicts.disabled(files)
         assert configured.folder.startswith("/")
     except Conflict as conflict:
         told = conflict.problem
