@@ -129,7 +129,9 @@ class Podman(Runtime):
         """Pull with the node's own login."""
         self._pulled.add(reference)
         return self.host.run(
-            "env -u XDG_RUNTIME_DIR -u REGISTRY_AUTH_FILE HOME=/root podman pull -q %s", reference
+            # DOCKER_CONFIG, which keeps root's settings from Docker here, is read by Podman too.
+            "env -u XDG_RUNTIME_DIR -u REGISTRY_AUTH_FILE -u DOCKER_CONFIG HOME=/root podman pull -q %s",
+            reference,
         )
 
     def _pull(self, reference: str, login: Login) -> Any:
