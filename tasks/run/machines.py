@@ -139,8 +139,15 @@ ASK = f"ask() {{ $as timeout 20 docker --config {NO_CONFIG} -H {SOCKET} version 
 ENGINE = (
     f"{OWN_ENGINE}{ASK}"
     + """
-engine=absent; off=; state=
+engine=absent; off=; state=; socket=
 if command -v docker >/dev/null; then echo 'client|yes'; fi
+has_unit() {
+    ! command -v dockerd >/dev/null || return 0
+    for folder in /etc /run /usr/lib /usr/local/lib /lib; do
+        if [ -e $folder/systemd/system/docker.service ] || [ -L $folder/systemd/system/docker.service ]; then return; fi
+    done
+    return 1
+}
 has_snap() { [ -d /var/snap/docker/current ]; }
 has_users_engine() {
     $as sh -c 'for each in /run/user/*/docker.sock /home/*/.config/systemd/user/docker.service; do
@@ -149,14 +156,16 @@ has_users_engine() {
 if [ "$rights" = none ]; then :
 elif $as systemctl -q is-active docker.service 2>/dev/null; then engine=running
 else
-    if [ -d /run/systemd/system ]; then
+    if ! has_unit; then :
+    elif [ -d /run/systemd/system ]; then
+        socket=$($as systemctl is-active docker.socket 2>/dev/null)
         state=$($as systemctl is-enabled docker.service 2>/dev/null)
     elif [ -n "$(ls /etc/rc[2-5].d/K??docker 2>/dev/null)" ] && ! ls /etc/rc[2-5].d/S??docker >/dev/null 2>&1; then
         state=disabled
     fi
     case $(readlink -f /var/run/docker.sock) in
         (*/podman.sock) code=1 ;;
-        (*) if $as systemctl -q is-active docker.socket 2>/dev/null; then code=1; else ask; code=$?; fi ;;
+        (*) if [ "$socket" = active ]; then code=1; else ask; code=$?; fi ;;
     esac
     case $code:$state in
         (0:*) engine=running ;;

@@ -137,7 +137,7 @@ def test_what_the_script_finds_out(
 # systemctl, as on a host with systemd, whose units are in the states $service and $socket.
 STATES = """case "$*" in
     ('is-enabled docker.service') echo {service}; [ {service} = enabled ] ;;
-    ('-q is-active docker.socket') [ {socket} = active ] ;;
+    ('is-active docker.socket') echo {socket}; [ {socket} = active ] ;;
     (*) exit 3 ;;
 esac"""
 
