@@ -297,8 +297,8 @@ def test_what_serves_comes_back_after_a_power_cut(gateway: Gateway) -> None:
     wait_for(gateway, lambda answer: answer.status == 200)
     named, there = sockets(gateway)
     assert named == link in there
-    # The bench writes its hosts' /etc/hosts anew when they start.
-    assert [step for step in gateway.deployment.run().steps if "/etc/hosts" not in step] == []
+    # A host of the bench may have another address when it starts again, and has its /etc/hosts written anew.
+    assert [step for step in gateway.deployment.run().steps if " the container " in step] == []
     gateway.host.run(f"docker restart {GATEWAY}")
     wait_for(gateway, lambda answer: answer.status == 200)
 
