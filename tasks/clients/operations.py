@@ -16,11 +16,13 @@ from tasks.clients import answers
 from tasks.clients.answers import Verdict
 from tasks.clients.claims import Claim, Claims, Verdicts, join, seen_titles
 from tasks.clients.questions import Question, emit
+from tasks.problem import Problem
 from tasks.registry.context import RegistryContext
 from tasks.remote.fact_scripts import fail_host_on_bad_output, read_answer, script
 from tasks.run.apply import record_problem, stop_host
 from tasks.run.context import Run, current
 from tasks.run.pending_hosts import mark_finished
+from tasks.run.report import remedy_for
 from tasks.settings.redact import printable
 
 
@@ -44,7 +46,15 @@ class AnswersFact(FactBase[list[Verdict] | None]):
 @operation()
 def ask() -> Generator[PyinfraCommand, None, None]:
     """Ask the registry through the runtimes of this host if it changed since they were last asked; finish the host."""
-    good = not host.state.is_executing or finish(current(), host)
+    try:
+        good = not host.state.is_executing or finish(current(), host)
+    except Problem as stop:
+        good = False
+        record_problem(host, stop.problem, stop.remedy)
+    except OSError as error:
+        good = False
+        problem = f"could not keep what was seen: on this machine: {error.filename}: {error.strerror}"
+        record_problem(host, problem, remedy_for(str(error)))
     # What was refused alone keeps no rotation waiting: the registry host goes on with that, and ends as failed later.
     if not good or (host.name in current().report.problems and "registry" not in host.groups):
         yield from stop_host(host)
