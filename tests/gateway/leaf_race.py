@@ -8,7 +8,6 @@ import ssl
 import subprocess
 import threading
 from collections import Counter
-from pathlib import Path
 
 from tasks.certificates import ca
 from tasks.registry import leaf
@@ -67,9 +66,3 @@ def connect_meanwhile(host: BenchHost, deployment: Deployment, script: str) -> C
         for client in clients:
             client.join()
     return outcomes
-
-
-def kept_leaves(host: BenchHost) -> list[Path]:
-    """Return the leaves on the host but the one in force."""
-    found = host.run(f"find {Path(LINK).parent} -name '*.pem' -type f ! -samefile {LINK}").stdout
-    return [Path(line) for line in found.splitlines()]

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from tests.gateway.gateway import NAME, Gateway, basic
+from tests.gateway.leaf_race import connect_meanwhile, replacing_script
 
 PUBLIC_CA_FINDINGS = {"cert_revocation"}
 """Findings that do not apply to a private CA: testssl.sh expects a CRL or OCSP address in the certificate."""
@@ -138,6 +139,18 @@ def test_the_access_log_has_the_request_line_and_no_header(gateway: Gateway) -> 
         "a-cookie",
     ):
         assert secret not in log
+
+
+@pytest.mark.parametrize("gateway", ["2.8"], indirect=True)  # the registry's version does not matter here
+def test_no_handshake_gets_halves_of_two_leaves(gateway: Gateway, soak: bool) -> None:
+    """nginx opens certificate and key one after the other; replacing one file failed a handshake in fifty here."""
+    count = 2700 if soak else 150
+    script = replacing_script(gateway.deployment, gateway.address, count)
+    outcomes = connect_meanwhile(gateway.host, gateway.deployment, script)
+    print(f"{count} replacements: {dict(outcomes)}")
+    assert set(outcomes) == {"connected"}
+    assert outcomes["connected"] > 2 * count
+    gateway.deploy()
 
 
 @pytest.mark.parametrize("container", ["homelab-registry", "homelab-registry-gateway"])
