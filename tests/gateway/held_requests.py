@@ -6,7 +6,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 
 from tests.gateway.gateway import NAME, Gateway
 
@@ -69,15 +69,4 @@ def http2(gateway: Gateway, count: int, head: Sequence[tuple[str, str]], body: i
                 line.sendall(frame(HEADERS, END_HEADERS, stream, fields))
                 for _ in range(0, body, 16384):
                     line.sendall(frame(DATA, 0, stream, b"x" * min(16384, body)))
-        yield
-
-
-@contextmanager
-def http1(gateway: Gateway, count: int, head: str) -> Iterator[None]:
-    """Hold open `count` connections whose requests have not ended."""
-    with ExitStack() as stack:
-        for _ in range(count):
-            line = stack.enter_context(connect(gateway, "http/1.1"))
-            with suppress(OSError):
-                line.sendall(head.encode())
         yield

@@ -21,12 +21,13 @@ LINK = f"/etc/homelab-registry/{leaf.LINK}"
 
 
 def replacing_script(deployment: Deployment, address: str, count: int) -> str:
-    """Return the shell script that carries out the run's own step for `count` new leaves; it prints each that fails."""
-    authority = deployment.store.read().authority
-    assert authority
+    """Return the shell script that carries out the run's own step for `count` new leaves and then the present one; it prints each that fails."""
+    state = deployment.store.read()
+    assert state.authority
+    assert state.leaf
     now, lines = dt.datetime.now(dt.UTC), []
-    for _ in range(count):
-        made = ca.make_leaf(authority, [NAME, address], 30, now)
+    leaves = [ca.make_leaf(state.authority, [NAME, address], 30, now) for _ in range(count)]
+    for made in [*leaves, state.leaf]:
         new = leaf.file("/etc/homelab-registry", made.certificate_pem, made.key_pem, UID)
         (step,) = leaf.steps(LINK, new, {LINK: None}, "")
         lines.append(f"( {step.script}\n) <<'END' || echo failed\n{step.stdin}\nEND\n")
