@@ -26,10 +26,10 @@ def left_step(container: str) -> str:
     return f"remove what is left of replacing the container {container}: a run was killed"
 
 
-# As earlier versions started it; the rest of what it needs does not matter for what is seen.
+# As earlier versions created it; the rest of what it needs does not matter for what is seen.
 OPEN_ON_IPV6 = (
-    f"image=$(docker inspect -f '{{{{.Image}}}}' {GATEWAY}) && docker rm -f {GATEWAY} && docker run -d --name {GATEWAY} "
-    f"--label homelab-registry.spec=0 --network homelab-registry -p 443:8443 --stop-timeout 1 --entrypoint sleep $image 600"
+    f"image=$(docker inspect -f '{{{{.Image}}}}' {GATEWAY}) && docker rm -f {GATEWAY} && docker create --name {GATEWAY} "
+    "--label homelab-registry.spec=0 --network homelab-registry -p 443:8443 $image x"
 )
 
 DRIFT = {
