@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import statistics
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -216,6 +218,96 @@ def test_timing_does_not_reveal_which_accounts_exist(gateway: Gateway, image: Im
     known, unknown = map(float, output.split())
     print(f"{gateway.version}: a known account {known * 1000:.2f} ms, an unknown one {unknown * 1000:.2f} ms")
     assert abs(known - unknown) <= 0.001
+
+
+# Every way to the registry's comparison: what clients ask, methods that nginx refuses early, paths of internal locations.
+WAYS = [
+    ("GET", "/v2/"), ("GET", "/v2/x/manifests/1"), ("HEAD", "/v2/x/manifests/1"), ("GET", "/v2/x/blobs/{blob}"),
+    ("PUT", "/v2/x/manifests/1"), ("PUT", "/v2/x/blobs/uploads/u"), ("DELETE", "/v2/x/manifests/1"), ("GET", "/v2/x/other"),
+    ("GET", "/elsewhere"), ("TRACE", "/v2/"), ("CONNECT", "/v2/"), ("MKCOL", "/v2/"), ("GET", "/_malformed"),
+    *(("GET", f"/_check_{name}") for name in ("password", "read", "entry", "next_entry")),
+]  # fmt: skip
+GUESSES = 24
+AT_ONCE, RATE = 8, 2
+"""What the gateway lets through of one address to an account with a custom password: at once, and then a second."""
+
+GUESS = """
+import concurrent.futures, json, os, socket, ssl, sys, base64
+name, account, seconds, ways = sys.argv[1], sys.argv[2], float(sys.argv[3]), json.loads(sys.argv[4])
+trust = ssl.create_default_context(cafile=f"/etc/docker/certs.d/{name}/ca.crt")
+def guess(way):
+    login = base64.b64encode(f"{account}:{os.urandom(16).hex()}".encode()).decode()
+    with trust.wrap_socket(socket.create_connection((name, 443)), server_hostname=name) as connection:
+        head = f"{way[0]} {way[1]} HTTP/1.1\\r\\nHost: {name}\\r\\nAuthorization: Basic {login}\\r\\n"
+        connection.sendall(f"{head}Content-Length: 0\\r\\nConnection: close\\r\\n\\r\\n".encode())
+        return connection.recv(100).split()[1].decode()
+pool = concurrent.futures.ThreadPoolExecutor(len(ways))
+done, _ = concurrent.futures.wait([pool.submit(guess, way) for way in ways], seconds)
+print(*sorted(each.result() for each in done), flush=True)
+os._exit(0)
+"""
+
+
+def processor_seconds(gateway: Gateway) -> float:
+    """Return how much processor time the registry has used."""
+    read = "cut -d ' ' -f 14,15 /proc/$(docker inspect -f '{{.State.Pid}}' homelab-registry)/stat; getconf CLK_TCK"
+    *ticks, in_a_second = map(int, gateway.host.run(read).stdout.split())
+    return sum(ticks) / in_a_second
+
+
+def cost(gateway: Gateway, ways: list[tuple[str, str]], seconds: float) -> tuple[float, list[str]]:
+    """Guess at the custom password by each way at once, for some seconds at most.
+
+    Return the registry's processor seconds beyond what the limit allows in that time, and what was answered.
+    """
+    forget_guesses(gateway)
+    before, began = processor_seconds(gateway), time.monotonic()
+    asked = f"python3 - {NAME} {CUSTOM} {seconds} {shlex.quote(json.dumps(ways))}"
+    answers = gateway.host.run(asked, stdin=GUESS).stdout.split()
+    took = time.monotonic() - began
+    allowed = min(len(ways), AT_ONCE + RATE * took)
+    return (processor_seconds(gateway) - before) / allowed, answers
+
+
+@pytest.mark.parametrize("gateway", ["2.8"], indirect=True)
+def test_no_way_leads_past_the_limit_on_guesses(gateway: Gateway, image: Image, soak: bool) -> None:
+    """Guesses by all ways at once cost the registry no more than the limit allows by one."""
+    ways = [(method, path.replace("{blob}", image.blob.rpartition("/")[2])) for method, path in WAYS]
+    one, answers = cost(gateway, GUESSES * ways[:1], 60)
+    assert answers == GUESSES * ["401"]
+    together, answers = cost(gateway, GUESSES * ways, 8)
+    print(
+        f"processor time of an allowed guess: {one:.2f} s by /v2/, {together:.2f} s by {len(ways)} ways at once"
+    )
+    assert set(answers) <= {"401", "429"}
+    assert together < one * 1.25
+    for way in ways if soak else []:
+        alone, answers = cost(gateway, GUESSES * [way], 60)
+        print(f"{GUESSES} guesses by {way}: {GUESSES * alone:.1f} s of processor, {Counter(answers)}")
+        assert set(answers) <= {"401", "429"}
+        assert alone < one * 1.25
+
+
+@pytest.mark.parametrize("gateway", ["2.8"], indirect=True)
+def test_a_stranger_does_not_fill_the_log(gateway: Gateway, image: Image) -> None:
+    """Requests without a password leave a line a second; long names and paths and foreign names are cut."""
+    forget_guesses(gateway)
+    since = gateway.host.run("date +%s.%N").stdout.strip()
+    began = time.monotonic()
+    for each in range(200):
+        assert gateway.request("GET", f"/v2/{each}{'x' * 4000}/tags/list").status == 401
+    for guess in range(4):
+        answer = gateway.request("GET", f"/v2/{'x' * 4000}/tags/list", basic("y" * 2000, f"{guess}"))
+        assert answer.status == 401
+    took = time.monotonic() - began
+    assert gateway.request("GET", "/v2/last/tags/list", gateway.authorization("pull")).status == 404
+    read = f"docker logs --since {since} homelab-registry-gateway 2>/dev/null"
+    gateway.host.wait_until(f"{read} | grep -q /v2/last/", 10, "the last line of the log")
+    lines = [json.loads(line) for line in gateway.host.run(read).stdout.splitlines()]
+    refused = [line for line in lines if line.get("status") == 401]
+    assert 4 <= len(refused) <= 4 + took + 2
+    assert {line["account"] for line in refused} == {""}
+    assert max(len(line["path"]) for line in refused) == 400
 
 
 MEGABYTE = 2**20
