@@ -119,6 +119,7 @@ capture_as() {{
     if [ -z "$work" ]; then
         work=$(mktemp -d -p /run 2>/dev/null || mktemp -d) || exit 1
         trap 'rm -rf "$work"' EXIT
+        ( umask 077; : > "$work/output" )
     fi
     ( ulimit -f {MOST // 512}; run_as "$@" ) > "$work/output" 2>&1 < /dev/null
     code=$?
