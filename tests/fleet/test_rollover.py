@@ -459,8 +459,8 @@ def test_a_ca_that_expired_while_hosts_were_off_is_replaced_in_one_run(home: Hom
     stopped = home.run(fails=True)
     assert stopped.steps == []
     assert stopped.problems[0] == (
-        f"[nas] the certificate authority expired on {old.certificate.not_valid_after_utc:%Y-%m-%d}, and with it every "
-        "certificate of the registry; run deploys/rotate_ca.py, which makes a new one and gives it to every host"
+        f"[nas] the certificate authority expired on {old.certificate.not_valid_after_utc:%Y-%m-%d}, and so no "
+        "certificate of the registry is valid; run deploys/rotate_ca.py, which makes a new one and gives it to every host"
     )
     home.hosts(registry_ca_days=80, registry_leaf_days=80)
     ran = home.run(ROTATE)
