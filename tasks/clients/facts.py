@@ -16,10 +16,11 @@ from tasks.clients.hosts_file import HostsFile
 from tasks.clients.plan import ClientHost
 from tasks.clients.system_trust import Family, TrustStore
 from tasks.remote.fact_scripts import Answer, emit_paths
+from tasks.remote.templates import fill
 
 # A hosts file may have any size and any bytes, as one with a block list of 60,000 names. A mount's root shows who made
 # it: Docker, containerd's CRI or a kubelet. cloud-init takes the template of the system's family (`osfamily`).
-HOSTS = (
+HOSTS = fill(
     """
 emit_any() {
     [ -f "$2" ] || return 0
@@ -58,9 +59,10 @@ if [ -d /etc/cloud/templates ]; then
         fi
     fi
 fi
-""".replace("@PATH@", hosts_file.PATH)
-    .replace("@RESCUE@", hosts_file.RESCUE)
-    .replace("@MARK@", hosts_file.MARK)
+""",
+    PATH=hosts_file.PATH,
+    RESCUE=hosts_file.RESCUE,
+    MARK=hosts_file.MARK,
 )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tasks.remote import files
+from tasks.remote.source_lines import split_lines
 from tasks.remote.steps import Conflict, Step
 
 PATH = "/etc/hosts"
@@ -56,7 +57,7 @@ def merge(text: str, address: str | None, names: Iterable[str], path: str = PATH
     ours = f"{address} {' '.join(names)} {MARK}\n" if address and names else ""
     lines: list[str] = []
     placed = False
-    for number, line in enumerate(re.findall(r"[^\n]*\n|[^\n]+", text), 1):
+    for number, line in enumerate(split_lines(text), 1):
         if line.rstrip().endswith(MARK):
             lines += [] if placed else [ours]
             placed = True
@@ -105,7 +106,7 @@ def _reason(text: str, wanted: str) -> str:
 def _write(found: HostsFile, wanted: str) -> str:
     path = shlex.quote(found.path)
     script = (
-        f'umask 077; file={path}; new="$file.homelab-new"; trap \'rm -f "$new"\' EXIT\n'
+        f'umask 077; file={path}; new="$file{files.NEW_SUFFIX}"; trap \'rm -f "$new"\' EXIT\n'
         f"{files.receive(wanted)} || exit 1\n"
         'if [ -e "$file" ]; then chmod --reference="$file" "$new" && chown --reference="$file" "$new" || exit 1\n'
         'else chmod 0644 "$new" || exit 1; fi\n'

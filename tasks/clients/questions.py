@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tasks.remote.templates import fill
 from tasks.remote.users import RUN_AS, User
 
 IMAGE = "homelab-registry/probe:none"
@@ -25,7 +26,8 @@ CANNOT_ASK, DOES_NOT_RUN = 99, 98
 # A login file with an entry keeps docker from looking for a credential helper.
 # Go's resolver may know /etc/hosts as it was up to 5 s ago (net/hosts.go, cacheMaxAge), so an error that a stale
 # address explains is asked again after that.
-_FUNCTIONS = """
+_FUNCTIONS = fill(
+    """
 with_login_file() {
     folder=$(mktemp -d) || return @CANNOT_ASK@
     trap 'rm -rf "$folder"' EXIT
@@ -85,7 +87,12 @@ ask() { # NUMBER HOST PORT CA FUNCTION ARGUMENT...
     fi
     printf 'answer|%s|%s|%s|%s\\n' "$number" "$how" "$code" "$(printf '%s' "$output" | tail -c 2000 | base64 -w 0)"
 }
-"""
+""",
+    IMAGE=IMAGE,
+    SECONDS=SECONDS,
+    CANNOT_ASK=CANNOT_ASK,
+    DOES_NOT_RUN=DOES_NOT_RUN,
+)
 
 
 @dataclass(frozen=True)
@@ -110,21 +117,13 @@ class Question:
 
 def emit(questions: Sequence[Question]) -> str:
     """Return the shell lines that ask all of them at once."""
-    return "\n".join([RUN_AS, _functions(), *map(_line, range(len(questions)), questions), "wait"])
-
-
-def _functions() -> str:
-    values = {"IMAGE": IMAGE, "SECONDS": SECONDS, "CANNOT_ASK": CANNOT_ASK, "DOES_NOT_RUN": DOES_NOT_RUN}
-    text = _FUNCTIONS
-    for key, value in values.items():
-        text = text.replace(f"@{key}@", str(value))
-    return text
+    return "\n".join([RUN_AS, _FUNCTIONS, *map(_line, range(len(questions)), questions), "wait"])
 
 
 def _line(number: int, question: Question) -> str:
     function, *arguments = question.words
     words = [function, question.endpoint, *arguments]
     if user := question.user:
-        script = f"{_functions()}\n{shlex.join(words)}"
+        script = f"{_FUNCTIONS}\n{shlex.join(words)}"
         words = ["run_as", str(user.uid), str(user.gid), user.name, user.home, script]
     return f"ask {shlex.join([str(number), question.host, str(question.port), question.ca, *words])} &"

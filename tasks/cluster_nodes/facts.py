@@ -17,6 +17,7 @@ from tasks.cluster_nodes.runtimes.table import RUNTIMES
 from tasks.remote import files
 from tasks.remote.fact_scripts import fail_host_on_bad_output, read_answer, script
 from tasks.remote.steps import Conflict
+from tasks.remote.templates import fill
 
 # Sets $services to what systemd says of $units, $loaded to those that are installed, and $pid to containerd's process.
 # systemctl has --timestamp since 248. An older one prints whole seconds, cut off: a restart may then come once too
@@ -57,7 +58,8 @@ fi
 """
 
 # Not every search path has /usr/local/bin. A | separates the fields of an answer, so no path may have one.
-FUNCTIONS = r"""
+FUNCTIONS = fill(
+    r"""
 nl='
 '
 has_program() { command -v "$1" >/dev/null || [ -x "/usr/local/bin/$1" ]; }
@@ -65,7 +67,9 @@ reject_pipe() { case $1 in (*'|'*) echo "unsupported_path|$1"; return 1 ;; esac;
 emit_file() { # the text of a file, and what a killed run left beside it
     if [ -f "$1" ] && reject_pipe "$1"; then emit_text "$1"; emit_paths "${1%/*}/.${1##*/}@SUFFIX@"; fi
 }
-""".replace("@SUFFIX@", files.NEW_SUFFIX)
+""",
+    SUFFIX=files.NEW_SUFFIX,
+)
 
 
 MOST_ROUND_TRIPS = 10

@@ -7,6 +7,7 @@ from tasks.clients.questions import Question
 from tasks.cluster_nodes.node import Node
 from tasks.cluster_nodes.runtimes import containerd, crio_podman, k3s_rke2
 from tasks.cluster_nodes.runtimes.table import RUNTIMES
+from tasks.remote import docker
 from tasks.settings.load import Settings
 
 SOCKETS = {
@@ -45,7 +46,7 @@ def of(settings: Settings, name: str, runtime: str, found: Node) -> Question:
 def _asks(runtime: str, found: Node) -> tuple[str, ...]:
     """Return the function that asks, with its arguments. An engine's proxy is asked about as a Docker host's."""
     if runtime == "docker":
-        return ("ask_docker", "unix:///var/run/docker.sock")
+        return ("ask_docker", docker.SOCKET)
     return (
         ("ask_podman",) if runtime == "podman" else ("ask_cri", SOCKETS[runtime], *_clients(runtime, found))
     )

@@ -21,6 +21,8 @@ from tasks.docker_hosts import plan
 from tasks.docker_hosts.logins import Home
 from tasks.docker_hosts.plan import ROOTLESS, SNAP, SYSTEM, DockerHost, Engine
 from tasks.remote.fact_scripts import Answer, decode, fail_host_on_bad_output, read_answer, script
+from tasks.remote.files import NEW_SUFFIX
+from tasks.remote.templates import fill
 from tasks.remote.users import RUN_AS, SECONDS, TIMED_OUT, User
 from tasks.settings.load import Settings
 from tasks.settings.redact import printable
@@ -83,7 +85,7 @@ for folder in .docker snap/docker/current/.docker; do
     # Docker follows a link too (docker/cli, configfile/file.go), as one of a program that manages dotfiles.
     file=$(end_of "$folder/config.json")
     printf 'config|%s|%s\\n' "$folder" "$file"
-    emit_status "$folder" "$file" "${file%/*}/.${file##*/}.homelab-new"
+    emit_status "$folder" "$file" "${file%/*}/.${file##*/}@SUFFIX@"
     [ -w "${file%/*}" ] || [ ! -e "${file%/*}" ] || printf 'unwritable|%s\\n' "$file"
     [ -f "$file" ] && [ -r "$file" ] || continue
     emit_text "$file"
@@ -153,12 +155,12 @@ class DockerHostFact(FactBase[DockerHost | None]):
     def command(self, settings: Settings, users: Sequence[str], family: Family | None) -> str:
         """Return the script; it reports the logins of `users`, and the system's trust store if its `family` is set."""
         names = settings.endpoints
-        engine_files = _fill(
+        engine_files = fill(
             ENGINE_FILES,
             PATHS=shlex.join(plan.paths(settings, folder="")),
             TEXTS=shlex.join(plan.texts(settings, folder="")),
         )
-        engines = _fill(
+        engines = fill(
             ENGINES,
             ENGINE_FILES=engine_files.strip(),
             AS_USER=shlex.quote(script(engine_files)),
@@ -170,8 +172,8 @@ class DockerHostFact(FactBase[DockerHost | None]):
         parts = [client_hosts.emit(family), RUN_AS, CAPTURE_AS, proxies.EMIT, engines]
         if users:
             keys = "|".join("".join(f"[{c}]" if c in ".[" else c for c in name) for name in names)
-            home_files = script(_fill(HOME_FILES, KEYS=keys, NAMES=shlex.join(names)))
-            parts.append(_fill(USERS, USERS=shlex.join(users), HOME_FILES=shlex.quote(home_files)))
+            home_files = script(fill(HOME_FILES, KEYS=keys, NAMES=shlex.join(names), SUFFIX=NEW_SUFFIX))
+            parts.append(fill(USERS, USERS=shlex.join(users), HOME_FILES=shlex.quote(home_files)))
         return script(*parts)
 
     def process(self, output: list[str]) -> DockerHost:
@@ -253,9 +255,3 @@ def _home(name: str, fields: list[str]) -> Home | None:
 def _response(fields: list[str]) -> tuple[tuple[str, str], HelperResponse]:
     helper, registry, code, printed = fields
     return (helper, registry), HelperResponse(int(code), b64decode(printed).decode(errors="replace"))
-
-
-def _fill(text: str, **values: str) -> str:
-    for key, value in values.items():
-        text = text.replace(f"@{key}@", value)
-    return text

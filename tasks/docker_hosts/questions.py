@@ -7,6 +7,7 @@ from tasks.clients.questions import Question
 from tasks.docker_hosts.conflicts import values_of
 from tasks.docker_hosts.plan import SYSTEM, DockerHost, Engine
 from tasks.remote import json_edit
+from tasks.remote.docker import SOCKET
 from tasks.settings.load import Settings
 
 TITLE = "Docker"
@@ -38,7 +39,7 @@ def of(settings: Settings, name: str, found: DockerHost) -> list[Question]:
 
 def _socket(engine: Engine) -> str:
     """Return an engine's socket; the snap's is the system's (canonical/docker-snap)."""
-    return f"unix:///run/user/{engine.user.uid}/docker.sock" if engine.user else "unix:///var/run/docker.sock"
+    return f"unix:///run/user/{engine.user.uid}/docker.sock" if engine.user else SOCKET
 
 
 def _proxy(host: str, port: int, found: DockerHost) -> str | None:

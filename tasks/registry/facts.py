@@ -60,8 +60,6 @@ class RegistryFact(FactBase[RegistryHost | None]):
                 list(dict.fromkeys([settings.registry_storage_path, *recorded])),
             ),
             f"""
-record={shlex.quote(f"{desired.FOLDER}/{desired.STORAGE_RECORD}")}
-if [ -f "$record" ]; then echo "record|$(base64 -w 0 < "$record")"; fi
 echo "leaf|$(readlink {leaf_link})"
 public() {{ {plan.ONLY_CERTIFICATES} "$1" 2>/dev/null; }}
 installed=$( (public {leaf_link} || public {first}) | base64 -w 0)

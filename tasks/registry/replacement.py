@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 from tasks.registry import containers
 from tasks.registry.containers import FORMER, GATEWAY_PORT, NEXT, SOCKET_LABEL, SOCKETS, Container
+from tasks.registry.desired import SOCKET
+from tasks.remote import files
 from tasks.remote.docker import OWN_ENGINE
 from tasks.settings import listen
 
@@ -229,7 +231,7 @@ def replace(container: Container, folder: str, server_name: str, kept: Sequence[
     more = {
         "storage": storage,
         "manifests": MANIFESTS,
-        "new_link": f"{folder}/run/.registry.sock.homelab-new",
+        "new_link": files.temporary(f"{folder}/{SOCKET}"),
     }
     return "".join(
         [_begin(container, folder, more), f"set -- {arguments}\n", FIND_REGISTRY, REPLACE_REGISTRY]

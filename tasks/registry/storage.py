@@ -22,9 +22,13 @@ IMAGES = "docker/registry/v2"
 """Where the registry keeps its images in that folder (distribution, registry/storage/paths.go)."""
 
 LOOK = f"""
-look_at_storage() {{
+# existing_part PATH: set $place to the folder or file that is there, or in which the path would be made
+existing_part() {{
     place=$1
     while [ ! -e "$place" ]; do place=${{place%/*}}; place=${{place:-/}}; done
+}}
+look_at_storage() {{
+    existing_part "$1"
     echo "mount|$1|$(findmnt -nro TARGET,SOURCE,FSTYPE,OPTIONS -T "$place" 2>/dev/null | tail -n 1)"
     if [ -L "$1" ]; then echo "link|$1|$(readlink -m -- "$1")"; fi
     [ -d "$1" ] || return 0
@@ -37,7 +41,7 @@ look_at_storage() {{
     if [ -d "$1/{IMAGES}" ]; then echo "images|$1|$(ls -A -- "$1/{IMAGES}/repositories" 2>/dev/null | wc -l)"; fi
 }}
 """
-"""A shell function that reports what is at a path. It changes nothing."""
+"""Shell functions that report what is at a path. They change nothing."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +106,11 @@ def mark_text(id_: str) -> str:
 
 
 def look(record: str, paths: Sequence[str]) -> str:
-    """Return the script that looks at the paths, and at the one in the host's `record` (a path)."""
+    """Return the script that reads the host's `record` (a path), and looks at the paths and at the one in it."""
     return f"""{LOOK}
-recorded=$(sed -n 's/^path=//p' {shlex.quote(record)} 2>/dev/null | head -n 1)
+record={shlex.quote(record)}
+if [ -f "$record" ]; then echo "record|$(base64 -w 0 < "$record")"; fi
+recorded=$(sed -n 's/^path=//p' "$record" 2>/dev/null | head -n 1)
 set -- {shlex.join(paths)}
 for path; do
     [ "$path" != "$recorded" ] || recorded=

@@ -33,14 +33,16 @@ class Confinement:
 
 
 def look(folders: list[str]) -> str:
-    """Return the script that looks at the engine, and at the labels of these folders or of what they will be in."""
+    """Return the script that looks at the engine, and at the labels of these folders or of what they will be in.
+
+    It comes after the script of `storage.look`, whose functions it calls.
+    """
     return f"""
 if [ -d /var/snap/docker/current ] && ! systemctl -q is-active docker.service 2>/dev/null; then echo 'snap|yes'; fi
 if [ "$(cat /sys/fs/selinux/enforce 2>/dev/null)" = 1 ] &&
     timeout 20 docker info -f '{{{{.SecurityOptions}}}}' 2>/dev/null | grep -q name=selinux; then
     for path in {shlex.join(folders)}; do
-        place=$path
-        while [ ! -e "$place" ]; do place=${{place%/*}}; place=${{place:-/}}; done
+        existing_part "$path"
         echo "label|$path|$(stat -c %C "$place" | cut -d : -f 3)"
     done
 fi

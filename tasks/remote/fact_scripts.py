@@ -144,11 +144,6 @@ def emit_paths(paths: Iterable[str]) -> str:
     return f"emit_paths {shlex.join(paths)}"
 
 
-def emit_texts(paths: Iterable[str]) -> str:
-    """Return the shell lines that report the text of each file that exists."""
-    return "\n".join(f"emit_text {shlex.quote(path)}" for path in paths)
-
-
 def decode(path: str, text: str) -> str:
     """Decode a file's text from Base64; `FactProcessError` if it is not UTF-8."""
     try:

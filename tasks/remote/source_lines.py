@@ -1,8 +1,13 @@
-"""Which line of a text a message is about."""
+"""The lines of a text, and which of them a message is about."""
 
 from __future__ import annotations
 
 import re
+
+
+def split_lines(text: str) -> list[str]:
+    """Return the lines with their ends, which are line feeds alone: Python's `splitlines` knows others."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
 def line_at(text: str, offset: int) -> int:

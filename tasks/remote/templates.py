@@ -1,4 +1,4 @@
-"""The one Jinja environment for templates of all kinds."""
+"""The one Jinja environment for templates of files, and the one way to fill values into shell scripts."""
 
 from __future__ import annotations
 
@@ -16,3 +16,10 @@ def environment(folder: str) -> Environment:
         keep_trailing_newline=True,
         autoescape=select_autoescape(()),
     )
+
+
+def fill(script: str, **values: object) -> str:
+    """Return a shell script with `@NAME@` replaced by each value. Shell has too many braces for Jinja or f-strings."""
+    for name, value in values.items():
+        script = script.replace(f"@{name}@", str(value))
+    return script

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.remote.source_lines import split_lines
 from tasks.remote.steps import Conflict
 
 UNREADABLE = (ValueError, RecursionError)
@@ -101,7 +102,7 @@ def _insert(text: str, keys: Sequence[str], value: str) -> Iterator[str]:
     end = _line_end(text)
     for line in _lines(text):
         table, inside = tuple(keys[: len(line.path)]), _dotted(keys[len(line.path) :])
-        lines = _split(text)
+        lines = split_lines(text)
         if line.key is None and line.path == tuple(keys[:-1]):
             if not lines[line.number - 1].endswith("\n"):
                 lines[line.number - 1] += end
@@ -142,11 +143,6 @@ def _line_end(text: str) -> str:
     return "\r\n" if text.partition("\n")[0].endswith("\r") else "\n"
 
 
-def _split(text: str) -> list[str]:
-    """Return the lines with their ends. TOML knows none but these, Python's `splitlines` does."""
-    return re.findall(r"[^\n]*\n|[^\n]+", text)
-
-
 @dataclass(frozen=True)
 class _Line:
     """A line that is a header, or that begins with a key: its full path, and that of the table it stands in."""
@@ -159,7 +155,7 @@ class _Line:
 
 def _lines(text: str) -> Iterator[_Line]:
     table: tuple[str, ...] = ()
-    for number, line in enumerate(_split(without_bom(text)), 1):
+    for number, line in enumerate(split_lines(without_bom(text)), 1):
         if header := _HEADER.fullmatch(line.rstrip("\r\n")):
             table = _parts(header["name"])
             yield _Line(number, table, table, None)

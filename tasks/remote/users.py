@@ -9,13 +9,16 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from tasks.remote.templates import fill
+
 SECONDS = 60
 """How long a script may run with a user's rights: longer than the few calls of a credential helper that it makes."""
 
 TIMED_OUT = (124, 137)
 """The exit codes of timeout(1) for that: it ended the script, or had to kill it."""
 
-RUN_AS = """
+RUN_AS = fill(
+    """
 # run_as UID GID NAME HOME SCRIPT [ARGUMENT...]: run a script with a user's rights and without root's environment.
 run_as() {
     as_uid=$1 as_gid=$2 as_name=$3 as_home=$4 as_script=$5; shift 5
@@ -29,7 +32,9 @@ run_as() {
         set -- setsid -w setpriv --reuid="$as_uid" --regid="$as_gid" --init-groups -- "$@"
     exec timeout -k 1 @SECONDS@ "$@" )
 }
-""".replace("@SECONDS@", str(SECONDS))
+""",
+    SECONDS=SECONDS,
+)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tasks.cluster_nodes.node import Node
 from tasks.remote import files
 from tasks.remote.steps import Conflict, Step
+from tasks.remote.templates import fill
 
 KEPT = "/var/lib/homelab-registry-before"
 
@@ -137,18 +138,16 @@ class Restarts:
             )
 
     def _fill(self, script: str) -> str:
-        given = {
-            "KEPT": self.kept,
-            "UNIT": self.unit,
-            "CTR": self.ctr,
-            "PROGRAM": self.ctr.partition(" ")[0],
-            "TITLE": self.title,
-            "SECONDS": str(self.minutes * 60),
-            "NEW": files.NEW_SUFFIX,
-        }
-        for key, value in given.items():
-            script = script.replace(f"@{key}@", value)
-        return script.strip("\n")
+        return fill(
+            script,
+            KEPT=self.kept,
+            UNIT=self.unit,
+            CTR=self.ctr,
+            PROGRAM=self.ctr.partition(" ")[0],
+            TITLE=self.title,
+            SECONDS=self.minutes * 60,
+            NEW=files.NEW_SUFFIX,
+        ).strip("\n")
 
 
 def paths(name: str) -> list[str]:

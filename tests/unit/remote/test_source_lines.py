@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tasks.remote.source_lines import line_at, line_of
+from tasks.remote.source_lines import line_at, line_of, split_lines
 
 TEXT = '{\n "x": {"b": 1},\n\n "a": {\n  "b": "x"\n }\n}'
 
@@ -37,3 +37,9 @@ def test_a_word_is_no_pattern_and_a_pattern_is_one() -> None:
 
 def test_the_line_of_an_offset() -> None:
     assert [line_at("a\nb\n", offset) for offset in range(5)] == [1, 1, 2, 2, 3]
+
+
+def test_lines_keep_their_ends_and_end_at_line_feeds_alone() -> None:
+    text = "a\r\nb\u2028c\x0cd\n\ne"
+    assert split_lines(text) == ["a\r\n", "b\u2028c\x0cd\n", "\n", "e"]
+    assert split_lines("") == []
