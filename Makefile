@@ -1,36 +1,81 @@
-# Names for commands, no more: `.venv/bin/pyinfra -y INVENTORY deploy.py` is the real thing.
-INVENTORY ?= inventories/local.py
+# Names for commands, no more: `.venv/bin/pyinfra -y INVENTORY deploy.py` is the real thing. Each verb prints its own.
 PYTHON ?= python3
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -n)
+
+# A relative INVENTORY is looked for in HOME_DIR first. Without either it is this machine, unless there is a choice.
+override HOME_DIR := $(patsubst ~/%,$(HOME)/%,$(HOME_DIR))
+ON = $(call quoted,$(or $(if $(HOME_DIR),$(wildcard $(HOME_DIR)/$(INVENTORY))),$(INVENTORY),inventories/local.py))
+quoted = $(if $(word 2,$(1)),'$(1)',$(1))
+ONE_ACCOUNT = $(if $(ACCOUNT), --data registry_rotate_account=$(ACCOUNT))
 
 # Each module of tests has hosts of its own, which wait for each other's engines more than they compute.
 BY_MODULE := --dist loadfile --no-loadscope-reorder
 AT_ONCE := -n 3 $(BY_MODULE)
 
-.PHONY: deploy plan verify timer timer-off test test-unit test-all test-hosts test-cluster test-nodes test-served soak bench bench-up \
-    bench-down lint help
+VERBS := deploy plan verify timer timer-off password rotate-certificate rotate-passwords revoke-passwords rotate-ca \
+    retire-ca adopt
+OTHERS := help test test-unit test-all test-hosts test-cluster test-nodes test-served soak bench bench-up bench-down \
+    format lint
+.PHONY: $(VERBS) $(OTHERS) which
 help: ; @sed -n 's/^## //p' Makefile
 
+READ := INVENTORY HOME_DIR ACCOUNT PYTHON SEED AS_ROOT
+GIVEN := $(foreach each,$(.VARIABLES),$(if $(filter command,$(origin $(each))),$(each)))
+which:
+	@$(PYTHON) -m tasks.cli.which --verb '$(firstword $(filter $(VERBS),$(MAKECMDGOALS)) deploy)' \
+	    --inventory '$(INVENTORY)' --home '$(HOME_DIR)' \
+	    --unknown-goals '$(filter-out $(VERBS) $(OTHERS) which .venv/%,$(MAKECMDGOALS))' \
+	    --unknown-variables '$(foreach each,$(filter-out $(READ),$(GIVEN)),$(each)=$($(each)))'
+
 ## make deploy [INVENTORY=...]   bring every host of the inventory to what it should be
-deploy: .venv/ready
-	.venv/bin/pyinfra -y $(INVENTORY) deploy.py
+deploy: which .venv/ready
+	.venv/bin/pyinfra -y $(ON) deploy.py
 
 ## make plan [INVENTORY=...]     print what `make deploy` would do, and change nothing
-plan: .venv/ready
-	.venv/bin/pyinfra --dry $(INVENTORY) deploy.py
+plan: which .venv/ready
+	.venv/bin/pyinfra --dry $(ON) deploy.py
 
 ## make verify [INVENTORY=...]   prove from every host that it all works
-verify: .venv/ready
-	.venv/bin/python -m pytest -q tests/verify --inventory $(INVENTORY)
+verify: which .venv/ready
+	.venv/bin/python -m pytest -q tests/verify --inventory $(ON)
+
+## make password ACCOUNT=...     print an account's password, and nothing else
+password: which
+	@$(MAKE) -s --no-print-directory .venv/ready >&2
+	@.venv/bin/python -m tasks.cli.password $(ON) $(call quoted,$(ACCOUNT))
 
 ## make timer [INVENTORY=...]    have systemd run deploy.py on this inventory every week, and tell when that fails
-timer: .venv/ready
-	.venv/bin/python -m tasks.timer on $(INVENTORY)
+timer: which .venv/ready
+	.venv/bin/python -m tasks.timer on $(ON)
 
 ## make timer-off [INVENTORY=...]  take that timer away again
-timer-off: .venv/ready
-	.venv/bin/python -m tasks.timer off $(INVENTORY)
+timer-off: which .venv/ready
+	.venv/bin/python -m tasks.timer off $(ON)
+
+## make rotate-certificate       give the registry a new certificate now
+rotate-certificate: which .venv/ready
+	.venv/bin/pyinfra -y $(ON) deploys/rotate_certificate.py
+
+## make rotate-passwords [ACCOUNT=...]  give every account, or one, a new password
+rotate-passwords: which .venv/ready
+	.venv/bin/pyinfra -y$(ONE_ACCOUNT) $(ON) deploys/rotate_credentials.py
+
+## make revoke-passwords [ACCOUNT=...]  end former passwords now, whoever still uses them
+revoke-passwords: which .venv/ready
+	.venv/bin/pyinfra -y$(ONE_ACCOUNT) $(ON) deploys/revoke_credentials.py
+
+## make rotate-ca                replace the certificate authority, old and new side by side for a time
+rotate-ca: which .venv/ready
+	.venv/bin/pyinfra -y $(ON) deploys/rotate_ca.py
+
+## make retire-ca                end that time now
+retire-ca: which .venv/ready
+	.venv/bin/pyinfra -y $(ON) deploys/retire_ca.py
+
+## make adopt                    take over a registry whose state is lost; read docs/when-something-is-wrong.md first
+adopt: which .venv/ready
+	.venv/bin/pyinfra -y $(ON) deploys/adopt.py
 
 ## make test-unit                the tests that need no host; half a minute
 test-unit: .venv/ready-dev
@@ -81,7 +126,6 @@ bench-down: .venv/ready-dev
 	.venv/bin/python -m tests.bench down
 
 ## make format                   fix style as far as ruff can
-.PHONY: format
 format: .venv/ready-dev
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .

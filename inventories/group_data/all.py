@@ -26,8 +26,8 @@ registry_manage_hosts_file = True
 # registry under each.
 registry_extra_names = []
 
-# Folder of keys and passwords on the controller, relative to the project unless absolute.
-# `None`: `state/<inventory's file name>`.
+# Folder of keys and passwords on the controller. If it is relative, then to the folder that `inventories/` is in;
+# to the inventory's own folder, if that has another name. `None`: `state/<inventory's file name>`.
 registry_state_dir = None
 
 # `"debian"`: build the images on the registry host from Debian's packages. `"pull"`: pull

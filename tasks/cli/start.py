@@ -19,7 +19,7 @@ from tasks.run.context import ROOT, Run
 from tasks.settings import inventory
 from tasks.settings.load import SettingsError, configure
 from tasks.state.files import StateError
-from tasks.state.store import Store
+from tasks.state.place import store_of
 
 FOR_ALL_HOSTS = ("rotate_ca.py", "retire_ca.py")
 """The files of `deploys/` that make no sense for some of the hosts."""
@@ -57,7 +57,10 @@ def begin() -> list[str]:
         return [f"registry_excused_hosts = {', '.join(unknown)}: the inventory has no such host"]
     if options["dry"] or not sys.stdin.isatty():
         pyinfra_patches.never_prompt()
-    store = Store(ROOT / configuration.settings.registry_state_dir)
+    try:
+        store = store_of(options["inventory"], configuration.settings.registry_state_dir, ROOT)
+    except (StateError, OSError) as error:
+        return [str(error)]
     by_timer = PATIENCE in os.environ
     run = Run(configuration, store, inventory=options["inventory"], dry=options["dry"], by_timer=by_timer)
     if problem := _hold_state(run):

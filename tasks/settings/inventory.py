@@ -15,7 +15,7 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_state
 from pyinfra_cli.inventory import make_inventory
 
-from tasks.settings.load import Sources
+from tasks.settings.load import Configuration, SettingsError, Sources, configure
 
 
 def load(
@@ -42,6 +42,15 @@ def load(
         raise ValueError(f"{path} or its group data cannot be run: {_describe(error)}") from None
     sources = _sources(path, top_level, inventory, override)
     return inventory, replace(sources, group_data_files=_group_data_files(path, list(group_data)))
+
+
+def read(path: str) -> tuple[Inventory, Configuration]:
+    """Read an inventory file and the settings in force, outside of a run; `SettingsError` with all mistakes."""
+    try:
+        inventory, sources = load(path, {})
+    except ValueError as error:
+        raise SettingsError([str(error)]) from None
+    return inventory, configure(sources)
 
 
 def _sources(

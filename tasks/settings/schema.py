@@ -48,7 +48,7 @@ from tasks.settings.types import (
 
 
 def default_state_dir(inventory_stem: str) -> str:
-    """Return the state folder of an inventory, relative to the project; `inventory_stem` is its name without `.py`."""
+    """Return the default of `registry_state_dir`; `inventory_stem` is the inventory's file name without `.py`."""
     return f"state/{inventory_stem}"
 
 
@@ -86,8 +86,8 @@ class RunWideKeys(_Strict):
     """
 
     registry_state_dir: StateFolder = default_state_dir("local")
-    """Folder of keys and passwords on the controller, relative to the project unless absolute.
-    `None`: `state/<inventory's file name>`.
+    """Folder of keys and passwords on the controller. If it is relative, then to the folder that `inventories/` is in;
+    to the inventory's own folder, if that has another name. `None`: `state/<inventory's file name>`.
     """
 
     registry_image_source: ImageSource = "debian"

@@ -80,6 +80,11 @@ class Store(AccountFiles):
         """The path of the CA certificates (two during a rollover) that machines outside the inventory are to trust."""
         return self.folder / "ca.crt"
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether a run has written anything here; a password that somebody put there before does not count."""
+        return any((self.folder / name).exists() for name in OWN - {"accounts"})
+
     def check_folder(self) -> None:
         """Raise `StateError` if the folder has other things in it and no state: it gets a mode and a `.gitignore`."""
         if not self.folder.is_dir():

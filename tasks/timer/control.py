@@ -7,6 +7,7 @@ import shlex
 import time
 from pathlib import Path
 
+from tasks.problem import Problem
 from tasks.remote.steps import Conflict
 from tasks.run.context import ROOT
 from tasks.timer import files, status, systemd, trust, units
@@ -22,8 +23,8 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         return switch_on(given.inventory) if given.action == "on" else switch_off(given.inventory)
-    except Conflict as conflict:
-        _print(str(conflict))
+    except Problem as problem:
+        _print(str(problem))
     except OSError as error:
         _print(f"{error.filename} cannot be used: {error.strerror}; fix that and run again")
     return 1

@@ -19,10 +19,12 @@ NOT_RUN = {".git"}
 
 
 def check(deployment: Deployment, inventory: Path) -> None:
-    """Raise `Conflict` if somebody but root can change the project, the inventory or the program that is told."""
+    """Raise `Conflict` if somebody but root can change the project, the inventory, its group data or the program."""
     outside = [inventory, *([Path(deployment.program)] if deployment.program else [])]
-    project = deployment.project
-    for path in [*_below(project), *_with_parents([project, *outside])]:
+    project, group_data = deployment.project, inventory.parent / "group_data"
+    for path in [*_below(project), *_below(group_data), *_with_parents([project, group_data, *outside])]:
+        if path == group_data and not path.exists():
+            continue
         if why := changeable(path.lstat(), is_parent=path in project.parents):
             raise Conflict(
                 f"the timer would run {project} as root, and {path} {why}",

@@ -149,6 +149,12 @@ def project_of(script: str) -> Path | None:
     return Path(*shlex.split(found[1])) if found else None
 
 
+def inventory_of(script: str) -> str:
+    """Return the inventory that a script was written for, as pyinfra's argument; empty if it is none of ours."""
+    found = re.search(r"^project=.*\ninventory=(.*)$", script, re.MULTILINE)
+    return "".join(shlex.split(found[1])) if found else ""
+
+
 def steps(wanted: Mapping[Path, str], found: Mapping[Path, str | None]) -> dict[Path, str]:
     """Return the files to write, each with the reason."""
     return {

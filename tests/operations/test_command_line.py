@@ -282,6 +282,30 @@ def test_a_state_folder_with_other_things_in_it_is_refused(tmp_path: Path, mode:
     assert [path.name for path in folder.iterdir()] == ["HEAD"]
 
 
+@pytest.mark.parametrize("mode", ["-y", "--dry"])
+def test_the_state_of_an_inventory_elsewhere_is_beside_it_and_is_never_recreated(
+    tmp_path: Path, mode: str
+) -> None:
+    inventory, former = tmp_path / f"inventories/{STEM}.py", ROOT / "state" / STEM
+    inventory.parent.mkdir()
+    inventory.write_text(answering_hosts())
+    plan = pyinfra("--dry", str(inventory), "deploy.py")
+    assert f"step: make a certificate authority in {tmp_path}/state/{STEM}: there is none yet" in plan.output
+    (former / "authorities").mkdir(parents=True)
+    try:
+        ran = pyinfra(mode, str(inventory), "deploy.py")
+    finally:
+        (former / "authorities").rmdir()
+        former.rmdir()
+    assert ran.refusal == [
+        f"the state of {inventory} belongs into {tmp_path}/state/{STEM}, and is in {former}; "
+        f"mkdir -p {tmp_path}/state && mv -T {former} {tmp_path}/state/{STEM}, and run again"
+    ]
+    assert ran.exit_code == 1
+    assert "Connect" not in ran.output
+    assert not (tmp_path / "state").exists()
+
+
 def test_an_unusable_state_folder_is_refused(tmp_path: Path) -> None:
     inventory, state = tmp_path / f"{STEM}.py", tmp_path / "state"
     inventory.write_text(GOOD)

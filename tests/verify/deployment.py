@@ -11,9 +11,10 @@ from pyinfra.api.inventory import Inventory
 from tasks.certificates import rollover
 from tasks.certificates.rollover import Authorities
 from tasks.run.context import ROOT
-from tasks.settings.inventory import load
-from tasks.settings.load import Configuration, HostSettings, SettingsError, configure
+from tasks.settings import inventory as inventories
+from tasks.settings.load import Configuration, HostSettings, SettingsError
 from tasks.state.files import StateError
+from tasks.state.place import store_of
 from tasks.state.store import State, Store
 from tests.verify.backend import Hosts
 
@@ -102,14 +103,13 @@ class Deployment:
 
 def read(path: str) -> Deployment:
     """Read an inventory and its state; `ValueError`, a line for each mistake, if there is nothing to verify."""
-    inventory, sources = load(path, {})
     try:
-        configuration = configure(sources)
+        inventory, configuration = inventories.read(path)
     except SettingsError as error:
         raise ValueError("\n".join(error.problems)) from None
-    store = Store(ROOT / configuration.settings.registry_state_dir)
     deploy = f"run make deploy INVENTORY={path}"
     try:
+        store = store_of(path, configuration.settings.registry_state_dir, ROOT)
         state = store.read()
     except (StateError, OSError) as error:
         raise ValueError(str(error)) from None

@@ -71,3 +71,57 @@ def test_another_projects_timer_is_left_alone_while_that_project_exists(tmp_path
         deployment.check_not_foreign(timer, mine, text)
     shutil.rmtree(other)
     deployment.check_not_foreign(timer, mine, text)
+
+
+def test_the_timer_of_another_inventory_of_that_name_is_left_alone(tmp_path: Path) -> None:
+    folder = project(tmp_path / "lab", "true")
+    other = tmp_path / "home/inventories/lab.py"
+    other.parent.mkdir(parents=True)
+    (folder / "inventories").mkdir(exist_ok=True)
+    (folder / "inventories/lab.py").touch()
+    timer, mine = in_folder(tmp_path), make_deployment(folder)
+    for inventory in ("inventories/lab.py", f"{folder}/inventories/lab.py"):  # two spellings of the same one
+        text = units.render(timer, make_deployment(folder, inventory=inventory), TEMPLATES)[timer.script]
+        deployment.check_not_foreign(timer, mine, text)
+    text = units.render(timer, make_deployment(folder, inventory=str(other)), TEMPLATES)[timer.script]
+    deployment.check_not_foreign(timer, mine, text)  # it is gone
+    other.touch()
+    with pytest.raises(Conflict) as stop:
+        deployment.check_not_foreign(timer, mine, text)
+    assert str(stop.value) == (
+        f"{timer.timer} exists already, for {other}; rename this inventory, or remove that timer first: "
+        f"make timer-off INVENTORY={other}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("spelling", "inventory"),
+    [
+        ("{home}/inventories/lab.py", "{home}/inventories/lab.py"),
+        ("../home/inventories/lab.py", "{home}/inventories/lab.py"),
+        ("inventories/lab.py", "inventories/lab.py"),
+        ("{project}/../project/inventories/lab.py", "inventories/lab.py"),
+    ],
+)
+def test_the_units_have_an_inventory_outside_of_the_project_by_its_whole_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelling: str, inventory: str
+) -> None:
+    folder, home = tmp_path / "project", tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setattr(deployment, "ROOT", folder)
+    monkeypatch.setattr(deployment, "_read_settings", lambda _: Settings(registry_state_dir="state/lab"))
+    monkeypatch.chdir(folder)
+    found = deployment.read_deployment(spelling.format(home=home, project=folder))
+    assert found.inventory == inventory.format(home=home)
+
+
+def test_a_state_in_its_former_place_stops_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(systemd, "FOLDER", tmp_path)
+    monkeypatch.setattr(control, "timer_for", lambda _: in_folder(tmp_path))
+    monkeypatch.setattr(deployment, "ROOT", tmp_path / "project")
+    monkeypatch.setattr(deployment, "_read_settings", lambda _: Settings(registry_state_dir="state/lab"))
+    (tmp_path / "project/state/lab/authorities").mkdir(parents=True)
+    assert control.main(["on", f"{tmp_path}/home/inventories/lab.py"]) == 1
+    assert f" belongs into {tmp_path}/home/state/lab, and is in " in capsys.readouterr().out

@@ -40,13 +40,15 @@ def test_who_but_root_can_change_it(what: os.stat_result, is_parent: bool, why: 
     assert trust.changeable(what, is_parent=is_parent) == why
 
 
-@pytest.mark.parametrize("name", ["deploy.py", "tasks/x.py", ".venv/bin/python", "../lab.py", "../program"])
+@pytest.mark.parametrize(
+    "name", ["deploy.py", "tasks/x.py", ".venv/bin/python", "../lab.py", "../group_data/all.py", "../program"]
+)
 def test_one_file_of_another_user_stops_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     folder = project(tmp_path / "lab", "true")
     (folder / ".git").mkdir()
-    for each in ("tasks/x.py", "../lab.py", "../program"):
+    for each in ("tasks/x.py", "../lab.py", "../group_data/all.py", "../program"):
         (folder / each).parent.mkdir(exist_ok=True)
         (folder / each).touch()
     asked = make_deployment(folder, program=str(tmp_path / "program"))
@@ -65,13 +67,19 @@ def test_one_file_of_another_user_stops_it(
     assert f"chown -R root: {folder}" in stop.value.remedy
 
 
-def test_the_script_of_root_looks_before_each_run_and_that_of_a_user_does_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["lab/deploy.py", "home/lab.py", "home/group_data/lab.py"])
+def test_the_script_of_root_looks_before_each_run_and_that_of_a_user_does_not(
+    tmp_path: Path, name: str
+) -> None:
     folder = project(tmp_path / "lab", f"touch {tmp_path}/ran")
-    (folder / "deploy.py").chmod(0o666)
+    (tmp_path / "home/group_data").mkdir(parents=True)
+    (tmp_path / name).touch()
+    (tmp_path / name).chmod(0o666)
+    made = make_deployment(folder, inventory=f"{tmp_path}/home/lab.py")
     for system in (True, False):
         timer = Timer("lab", system, tmp_path / "units", in_folder(tmp_path).folder)
         timer.folder.mkdir(exist_ok=True)
-        timer.script.write_text(units.render(timer, make_deployment(folder), TEMPLATES)[timer.script])
+        timer.script.write_text(units.render(timer, made, TEMPLATES)[timer.script])
         ran = sh(timer.script, "run", tmp_path)
-        assert ("can be changed by others than root" in ran.stdout) is system
+        assert (f"{tmp_path / name} can be changed by others than root" in ran.stdout) is system
         assert (tmp_path / "ran").exists() is not system

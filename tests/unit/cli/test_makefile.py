@@ -1,0 +1,166 @@
+"""The verbs of the Makefile: which command each is a name for, and what stops them before it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tasks.run.context import ROOT
+
+PROGRAM = '#!/bin/sh\necho "ran: ${0##*/} $*"\n'
+"""Stands for pyinfra and for the Python of `.venv`."""
+
+LAB = "INVENTORY=inventories/lab.py"
+ACCOUNT = "registry_rotate_account=ci"
+DEPLOYS = {
+    "rotate-certificate": "rotate_certificate",
+    "rotate-passwords": "rotate_credentials",
+    "revoke-passwords": "revoke_credentials",
+    "rotate-ca": "rotate_ca",
+    "retire-ca": "retire_ca",
+    "adopt": "adopt",
+}
+COMMANDS = {
+    "deploy": "pyinfra -y {} deploy.py",
+    "plan": "pyinfra --dry {} deploy.py",
+    "verify": "python -m pytest -q tests/verify --inventory {}",
+    "timer": "python -m tasks.timer on {}",
+    "timer-off": "python -m tasks.timer off {}",
+    **{verb: f"pyinfra -y {{}} deploys/{name}.py" for verb, name in DEPLOYS.items()},
+}
+"""The command of each verb that prints it, for an inventory."""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with the two shipped inventories, whose programs do nothing."""
+    folder = tmp_path / "project"
+    for name in (".venv/bin", "inventories", "tasks/cli"):
+        (folder / name).mkdir(parents=True)
+    for name in (
+        "Makefile",
+        "requirements.txt",
+        "tasks/__init__.py",
+        "tasks/cli/__init__.py",
+        "tasks/cli/which.py",
+    ):
+        shutil.copy(ROOT / name, folder / name)
+    for name in ("local.py", "homelab.py"):
+        (folder / "inventories" / name).touch()
+    for name in ("pyinfra", "python"):
+        (folder / ".venv/bin" / name).write_text(PROGRAM)
+        (folder / ".venv/bin" / name).chmod(0o755)
+    (folder / ".venv/ready").touch()
+    return folder
+
+
+def make(project: Path, *arguments: str, **environment: str) -> tuple[int, list[str], list[str]]:
+    """Run make; return its exit code, the lines of standard output, and those of standard error but make's own."""
+    names = ("INVENTORY", "HOME_DIR", "ACCOUNT", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    own = {name: value for name, value in os.environ.items() if name not in names}
+    ran = subprocess.run(
+        ["make", *arguments],
+        cwd=project,
+        env={**own, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    errors = [line for line in ran.stderr.splitlines() if not re.match(r"make(\[\d\])?: ", line)]
+    return ran.returncode, ran.stdout.splitlines(), errors
+
+
+def test_every_verb_is_in_one_of_the_tables() -> None:
+    listed = re.search(r"^VERBS := ((?:.*\\\n)*.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert listed
+    assert {*listed[1].replace("\\", "").split()} == {*COMMANDS, "password"}
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_a_verb_prints_its_command_and_runs_it(project: Path, verb: str) -> None:
+    (project / "inventories/lab.py").touch()
+    command = COMMANDS[verb].format("inventories/lab.py")
+    assert make(project, verb, LAB) == (0, [f".venv/bin/{command}", f"ran: {command}"], [])
+
+
+@pytest.mark.parametrize("verb", ["rotate-passwords", "revoke-passwords"])
+def test_one_account(project: Path, verb: str) -> None:
+    command = f"pyinfra -y --data {ACCOUNT} inventories/local.py deploys/{DEPLOYS[verb]}.py"
+    assert make(project, verb, "ACCOUNT=ci")[1] == [f".venv/bin/{command}", f"ran: {command}"]
+
+
+def test_a_password_is_all_that_standard_output_gets(project: Path) -> None:
+    os.utime(project / ".venv/ready", (0, 0))  # so that make has to make it again
+    code, lines, _ = make(project, "password", "ACCOUNT=ci", f"PYTHON={project}/.venv/bin/python")
+    assert lines[-1:] == ["ran: python -m tasks.cli.password inventories/local.py ci"]
+    assert code == 0
+    assert len([line for line in lines if "tasks.cli.which" not in line]) == 1
+
+
+@pytest.mark.parametrize("verb", [*COMMANDS, "password"])
+def test_with_inventories_of_ones_own_every_verb_asks_which(project: Path, verb: str) -> None:
+    for name in ("lab", "attic", "_shared"):
+        (project / f"inventories/{name}.py").touch()
+    line = (
+        f"which inventory? make {verb} INVENTORY=inventories/attic.py (there are: inventories/attic.py, "
+        "inventories/lab.py); export INVENTORY=... spares you that"
+    )
+    assert make(project, verb) == (2, [], [line])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["inventory=inventories/lab.py"], "make reads no inventory=; make {} INVENTORY=inventories/lab.py"),
+        (["INVENTORIES=lab"], "make reads no INVENTORIES=; make help lists what it reads"),
+        ([LAB, "account=ci"], "make reads no account=; make {} ACCOUNT=ci"),
+        (["inventories/lab.py"], "inventories/lab.py is no goal of make's; make {} INVENTORY=inventories/lab.py"),
+        (["inventories/none.py"], "inventories/none.py is no goal of make's; make {} INVENTORY=inventories/none.py"),
+        (["lab"], "make has no goal lab, so {} is not done either; make help lists them"),
+        (["HOME_DIR=/nowhere"], "there is no inventory in /nowhere/inventories; make init HOME_DIR=/nowhere writes one"),
+    ],
+)  # fmt: skip
+def test_slips_end_in_one_line_before_anything_runs(project: Path, arguments: list[str], line: str) -> None:
+    (project / "inventories/lab.py").touch()
+    assert make(project, "timer", *arguments) == (2, [], [line.format("timer")])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "inventory"),
+    [
+        ([], {}, "inventories/local.py"),
+        (["INVENTORY=inventories/homelab.py"], {}, "inventories/homelab.py"),
+        ([], {"INVENTORY": "inventories/homelab.py"}, "inventories/homelab.py"),
+        (["INVENTORY=a lab.py"], {}, "a lab.py"),
+        (["HOME_DIR={home}", "INVENTORY=inventories/yours.py"], {}, "{home}/inventories/yours.py"),
+        (["HOME_DIR=~/homelab", "INVENTORY=inventories/yours.py"], {}, "{home}/inventories/yours.py"),
+        (["INVENTORY=inventories/yours.py"], {"HOME_DIR": "{home}"}, "{home}/inventories/yours.py"),
+        (["HOME_DIR={home}", "INVENTORY=inventories/local.py"], {}, "inventories/local.py"),
+    ],
+)
+def test_which_inventory_it_is(
+    project: Path, tmp_path: Path, arguments: list[str], environment: dict[str, str], inventory: str
+) -> None:
+    home = tmp_path / "homelab"
+    (home / "inventories").mkdir(parents=True)
+    (home / "inventories/yours.py").touch()
+    given = {name: value.format(home=home) for name, value in environment.items()}
+    arguments = [argument.format(home=home) for argument in arguments]
+    code, lines, errors = make(project, "plan", *arguments, **given, HOME=str(tmp_path))
+    assert (code, errors) == (0, [])
+    assert lines[-1] == f"ran: pyinfra --dry {inventory.format(home=home)} deploy.py"
+
+
+def test_with_a_home_dir_its_inventories_are_the_choice(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "inventories").mkdir()
+    (tmp_path / "inventories/local.py").touch()
+    (project / "inventories/lab.py").touch()
+    code, _, [line] = make(project, "deploy", f"HOME_DIR={tmp_path}")
+    own = f"{tmp_path}/inventories/local.py"
+    assert code == 2
+    assert line.startswith(f"which inventory? make deploy INVENTORY={own} (there are: {own}); ")
