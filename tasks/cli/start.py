@@ -13,7 +13,7 @@ import click
 from pyinfra.context import ctx_state
 from pyinfra_cli.util import parse_cli_arg
 
-from tasks.cli import pyinfra_patches, summary
+from tasks.cli import pyinfra_patches, selection, summary
 from tasks.run import context
 from tasks.run.context import ROOT, Run
 from tasks.settings import inventory
@@ -50,6 +50,8 @@ def begin() -> list[str]:
     except SettingsError as error:
         return error.problems
     if problems := _check_options(options, [dict(host.data.dict()) for host in hosts]):
+        return problems
+    if problems := selection.problems(hosts, options["limit"], options["exclude"]):
         return problems
     if unknown := _unknown_hosts(
         configuration.settings.registry_excused_hosts, {host.name for host in hosts}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import runpy
-from collections.abc import Iterable, Mapping
+import traceback
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,7 +15,7 @@ from pyinfra.api import inventory as pyinfra_inventory
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 from pyinfra.context import ctx_state
-from pyinfra_cli.inventory import make_inventory
+from pyinfra_cli import inventory as pyinfra_files
 
 from tasks.settings.load import Configuration, SettingsError, Sources, configure
 
@@ -35,11 +37,12 @@ def load(
     )
     try:
         top_level = runpy.run_path(path)
-        inventory = make_inventory(
+        _skip_group_data(set(_other_inventories(path)) - {"all", *top_level})
+        inventory = pyinfra_files.make_inventory(
             path, override_data=dict(override), cwd=str(Path.cwd()), group_data_directories=list(group_data)
         )
     except Exception as error:
-        raise ValueError(f"{path} or its group data cannot be run: {_describe(error)}") from None
+        raise ValueError(_describe(error, path)) from None
     sources = _sources(path, top_level, inventory, override)
     return inventory, replace(sources, group_data_files=_group_data_files(path, list(group_data)))
 
@@ -51,6 +54,21 @@ def read(path: str) -> tuple[Inventory, Configuration]:
     except ValueError as error:
         raise SettingsError([str(error)]) from None
     return inventory, configure(sources)
+
+
+def _other_inventories(path: str) -> list[str]:
+    """Return the names, without `.py`, of the other inventories in the same folder."""
+    return [file.stem for file in Path(path).parent.glob("*.py") if file != Path(path)]
+
+
+def _skip_group_data(inventories: Collection[str]) -> None:
+    """Keep pyinfra from running the group data of other inventories, since a mistake there is none of this one.
+
+    It runs every file that it lists in `group_data` (pyinfra_cli/inventory.py, `_get_group_data`).
+    """
+    pyinfra_files.listdir = lambda folder: [
+        name for name in os.listdir(folder) if name.removesuffix(".py") not in inventories
+    ]
 
 
 def _sources(
@@ -74,24 +92,30 @@ def _sources(
         },
         host_data={host.name: dict(inventory.get_host_data(host.name)) for host in inventory},
         override=override,
-        other_inventories=[file.stem for file in Path(path).parent.glob("*.py") if file != Path(path)],
+        other_inventories=_other_inventories(path),
     )
 
 
 def _group_data_files(path: str, group_data: list[str]) -> dict[tuple[str, str], str]:
     """Return by group and key the file that sets it: the last one of those that pyinfra reads."""
     folders = [Path("group_data"), Path(path).parent / "group_data", *map(Path, group_data)]
-    files = [file for folder in folders for file in sorted(folder.glob("*.py"))]
+    names = [
+        (folder, name) for folder in folders if folder.is_dir() for name in pyinfra_files.listdir(folder)
+    ]
+    files = [folder / name for folder, name in names if name.endswith(".py")]
     return {(file.stem, key): str(file) for file in files for key in runpy.run_path(str(file))}
 
 
-def _describe(error: Exception) -> str:
-    inner = getattr(error, "exception", error)  # pyinfra wraps what a file raises
-    line = getattr(inner, "lineno", None)
-    if line is None and (trace := inner.__traceback__):
-        while trace.tb_next:
-            trace = trace.tb_next
-        line = trace.tb_lineno
+def _describe(error: Exception, path: str) -> str:
+    """Return in one line which file cannot be run, in which of its lines, and why."""
+    file = getattr(error, "filename", path)  # pyinfra wraps what a file raises, and names the file
+    inner = getattr(error, "exception", error)
+    lines = [
+        line for frame, line in traceback.walk_tb(inner.__traceback__) if frame.f_code.co_filename == file
+    ]
+    if isinstance(inner, SyntaxError):
+        file, lines = inner.filename or file, [inner.lineno or 0]
     # An undefined name may be a password without its quotes.
     text = "" if isinstance(inner, NameError) else f": {(str(inner).splitlines() or [''])[0]}"
-    return f"{type(inner).__name__} in line {line}{text}"
+    where = f" in line {lines[-1]}" if lines else ""
+    return f"{file} cannot be run: {type(inner).__name__}{where}{text}"

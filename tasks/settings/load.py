@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from tasks.settings import groups
+from tasks.settings.groups import GROUPS, PREFIX
 from tasks.settings.redact import HIDDEN, redacted, safe_name
 from tasks.settings.schema import HostSettings, RunWideKeys, Settings, broken_relations, default_state_dir
 
@@ -23,8 +25,6 @@ __all__ = [
     "default_state_dir",
 ]
 
-PREFIX = "registry_"
-GROUPS = ("registry", "docker_hosts", "cluster_nodes", "cluster_control")
 DEFAULT_FROM_FILE_NAME = "the default, from the inventory's file name"
 KEYS = (*RunWideKeys.model_fields, *HostSettings.model_fields)
 
@@ -92,8 +92,9 @@ def configure(sources: Sources) -> Configuration:
 
     Raises `SettingsError` with all mistakes in all places, including bad values that a later place overrides.
     """
-    reader = _Reader(sources)
-    reader.check_groups()
+    reader = _Reader(
+        sources, groups.problems(sources.groups, sources.hosts, sources.stem, safe_name(sources.inventory))
+    )
     reader.check_misplaced()
     by_host = reader.read()
     run_wide = reader.run_wide(by_host)
@@ -125,29 +126,6 @@ class _Reader:
     sources: Sources
     problems: list[str] = field(default_factory=list)
     bad: set[str] = field(default_factory=set)
-
-    def check_groups(self) -> None:
-        groups, place = self.sources.groups, safe_name(self.sources.inventory)
-        for group, hosts in groups.items():
-            if group.startswith(PREFIX) or group == self.sources.stem:
-                continue
-            for known in difflib.get_close_matches(group, GROUPS, 1, 0.9):
-                # Users may have groups of their own, even `docker_hosts2` if all its hosts are in `docker_hosts`.
-                if set(hosts) - set(groups.get(known, ())):
-                    self.problems.append(
-                        f"{safe_name(group)} ({place}): unknown group; did you mean {known}?"
-                    )
-        registry, control = (
-            list(dict.fromkeys(groups.get(group, ()))) for group in ("registry", "cluster_control")
-        )
-        if len(registry) != 1:
-            self.problems.append(
-                f"registry = {redacted('', registry)} ({place}): must be a group of exactly one host"
-            )
-        if len(control) > 1:
-            self.problems.append(
-                f"cluster_control = {redacted('', control)} ({place}): must be a group of at most one host"
-            )
 
     def check_misplaced(self) -> None:
         sources, place = self.sources, safe_name(self.sources.inventory)

@@ -153,8 +153,49 @@ REFUSED = [
     ),
     Refused(
         "a syntax error",
-        [f"{FILE} or its group data cannot be run: SyntaxError in line 2: '[' was never closed ({STEM}.py, line 2)"],
+        [f"{FILE} cannot be run: SyntaxError in line 2: '[' was never closed ({STEM}.py, line 2)"],
         '"""Mine."""\nregistry = ["@fake/nas"\n',
+    ),
+    Refused(
+        "a mistake in the inventory's own group data, of which the secret is not shown",
+        [f"{OWN} cannot be run: NameError in line 2"],
+        files={f"group_data/{STEM}.py": f"registry_port = 5443\nregistry_hostname = {SECRET.replace('-', '_')}\n"},
+    ),
+    Refused(
+        "its own mistakes alone, of two inventories",
+        [f"registry_port = 0 ({OWN}): {PORT}"],
+        files={f"group_data/{STEM}.py": "registry_port = 0\n", "other.py": GOOD,
+               "group_data/other.py": "registry_port = = 5443\n"},
+    ),
+    Refused(
+        "a group that does nothing",
+        [f"k3s_nodes ({FILE}): @fake/pi is in no group that does anything; did you mean cluster_nodes?"],
+        'registry = ["@fake/nas"]\nk3s_nodes = ["@fake/pi"]\n',
+    ),
+    Refused(
+        "a host in all alone",
+        [f"all ({FILE}): @fake/pi is in no group that does anything; put it into registry, docker_hosts, cluster_nodes "
+         "or cluster_control"],
+        'registry = ["@fake/nas"]\nall = ["@fake/nas", "@fake/pi"]\n',
+    ),
+    Refused(
+        "--limit with a slip",
+        ["--limit @fake/nsa: no host or group of the inventory has that name; did you mean @fake/nas? There are "
+         f"@fake/nas, @fake/pi, and the groups registry, docker_hosts, {STEM}"],
+        arguments=("-y", "--limit", "@fake/pi", "--limit", "@fake/nsa"),
+    ),
+    Refused(
+        "--limit with a comma, and --exclude that excludes nothing",
+        ["--limit registry,@fake/pi: no host or group of the inventory has that name; give it once for each: "
+         "--limit registry --limit @fake/pi",
+         "--exclude box*: no host or group of the inventory has that name; there are @fake/nas, @fake/pi, and the "
+         f"groups registry, docker_hosts, {STEM}"],
+        arguments=("--dry", "--limit", "registry,@fake/pi", "--exclude", "box*"),
+    ),
+    Refused(
+        "--limit and --exclude that leave no host",
+        ["--exclude leaves no host; leave out one of them"],
+        arguments=("-y", "--limit", "registry", "--exclude", "*n?s"),
     ),
     Refused(
         "no file",
@@ -223,7 +264,7 @@ def test_nothing_was_connected_to_or_made_and_no_secret_is_shown(refused: tuple[
 
 
 def test_the_table_is_a_table() -> None:
-    assert len({case.name for case in REFUSED}) == len(REFUSED) == 15
+    assert len({case.name for case in REFUSED}) == len(REFUSED) == 22
 
 
 # Commands that need no settings.
