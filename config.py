@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-from pyinfra.api.exceptions import PyinfraError
-
 # pyinfra appends the working directory to sys.path, where an installed package named `tasks` would come first.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 # pyinfra turns bytecode files off; without them, every run would compile all modules again.
@@ -12,5 +10,5 @@ sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
 from tasks.cli.start import begin  # noqa: E402 - after sys.path is set
 
-if problems := begin():
-    raise PyinfraError("\n    " + "\n    ".join(problems))
+if not begin():
+    sys.exit(1)

@@ -33,7 +33,7 @@ class Run:
 def deploy(inventory: Path, *arguments: str) -> Run:
     """Run deploy.py with pyinfra's `arguments`, by default `-y`."""
     seconds, output = _run_timed([*_pyinfra(), *(arguments or ("-y",)), str(inventory), "deploy.py"], ROOT)
-    return Run(seconds, re.findall(r"\[\S+\] +step: (.*)", output))
+    return Run(seconds, re.findall(r"^  [+x] \[(\S+\] .*)", output, re.MULTILINE))
 
 
 def exec_true(inventory: Path) -> Run:

@@ -14,7 +14,7 @@ from pyinfra.context import ctx_state
 from pyinfra_cli.util import parse_cli_arg
 
 from tasks.cli import pyinfra_patches, selection, summary
-from tasks.run import context
+from tasks.run import context, output
 from tasks.run.context import ROOT, Run
 from tasks.settings import inventory
 from tasks.settings.load import SettingsError, configure
@@ -31,14 +31,22 @@ The timer alone sets it.
 """
 
 
-def begin() -> list[str]:
-    """Begin the run that the command line asks for, or return what is wrong with it, a line for each mistake.
+def begin() -> bool:
+    """Begin the run that the command line asks for, or print what is wrong with it; return whether it may go on.
 
-    Commands other than deploys (`exec`, `fact`) need no settings and are let through.
+    Commands other than deploys (`exec`, `fact`) need no settings and are let through, with pyinfra's own output.
     """
     options = click.get_current_context().params
     if not all(name.endswith(".py") for name in options["operations"]):
-        return []
+        return True
+    pyinfra_patches.erase_loading_line()
+    if problems := _begin(options):
+        summary.show_refusal(problems, as_json=options["json_output"])
+    return not problems
+
+
+def _begin(options: dict[str, Any]) -> list[str]:
+    """Begin the run, or return what is wrong with the command line and the inventory, a line for each mistake."""
     override = {
         key: parse_cli_arg(value) for key, _, value in (item.partition("=") for item in options["data"])
     }
@@ -63,12 +71,23 @@ def begin() -> list[str]:
         store = store_of(options["inventory"], configuration.settings.registry_state_dir, ROOT)
     except (StateError, OSError) as error:
         return [str(error)]
-    by_timer = PATIENCE in os.environ
-    run = Run(configuration, store, inventory=options["inventory"], dry=options["dry"], by_timer=by_timer)
+    state = ctx_state.get()
+    run = Run(
+        configuration,
+        store,
+        inventory=options["inventory"],
+        # Without -y, pyinfra's --json shows what a run would do.
+        dry=options["dry"] or (options["json_output"] and not options["yes"]),
+        by_timer=PATIENCE in os.environ,
+        verbose=state.print_noop_info,
+        as_json=options["json_output"],
+    )
     if problem := _hold_state(run):
         return [problem]
     context.begin(run)
-    pyinfra_patches.patch(ctx_state.get())
+    pyinfra_patches.patch(state)
+    pyinfra_patches.quieten(run, state)
+    output.start_moving_line()
     atexit.register(summary.show, run)
     return []
 

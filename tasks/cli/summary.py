@@ -3,35 +3,107 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
+from collections.abc import Sequence
 
-from pyinfra import logger
-from pyinfra.api.output import format_text
+from pyinfra.api.output import echo, format_text
+from pyinfra.api.state import StateStage
 from pyinfra.context import ctx_state
 
 from tasks.accounts import passwords
 from tasks.certificates import rollover
 from tasks.certificates.name_constraints import shared_domains
-from tasks.certificates.renewal import renewal_time
-from tasks.clients.claims import Claims
+from tasks.cli import standing
+from tasks.cli.document import document, refusal
+from tasks.cli.next_steps import first_push, next_steps
 from tasks.registry.context import RegistryContext
 from tasks.run.context import Run
+from tasks.run.output import duration
 from tasks.timer import status as timer
 
-MOST_NAMED = 3
-"""How many hosts a line names."""
+
+def show_refusal(problems: Sequence[str], *, as_json: bool) -> None:
+    """Print why a run may not begin, a line for each mistake."""
+    if as_json:
+        echo(refusal(problems))
+    echo(format_text("Not begun:", "red", bold=True), err=True)
+    for line in problems:
+        echo(f"  {line}", err=True)
 
 
 def show(run: Run) -> None:
-    """Print what each host has now, notes, and what is left to do."""
+    """Print what the run came to: what there is now, notes, what to do next, and what is not finished."""
     _note_unreached(run)
+    _note_failed(run)
+    headline, remarks = _headline(run), _remarks(run)
+    if run.as_json:
+        echo(document(run, headline, remarks))
+    for line in [_colored(run, headline), *_body(run, remarks), *_left_to_do(run)]:
+        echo(line, err=True)
+
+
+def _body(run: Run, remarks: Sequence[str]) -> list[str]:
+    notes = [f"[{host}] {line}" for host, said in run.report.notes.items() for line in said]
+    warnings = [format_text(f"  {line}", "yellow") for line in (*remarks, *notes)]
     if run.dry:
-        lines = [_planned(run)]
-    else:
-        trusted = [f"[{host}] {line}" for host, said in run.report.done.items() for line in said]
-        lines = _registry(run) + trusted + custom_passwords(run) + authorities(run, dt.datetime.now(dt.UTC))
-    lines += _notes(run) + _timer(run) + _left_to_do(run)
-    for line in lines:
-        logger.info(line)
+        return warnings
+    push = first_push(run)
+    last = next_steps(run) if run.report.count("taken") and run.part(RegistryContext).served else []
+    return [*standing.lines(run), *warnings, *push, *last]
+
+
+def _colored(run: Run, headline: str) -> str:
+    color = "red" if run.report.problems else "green"
+    return format_text(headline, color, bold=True)
+
+
+def _headline(run: Run) -> str:
+    """Return in one line what the run came to, with its time."""
+    report, took = run.report, duration(time.monotonic() - run.begun)
+    hosts = _hosts()
+    if run.dry:
+        if report.problems:
+            return "A run would stop where this plan did; nothing was changed."
+        steps = report.count()
+        return f"{steps} steps; nothing was changed." if steps else f"Nothing to do on {hosts} ({took})."
+    taken = report.count("taken")
+    changes = f"{taken} change{'' if taken == 1 else 's'}"
+    if not _is_complete():
+        return f"Ended early, after {changes} in {took}; the next run finishes what was begun."
+    if report.problems:
+        good = len(_names()) - len(report.problems)
+        return f"{changes[:1].upper()}{changes[1:]} in {took}; {good} of {hosts} are finished."
+    if not taken:
+        return f"Nothing to do on {hosts} ({took})."
+    return f"Done: {changes} on {len(_names())} of {hosts} in {took}."
+
+
+def _names() -> list[str]:
+    """Return the hosts that the run was for."""
+    state = ctx_state.get()
+    return (
+        [host.name for host in state.inventory if state.is_host_in_limit(host)] if state.initialised else []
+    )
+
+
+def _hosts() -> str:
+    count = len(_names())
+    return f"{count} host{'' if count == 1 else 's'}"
+
+
+def _is_complete() -> bool:
+    """Return whether the run got to its end, on the hosts that did not fail."""
+    state = ctx_state.get()
+    return state.initialised and (state.current_stage == StateStage.Disconnect or not state.active_hosts)
+
+
+def _note_failed(run: Run) -> None:
+    """Keep no failure of pyinfra's from the end of the run: what it prints by itself is somewhere above."""
+    state = ctx_state.get()
+    # Not failed_hosts: there may be pyinfra's stand-ins for a host, which have no name any more.
+    for host in state.activated_hosts - state.active_hosts if state.initialised else ():
+        if host.name not in run.report.problems:
+            run.report.problem(host.name, "its run ended with an error (see above)", "fix that and run again")
 
 
 def _note_unreached(run: Run) -> None:
@@ -48,41 +120,11 @@ def _note_unreached(run: Run) -> None:
             )
 
 
-def _registry(run: Run) -> list[str]:
-    context = run.part(RegistryContext)
-    leaf = context.desired.leaf
-    if not context.served or leaf is None:
-        return []
-    settings, folder = run.configuration.settings, run.store.folder
-    end = leaf.certificate.not_valid_after_utc
-    renew = renewal_time(leaf.certificate, settings.renew_before_days)
-    first = next(iter(settings.registry_accounts))
-    accounts = ", ".join(f"{name} ({role})" for name, role in settings.registry_accounts.items())
-    return [
-        "",
-        *reached(run, f"https://{settings.endpoint} ({context.address})"),
-        f"    log in    docker login -u {first} --password-stdin {settings.endpoint} "
-        f"< {folder}/accounts/{first}.password",
-        f"    accounts  {accounts}; passwords in {folder}/accounts/NAME.password",
-        f"    CA        {run.store.ca_bundle_path} (for machines outside the inventory); its key stays in {folder}",
-        f"    renew     by {end:%Y-%m-%d}: any run from {renew:%Y-%m-%d} on does it",
-        "",
-    ]
-
-
-def reached(run: Run, where: str) -> list[str]:
-    """Return the headline: that the registry answers is said only if a client reached it, and which."""
-    registry_host, claims = run.configuration.registry_host, run.part(Claims)
-    others = sorted(claims.seen - {registry_host})
-    if not others and (not claims.seen or set(claims.made) - {registry_host}):
-        runs = f"The registry runs on {registry_host}; no other host was seen to reach it at {where}"
-        return [format_text(runs, "yellow", bold=True)]
-    more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
-    alone = f"{registry_host} itself alone; whether other hosts reach it was not seen"
-    return [
-        format_text(f"The registry answers at {where}", "green", bold=True),
-        f"    asked     from {', '.join(others[:MOST_NAMED]) + more or alone}",
-    ]
+def _remarks(run: Run) -> list[str]:
+    """Return what is to be kept in mind of the registry as a whole."""
+    if run.dry:
+        return _timer(run)
+    return [*custom_passwords(run), *authorities(run, dt.datetime.now(dt.UTC)), *_timer(run)]
 
 
 def custom_passwords(run: Run) -> list[str]:
@@ -91,12 +133,9 @@ def custom_passwords(run: Run) -> list[str]:
     settings = run.configuration.settings
     pulling = sorted({settings.registry_login_account, settings.registry_pull_secret_account})
     return [
-        format_text(
-            f"The account {name} has a custom password: each of its requests costs the registry host about "
-            f"0.3 s of processor time; deploys/rotate_credentials.py, with --data registry_rotate_account={name}, "
-            "gives it a generated one",
-            "yellow",
-        )
+        f"The account {name} has a custom password: each of its requests costs the registry host about "
+        f"0.3 s of processor time; deploys/rotate_credentials.py, with --data registry_rotate_account={name}, "
+        "gives it a generated one"
         for name in pulling
         if settings.registry_accounts[name] == "pull"
         if name in context.desired.passwords and not passwords.is_generated(context.desired.passwords[name])
@@ -119,17 +158,12 @@ def authorities(run: Run, now: dt.datetime) -> list[str]:
         "deploys/rotate_ca.py replaces it by one that does not",
         rollover.expiry_warning(found, now),
     )
-    return [format_text(f"{line[0].upper()}{line[1:]}", "yellow") for line in said if line]
-
-
-def _notes(run: Run) -> list[str]:
-    notes = [(host, line) for host, said in run.report.notes.items() for line in said]
-    return [format_text(f"    [{host}] {line}", "yellow") for host, line in notes]
+    return [f"{line[0].upper()}{line[1:]}" for line in said if line]
 
 
 def _timer(run: Run) -> list[str]:
     problem = timer.find_problem(run.inventory)
-    return [format_text(f"    {problem}", "yellow")] if problem else []
+    return [problem] if problem else []
 
 
 def _left_to_do(run: Run) -> list[str]:
@@ -137,11 +171,5 @@ def _left_to_do(run: Run) -> list[str]:
         return []
     lines = ["", format_text("Not finished:", "red", bold=True)]
     for host, problems in run.report.problems.items():
-        lines += [f"    [{host}] {problem}; {remedy}" for problem, remedy in problems]
+        lines += [f"  [{host}] {problem}; {remedy}" for problem, remedy in problems]
     return lines
-
-
-def _planned(run: Run) -> str:
-    if run.report.problems:
-        return "A run would stop where this plan did; nothing was changed."
-    return f"{run.report.steps} steps; nothing was changed." if run.report.steps else "Nothing is to be done."

@@ -23,7 +23,7 @@ class Claim:
 
     `titles` are the runtimes that it served, for people, in their order; `questions` are those to ask, which a runtime
     that does not run has none of. `ca_pem` and `address` are what they were given, `changed` says that this run took
-    steps, and `more` ends the line for people.
+    steps, and `logged_in` are the users of the system who have a login.
     """
 
     group: str
@@ -33,7 +33,7 @@ class Claim:
     address: str
     questions: Sequence[Question]
     changed: bool
-    more: str = ""
+    logged_in: Sequence[str] = ()
 
     @property
     def digest(self) -> str:
@@ -49,15 +49,27 @@ class Claim:
         said = [f"{join(trusting)} {'trusts' if len(trusting) == 1 else 'trust'} {names}"] if trusting else []
         if others:
             said.append(f"{join(others)} {'has' if len(others) == 1 else 'have'} the CA of {names}")
-        return [*said[:-1], said[-1] + self.more]
+        users = f"; logged in: {', '.join(self.logged_in)}" if self.logged_in else ""
+        return [*said[:-1], said[-1] + users]
 
 
 @dataclass
 class Claims:
-    """The claims of this run by host and group; `seen` are the hosts of which a runtime reached the registry."""
+    """The claims of this run by host and group.
+
+    `trusting` has, by host and group, the titles of the runtimes that reached the registry, for hosts that this run
+    finished in that group. `first` says that no runtime of any host was seen to reach it before this run; None until
+    the first host is asked.
+    """
 
     made: dict[str, dict[str, Claim]] = field(default_factory=dict)
-    seen: set[str] = field(default_factory=set)
+    trusting: dict[tuple[str, str], Sequence[str]] = field(default_factory=dict)
+    first: bool | None = None
+
+    @property
+    def seen(self) -> set[str]:
+        """The hosts of which a runtime reached the registry."""
+        return {host for (host, _), titles in self.trusting.items() if titles}
 
     def make(self, host: str, claim: Claim) -> None:
         """Note a role's claim on a host, in the place of an earlier one."""

@@ -19,6 +19,7 @@ from tasks.clients.questions import Question, emit
 from tasks.problem import Problem
 from tasks.registry.context import RegistryContext
 from tasks.remote.fact_scripts import fail_host_on_bad_output, read_answer, script
+from tasks.run import output
 from tasks.run.apply import record_problem, stop_host
 from tasks.run.context import Run, current
 from tasks.run.pending_hosts import mark_finished
@@ -66,8 +67,10 @@ def finish(run: Run, client: Host) -> bool:
     A host whose runtime rejects the certificate, or does not reach the registry, is not finished: nothing old may be
     retired before it has what is new, and pulls there do not work. An answer that nobody foresaw is only noted.
     """
-    claims = run.part(Claims).made.get(client.name, {}).values()
-    known = run.store.read_seen()
+    part, known = run.part(Claims), run.store.read_seen()
+    claims = part.made.get(client.name, {}).values()
+    if part.first is None:
+        part.first = not any(titles for _, titles in known.values())
     due = any(each.changed or known.get(_key(client, each), ("", []))[0] != each.digest for each in claims)
     verdicts = _ask(client, [question for claim in claims for question in claim.questions] if due else [])
     good = True
@@ -109,15 +112,15 @@ def _ask(client: Host, questions: Sequence[Question]) -> Verdicts:
     if not questions:
         return {}
     arguments = {"questions": questions}
-    found = get_fact(client.state, client, AnswersFact, kwargs=arguments, apply_failed_hosts=False)
+    with output.under_way(f"[{client.name}] ask the registry from there"):
+        found = get_fact(client.state, client, AnswersFact, kwargs=arguments, apply_failed_hosts=False)
     if found is None or len(found) != len(questions):
         found = [Verdict("unclear", "it could not be read (see above)")] * len(questions)
     return dict(zip(questions, found, strict=True))
 
 
 def _mark(run: Run, client: Host, claim: Claim, seen: Sequence[str]) -> None:
-    if seen:
-        run.part(Claims).seen.add(client.name)
+    run.part(Claims).trusting[client.name, claim.group] = seen
     for line in claim.lines(seen):
         mark_finished(run, client, claim.group, line)
 

@@ -85,5 +85,5 @@ def _claim(run: Run, target: DockerTarget, found: DockerHost, planned: Planned) 
         target.address,
         [question for name in served for question in questions.of(settings, name, found)],
         changed=bool(planned.steps),
-        more=f"; logged in: {', '.join(users)}" if users else "",
+        logged_in=users,
     )

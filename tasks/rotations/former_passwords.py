@@ -21,6 +21,7 @@ from tasks.registry.operations import containers as registry_host
 from tasks.registry.operations.accounts import note_change, write_former
 from tasks.remote.steps import Conflict
 from tasks.rotations.facts import FormerPasswordsFact
+from tasks.run import output
 from tasks.run.apply import AnyStep, RemoteStep, apply_steps, stop_host
 from tasks.run.context import Run, current
 from tasks.run.pending_hosts import pending_hosts
@@ -107,13 +108,11 @@ def _unused(run: Run, names: Sequence[str]) -> list[str]:
     """
     if not (names and host.state.is_executing):
         return list(names)
-    host.log(
-        f"waiting until nobody uses the former password of {', '.join(names)} ({QUIET:.0f} seconds or more)"
-    )
     end = time.monotonic() + PATIENCE
-    gevent.sleep(QUIET)
-    while (in_use := _current_users(_read_log(run), names)) and time.monotonic() < end:
-        gevent.sleep(1)
+    with output.under_way(f"[{host.name}] wait until nobody uses the former password of {', '.join(names)}"):
+        gevent.sleep(QUIET)
+        while (in_use := _current_users(_read_log(run), names)) and time.monotonic() < end:
+            gevent.sleep(1)
     for name, who in in_use.items():
         _note(run, name, f"{who} it; the next run checks again, {REVOKE} revokes it now")
     return [name for name in names if name not in in_use]

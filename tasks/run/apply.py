@@ -1,29 +1,30 @@
-"""The one form of all operations here: decide, print every step with its reason, then carry it out.
+"""The one form of all operations here: decide, carry out, and print every step with its reason and its time.
 
 pyinfra runs an operation's code up to its first command in a plan too, so that a plan prints what a run would do.
 """
 
 from __future__ import annotations
 
+import time
 import traceback
-from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pyinfra import logger
+from paramiko import SSHException
 from pyinfra.api.command import PyinfraCommand, StringCommand
 from pyinfra.api.facts import FactBase, get_fact
 from pyinfra.api.host import Host
-from pyinfra.api.output import format_text
 from pyinfra.api.state import State as PyinfraState
 from pyinfra.connectors.util import CommandOutput
 
 from tasks.problem import Problem
 from tasks.remote.steps import Conflict, Step
+from tasks.run import output
 from tasks.run.context import ROOT, Run, current
-from tasks.run.report import remedy_for
+from tasks.run.report import Outcome, StepRecord, remedy_for
 from tasks.settings.redact import printable
 
 
@@ -71,7 +72,8 @@ def read_fact(host: Host, fact: type[FactBase[T | None]], *, holds: bool = False
     run = current()
     answers, question = run.facts.setdefault((host.name, fact), {}), str(arguments)
     if question not in answers or (run.report.steps and not run.dry and not holds):
-        answers[question] = get_fact(host.state, host, fact, kwargs=arguments, apply_failed_hosts=False)
+        with output.under_way(f"[{host.name}] see what it has"):
+            answers[question] = get_fact(host.state, host, fact, kwargs=arguments, apply_failed_hosts=False)
     found: T | None = answers[question]
     if found is None:
         raise Conflict(
@@ -84,7 +86,7 @@ def read_fact(host: Host, fact: type[FactBase[T | None]], *, holds: bool = False
 def apply_steps(
     host: Host, decide: Callable[[Run], Sequence[AnyStep]], noop_reason: str | Callable[[Run], str] = ""
 ) -> Generator[PyinfraCommand, None, None]:
-    """Yield the commands of the steps that `decide` returns; with none, print the `noop_reason`.
+    """Yield the commands of the steps that `decide` returns; with none, note the `noop_reason` (printed with `-v`).
 
     Whatever `decide` raises ends this host's run with one line, and no other host's.
     """
@@ -102,11 +104,12 @@ def apply_steps(
         )
         return
     if not steps and (reason := noop_reason if isinstance(noop_reason, str) else noop_reason(run)):
-        host.noop(reason)
-    for step in steps:
-        log_step(host, step.text)
-    for step in steps:
-        yield _LocalCommand(step) if isinstance(step, LocalStep) else _RemoteCommand(step)
+        run.report.nothing_to_do(host.name, printable(reason))
+        if run.verbose:
+            output.write("=", host.name, f"nothing to do: {printable(reason)}")
+    records = [_record(run, host, step.text) for step in steps]
+    for step, lines in zip(steps, records, strict=True):
+        yield _LocalCommand(step, lines) if isinstance(step, LocalStep) else _RemoteCommand(step, lines)
 
 
 def _unexpected(error: Exception) -> str:
@@ -117,11 +120,38 @@ def _unexpected(error: Exception) -> str:
     return f"unexpected {type(error).__name__} at {path.relative_to(ROOT)}:{line}"
 
 
-def log_step(host: Host, text: str) -> None:
-    """Print a step before it is carried out; a plan prints the same lines as a run."""
-    for line in text.split("\n"):
-        current().report.steps += 1
-        host.log(f"{format_text('step:', 'yellow')} {printable(line)}")
+def _record(run: Run, host: Host, text: str) -> list[StepRecord]:
+    """Note a step that was decided, a record for each line of its text; a plan prints it, a run when it is done."""
+    outcome: Outcome = "not taken" if host.state.is_executing else "planned"
+    records = [run.report.add_step(host.name, printable(line), outcome) for line in text.split("\n")]
+    if not host.state.is_executing:
+        for record in records:
+            output.write("+", host.name, record.text)
+    return records
+
+
+@contextmanager
+def _under_way(host: Host, records: list[StepRecord]) -> Iterator[None]:
+    """Carry out a step in this block, which calls `_end`; measure its time."""
+    begun = time.monotonic()
+    for record in records:
+        record.outcome = "begun"
+    try:
+        with output.under_way(f"[{host.name}] {records[0].text}"):
+            yield
+    finally:
+        for record in records:
+            record.seconds = time.monotonic() - begun
+
+
+def _end(host: Host, records: list[StepRecord], done: bool) -> None:
+    """Print a step that was carried out, with its time in the last of its lines."""
+    for record in records:
+        record.outcome = "taken" if done else "failed"
+    *before, last = records
+    for record in before:
+        output.write("+" if done else "x", host.name, record.text)
+    output.write("+" if done else "x", host.name, output.with_time(last.text, last.seconds or 0))
 
 
 def fail_host(host: Host, problem: str, remedy: str) -> Generator[PyinfraCommand, None, None]:
@@ -139,12 +169,11 @@ def stop_host(host: Host) -> Generator[PyinfraCommand, None, None]:
 
 
 def record_problem(host: Host, problem: str, remedy: str) -> None:
-    """Print what keeps a host from being finished, and keep it for the end of the run."""
+    """Keep what keeps a host from being finished for the end of the run, which prints it."""
     run = current()
     problem, remedy = printable(problem), printable(remedy)
     run.report.problem(host.name, problem, remedy)
     run.settled[host.name].set()
-    host.log_styled(f"{problem}; {remedy}", fg="red", log_func=logger.error)
 
 
 class _Fail(PyinfraCommand):
@@ -155,14 +184,21 @@ class _Fail(PyinfraCommand):
 
 
 class _LocalCommand(PyinfraCommand):
-    def __init__(self, step: LocalStep) -> None:
+    def __init__(self, step: LocalStep, records: list[StepRecord]) -> None:
         super().__init__()
         self.step = step
+        self.records = records
 
     def __repr__(self) -> str:
         return f"_LocalCommand({self.step.text})"
 
     def execute(self, state: PyinfraState, host: Host, connector_arguments: Any) -> bool:
+        with _under_way(host, self.records):
+            done = self._act(host)
+        _end(host, self.records, done)
+        return done
+
+    def _act(self, host: Host) -> bool:
         try:
             self.step.action()
         except Problem as error:
@@ -179,9 +215,10 @@ class _LocalCommand(PyinfraCommand):
 class _RemoteCommand(StringCommand):
     """A step's script. If it fails, one line of its output is kept: the one that has a known remedy, or the last."""
 
-    def __init__(self, step: Step | RemoteStep) -> None:
+    def __init__(self, step: Step | RemoteStep, records: list[StepRecord]) -> None:
         self.step = step.step if isinstance(step, RemoteStep) else step
         self.then = step.then if isinstance(step, RemoteStep) else None
+        self.records = records
         super().__init__(self.step.script)
         if self.step.stdin is not None:
             self.connector_arguments["_stdin"] = self.step.stdin
@@ -189,22 +226,28 @@ class _RemoteCommand(StringCommand):
     def execute(
         self, state: PyinfraState, host: Host, connector_arguments: Any
     ) -> tuple[bool, CommandOutput]:
-        done, output = host.run_shell_command(
-            self,
-            # A program may print the secret that it was given, as an API server quotes what it refuses.
-            print_output=state.print_output and self.step.stdin is None,
-            print_input=state.print_input,
-            **{**connector_arguments, **self.connector_arguments},
-        )
-        complaint = _error_line(output)
+        try:
+            with _under_way(host, self.records):
+                done, printed = host.run_shell_command(
+                    self,
+                    # A program may print the secret that it was given, as an API server quotes what it refuses.
+                    print_output=state.print_output and self.step.stdin is None,
+                    print_input=state.print_input,
+                    **{**connector_arguments, **self.connector_arguments},
+                )
+            complaint = _error_line(printed)
+        except (OSError, SSHException) as error:
+            done, printed = False, CommandOutput([])
+            complaint = f"the connection broke ({error or type(error).__name__})"
         if done and self.then:
             try:
-                self.then(output.stdout)
+                self.then(printed.stdout)
             except (ValueError, OSError) as error:
                 done, complaint = False, str(error)
         if not done:
             record_problem(host, f"could not {_what(self.step)}: {complaint}", remedy_for(complaint))
-        return done, CommandOutput([] if not done else output.combined_lines)
+        _end(host, self.records, done)
+        return done, CommandOutput([] if not done else printed.combined_lines)
 
 
 def _what(step: AnyStep) -> str:
@@ -212,7 +255,7 @@ def _what(step: AnyStep) -> str:
     return step.text.partition(": ")[0]
 
 
-def _error_line(output: CommandOutput) -> str:
-    lines = [line.strip() for line in output.stderr_lines + output.stdout_lines if line.strip()]
+def _error_line(printed: CommandOutput) -> str:
+    lines = [line.strip() for line in printed.stderr_lines + printed.stdout_lines if line.strip()]
     known = [line for line in lines if remedy_for(line) != remedy_for("")]
     return (known or lines[-1:] or ["it printed no error"])[0]

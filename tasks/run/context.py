@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -27,10 +28,11 @@ P = TypeVar("P")
 class Run:
     """What all concerns share. It knows none of them: each keeps its own `part`.
 
-    `by_timer` means that nobody reads what this run prints, unless it fails. `requests` is what the files of `deploys/`
-    ask for beside what is due. `machines` holds each host that was inspected and can be changed, by name; `clocks` how
-    many seconds the clock of each inspected host is ahead. `facts` holds what was read of each host, by its name and
-    fact, then by the arguments.
+    `by_timer` means that nobody reads what this run prints, unless it fails; `verbose` that it also prints why there is
+    nothing to do, `as_json` that standard output gets a document. `begun` is when it began (`time.monotonic`).
+    `requests` is what the files of `deploys/` ask for beside what is due. `machines` holds each host that was inspected
+    and can be changed, by name; `clocks` how many seconds the clock of each inspected host is ahead. `facts` holds what
+    was read of each host, by its name and fact, then by the arguments.
     `finished` holds the hosts that this run brought to what they should be, each with the group it was finished in.
     `settled` has an event by host: set as soon as a plan will learn no more of that host.
     """
@@ -40,6 +42,8 @@ class Run:
     inventory: str
     dry: bool
     by_timer: bool = False
+    verbose: bool = False
+    as_json: bool = False
     requests: set[Request] = field(default_factory=set)
     report: Report = field(default_factory=Report)
     machines: dict[str, Machine] = field(default_factory=dict)
@@ -47,6 +51,7 @@ class Run:
     facts: dict[tuple[str, type], dict[str, Any]] = field(default_factory=dict, repr=False)
     finished: set[tuple[str, str]] = field(default_factory=set)
     settled: defaultdict[str, Event] = field(default_factory=lambda: defaultdict(Event), repr=False)
+    begun: float = field(default_factory=time.monotonic)
     resources: ExitStack = field(default_factory=ExitStack, repr=False)
     _parts: dict[type, Any] = field(default_factory=dict, repr=False)
 

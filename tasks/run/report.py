@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+Outcome = Literal["planned", "not taken", "begun", "taken", "failed"]
 
 REMEDIES = {
     "free space there (df -h, df -i) and run again": ("No space left on device",),
@@ -33,17 +36,57 @@ REMEDIES = {
 
 
 @dataclass
-class Report:
-    """Lines for the end of the run, by host.
+class StepRecord:
+    """A step as it was decided, and what became of it; `seconds` is how long it took, None if it was not carried out.
 
-    `done` says what the host has now, `notes` what to keep in mind, `problems` what went wrong and what to do.
-    `steps` counts the steps that were printed.
+    A step that is `begun` was under way when the run ended.
     """
 
+    what: str
+    reason: str
+    outcome: Outcome
+    seconds: float | None = None
+
+    @property
+    def text(self) -> str:
+        """What the step does and why, in one line."""
+        return f"{self.what}: {self.reason}" if self.reason else self.what
+
+
+@dataclass
+class Report:
+    """What the end of the run says, by host.
+
+    `steps` are those that were decided, `reasons` say why there was nothing to do. `done` says what the host has now,
+    `notes` what to keep in mind, `problems` what went wrong and what to do.
+    """
+
+    steps: dict[str, list[StepRecord]] = field(default_factory=dict)
+    reasons: dict[str, list[str]] = field(default_factory=dict)
     done: dict[str, list[str]] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
     problems: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    steps: int = 0
+
+    def count(self, *outcomes: Outcome) -> int:
+        """Return how many steps there are, or how many of these outcomes."""
+        every = [step for steps in self.steps.values() for step in steps]
+        return len([step for step in every if not outcomes or step.outcome in outcomes])
+
+    def add_step(self, host: str, text: str, outcome: Outcome) -> StepRecord:
+        """Add a step that was decided; its text has the reason after the first colon."""
+        what, _, reason = text.partition(": ")
+        step = StepRecord(what, reason, outcome)
+        self.steps.setdefault(host, []).append(step)
+        return step
+
+    def forget_plan(self) -> None:
+        """Forget what was decided before anything was carried out: it is decided again."""
+        self.steps.clear()
+        self.reasons.clear()
+
+    def nothing_to_do(self, host: str, reason: str) -> None:
+        """Add why a part of the work has nothing to do on a host."""
+        self.reasons.setdefault(host, []).append(reason)
 
     def say(self, host: str, line: str) -> None:
         """Add what a host has after this run."""

@@ -142,7 +142,7 @@ def changed(served: Served) -> Seen:
     copy = served.secrets()["team-042"]
     copy["metadata"] = {"name": "copy", "namespace": "kube-system", "labels": copy["metadata"]["labels"]}
     kubectl("create", "-f", "-", stdin=json.dumps(copy))
-    seen = Seen(served.run(**ALL), served.calls, served.secrets())
+    seen = Seen(served.run("-y", "-v", **ALL), served.calls, served.secrets())
     kubectl("delete", "secret", NAME, "-n", "team-040")
     return seen
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.state.store import Store
-from tests import forks
+from tests import forks, printed
 
 ROOT = Path(__file__).parents[2]
 TRACED = "tests.fleet.traced"
@@ -26,23 +26,35 @@ class RunResult:
 
     @property
     def steps(self) -> list[str]:
-        return re.findall(r"\] +step: (.*)", self.output)
+        return printed.steps(self.output)
 
     def steps_on(self, host: str) -> list[str]:
-        return re.findall(rf"\[{re.escape(host)}\] +step: (.*)", self.output)
+        return printed.steps(self.output, host)
 
     def commands_on(self, host: str) -> list[str]:
         return [line for line in self.commands if re.match(rf"\d+ host\+? {re.escape(host)}: ", line)]
 
+    def trusted_by(self, runtime: str) -> list[str]:
+        """Return the hosts of which the run says that this runtime trusts the registry."""
+        return printed.by_runtime(self.output, "Trusted by").get(runtime, [])
+
+    def has_ca(self, runtime: str) -> list[str]:
+        """Return the hosts of which the run says only that this runtime has the CA."""
+        return printed.by_runtime(self.output, "Has the CA").get(runtime, [])
+
+    @property
+    def logged_in(self) -> str:
+        return printed.row(self.output, "Logged in")
+
     @property
     def reasons(self) -> list[str]:
-        return re.findall(r"\] +noop: (.*)", self.output)
+        """Return why there was nothing to do, of a run with `-v`."""
+        return printed.reasons(self.output)
 
     @property
     def problems(self) -> list[str]:
         """Return the lines at the end that name what is not finished."""
-        _, _, after = self.output.partition("Not finished:")
-        return [line.strip() for line in after.splitlines() if line.strip().startswith("[")]
+        return printed.not_finished(self.output)
 
 
 class Deployment:

@@ -65,7 +65,7 @@ def test_containerd_is_configured_restarted_once_and_then_left_alone(
     ran = node.run()
     assert ran.exit_code == 0, ran.output
     assert planned.steps == ran.steps
-    assert f"[@docker/{host.name}] containerd trusts {NAME}" in ran.output
+    assert ran.trusted_by("containerd") == [f"@docker/{host.name}"]
     assert host.read(CONFIG) == before + (
         f'\n[plugins."{containerd_config.CRI_2}".registry]\nconfig_path = "/etc/containerd/certs.d"\n'
     )
@@ -240,8 +240,8 @@ def test_k3s_is_restarted_if_its_generated_files_are_outdated_and_not_for_a_user
         "write /etc/rancher/k3s/registries.yaml",
         "restart k3s.service",
     ]
-    assert f"containerd trusts {NAME}" in ran.output
-    assert f"K3s has the CA of {NAME}" in ran.output  # a fake one that answers no CRI
+    assert ran.trusted_by("containerd") == [f"@docker/{host.name}"]
+    assert ran.has_ca("K3s") == [f"@docker/{host.name}"]  # a fake one that answers no CRI
     assert host.read("/etc/rancher/k3s/registries.yaml").startswith(user)
     assert host.run("stat -c %a /etc/rancher/k3s/registries.yaml").stdout == "640\n"
     assert_converged(node)
@@ -310,7 +310,7 @@ def test_a_k3s_that_pulls_through_docker_is_served_as_a_docker_host(
     )
     ran = Deployment(tmp_path / "both", both, registry_state_dir=state).run()
     assert ran.exit_code == 0, ran.output
-    assert f"Docker (for pods) trusts {NAME}" in ran.output
+    assert ran.trusted_by("Docker (for pods)") == [f"@docker/{host.name}"]
     assert "K3s" not in ran.output
     assert (host.read(path), host.read("/run/fake-k3s")) == ("# theirs\n", starts)
     host.run(f"rm -r /etc/docker/certs.d/{NAME}")

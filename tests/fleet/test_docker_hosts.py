@@ -38,7 +38,8 @@ def deployment(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Dep
     deployment = deployment_on(host, tmp_path_factory.mktemp("deployment"), **SETTINGS)
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output
-    assert f"[@docker/{host.name}] Docker trusts {NAME}; logged in: root, ci" in ran.output
+    assert ran.trusted_by("Docker") == [f"@docker/{host.name}"]
+    assert ran.logged_in == f"root, ci on @docker/{host.name}"
     push(host, deployment)
     return deployment
 
@@ -102,7 +103,7 @@ def test_users_pull_without_logging_in_and_others_do_not(host: BenchHost, deploy
     assert host.run(
         f"cmp {rootless} /etc/docker/certs.d/{NAME}/ca.crt; stat -c '%a %U:%G' {rootless}"
     ).stdout == ("644 ci:ci\n")
-    again = deployment.run()
+    again = deployment.run("-y", "-v")
     assert again.steps == []
     assert "Docker has the registry's CA and its name, and its users are logged in" in again.reasons
     assert len(again.commands) == 3, again.commands  # machines, the registry host's fact, the Docker host's

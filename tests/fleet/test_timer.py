@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests import printed
 from tests.bench import registry_images
 from tests.bench.hosts import BenchHost, Result
 from tests.bench.recipes import BOOKWORM_DOCKER
@@ -132,10 +133,8 @@ def test_the_timer_is_created_once_fixed_if_changed_and_removed_completely(contr
     assert (
         controller.run("docker inspect -f '{{.State.Running}}' homelab-registry-gateway").stdout == "true\n"
     )
-    assert (
-        "[@local] Docker trusts registry.homelab.local"
-        in controller.run(f"journalctl -o cat -u {SERVICE}").stdout
-    )
+    journal = controller.run(f"journalctl -o cat -u {SERVICE}").stdout
+    assert printed.row(journal, "Trusted by") == "@local (Docker)"
     assert TIMER in controller.run("systemctl list-timers --no-pager").stdout
     show = f"systemctl show --value -p Persistent -p RandomizedDelayUSec -p TimersCalendar {TIMER}"
     assert re.fullmatch(r"{ OnCalendar=Mon \*-\*-\* 00:00:00 ; .*}\n1h\nyes\n", controller.run(show).stdout)

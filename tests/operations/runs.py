@@ -33,8 +33,8 @@ class Ran:
     @property
     def refusal(self) -> list[str]:
         """The lines that say why it may not begin."""
-        _, found, after = self.output.partition("--> pyinfra error in ")
-        return [line.strip() for line in after.splitlines()[1:] if line.strip()] if found else []
+        _, _, after = self.output.partition("Not begun:")
+        return [line.strip() for line in after.splitlines() if line.strip()]
 
 
 def pyinfra(*arguments: str) -> Ran:

@@ -37,8 +37,8 @@ def test_a_removed_account_takes_its_password_with_it(tmp_path: Path) -> None:
     old = made.read().passwords
     found = ran(tmp_path, registry_accounts={"admin": "admin", "cluster": "pull"})
     folder = made.folder / "accounts"
-    assert f"step: remove {folder}/ci.password: the account is gone" in found.output
-    assert f"step: rename {folder}/dev.password to dev.removed-" in found.output
+    assert f"] remove {folder}/ci.password: the account is gone" in found.output
+    assert f"] rename {folder}/dev.password to dev.removed-" in found.output
     assert SECRET not in found.output
     state = made.read()
     assert set(state.passwords) == {"admin", "cluster", "later"}
@@ -60,10 +60,10 @@ def test_an_older_copy_of_the_state_is_refused_and_adopted_with_new_passwords(tm
     old = made.read().passwords
     found = ran(tmp_path, newer)
     assert "is an older copy: the registry's passwords are of change number 2" in found.output
-    assert "step:" not in found.output
+    assert "  + [" not in found.output
     found = ran(tmp_path, newer, "deploys/adopt.py")
     assert (
-        "step: generate a password for ci: the one in this older copy of the state may have been revoked"
+        "] generate a password for ci: the one in this older copy of the state may have been revoked"
         in found.output
     )
     state = made.read()

@@ -41,11 +41,11 @@ def test_a_certificate_from_the_future_stops_the_run_until_a_person_says_that_th
     (problem,) = problems(stopped)
     assert f"/leaf.pem is from {NOW + AHEAD:%Y-%m-%d %H:%M} UTC" in problem
     assert f"--data registry_today={NOW:%Y-%m-%d}" in problem
-    assert "step:" not in stopped.output
+    assert "  + [" not in stopped.output
     assert (made.folder / "leaf.pem").read_text() == before
     repaired = ran(tmp_path, *TODAY)
     assert (
-        "step: make a certificate for registry.homelab.local, 192.0.2.10: it is not valid before"
+        "] make a certificate for registry.homelab.local, 192.0.2.10: it is not valid before"
         in repaired.output
     )
     leaf = made.read().leaf
@@ -62,7 +62,7 @@ def test_a_ca_from_the_future_is_replaced_at_once_when_asked_for(tmp_path: Path)
     assert "the certificate authority is not valid before" in problem
     assert "run deploys/rotate_ca.py" in problem
     found = ran(tmp_path, *TODAY, deploy="deploys/rotate_ca.py")
-    assert "step: make a new certificate authority" in found.output
+    assert "] make a new certificate authority" in found.output
     state = made.read()
     assert state.leaf
     assert state.authority
@@ -80,8 +80,8 @@ def test_former_passwords_and_a_rollover_from_the_future_count_from_now(tmp_path
         {"ci": FormerPassword(passwords.hashes({"ci": passwords.generate()}, {})["ci"], NOW + AHEAD)}
     )
     found = ran(tmp_path, *TODAY)
-    assert "step: set the times in" in found.output
-    assert "step: set the day of the CA rollover to today" in found.output
+    assert "] set the times in" in found.output
+    assert "] set the day of the CA rollover to today" in found.output
     after = made.read()
     assert after.former["ci"].since <= dt.datetime.now(dt.UTC)
     assert after.successor
@@ -102,4 +102,4 @@ def test_a_controller_whose_clock_is_not_that_of_any_other_host_makes_nothing(tm
         "[@local] this machine's clock differs by an hour or more from that of every other host (@fake/pi); "
         "set the clocks (timedatectl set-ntp true) and run again"
     ) in found.output
-    assert "step: make a certificate authority" not in found.output
+    assert "] make a certificate authority" not in found.output

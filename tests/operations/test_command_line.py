@@ -304,7 +304,7 @@ def test_one_run_at_a_time_and_a_plan_at_any_time(tmp_path: Path) -> None:
     assert "Connect" not in ran.output
     assert "Traceback" not in ran.output
     assert plan.exit_code == 0
-    assert f"step: make a certificate authority in {state}: there is none yet" in plan.output
+    assert f"] make a certificate authority in {state}: there is none yet" in plan.output
     assert after == before
 
 
@@ -331,7 +331,7 @@ def test_the_state_of_an_inventory_elsewhere_is_beside_it_and_is_never_recreated
     inventory.parent.mkdir()
     inventory.write_text(answering_hosts())
     plan = pyinfra("--dry", str(inventory), "deploy.py")
-    assert f"step: make a certificate authority in {tmp_path}/state/{STEM}: there is none yet" in plan.output
+    assert f"] make a certificate authority in {tmp_path}/state/{STEM}: there is none yet" in plan.output
     (former / "authorities").mkdir(parents=True)
     try:
         ran = pyinfra(mode, str(inventory), "deploy.py")

@@ -23,7 +23,7 @@ def test_a_rotation_that_was_killed_before_it_wrote_the_password_is_finished(tmp
     noted = FormerPassword(before.hashes["ci"], dt.datetime.now(dt.UTC), ("@fake/pi",))
     made.write_former({"ci": noted})
     found = ran(tmp_path)
-    assert "step: generate a password for ci: a run that was killed was to make a new one" in found.output
+    assert "] generate a password for ci: a run that was killed was to make a new one" in found.output
     after = made.read()
     assert after.former == {"ci": noted}
     assert {name for name in before.passwords if before.passwords[name] != after.passwords[name]} == {"ci"}

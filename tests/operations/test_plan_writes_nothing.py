@@ -21,6 +21,7 @@ from tasks.certificates import ca as authority
 from tasks.registry import images
 from tasks.settings.load import Settings
 from tasks.state.store import Store
+from tests import printed
 from tests.operations.runs import ROOT, Ran, pyinfra
 from tests.operations.test_command_line import SECRET, STEM, answering_hosts
 
@@ -38,7 +39,7 @@ def plan(folder: Path, state: Path, *more: str) -> Ran:
 
 
 def steps(ran: Ran, host: str) -> list[str]:
-    return re.findall(rf"\[{host}\] +step: (.*)", ran.output)
+    return printed.steps(ran.output, host)
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int, str]]:
@@ -119,9 +120,9 @@ def test_a_first_plan_prints_every_step_and_makes_no_state(tmp_path: Path) -> No
         *expected_on_registry_host(state),
     ]
     assert steps(ran, "@fake/pi") == ON_DOCKER_HOST
-    count = len(re.findall(r"\] +step: ", ran.output))
-    assert f"    {count} steps; nothing was changed." in ran.output.splitlines()
-    assert "Starting operation" not in ran.output
+    count = len(printed.steps(ran.output))
+    assert ran.output.splitlines()[-1] == f"{count} steps; nothing was changed."
+    assert len(ran.output.splitlines()) == count + 2  # pyinfra says first that it loads config.py
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == [f"{STEM}.py"]
 
 
@@ -155,7 +156,7 @@ def test_a_plan_with_a_state_changes_no_byte_and_no_time_of_it(tmp_path: Path) -
 def test_with_y_a_plan_does_not_say_that_there_is_nothing_to_do(tmp_path: Path) -> None:
     """With -y pyinfra skips change detection, so there is no plan."""
     ran = plan(tmp_path, tmp_path / "state", "-y")
-    assert "Nothing is to be done" not in ran.output
+    assert "Nothing to do" not in ran.output
 
 
 def test_a_state_that_cannot_be_read_is_one_line_in_a_plan(tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_a_state_that_cannot_be_read_is_one_line_in_a_plan(tmp_path: Path) -> No
     ran = plan(tmp_path, tmp_path / "state")
     assert ran.exit_code == 1
     assert "Traceback" not in ran.output
-    assert "Nothing is to be done" not in ran.output
+    assert "Nothing to do" not in ran.output
     assert str(tmp_path / "state") in ran.output
     assert (tmp_path / "state").read_text() == "mine\n"
 
@@ -349,15 +350,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def carried(folder: Path) -> Mapping[str, Carried]:
     """A run on all hosts, a plan on those on which it finds out nothing bad, and one on two of the others."""
     given = {
-        "run": ([*DONE, *STOPPED, *FAILED], "-y"),
-        "plan": ([*DONE, *FAILED], "--dry"),
-        "stopped-plan": (["idle", "conflict", "unknown", "odd"], "--dry"),
+        "run": ([*DONE, *STOPPED, *FAILED], ["-y", "-v"]),
+        "plan": ([*DONE, *FAILED], ["--dry"]),
+        "stopped-plan": (["idle", "conflict", "unknown", "odd"], ["--dry"]),
     }
     for name in given:
         (folder / name).mkdir()
     with ThreadPoolExecutor(4) as pool:
         begun = {
-            name: pool.submit(carried_out, folder / name, hosts, mode)
+            name: pool.submit(carried_out, folder / name, hosts, *mode)
             for name, (hosts, mode) in given.items()
         }
         return {name: each.result() for name, each in begun.items()}
@@ -374,10 +375,9 @@ def planned(carried: Mapping[str, Carried]) -> Carried:
 
 
 def lines(carried: Carried, host: str) -> list[str]:
-    """Return what `apply_steps` printed for a host, each line once."""
-    own = re.findall(rf"\[@fake/{host}\] +(.*)", carried[0].output.partition("Not finished:")[0])
-    pyinfras = r"Connected|Ready|Success|Error|No changes|known\|yes|end$|stat: broken|FactProcessError"
-    return [line for line in own if not re.match(pyinfras, line)]
+    """Return what `apply_steps` printed for a host, each line with its mark."""
+    found = re.findall(rf"^  ([+x=]) \[@fake/{host}\] (.*?){printed.TIME}$", carried[0].output, re.MULTILINE)
+    return [" ".join(each) for each in found]
 
 
 def not_finished(carried: Carried) -> dict[str, list[str]]:
@@ -392,34 +392,36 @@ def test_a_run_takes_the_steps_in_their_order(ran: Carried) -> None:
     assert {host: ran[1][host] for host in DONE} == DONE
 
 
-def test_all_steps_are_printed_before_the_first_is_taken(ran: Carried) -> None:
-    said = r"step: first: .*|step: second: .*|step: third: .*|^took second$|^took third \(one\ntwo\)$"
-    three = ran[0].output.partition("Starting operation: more")[0]
-    own = "\n".join(line for line in three.splitlines() if "[@fake/" not in line or "[@fake/three]" in line)
+def test_each_step_is_printed_once_when_it_is_done(ran: Carried) -> None:
+    said = r"first: .*|second: .*|third: .*|^took second$|^took third \(one\ntwo\)$"
+    own = "\n".join(
+        line for line in ran[0].output.splitlines() if "[@fake/" not in line or "[@fake/three]" in line
+    )
     assert re.findall(said, own, re.MULTILINE) == [
-        "step: first: it is missing",
-        "step: second: it is missing",
-        "step: third: it is missing",
+        "first: it is missing",
         "took second",
+        "second: it is missing",
         "took third (one\ntwo)",
+        "third: it is missing",
     ]
     assert lines(ran, "three") == [
-        "step: first: it is missing",
-        "step: second: it is missing",
-        "step: third: it is missing",
-        "step: more: always",
+        "+ first: it is missing",
+        "+ second: it is missing",
+        "+ third: it is missing",
+        "+ more: always",
     ]
 
 
-def test_the_reason_for_doing_nothing_is_printed_without_v(ran: Carried, planned: Carried) -> None:
-    for carried in (ran, planned):
-        assert lines(carried, "idle") == ["noop: all is as it should be", "step: more: always"]
+def test_the_reason_for_doing_nothing_is_printed_with_v_alone(ran: Carried, planned: Carried) -> None:
+    assert lines(ran, "idle") == ["= nothing to do: all is as it should be", "+ more: always"]
+    assert lines(planned, "idle") == ["+ more: always"]
 
 
 @pytest.mark.parametrize("host", STOPPED)
 def test_what_stops_a_host_is_one_line_and_nothing_is_begun(ran: Carried, host: str) -> None:
-    assert lines(ran, host) == [STOPPED[host]]
+    assert lines(ran, host) == []
     assert not_finished(ran)[host] == [STOPPED[host]]
+    assert ran[0].output.count(f"[@fake/{host}] {STOPPED[host]}") == 1
     assert ran[1][host] == (["look"] if STOPPED[host] == UNREAD else [])
 
 
@@ -430,16 +432,16 @@ def test_a_plan_that_fails_on_hosts_asks_no_question_and_continues_on_the_others
     assert "Traceback" not in plan[0].output
     assert "continue?" not in plan[0].output
     assert not_finished(plan) == {host: [STOPPED[host]] for host in ("conflict", "unknown", "odd")}
-    assert lines(plan, "idle") == ["noop: all is as it should be", "step: more: always"]
+    assert lines(plan, "idle") == ["+ more: always"]
 
 
 @pytest.mark.parametrize("host", FAILED)
 def test_a_step_that_fails_is_one_line_and_nothing_comes_after_it(ran: Carried, host: str) -> None:
-    said = lines(ran, host)
-    assert said[-1] == FAILED[host]
-    assert [line for line in said if not line.startswith("step: ")] == [FAILED[host]]
-    assert said[1] == "step: never: not after that"
+    *before, last = lines(ran, host)
+    assert before == []
+    assert re.fullmatch(r"x (fail|pull x|note it): .*", last)
     assert not_finished(ran)[host] == [FAILED[host]]
+    assert ran[0].output.count(f"[@fake/{host}] {FAILED[host]}") == 1
     assert ran[1][host] == BEGUN.get(host, ["run fail"])
 
 
@@ -452,10 +454,10 @@ def test_a_run_with_failed_hosts_exits_with_1_and_names_only_them(ran: Carried) 
 def test_a_plan_prints_the_same_steps_and_runs_nothing_but_facts(ran: Carried, planned: Carried) -> None:
     assert {host: commands for host, commands in planned[1].items() if commands} == {"known": ["look"]}
     for host in DONE:
-        assert lines(planned, host) == lines(ran, host)
+        assert lines(planned, host) == [line for line in lines(ran, host) if line[0] == "+"]
     for host in FAILED:  # of a failure it cannot know
-        printed = [line for line in lines(ran, host) if line.startswith("step: ")]
-        assert lines(planned, host) == [*printed, "step: more: always"]
+        failing = [line.replace("x ", "+ ", 1) for line in lines(ran, host)]
+        assert lines(planned, host) == [*failing, "+ never: not after that", "+ more: always"]
     assert "took" not in planned[0].output
     assert not_finished(planned) == {}
     assert planned[0].exit_code == 0

@@ -47,13 +47,13 @@ def test_a_fact_is_read_once_until_the_run_takes_a_step(readings: list[int | Non
 
 def test_a_fact_is_read_again_after_a_step_on_any_host(readings: list[int | None]) -> None:
     apply.prefetch(lambda _: read())
-    run.current().report.steps = 1
+    run.current().report.add_step("nas", "write it: it is missing", "taken")
     assert (read(), read()) == (2, 3)
 
 
 def test_a_plan_takes_no_step(readings: list[int | None]) -> None:
     run.current().dry = True
-    run.current().report.steps = 1
+    run.current().report.add_step("nas", "write it: it is missing", "taken")
     assert (read(), read()) == (1, 1)
 
 

@@ -83,8 +83,8 @@ def test_a_controller_that_slept_is_up_to_date_after_one_run(tmp_path: Path, mon
     days = months * 30.4 + 120
     store = made(tmp_path, days, ci=former(days))
     found = run(tmp_path)
-    assert "step: put the new certificate authority into use: every host trusts it" in found.output
-    assert "step: write " in found.output
+    assert "] put the new certificate authority into use: every host trusts it" in found.output
+    assert "] write " in found.output
     state, now = store.read(), dt.datetime.now(dt.UTC)
     assert state.former == {}
     assert state.successor

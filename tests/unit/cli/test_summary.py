@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from pathlib import Path
 
 import pytest
 
 from tasks.accounts.passwords import generate
 from tasks.certificates import ca, name_constraints, rollover
-from tasks.cli.summary import authorities, custom_passwords, reached
-from tasks.clients.claims import Claim, Claims
+from tasks.cli.summary import authorities, custom_passwords
 from tasks.registry.context import RegistryContext
 from tasks.run.context import Run
 from tasks.settings.load import Configuration, Settings
@@ -87,30 +85,3 @@ def test_an_authority_that_permits_the_names_of_others_is_said_with_its_cure(
     successor = rollover.make_successor(wide, settings.server_names, 3650, now)
     registry.authorities = rollover.stage_at(wide, successor, 30, now)
     assert not any("duckdns" in line for line in authorities(run, now))
-
-
-CLAIM = Claim("docker_hosts", ["Docker"], ["registry.homelab.local"], "PEM", "192.0.2.1", [], changed=True)
-WHERE = "https://registry.homelab.local (192.0.2.1)"
-
-
-@pytest.mark.parametrize(
-    ("asked", "seen", "lines"),
-    [
-        ({"nas", "pi"}, {"nas", "pi"}, [f"The registry answers at {WHERE}", "    asked     from pi"]),
-        ({"pi"}, {"pi"}, [f"The registry answers at {WHERE}", "    asked     from pi"]),
-        ({*"abcde"}, {*"abcde"}, [f"The registry answers at {WHERE}", "    asked     from a, b, c and 2 more"]),
-        ({"nas"}, {"nas"}, [f"The registry answers at {WHERE}",
-                            "    asked     from nas itself alone; whether other hosts reach it was not seen"]),
-        ({"nas", "pi"}, {"nas"}, [f"The registry runs on nas; no other host was seen to reach it at {WHERE}"]),
-        ({"pi"}, set(), [f"The registry runs on nas; no other host was seen to reach it at {WHERE}"]),
-        (set(), set(), [f"The registry runs on nas; no other host was seen to reach it at {WHERE}"]),
-    ],
-)  # fmt: skip
-def test_that_the_registry_answers_is_said_if_a_client_reached_it(
-    asked: set[str], seen: set[str], lines: list[str]
-) -> None:
-    run = Run(Configuration(Settings(), {}, "nas"), Store(Path("/nowhere")), "lab", dry=False)
-    for name in asked:
-        run.part(Claims).make(name, CLAIM)
-    run.part(Claims).seen.update(seen)
-    assert [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in reached(run, WHERE)] == lines

@@ -30,24 +30,29 @@ def question(title: str, **more: Any) -> Question:
     return Question(title, NAME, NAME, 443, "/ca.crt", ("ask_cri", "unix:///x"), **more)
 
 
-def claim(*titles: str, asked: tuple[str, ...] | None = None, changed: bool = True, more: str = "") -> Claim:
+def claim(
+    *titles: str, asked: tuple[str, ...] | None = None, changed: bool = True, users: tuple[str, ...] = ()
+) -> Claim:
     questions = [question(title) for title in (titles if asked is None else asked)]
     return Claim(
-        "cluster_nodes", titles, [NAME], "PEM", "192.168.1.10", questions, changed=changed, more=more
+        "cluster_nodes", titles, [NAME], "PEM", "192.168.1.10", questions, changed=changed, logged_in=users
     )
 
 
 @pytest.mark.parametrize(
     ("seen", "lines"),
     [
-        (TITLES, [f"K3s, containerd and Podman trust {NAME}; x"]),
-        (["Podman", "K3s"], [f"K3s and Podman trust {NAME}", f"containerd has the CA of {NAME}; x"]),
-        (["K3s"], [f"K3s trusts {NAME}", f"containerd and Podman have the CA of {NAME}; x"]),
-        ([], [f"K3s, containerd and Podman have the CA of {NAME}; x"]),
+        (TITLES, [f"K3s, containerd and Podman trust {NAME}; logged in: x"]),
+        (
+            ["Podman", "K3s"],
+            [f"K3s and Podman trust {NAME}", f"containerd has the CA of {NAME}; logged in: x"],
+        ),
+        (["K3s"], [f"K3s trusts {NAME}", f"containerd and Podman have the CA of {NAME}; logged in: x"]),
+        ([], [f"K3s, containerd and Podman have the CA of {NAME}; logged in: x"]),
     ],
 )
 def test_trust_is_said_of_those_alone_that_were_seen(seen: list[str], lines: list[str]) -> None:
-    assert claim(*TITLES, more="; x").lines(seen) == lines
+    assert claim(*TITLES, users=("x",)).lines(seen) == lines
 
 
 def _all_trust() -> dict[str, Meaning]:
@@ -96,6 +101,7 @@ def test_a_client_is_asked_when_it_changed_and_not_again(client: Client) -> None
         assert run.finished == {("pi", "cluster_nodes")}
         assert run.report.done == {"pi": [f"containerd and Podman trust {NAME}"]}
         assert run.part(Claims).seen == {"pi"}
+        assert run.part(Claims).first is (asked == 1 and changed)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,120 @@
+"""Commands to paste after a run: the first push, and what to do next.
+
+They work where the run was started, with what the inventory says of a host, and as users who may do it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from pyinfra.context import ctx_state
+
+from tasks.cli.standing import has_timer, shown
+from tasks.clients.claims import Claims
+from tasks.docker_hosts.questions import TITLE
+from tasks.registry.context import RegistryContext
+from tasks.run.context import Run
+
+OPTIONS = {
+    "ssh_config_file": "-F {}",
+    "ssh_port": "-p {}",
+    "ssh_key": "-i {}",
+    "ssh_known_hosts_file": "-o UserKnownHostsFile={}",
+    "ssh_strict_host_key_checking": "-o StrictHostKeyChecking={}",
+}
+"""ssh(1)'s options for pyinfra's data of a host."""
+
+FILES = ("ssh_config_file", "ssh_key", "ssh_known_hosts_file")
+
+
+def first_push(run: Run) -> list[str]:
+    """Return the commands that push a first image, if until this run no host was seen to reach the registry."""
+    account = _push_account(run)
+    if not run.part(Claims).first or not account or not (hosts := _docker_hosts(run)):
+        return []
+    host = hosts[0]
+    settings = run.configuration.settings
+    sudo = "sudo " if run.machines[host].rights == "sudo" else ""
+    # A login that this project keeps stays as it is: the next run would put it back.
+    docker = f"{sudo}docker" + (f" --config /root/.docker-{account}" if _is_kept(run, host) else "")
+    image = f"{settings.endpoint}/alpine"
+    login = f"{docker} login -u {account} --password-stdin {settings.endpoint}"
+    push = f"{sudo}docker pull alpine && {sudo}docker tag alpine {image} && {docker} push {image}"
+    password = shlex.quote(shown(run.store.password_path(account)))
+    if host.startswith("@local"):
+        return ["", "Push your first image", f"  {login} < {password}", f"  {push}"]
+    remote = ssh(host, ctx_state.get().inventory.get_host(host).data.dict())
+    return [
+        "",
+        "Push your first image",
+        f"  {remote} {login} < {password}",
+        f"  {remote} {shlex.quote(push)}",
+    ]
+
+
+def _push_account(run: Run) -> str | None:
+    accounts = run.configuration.settings.registry_accounts
+    return next((name for role in ("push", "admin") for name in accounts if accounts[name] == role), None)
+
+
+def _docker_hosts(run: Run) -> list[str]:
+    """Return the hosts whose Docker Engine, the system's own, was seen to trust the registry; the best one first.
+
+    Its user is root, who may use it. A host behind a connector other than SSH is left out: what to type is not known.
+    """
+    claims = run.part(Claims)
+    found = [
+        host
+        for (host, group), seen in claims.trusting.items()
+        if group == "docker_hosts" and TITLE in seen
+        if host.startswith(("@local", "@ssh/")) or not host.startswith("@")
+        if any(question.user is None for question in claims.made[host][group].questions)
+    ]
+    return sorted(found, key=lambda host: (_is_kept(run, host), host == run.configuration.registry_host))
+
+
+def _is_kept(run: Run, host: str) -> bool:
+    """Return whether this project keeps a login of root on a host."""
+    return "root" in run.configuration.hosts[host].registry_login_users
+
+
+def ssh(host: str, data: Mapping[str, object]) -> str:
+    """Return the ssh command that reaches a host as pyinfra did, by its data."""
+    options = [
+        option.format(shlex.quote(_path(str(value)) if key in FILES else str(value)))
+        for key, option in OPTIONS.items()
+        if (value := data.get(key)) and not (key == "ssh_port" and str(value) == "22")
+    ]
+    user = f"{data['ssh_user']}@" if data.get("ssh_user") else ""
+    return " ".join(["ssh", *options, shlex.quote(f"{user}{data.get('ssh_hostname') or host}")])
+
+
+def _path(path: str) -> str:
+    return str(Path(path).expanduser())
+
+
+def next_steps(run: Run) -> list[str]:
+    """Return what to do after a run that changed something."""
+    inventory = shlex.quote(run.inventory)
+    rows = [(f"make verify INVENTORY={inventory}", "proves it from every host")]
+    if not has_timer(run):
+        rows.append((f"make timer  INVENTORY={inventory}", "keeps it so, every week"))
+    width = max(len(command) for command, _ in rows)
+    backup = [f"  {line}" for line in [_backup(run)] if line]
+    return ["", "Next", *(f"  {command:<{width}}   {why}" for command, why in rows), *backup]
+
+
+def _backup(run: Run) -> str:
+    """Return why the state is to be backed up now, if it has a new key or new passwords."""
+    context, folder = run.part(RegistryContext), shown(run.store.folder)
+    before, after = context.present, context.authorities
+    known = {
+        each.fingerprint for each in (before.authority, before.successor and before.successor.ca) if each
+    }
+    if after and after.latest.fingerprint not in known:
+        return f"Back up {folder}/ now: it holds the CA's key, and this run made a new one."
+    if context.desired.changes != before.changes:
+        return f"Back up {folder}/ now: it holds the passwords, and this run made new ones."
+    return ""

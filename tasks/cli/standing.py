@@ -1,0 +1,113 @@
+"""What the end of a run says of the registry and its clients: nothing but what this run saw."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pyinfra.api.output import format_text
+
+from tasks.certificates.renewal import renewal_time
+from tasks.clients.claims import Claims
+from tasks.registry.context import RegistryContext
+from tasks.run.context import Run
+from tasks.timer.units import timer_for
+
+RIGHTS = {"admin": "everything"}
+"""What the end of a run calls a role, if not by its name."""
+
+
+def lines(run: Run) -> list[str]:
+    """Return a line for each thing that is known, without the accounts if this run changed nothing."""
+    context = run.part(RegistryContext)
+    if not context.served or context.desired.leaf is None:
+        return []
+    rows = [*_registry(run), *_clients(run), *_pods(run), *_certificate(run)]
+    if run.report.count("taken"):
+        rows += _accounts(run)
+    return ["", *(f"  {title:<12} {text}".rstrip() for title, text in rows)]
+
+
+def shown(path: Path) -> str:
+    """Return a path as it can be pasted where the run was started."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def _registry(run: Run) -> list[tuple[str, str]]:
+    settings, host = run.configuration.settings, run.configuration.registry_host
+    address = run.part(RegistryContext).address
+    rows = [("Registry", f"https://{settings.endpoint}  ({address}, on {host})")]
+    if len(settings.endpoints) > 1:
+        rows.append(("", f"also as {', '.join(settings.endpoints[1:])}"))
+    if doubt := _doubt(run):
+        rows.append(("", format_text(doubt, "yellow")))
+    return rows
+
+
+def _doubt(run: Run) -> str:
+    """Return what was not seen: that other hosts reach the registry."""
+    host, claims = run.configuration.registry_host, run.part(Claims)
+    if claims.seen - {host}:
+        return ""
+    if claims.seen and not set(claims.made) - {host}:
+        return f"asked from {host} itself alone; whether other hosts reach it was not seen"
+    return "no other host was seen to reach it"
+
+
+def _clients(run: Run) -> list[tuple[str, str]]:
+    claims = run.part(Claims)
+    trusting, others = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+    users = []
+    for (host, group), seen in claims.trusting.items():
+        claim = claims.made[host][group]
+        for title in claim.titles:
+            (trusting if title in seen else others)[title].append(host)
+        if claim.logged_in:
+            users.append(f"{', '.join(claim.logged_in)} on {host}")
+    rows = [("Trusted by", _by_title(trusting)), ("Has the CA", _by_title(others))]
+    rows.append(("Logged in", " · ".join(users)))
+    return [(title, text) for title, text in rows if text]
+
+
+def _by_title(hosts: Mapping[str, Sequence[str]]) -> str:
+    return " · ".join(f"{', '.join(names)} ({title})" for title, names in hosts.items())
+
+
+def _pods(run: Run) -> list[tuple[str, str]]:
+    hosts = [host for host, group in run.finished if group == "cluster_control"]
+    names = run.configuration.settings.registry_pull_secret_namespaces
+    if not hosts or not names:
+        return []
+    where = "every namespace but kube-*" if names == ("*",) else ", ".join(names)
+    but = ", but for what is named below" if run.report.problems.get(hosts[0]) else ""
+    return [("Pods", f"can pull in: {where}{but}")]
+
+
+def _certificate(run: Run) -> list[tuple[str, str]]:
+    leaf = run.part(RegistryContext).desired.leaf
+    if leaf is None:
+        return []
+    end = leaf.certificate.not_valid_after_utc
+    renew = renewal_time(leaf.certificate, run.configuration.settings.renew_before_days)
+    timer = "the timer does" if has_timer(run) else "make timer runs it for you"
+    return [
+        ("Certificate", f"until {end:%Y-%m-%d}; the first run after {renew:%Y-%m-%d} renews it ({timer})"),
+    ]
+
+
+def has_timer(run: Run) -> bool:
+    """Return whether `make timer` made a timer for this inventory."""
+    timer = timer_for(run.inventory)
+    return (timer.units / timer.timer).exists()
+
+
+def _accounts(run: Run) -> list[tuple[str, str]]:
+    accounts = run.configuration.settings.registry_accounts
+    roles = " · ".join(f"{name} ({RIGHTS.get(role, role)})" for name, role in accounts.items())
+    return [
+        ("Accounts", roles),
+        ("", f"passwords: {shown(run.store.folder)}/accounts/NAME.password"),
+        ("CA", f"{shown(run.store.ca_bundle_path)}, for machines outside the inventory"),
+    ]

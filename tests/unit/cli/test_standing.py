@@ -1,0 +1,94 @@
+"""What is said of the registry and its clients: nothing that was not seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks.cli import standing
+from tasks.clients.claims import Claim, Claims
+from tasks.run.context import Run
+from tasks.settings.load import Configuration, Settings
+from tasks.state.store import Store
+
+NAME = "registry.homelab.local"
+
+
+def lab() -> Run:
+    return Run(Configuration(Settings(), {}, "nas"), Store(Path("/nowhere")), "lab.py", dry=False)
+
+
+def claim(group: str, *titles: str, logged_in: tuple[str, ...] = ()) -> Claim:
+    return Claim(group, titles, [NAME], "PEM", "192.0.2.1", [], changed=True, logged_in=logged_in)
+
+
+def saw(run: Run, host: str, made: Claim, seen: list[str]) -> None:
+    run.part(Claims).make(host, made)
+    run.part(Claims).trusting[host, made.group] = seen
+
+
+@pytest.mark.parametrize(
+    ("asked", "seen", "doubt"),
+    [
+        ("nas pi", "nas pi", ""),
+        ("pi", "pi", ""),
+        ("nas", "nas", "asked from nas itself alone; whether other hosts reach it was not seen"),
+        ("nas pi", "nas", "no other host was seen to reach it"),
+        ("pi", "", "no other host was seen to reach it"),
+        ("", "", "no other host was seen to reach it"),
+    ],
+)
+def test_what_was_not_seen_is_said(asked: str, seen: str, doubt: str) -> None:
+    run = lab()
+    for host in asked.split():
+        saw(run, host, claim("docker_hosts", "Docker"), ["Docker"] if host in seen.split() else [])
+    assert standing._doubt(run) == doubt
+
+
+def test_clients_are_listed_by_runtime_and_only_those_that_were_seen_trust() -> None:
+    run = lab()
+    saw(run, "nas", claim("docker_hosts", "Docker", logged_in=("root", "me")), ["Docker"])
+    saw(run, "pi", claim("docker_hosts", "Docker"), [])
+    saw(run, "edge", claim("cluster_nodes", "containerd", "Podman"), ["Podman"])
+    saw(run, "node", claim("cluster_nodes", "Podman"), ["Podman"])
+    assert standing._clients(run) == [
+        ("Trusted by", "nas (Docker) · edge, node (Podman)"),
+        ("Has the CA", "pi (Docker) · edge (containerd)"),
+        ("Logged in", "root, me on nas"),
+    ]
+
+
+def test_a_client_that_was_not_finished_is_not_listed() -> None:
+    run = lab()
+    run.part(Claims).make("pi", claim("docker_hosts", "Docker"))
+    assert standing._clients(run) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "problem", "rows"),
+    [
+        (("default", "apps"), False, [("Pods", "can pull in: default, apps")]),
+        (("*",), False, [("Pods", "can pull in: every namespace but kube-*")]),
+        (("default",), True, [("Pods", "can pull in: default, but for what is named below")]),
+        ((), False, []),
+    ],
+)
+def test_pods_of_a_finished_cluster(
+    names: tuple[str, ...], problem: bool, rows: list[tuple[str, str]]
+) -> None:
+    settings = Settings.model_validate({"registry_pull_secret_namespaces": names})
+    run = Run(Configuration(settings, {}, "nas"), Store(Path("/nowhere")), "lab.py", dry=False)
+    assert standing._pods(run) == []
+    run.finished.add(("control", "cluster_control"))
+    if problem:
+        run.report.problem("control", "team-1 could not be written", "run again")
+    assert standing._pods(run) == rows
+
+
+def test_paths_can_be_pasted_where_the_run_was_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert standing.shown(tmp_path / "state/lab") == "state/lab"
+    assert standing.shown(Path("/srv/state")) == "/srv/state"
