@@ -60,7 +60,7 @@ def check_hosts_toml(path: str, text: str) -> None:
             "so no certificate is checked there",
             f"move it away (mv {path} {path}.old) and run again",
         )
-    if text.strip():
+    if text:  # one byte is enough (`loadHostDir`)
         raise Conflict(
             f"{path} exists, so Docker's containerd image store ignores the ca.crt beside it",
             f"move it away (mv {path} {path}.old) and run again",

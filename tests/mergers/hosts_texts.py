@@ -47,6 +47,26 @@ def lines(draw: st.DrawFn, ours: Sequence[str], address: str) -> str:
     )
 
 
+TEMPLATE = [
+    "127.0.1.1 {{fqdn}} {{hostname}}",
+    "127.0.1.1 $fqdn $hostname",
+    "::1 localhost.localdomain {{ hostname }}",
+    "{#",
+    "This file is also managed, a line at a time",
+    "-#}",
+    "# a.) make changes to the master file in /etc/cloud/templates/hosts.debian.tmpl",
+    "# The value '{{hostname}}' will be replaced",
+]
+
+
+@st.composite
+def templates(draw: st.DrawFn, ours: Sequence[str], address: str) -> str:
+    """Draw a template of cloud-init's (`/etc/cloud/templates/hosts.*.tmpl`)."""
+    found = draw(st.lists(st.one_of(lines(ours, address), st.sampled_from(TEMPLATE)), max_size=8))
+    text = draw(st.sampled_from(["", "## template:jinja\n", "##template: JINJA\n"])) + "\n".join(found)
+    return text + draw(st.sampled_from(["\n", "\n", ""]))
+
+
 @st.composite
 def files(draw: st.DrawFn, ours: Sequence[str], address: str) -> str:
     """Draw a file; it may have lines that earlier runs wrote for `ours`."""

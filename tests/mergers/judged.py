@@ -5,15 +5,17 @@ Each function returns what they read otherwise than they should: none, if all is
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
 
 from tasks.accounts import logins
 from tasks.accounts.logins import Login
-from tasks.cluster_nodes.runtimes import registries_yaml
+from tasks.cluster_nodes.runtimes import registries_conf, registries_yaml
 from tasks.cluster_nodes.runtimes.containerd_config import CRI_2, IMAGES
 from tasks.remote import toml_edit
 from tests.bench.recipes import Recipe
@@ -22,12 +24,19 @@ from tests.mergers.outcome import outcome
 from tests.mergers.shapes import CA, NAME
 
 LOGIN = Login("cluster", "p\"w\\ é: #'")
+PATH_LINE = re.compile(
+    rf"""(\[plugins\.["'](?:{re.escape(IMAGES)}|{re.escape(CRI_2)})["']\.registry\]\n +config_path = )(["']).*\2$""",
+    re.MULTILINE,
+)
 PRESENT = st.sampled_from([None, "", "/a:/b"])
 
 
-def configs(version: int, plugin: str) -> st.SearchStrategy[str]:
-    """Return a strategy for files of containerd's configuration version."""
-    return PRESENT.flatmap(lambda present: toml_texts.files(plugin, present, [f"version = {version}"]))
+@cache
+def configs(version: int, plugin: str, count: int) -> list[str]:
+    """Return so many different files of a version of containerd's configuration: the same for each containerd."""
+    return judges.drawn(
+        PRESENT.flatmap(lambda present: toml_texts.files(plugin, present, [f"version = {version}"])), count
+    )
 
 
 def misread_by_containerd(recipe: Recipe, plugin: str, texts: Sequence[str]) -> list[Any]:
@@ -36,20 +45,25 @@ def misread_by_containerd(recipe: Recipe, plugin: str, texts: Sequence[str]) -> 
     merged = [
         toml_edit.put(text, ("plugins", given, "registry", "config_path"), "/certs", "/f") for text in texts
     ]
-    said = judges.containerd(recipe, [*texts, *merged])
+    said = judges.asked(recipe, judges.DUMP, [*texts, *merged])
     wrong = []
     accepted = 0
     for text, after, old, new in zip(texts, merged, said[: len(texts)], said[len(texts) :], strict=True):
         accepted += old is not None
-        if (old is None) != (new is None) or (old and new and _with_path(old) != tomllib.loads(new)):
+        if (old is None) != (new is None) or (old and new and not _as_before(old, new)):
             wrong.append((text, after))
     if accepted < len(texts) * 0.7:
         raise AssertionError(f"of {len(texts)} texts only {accepted} were read before")
     return wrong
 
 
+def _as_before(old: str, new: str) -> bool:
+    """Return whether a dump is the former one with our `config_path` in the plugin that pulls."""
+    # tomllib needs as long for a dump as containerd does: it is asked only if the text is not the expected one.
+    return PATH_LINE.sub(r"\1\2/certs\2", old) == new or _with_path(old) == tomllib.loads(new)
+
+
 def _with_path(dump: str) -> dict[str, Any]:
-    """Return what was dumped, with our `config_path` in the plugin that pulls."""
     says = tomllib.loads(dump)
     plugin = IMAGES if IMAGES in says["plugins"] else CRI_2
     says["plugins"][plugin]["registry"]["config_path"] = "/certs"
@@ -114,4 +128,27 @@ def misread_by_docker(texts: Sequence[str]) -> list[Any]:
             wrong.append((text, after, old, new))
     if accepted < len(texts) * 0.5:
         raise AssertionError(f"of {len(texts)} texts only {accepted} were read before")
+    return wrong
+
+
+def misread_by_skopeo(recipe: Recipe, texts: Sequence[str]) -> list[Any]:
+    """Where a host's Skopeo pulls from elsewhere, or without a check, the project must say so, and only there."""
+    said = judges.asked(recipe, judges.PULL, texts)
+    wrong, accepted = [], 0
+    for text, answer in zip(texts, said, strict=True):
+        assert answer
+        if ": loading registries configuration" in answer:
+            continue
+        accepted += 1
+        fine = f"GET http://{NAME}/" not in answer
+        for each in answer.split("== ")[1:]:
+            image = each.partition("\n")[0]
+            if image.startswith(NAME):
+                tried = re.findall(r'Trying to access \\"([^/]*)/', each)
+                fine = fine and tried == [NAME] and "GET http://" not in each and "GET https://" in each
+        verdict = outcome(registries_conf.check, {registries_conf.CONFIG: text}, [NAME])
+        if fine != (verdict is None):
+            wrong.append((text, str(verdict), answer))
+    if accepted < len(texts) * 0.7:
+        raise AssertionError(f"of {len(texts)} texts only {accepted} were read")
     return wrong

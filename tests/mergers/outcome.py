@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import TypeVar
 
 from tasks.remote.steps import Conflict
 
+T = TypeVar("T")
 NOTHING = re.compile(r"\{\s*\}|~|[Nn]ull|")
 
 
-def outcome(merge: Callable[..., str], *arguments: object) -> str | Conflict:
+def outcome(merge: Callable[..., T], *arguments: object) -> T | Conflict:
     """Return what a merger returns or raises."""
     try:
         return merge(*arguments)

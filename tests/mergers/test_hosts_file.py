@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from hypothesis import given
 
 from tasks.clients import hosts_file
+from tasks.clients.hosts_file import HostsFile
+from tasks.remote import files
 from tests.mergers import hosts_texts
 
 NAMES, ADDRESS = ["registry.example", "images.example"], "192.168.1.10"
@@ -30,6 +33,26 @@ def test_our_line_is_there_once_and_every_other_byte_as_it_was(soak: bool, text:
     assert hosts_file.merge(after, None, NAMES) == kept
     moved = hosts_file.merge(users_without_names(after), "10.9.8.7", NAMES)
     assert hosts_file.merge(moved, ADDRESS, NAMES) == users_without_names(after)
+
+
+@given(text=hosts_texts.templates(NAMES, ADDRESS))
+def test_cloud_init_makes_our_line_of_its_template_and_nothing_else_changes(soak: bool, text: str) -> None:
+    found = HostsFile(OURS, template="/etc/cloud/templates/hosts.debian.tmpl", template_text=text)
+    steps = hosts_file.steps(found, ADDRESS, NAMES)
+    after = hosts_file.merge(text, ADDRESS, NAMES)
+    assert [step.stdin for step in steps] == ([files.sent(after)] if after != text else [])
+    assert made(after) == hosts_file.merge(made(text), ADDRESS, NAMES)
+    assert hosts_file.steps(replace(found, template_text=after), ADDRESS, NAMES) == []
+    without = hosts_file.steps(replace(found, text="", template_text=after), None, NAMES)
+    assert [step.stdin for step in without] == [files.sent("".join(users(after)))]
+
+
+def made(template: str) -> str:
+    """Return what cloud-init makes of a template: Jinja or its own `$name`, without the line that names the kind."""
+    text = re.sub(r"^## *template: *jinja[^\n]*\n", "", template, flags=re.IGNORECASE)
+    return re.sub(
+        r"\{\{ ?(\w+) ?\}\}|\$(\w+)", "cloud.example", re.sub(r"\{#.*?#\}", "", text, flags=re.DOTALL)
+    )
 
 
 def users_without_names(text: str) -> str:

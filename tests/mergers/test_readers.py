@@ -48,8 +48,18 @@ FILES = st.one_of(
 def toml(value: Any) -> str:
     """Return a value as TOML has it, tables inline."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {toml(each)}" for key, each in value.items()) + "}"
-    return f"[{', '.join(map(toml, value))}]" if isinstance(value, list) else json.dumps(value)
+        return (
+            "{"
+            + ", ".join(
+                f"{json.dumps(key, ensure_ascii=False)} = {toml(each)}" for key, each in value.items()
+            )
+            + "}"
+        )
+    return (
+        f"[{', '.join(map(toml, value))}]"
+        if isinstance(value, list)
+        else json.dumps(value, ensure_ascii=False)
+    )
 
 
 @given(says=FILES, number=st.integers(1, 4), version=st.sampled_from([(1, 6), (2, 1), (2, 3)]))

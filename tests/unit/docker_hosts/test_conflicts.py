@@ -115,7 +115,8 @@ def test_a_configuration_in_another_place_is_read_too(argument: list[str]) -> No
          " line 3 says 'skip_verify=true # why', so no certificate is checked there"),
         ("server = 'x'\nskip_verify = false\n",
          " exists, so Docker's containerd image store ignores the ca.crt beside it"),
-        ("\n", None),
+        ("\n", " exists, so Docker's containerd image store ignores the ca.crt beside it"),
+        ("", None),
     ],
 )  # fmt: skip
 def test_a_hosts_toml_beside_our_ca(text: str, problem: str | None) -> None:

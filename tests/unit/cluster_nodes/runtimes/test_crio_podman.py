@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from tasks.cluster_nodes.node import Node, NodeTarget
-from tasks.cluster_nodes.runtimes.crio_podman import CERTS, CONFIG, Crio, Podman
+from tasks.cluster_nodes.runtimes.crio_podman import CERTS, Crio, Podman
+from tasks.cluster_nodes.runtimes.registries_conf import CONFIG
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings
@@ -72,6 +73,8 @@ def test_one_difference_is_one_step(path: str, observed: Observed, text: str) ->
         (f'[[registry]]\nlocation = "{NAME}"\ninsecure = true\n', 2),
         (f'[[registry]]\nprefix = "{NAME}/team"\nlocation = "other"\ninsecure = true\n', 2),
         ("[[registry]]\nprefix = '*.homelab.local'\ninsecure = true\n", 2),
+        ('[[registry]]\nlocation = "registry.homelab.local"\ninsecure = true\n', 2),
+        (f'[[registry]]\nlocation = "{NAME}//"\ninsecure = true\n', 2),
         (f'[[registry]]\nlocation = "a.b"\n[[registry.mirror]]\nlocation = "{NAME}"\ninsecure = true\n', 4),
         (f'[registries.insecure]\nregistries = ["a.b",\n"{NAME}"]\n', 3),
     ],
@@ -89,6 +92,7 @@ def test_a_registry_that_is_insecure_is_a_conflict(key: str, path: str, text: st
     ("text", "problem"),
     [
         (f'[[registry]]\nlocation = "{NAME}"\nblocked = true\n', f"line 3 has {NAME} blocked"),
+        (f'[registries.block]\nregistries = ["{NAME}"]\n', f"line 2 has {NAME} blocked"),
         ('[[registry]]\nlocation = "a.b"\n[[registry]]\nprefix = "*.homelab.local"\nblocked = true\n',
          f"line 5 has {NAME} blocked"),
         (f'[[registry]]\nlocation = "{NAME}"\n[[registry.mirror]]\nlocation = "a.b"\n',
@@ -117,7 +121,11 @@ def test_pulls_that_are_blocked_or_go_elsewhere_are_a_conflict(
         '[[registry]]\nlocation = "a.b"\nblocked = true\n[[registry.mirror]]\nlocation = "c.d"\n',
         f'unqualified-search-registries = ["docker.io"]\n[[registry]]\nlocation = "{NAME}"\ninsecure = false\n',
         '[[registry]]\nlocation = "a.b"\ninsecure = true\n',
-        '[[registry]]\nlocation = "registry.homelab.local"\ninsecure = true\n',
+        '[[registry]]\nlocation = "registry.homelab"\ninsecure = true\n',
+        # What has the longest prefix counts.
+        f'[[registry]]\nprefix = "*.homelab.local"\ninsecure = true\n[[registry]]\nlocation = "{NAME}"\n',
+        # Nothing is pulled through it.
+        f'[[registry]]\nlocation = "a.b"\nblocked = true\n[[registry.mirror]]\nlocation = "{NAME}"\ninsecure = true\n',
         '[[registry]]\nprefix = "*.lab.local"\ninsecure = true\n',
         "registry = 1\nregistries = 2\n",
         "registry = [1, {mirror = 2, insecure = true}]\n",
@@ -125,6 +133,14 @@ def test_pulls_that_are_blocked_or_go_elsewhere_are_a_conflict(
 )
 def test_settings_that_are_no_conflict(text: str) -> None:
     assert texts(CONVERGED, main=text) == []
+
+
+def test_an_entry_in_a_drop_in_replaces_that_of_its_prefix() -> None:
+    insecure = f'[[registry]]\nlocation = "{NAME}"\ninsecure = true\n'
+    secure = insecure.replace("true", "false")
+    assert texts(CONVERGED, main=insecure, drop=secure) == []
+    with pytest.raises(Conflict, match=f"^{DROP_IN} line 2 switches"):
+        texts(CONVERGED, main=secure, drop=insecure)
 
 
 def test_a_folder_in_root_s_home_is_a_conflict() -> None:
