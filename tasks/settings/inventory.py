@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import runpy
-import traceback
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,34 +16,38 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_state
 from pyinfra_cli import inventory as pyinfra_files
 
+from tasks.settings import connection_data, inventory_file
 from tasks.settings.load import Configuration, SettingsError, Sources, configure
 
 
 def load(
-    path: str, override: Mapping[str, object], group_data: Iterable[str] = ()
+    path: str, override: Mapping[str, object], group_data: Sequence[str] = ()
 ) -> tuple[Inventory, Sources]:
     """Read an inventory file, with the values of `--data` and the folders of `--group-data`.
 
-    Raises `ValueError` if there is no such file or it cannot be run; the message is one line with file and reason.
+    Raises `ValueError` if there is no such file, it cannot be run, or pyinfra cannot make hosts of it; the message has
+    a line with the place and the reason for each mistake.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"{path} is not an inventory file; give one, for example inventories/local.py")
     if not ctx_state.isset():
         ctx_state.set(State())
     # For each host with an `@`, pyinfra looks twice for connectors in the metadata of all installed packages.
     connectors.get_all_connectors = pyinfra_inventory.get_all_connectors = cache(
         connectors.get_all_connectors
     )
+    top_level = inventory_file.read(path)
+    _skip_group_data(set(_other_inventories(path)) - {"all", *top_level})
+    for file in _group_data_paths(path, group_data):
+        inventory_file.check_text(str(file))
     try:
-        top_level = runpy.run_path(path)
-        _skip_group_data(set(_other_inventories(path)) - {"all", *top_level})
         inventory = pyinfra_files.make_inventory(
             path, override_data=dict(override), cwd=str(Path.cwd()), group_data_directories=list(group_data)
         )
-    except Exception as error:
-        raise ValueError(_describe(error, path)) from None
+    except (Exception, SystemExit) as error:
+        raise ValueError(inventory_file.describe(error, path)) from None
+    if problems := connection_data.find_problems(inventory, path):
+        raise ValueError("\n".join(problems))
     sources = _sources(path, top_level, inventory, override)
-    return inventory, replace(sources, group_data_files=_group_data_files(path, list(group_data)))
+    return inventory, replace(sources, group_data_files=_group_data_files(path, group_data))
 
 
 def read(path: str) -> tuple[Inventory, Configuration]:
@@ -52,7 +55,7 @@ def read(path: str) -> tuple[Inventory, Configuration]:
     try:
         inventory, sources = load(path, {})
     except ValueError as error:
-        raise SettingsError([str(error)]) from None
+        raise SettingsError(str(error).splitlines()) from None
     return inventory, configure(sources)
 
 
@@ -72,9 +75,8 @@ def _skip_group_data(inventories: Collection[str]) -> None:
 
 
 def _sources(
-    path: str, top_level: dict[str, object], inventory: Inventory, override: Mapping[str, object]
+    path: str, public: dict[str, object], inventory: Inventory, override: Mapping[str, object]
 ) -> Sources:
-    public = {name: value for name, value in top_level.items() if not name.startswith("_")}
     inline = {
         name: value[1]
         for name, value in public.items()
@@ -96,26 +98,15 @@ def _sources(
     )
 
 
-def _group_data_files(path: str, group_data: list[str]) -> dict[tuple[str, str], str]:
+def _group_data_files(path: str, group_data: Sequence[str]) -> dict[tuple[str, str], str]:
     """Return by group and key the file that sets it: the last one of those that pyinfra reads."""
+    files = _group_data_paths(path, group_data)
+    return {(file.stem, key): str(file) for file in files for key in runpy.run_path(str(file))}
+
+
+def _group_data_paths(path: str, group_data: Sequence[str]) -> list[Path]:
     folders = [Path("group_data"), Path(path).parent / "group_data", *map(Path, group_data)]
     names = [
         (folder, name) for folder in folders if folder.is_dir() for name in pyinfra_files.listdir(folder)
     ]
-    files = [folder / name for folder, name in names if name.endswith(".py")]
-    return {(file.stem, key): str(file) for file in files for key in runpy.run_path(str(file))}
-
-
-def _describe(error: Exception, path: str) -> str:
-    """Return in one line which file cannot be run, in which of its lines, and why."""
-    file = getattr(error, "filename", path)  # pyinfra wraps what a file raises, and names the file
-    inner = getattr(error, "exception", error)
-    lines = [
-        line for frame, line in traceback.walk_tb(inner.__traceback__) if frame.f_code.co_filename == file
-    ]
-    if isinstance(inner, SyntaxError):
-        file, lines = inner.filename or file, [inner.lineno or 0]
-    # An undefined name may be a password without its quotes.
-    text = "" if isinstance(inner, NameError) else f": {(str(inner).splitlines() or [''])[0]}"
-    where = f" in line {lines[-1]}" if lines else ""
-    return f"{file} cannot be run: {type(inner).__name__}{where}{text}"
+    return [folder / name for folder, name in names if name.endswith(".py")]

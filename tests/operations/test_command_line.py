@@ -153,12 +153,12 @@ REFUSED = [
     ),
     Refused(
         "a syntax error",
-        [f"{FILE} cannot be run: SyntaxError in line 2: '[' was never closed ({STEM}.py, line 2)"],
+        [f"{FILE} line 2: '[' was never closed (SyntaxError); correct that line, or the one before it"],
         '"""Mine."""\nregistry = ["@fake/nas"\n',
     ),
     Refused(
         "a mistake in the inventory's own group data, of which the secret is not shown",
-        [f"{OWN} cannot be run: NameError in line 2"],
+        [f'{OWN} line 2: a word without quotes (NameError); write texts and hosts in quotes, as in "nas"'],
         files={f"group_data/{STEM}.py": f"registry_port = 5443\nregistry_hostname = {SECRET.replace('-', '_')}\n"},
     ),
     Refused(
