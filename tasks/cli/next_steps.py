@@ -6,27 +6,15 @@ They work where the run was started, with what the inventory says of a host, and
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from pathlib import Path
 
 from pyinfra.context import ctx_state
 
+from tasks.cli.ssh_command import ssh
 from tasks.cli.standing import has_timer, shown
 from tasks.clients.claims import Claims
 from tasks.docker_hosts.questions import TITLE
 from tasks.registry.context import RegistryContext
 from tasks.run.context import Run
-
-OPTIONS = {
-    "ssh_config_file": "-F {}",
-    "ssh_port": "-p {}",
-    "ssh_key": "-i {}",
-    "ssh_known_hosts_file": "-o UserKnownHostsFile={}",
-    "ssh_strict_host_key_checking": "-o StrictHostKeyChecking={}",
-}
-"""ssh(1)'s options for pyinfra's data of a host."""
-
-FILES = ("ssh_config_file", "ssh_key", "ssh_known_hosts_file")
 
 
 def first_push(run: Run) -> list[str]:
@@ -78,21 +66,6 @@ def _docker_hosts(run: Run) -> list[str]:
 def _is_kept(run: Run, host: str) -> bool:
     """Return whether this project keeps a login of root on a host."""
     return "root" in run.configuration.hosts[host].registry_login_users
-
-
-def ssh(host: str, data: Mapping[str, object]) -> str:
-    """Return the ssh command that reaches a host as pyinfra did, by its data."""
-    options = [
-        option.format(shlex.quote(_path(str(value)) if key in FILES else str(value)))
-        for key, option in OPTIONS.items()
-        if (value := data.get(key)) and not (key == "ssh_port" and str(value) == "22")
-    ]
-    user = f"{data['ssh_user']}@" if data.get("ssh_user") else ""
-    return " ".join(["ssh", *options, shlex.quote(f"{user}{data.get('ssh_hostname') or host}")])
-
-
-def _path(path: str) -> str:
-    return str(Path(path).expanduser())
 
 
 def next_steps(run: Run) -> list[str]:

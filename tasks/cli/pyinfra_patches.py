@@ -11,13 +11,19 @@ import signal
 import socket
 import sys
 import time
-from functools import partial
+from collections.abc import Callable
+from functools import partial, partialmethod
+from getpass import getpass
 from typing import Any, NoReturn
 
 import click
 import paramiko.client
 from pyinfra import logger
+from pyinfra.api.exceptions import ConnectError, PyinfraError
+from pyinfra.api.host import Host
+from pyinfra.api.output import format_text
 from pyinfra.api.state import State
+from pyinfra.connectors import ssh, ssh_util
 from pyinfra.connectors.sshuserclient import SSHClient
 from pyinfra_cli import cli
 from pyinfra_cli.cli import _handle_commands, connect_all
@@ -119,16 +125,23 @@ def _exit_on_interrupt(*_: object) -> NoReturn:
 
 
 class _Transport(paramiko.Transport):
-    """A transport without Nagle's algorithm.
+    """A transport without Nagle's algorithm, which keeps what a server says that is not SSH.
 
     A command over SSH is several small packets in a row. With Nagle's algorithm each waits for the other end's delayed
     acknowledgement: 55 ms for a command instead of 9 ms.
     """
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+        self.banner_lines: list[str] = []
         if isinstance(sock, socket.socket):  # not so with a ProxyCommand
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().__init__(sock, *args, **kwargs)
+
+    def _log(self, level: int, msg: Any, *args: Any) -> None:
+        # paramiko tells nobody else (`_check_banner`): sshd's "Exceeded MaxStartups", or the answer of a web server.
+        if isinstance(msg, str) and msg.startswith("Banner: "):
+            self.banner_lines.append(msg.removeprefix("Banner: "))
+        super()._log(level, msg, *args)  # type: ignore[misc]
 
 
 def accept_any_login_shell() -> None:
@@ -138,3 +151,59 @@ def accept_any_login_shell() -> None:
 
 def _exec_command(self: SSHClient, command: str, *args: Any, **kwargs: Any) -> Any:
     return paramiko.SSHClient.exec_command(self, for_any_shell(command), *args, **kwargs)
+
+
+_connect_host = Host.connect
+
+
+def keep_connections_apart(note: Callable[[Host, ConnectError], None] | None = None) -> None:
+    """Let a connection that fails in any way be the failure of that host alone, and print no traceback for it.
+
+    pyinfra takes a `ConnectError` for that. Whatever else a connector raises ends the run for all hosts: a missing key
+    is a `PyinfraError`, a ProxyJump that leads to itself a `RecursionError`. paramiko logs what its threads raise.
+
+    `note` gets each failure, which is then not printed; what was raised is the cause or the context of its error.
+    """
+    Host.connect = partialmethod(_connect, note)  # type: ignore[method-assign, assignment]
+    logging.getLogger("paramiko").addHandler(logging.NullHandler())
+    ssh.BadHostKeyException = _NeverRaised  # type: ignore[assignment, misc]
+    ssh_util.getpass = _ask_on_terminal  # type: ignore[assignment]
+
+
+def _connect(
+    self: Host,
+    note: Callable[[Host, ConnectError], None] | None,
+    reason: str | None = None,
+    show_errors: bool = True,
+    raise_exceptions: bool = False,
+) -> None:
+    show = show_errors and note is None
+    try:
+        _connect_host(self, reason, show, raise_exceptions=True)
+    except Exception as error:
+        if isinstance(error, ConnectError):
+            failed = error
+        else:
+            failed = ConnectError(f"{type(error).__name__}: {error}")
+            failed.__cause__ = error
+            if show:
+                logger.error(f"{self.print_prefix}{format_text(str(failed), 'red')}")
+            self.state.trigger_callbacks("host_connect_error", self, failed)
+        if note:
+            note(self, failed)
+        if raise_exceptions:
+            raise failed from failed.__cause__
+
+
+class _NeverRaised(paramiko.SSHException):
+    """Stands for a changed host key in pyinfra's connector, which prints four lines about it.
+
+    Its `ssh-keygen -R` is for `~/.ssh/known_hosts` even if another file is in use.
+    """
+
+
+def _ask_on_terminal(prompt: str) -> str:
+    """Ask for a key's passphrase. Without a terminal `getpass` would print the question and fail with `EOFError`."""
+    if not sys.stdin.isatty():
+        raise PyinfraError("the key has a passphrase")
+    return getpass(prompt)

@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import click
 from pyinfra.context import ctx_state
 from pyinfra_cli.util import parse_cli_arg
 
-from tasks.cli import pyinfra_patches, selection, summary
+from tasks.cli import connections, pyinfra_patches, selection, summary
 from tasks.run import context, output
 from tasks.run.context import ROOT, Run
 from tasks.settings import inventory
@@ -38,6 +39,7 @@ def begin() -> bool:
     """
     options = click.get_current_context().params
     if not all(name.endswith(".py") for name in options["operations"]):
+        pyinfra_patches.keep_connections_apart()
         return True
     pyinfra_patches.erase_loading_line()
     if problems := _begin(options):
@@ -54,7 +56,7 @@ def _begin(options: dict[str, Any]) -> list[str]:
         hosts, sources = inventory.load(options["inventory"], override, options["group_data"])
         configuration = configure(sources)
     except ValueError as error:
-        return [str(error)]
+        return str(error).splitlines()
     except SettingsError as error:
         return error.problems
     if problems := _check_options(options, [dict(host.data.dict()) for host in hosts]):
@@ -87,6 +89,7 @@ def _begin(options: dict[str, Any]) -> list[str]:
     context.begin(run)
     pyinfra_patches.patch(state)
     pyinfra_patches.quieten(run, state)
+    pyinfra_patches.keep_connections_apart(partial(connections.note_failure, run))
     output.start_moving_line()
     atexit.register(summary.show, run)
     return []

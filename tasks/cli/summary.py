@@ -33,7 +33,6 @@ def show_refusal(problems: Sequence[str], *, as_json: bool) -> None:
 
 def show(run: Run) -> None:
     """Print what the run came to: what there is now, notes, what to do next, and what is not finished."""
-    _note_unreached(run)
     _note_failed(run)
     headline, remarks = _headline(run), _remarks(run)
     if run.as_json:
@@ -104,20 +103,6 @@ def _note_failed(run: Run) -> None:
     for host in state.activated_hosts - state.active_hosts if state.initialised else ():
         if host.name not in run.report.problems:
             run.report.problem(host.name, "its run ended with an error (see above)", "fix that and run again")
-
-
-def _note_unreached(run: Run) -> None:
-    state = ctx_state.get()
-    if not state.initialised:
-        return
-    for host in state.inventory:
-        if state.is_host_in_limit(host) and host not in state.activated_hosts:
-            run.report.problem(
-                host.name,
-                "cannot be reached (see above)",
-                "switch it on, correct its address or login, or remove its old SSH host key if it was reinstalled "
-                "(ssh-keygen -R), and run again",
-            )
 
 
 def _remarks(run: Run) -> list[str]:

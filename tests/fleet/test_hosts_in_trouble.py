@@ -37,9 +37,15 @@ PROBLEMS = {
     "no-sudo": "neither root nor passwordless sudo; log in as root, or allow it in /etc/sudoers.d "
     "(USER ALL=(ALL) NOPASSWD: ALL), and run again",
     "unreadable": "what this host has could not be read (see above), and unknown is not taken as absent; fix that and run again",
-    "gone": "cannot be reached (see above); switch it on, correct its address or login, or remove its old SSH host key "
-    "if it was reinstalled (ssh-keygen -R), and run again",
 }
+WRONG: dict[str, dict[str, str | int]] = {
+    "gone": {"ssh_port": 9},  # nothing listens there
+    "keyless": {"ssh_key": "/nowhere/key"},
+    "stranger": {"ssh_user": "nobody"},
+    "reinstalled": {},  # its known_hosts file has another host's key for it
+}
+"""Data that lets nobody log in to the host `good`."""
+
 UNFINISHED = "the registry host nas is not finished, so no client is configured; fix that host first, or take it into --limit, and run again"
 
 
@@ -48,8 +54,12 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     fleet = Fleet.start(dict.fromkeys(("nas", *CLIENTS), BOOKWORM_DOCKER), tmp_path_factory.mktemp("trouble"))
     try:
         registry_images.load(fleet.hosts["nas"])
-        # Nothing listens on that port.
-        fleet.data["gone"] = fleet.data["good"] | {"ssh_port": 9}
+        for name, data in WRONG.items():
+            fleet.data[name] = fleet.data["good"] | data
+        fleet.data["reinstalled"] |= {"ssh_known_hosts_file": fleet.data["full"]["ssh_known_hosts_file"]}
+        known = Path(str(fleet.data["full"]["ssh_known_hosts_file"]))
+        with known.open("a") as file:
+            file.write(known.read_text().replace(fleet.hosts["full"].address, fleet.hosts["good"].address))
         yield fleet
     finally:
         fleet.remove()
@@ -57,6 +67,52 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 def deployment_for(fleet: Fleet, folder: Path, *clients: str) -> Deployment:
     return Deployment(folder, fleet.inventory({"registry": ["nas"], "docker_hosts": ["nas", *clients]}))
+
+
+def unreachable(fleet: Fleet, deployment: Deployment) -> dict[str, str]:
+    """Return the lines that name the hosts with `WRONG` data, by host."""
+    data = fleet.data["good"]
+    address, key = data["ssh_hostname"], data["ssh_key"]
+    other = fleet.data["reinstalled"]["ssh_known_hosts_file"]
+    lines = deployment.inventory.read_text().splitlines()
+
+    def line(
+        name: str, problem: str, remedy: str, key: object = key, user: str = "op", port: str = ""
+    ) -> str:
+        place = next(
+            (number for number, text in enumerate(lines, 1) if text.startswith(f"    ('{name}',")), 0
+        )
+        hosts = fleet.data[name]["ssh_known_hosts_file"]
+        return (
+            f"[{name}] cannot be reached: {problem}; {remedy}, and try: ssh {port}-i {key} -o UserKnownHostsFile={hosts} "
+            f"-o StrictHostKeyChecking=yes {user}@{address} sudo -n true"
+        ).replace("{here}", f"{deployment.inventory} line {place}")
+
+    return {
+        "gone": line(
+            "gone",
+            f"nothing accepts connections at {address} port 9",
+            "start its SSH server, or correct ssh_port ({here})",
+            port="-p 9 ",
+        ),
+        "keyless": line(
+            "keyless",
+            "its SSH key /nowhere/key does not exist",
+            "correct ssh_key ({here})",
+            key="/nowhere/key",
+        ),
+        "stranger": line(
+            "stranger",
+            f"the login as nobody with the key {key} was refused by {address} port 22",
+            f"correct ssh_user ({{here}}), or let that user in there (ssh-copy-id -i {key}.pub ...)",
+            user="nobody",
+        ),
+        "reinstalled": line(
+            "reinstalled",
+            f"its SSH host key is not the one in {other}: it was installed again, or another host has its address",
+            f"if it was installed again, forget the old key (ssh-keygen -f {other} -R {address})",
+        ),
+    }
 
 
 def reset(host: BenchHost) -> None:
@@ -78,7 +134,7 @@ def test_healthy_hosts_are_finished_and_each_failed_host_is_named(
     fleet: Fleet, tmp_path: Path, terminal: bool
 ) -> None:
     reset_all(fleet)
-    deployment = deployment_for(fleet, tmp_path, *CLIENTS, "gone")
+    deployment = deployment_for(fleet, tmp_path, *CLIENTS, *WRONG)
     for name, command in TROUBLE.items():
         fleet.hosts[name].run(command)
     try:
@@ -88,17 +144,32 @@ def test_healthy_hosts_are_finished_and_each_failed_host_is_named(
             fleet.hosts[name].run(command)
     assert ran.exit_code == 1, ran.output
     assert "Traceback" not in ran.output
-    assert sorted(ran.problems) == sorted(f"[{name}] {problem}" for name, problem in PROBLEMS.items())
-    assert all(ran.output.count(problem) == 1 for problem in PROBLEMS.values()), ran.output
+    failed = unreachable(fleet, deployment)
+    expected = [*(f"[{name}] {problem}" for name, problem in PROBLEMS.items()), *failed.values()]
+    assert sorted(ran.problems) == sorted(expected)
+    assert all(ran.output.count(problem) == 1 for problem in expected), ran.output
     assert printed.row(ran.output, "Registry").startswith("https://registry.homelab.local  (")
     assert ran.trusted_by("Docker") == ["nas", "good"]
     assert ran.has_ca("Docker") == []
+    assert_pasted_lines_fail_until_corrected(failed)
 
     after = deployment_for(fleet, tmp_path, *CLIENTS).run()
     assert after.exit_code == 0, after.output
     assert {name: bool(after.steps_on(name)) for name in ("nas", *CLIENTS)} == {
         "nas": False, "good": False, "full": True, "no-sudo": True, "unreadable": True,
     }  # fmt: skip
+
+
+def assert_pasted_lines_fail_until_corrected(failed: dict[str, str]) -> None:
+    for name, wrong, right in (("gone", "-p 9 ", ""), ("stranger", " nobody@", " op@")):
+        command = failed[name].partition(", and try: ")[2]
+        pasted = [
+            subprocess.run(
+                ["sh", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60
+            )
+            for line in (command, command.replace(wrong, right))
+        ]
+        assert [each.returncode for each in pasted] == [255, 0], pasted
 
 
 @pytest.mark.parametrize("plan", [False, True], ids=["run", "plan"])
@@ -131,10 +202,11 @@ def test_an_unreachable_registry_host_is_reported_and_no_client_is_changed(
 ) -> None:
     good = fleet.hosts["good"]
     reset(good)
-    ran = Deployment(tmp_path, fleet.inventory({"registry": ["gone"], "docker_hosts": ["good"]})).run()
+    deployment = Deployment(tmp_path, fleet.inventory({"registry": ["gone"], "docker_hosts": ["good"]}))
+    ran = deployment.run()
     assert ran.exit_code == 1, ran.output
     assert sorted(ran.problems) == [
-        f"[gone] {PROBLEMS['gone']}",
+        unreachable(fleet, deployment)["gone"],
         f"[good] {UNFINISHED.replace('nas', 'gone')}",
     ]
     assert good.run(f"ls {CERTS}", check=False).stdout == ""

@@ -309,7 +309,10 @@ def test_an_unprivileged_user_can_have_a_timer(controller: BenchHost) -> None:
     as_ops("mkdir -p -m 0700 .ssh && ssh-keygen -q -t ed25519 -N secret-word -f .ssh/id_ed25519")
     host.run(f"cat {home}/.ssh/id_ed25519.pub >> /root/.ssh/authorized_keys")
     failed = as_ops(timer, False)
-    assert "[nas] cannot be reached (see above)" in failed
+    assert (
+        "[nas] cannot be reached: the SSH keys in ~/.ssh have a passphrase, and no ssh-agent has them"
+        in failed
+    )
     assert "It has no terminal and no ssh-agent" in failed
     as_ops("ssh-keygen -q -p -P secret-word -N '' -f .ssh/id_ed25519")
     host.run("docker rm -f homelab-registry homelab-registry-gateway; rm -r /etc/homelab-registry")

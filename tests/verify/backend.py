@@ -17,7 +17,7 @@ from pyinfra.api.exceptions import ConnectError, PyinfraError
 from pyinfra.api.facts import get_fact
 from pyinfra.api.host import Host as PyinfraHost
 from pyinfra.api.inventory import Inventory
-from pyinfra.api.state import BaseStateCallback, State
+from pyinfra.api.state import State
 
 from tasks.remote.docker import OWN_ENGINE
 from tasks.run import machines
@@ -86,18 +86,22 @@ class Host(testinfra.host.Host):  # type: ignore[misc]
 class Hosts:
     """The hosts to look at, connected to all at once and only once."""
 
-    def __init__(self, inventory: Inventory, names: Iterable[str]) -> None:
-        self._inventory, self._errors = inventory, _ConnectErrors()
+    def __init__(self, path: str, inventory: Inventory, names: Iterable[str]) -> None:
+        # They import pyinfra's command line, which patches threads for gevent.
+        from tasks.cli import connections, pyinfra_patches
+
+        self._inventory = inventory
         self._found: dict[str, Host] = {}
-        from tasks.cli import (
-            pyinfra_patches,  # it imports pyinfra's command line, which patches threads for gevent
-        )
+        self._errors: dict[str, str] = {}
+
+        def note(host: PyinfraHost, error: ConnectError) -> None:
+            self._errors[host.name] = "; ".join(connections.explain(path, host, error))
 
         pyinfra_patches.accept_any_login_shell()
+        pyinfra_patches.keep_connections_apart(note)
         self._state = State()
         wanted = [inventory.get_host(name) for name in dict.fromkeys(names)]
         self._state.init(inventory, None, initial_limit=wanted)
-        self._state.add_callback_handler(self._errors)
         with contextlib.suppress(PyinfraError):  # if none answers, each test reports its own host
             connect_all(self._state)
 
@@ -125,8 +129,7 @@ class Hosts:
 
     def _connect(self, host: PyinfraHost) -> Host:
         if not host.connected:
-            why = self._errors.by_host.get(host.name, "no answer")
-            raise Unreachable(f"{host.name} cannot be reached: {why}; fix that and run again")
+            raise Unreachable(f"{host.name}: {self._errors[host.name]}")
         machine = get_fact(self._state, host, MachineFact, kwargs={"_sudo": False}, apply_failed_hosts=False)
         if machine is None:
             raise Unreachable(
@@ -135,14 +138,6 @@ class Hosts:
         if machine.rights == "none":
             raise Unreachable(f"{host.name}: {machines.no_rights(machine)}")
         return Host(Backend(host, sudo=machine.rights == "sudo"), machine)
-
-
-class _ConnectErrors(BaseStateCallback):
-    def __init__(self) -> None:
-        self.by_host: dict[str, str] = {}
-
-    def host_connect_error(self, state: State, host: PyinfraHost, error: ConnectError) -> None:  # type: ignore[override]
-        self.by_host[host.name] = " ".join(str(error).split())
 
 
 def last_line(done: Any) -> str:

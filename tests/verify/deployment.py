@@ -82,7 +82,7 @@ class Deployment:
     def hosts(self) -> Hosts:
         """The hosts, connected when the first is needed."""
         others = [*self.clients, *self.group("cluster_control")]
-        return Hosts(self.inventory, [self.configuration.registry_host, *others])
+        return Hosts(self.path, self.inventory, [self.configuration.registry_host, *others])
 
     def login(self, *roles: str) -> Login:
         """Return an account with the first of these roles that any account has."""

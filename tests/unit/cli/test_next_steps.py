@@ -11,6 +11,7 @@ from pyinfra.context import ctx_state
 
 from tasks.certificates import ca, rollover
 from tasks.cli import next_steps
+from tasks.cli.ssh_command import ssh
 from tasks.clients.claims import Claim, Claims
 from tasks.clients.questions import Question
 from tasks.registry.context import RegistryContext
@@ -49,7 +50,7 @@ ROOTLESS = Question(
     ],
 )
 def test_the_ssh_command_reaches_a_host_as_pyinfra_did(data: dict[str, object], command: str) -> None:
-    assert next_steps.ssh("nas", data) == command
+    assert ssh("nas", data) == command
 
 
 def lab(monkeypatch: pytest.MonkeyPatch, hosts: dict[str, Any], **settings: object) -> Run:
