@@ -26,7 +26,7 @@ from tests.bench.fleet import Fleet
 from tests.bench.hosts import remove_leftovers
 from tests.bench.leftovers import LABEL, is_alive, remove_owned_by, this_machine
 from tests.bench.machine import missing_requirement
-from tests.bench.programs import CRI_PULL, KUBE, PROGRAMS, WAITS, Program, program
+from tests.bench.programs import COREDNS, CRI_PULL, KUBE, PROGRAMS, WAITS, Program, program
 from tests.bench.recipes import BOOKWORM, BOOKWORM_NODE, CLUSTER, RECIPES, Recipe, image
 
 ROOT = Path(__file__).parents[2]
@@ -147,7 +147,7 @@ try:
         case ["prepare", "chain"]:
             prepare([BOOKWORM_NODE], (), CHAIN_TOOLS)
         case ["prepare", "cluster"]:
-            prepare(CLUSTER, (KUBE, CRI_PULL, WAITS))
+            prepare(CLUSTER, (KUBE, CRI_PULL, WAITS, COREDNS))
         case ["up", *names]:
             up(names)
         case ["down"]:

@@ -83,11 +83,12 @@ BUILDKIT = tuple(
     Program(name, f"github.com/moby/buildkit/cmd/{name}", module="buildkit")
     for name in ("buildkitd", "buildctl")
 )
+COREDNS = Program("coredns")
 PROGRAMS = {
     each.name: each
     for each in (
         REGISTRY, CRANE, *CONTAINERD23, CRICTL, CONFORMANCE, CRI_PULL, REGISTRIES_PULL, CONFIG_READERS, KUBE,
-        WAITS, *BUILDKIT,
+        WAITS, *BUILDKIT, COREDNS,
     )
 }  # fmt: skip
 

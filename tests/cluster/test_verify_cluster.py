@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
 from tests.bench.cluster import ADMIN, CONTROL, KUBECTL, Cluster
+from tests.cluster.coredns import serving
 from tests.fleet.deployment import Deployment
 
 NAME = "registry.homelab.local"
@@ -151,35 +154,45 @@ while True:
         ),
         ("192.0.2.66", 1, f"pods resolve {NAME} to 192.0.2.66; give the cluster's DNS "),
         (None, 0, f"whether pods can resolve {NAME} was not asked"),
-        ("right", 0, ""),
+        ("by CoreDNS", 0, ""),
     ],
 )
 def test_what_pods_resolve_the_name_to_is_said(
     cluster: Cluster, deployment: Deployment, known: str | None, code: int, said: str
 ) -> None:
-    """The bench has no CoreDNS: a small server on the control host is listed in its place."""
+    """A server on the control host is listed as the cluster's DNS: a small one, or CoreDNS as the page has it."""
     address = cluster.control.address
+    port = 53 if known == "by CoreDNS" else 5353
     listed = {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {"name": "dns", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}},
         "addressType": "IPv4",
-        "ports": [{"name": "dns", "protocol": "UDP", "port": 5353}],
+        "ports": [{"name": "dns", "protocol": "UDP", "port": port}],
         "endpoints": [{"addresses": [address]}],
     }
     cluster.apply(listed)
-    if known is not None:
-        cluster.control.write("/run/dns.py", DNS)
-        answer = address if known == "right" else known
-        cluster.control.run(f"systemd-run -q --unit=dns python3 /run/dns.py {address} {answer}")
-        cluster.control.wait_until("ss -lun | grep -q :5353", 30, "the DNS server")
-    done = deployment.verify("-k", "test_pods_resolve_the_names")
-    if known is not None:
-        cluster.control.run("systemctl stop dns")
+    server = serving(cluster, address) if known == "by CoreDNS" else small_server(cluster, known)
+    with server:
+        done = deployment.verify("-k", "test_pods_resolve_the_names")
     cluster.kubectl("delete", "-n", "kube-system", "endpointslice", "dns")
     assert done.returncode == code, done.stdout + done.stderr
     assert (said or "1 passed") in done.stdout
     assert ("pods" in done.stdout) is bool(said)
+
+
+@contextmanager
+def small_server(cluster: Cluster, known: str | None) -> Iterator[None]:
+    """Run the DNS server that knows one address for every name, or none; None: run no server."""
+    if known is not None:
+        cluster.control.write("/run/dns.py", DNS)
+        cluster.control.run(
+            f"systemd-run -q --unit=dns python3 /run/dns.py {cluster.control.address} {known}"
+        )
+        cluster.control.wait_until("ss -lun | grep -q :5353", 30, "the DNS server")
+    yield
+    if known is not None:
+        cluster.control.run("systemctl stop dns")
 
 
 def active_namespaces(cluster: Cluster) -> list[str]:
