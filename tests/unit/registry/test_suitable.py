@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.registry import suitable
+from tasks.registry import storage, suitable
 from tasks.registry.storage import Mount, Place
 from tasks.registry.suitable import Confinement
 from tasks.remote.fact_scripts import read_answer, script
@@ -55,6 +55,27 @@ def test_fat_is_refused_with_its_cure(kind: str, observed: Observed | None) -> N
         "use another disk, or mount it with uid=60706,gid=60706,dir_mode=0700,file_mode=0600 (SMB; FAT: umask=0077), "
         "or export it with no_root_squash (NFS), and run again"
     )
+
+
+@pytest.mark.parametrize(
+    "mount",
+    [
+        "vfat rw,relatime,fmask=0022,dmask=0022,codepage=437,iocharset=ascii,shortname=mixed,errors=remount-ro",
+        "exfat rw,relatime,fmask=0022,dmask=0022,iocharset=utf8,errors=remount-ro",
+    ],
+)
+def test_fat_is_refused_by_what_findmnt_prints_of_it(tmp_path: Path, mount: str) -> None:
+    (tmp_path / "findmnt").write_text(f"#!/bin/sh\necho /media/usb /dev/sdb1 {mount}\n")
+    (tmp_path / "findmnt").chmod(0o755)
+    path = f"{tmp_path}/registry"
+    done = subprocess.run(
+        ["sh", "-c", script(storage.look(f"{tmp_path}/record", [path]))],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    place = storage.read_places(read_answer(done.stdout.splitlines()))[path]
+    with pytest.raises(Conflict) as stop:
+        suitable.trial(path, place, None, UID)
+    assert stop.value.problem == f"{mount.partition(' ')[0]} at /media/usb keeps no owners of files"
 
 
 def take(step: Step, folder: Path, chown: str) -> tuple[int, str]:
