@@ -180,7 +180,19 @@ def _containers(
         elif any(each in found.containers for each in replacement.names(container)[1:]):
             text = f"remove what is left of replacing the container {container.name}: a run was killed"
             wanted.append(Step(text, replacement.finish(container, FOLDER)))
-    return wanted
+    return wanted[::-1] if _serves_in_the_link_s_place(found) else wanted
+
+
+def _serves_in_the_link_s_place(found: RegistryHost) -> bool:
+    """Return whether the registry is a healthy one from before each had a socket of its own.
+
+    Gateways of that time keep idle connections for longer than the end of a registry waits (`replacement.drain`), and
+    a request on one of them would get a 503: there the gateway is replaced first.
+    """
+    report = found.containers.get(containers.REGISTRY)
+    if report is None or found.socket is not None or containers.socket(report) is not None:
+        return False
+    return bool(report["State"].get("Health", {}).get("Status") == "healthy")
 
 
 def _in_service(container: Container, found: RegistryHost) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -303,13 +304,26 @@ def test_what_serves_comes_back_after_a_power_cut(gateway: Gateway) -> None:
     wait_for(gateway, lambda answer: answer.status == 200)
 
 
-def test_a_registry_of_the_former_layout_is_replaced_without_a_failed_request(gateway: Gateway) -> None:
-    """It listens in the link's place, and removes that name when it ends."""
+def test_a_host_of_the_former_layout_is_upgraded(gateway: Gateway) -> None:
+    """Its registry removes the link's name when it ends. No answer is an error, and the port is closed once."""
     gateway.host.run(FORMER_LAYOUT)
+    form = "docker inspect -f '{{.State.Health.Status}}'"
+    gateway.host.wait_until(f"{form} {REGISTRY} | grep -qx healthy", 30, "the former registry")
     wait_for(gateway, lambda answer: answer.status == 200)
-    with load(gateway, "former"):
+    closed: list[float] = []
+    with load(gateway, "former", closed):
         ran = gateway.deployment.run()
-        assert ran.steps == [recreate_step(REGISTRY, "it was started in another way")], ran.output
+    assert ran.exit_code == 0, ran.output
+    changed = [step.partition(":")[0] for step in ran.steps]
+    assert changed[-4:] == [
+        f"recreate the container {GATEWAY}",
+        f"recreate the container {REGISTRY}",
+        "remove /etc/homelab-registry/gateway/tls/tls.pem",
+        "ask the gateway for its certificate",
+    ]
+    (seconds,) = re.findall(r"port 443 was closed for ([0-9.]+) seconds", ran.output)
+    assert max(closed) - min(closed) < float(seconds) + 0.5
     link, there = sockets(gateway)
     assert link in there
     assert gateway.host.run(f"stat -c %a {RUN}").stdout == "700\n"
+    assert gateway.deployment.run().steps == []

@@ -394,6 +394,28 @@ def test_a_replacement_that_was_killed_is_finished_from_what_the_link_names(
     assert texts(desire(), left(converged(desire()), names, socket)) == steps
 
 
+@pytest.mark.parametrize(
+    ("own", "socket", "health", "first"),
+    [
+        ("a.sock", "a.sock", "healthy", N),
+        (None, None, "healthy", f"{N}-gateway"),
+        (None, None, "unhealthy", N),
+        (None, None, "starting", N),
+        (None, "a.sock", "healthy", N),
+        ("a.sock", None, "healthy", N),
+    ],
+)
+def test_of_the_layout_before_there_was_a_link_the_gateway_is_replaced_first(
+    own: str | None, socket: str | None, health: str, first: str
+) -> None:
+    found = left(converged(desire()), {N: own}, socket)
+    for report in found.containers.values():
+        report["Config"]["Labels"][containers.LABEL] = "0"
+    found.containers[N]["State"]["Health"]["Status"] = health
+    recreated = [text for text in texts(desire(), found) if text.startswith("recreate")]
+    assert [text.split()[3].rstrip(":") for text in recreated] == [first, *({N, f"{N}-gateway"} - {first})]
+
+
 G = "homelab-registry-gateway"
 
 
