@@ -73,7 +73,7 @@ rotate-ca: which .venv/ready
 retire-ca: which .venv/ready
 	.venv/bin/pyinfra -y $(ON) deploys/retire_ca.py
 
-## make adopt                    take over a registry whose state is lost; read docs/when-something-is-wrong.md first
+## make adopt                    take over a registry whose state is lost; read docs/by-task.md first
 adopt: which .venv/ready
 	.venv/bin/pyinfra -y $(ON) deploys/adopt.py
 

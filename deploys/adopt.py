@@ -1,6 +1,6 @@
 """Take over a registry host whose `state/` is lost, with a new CA and new passwords. Images are kept.
 
-See docs/when-something-is-wrong.md, "The state is lost", before running it.
+See docs/by-task.md, "The state is lost", before running it.
 """
 
 from pyinfra import local

@@ -25,7 +25,7 @@ def check(state: State, folder: Path, host: str, found: RegistryHost) -> None:
     issuing = successor.ca if successor and (successor.issuing_since or successor.retiring_old) else None
     known = [pair for pair in (state.authority, issuing) if pair]
     remedy = (
-        f"put the right {folder} back from your backup; or, if it is lost, see docs/when-something-is-wrong.md, "
+        f"put the right {folder} back from your backup; or, if it is lost, see docs/by-task.md, "
         '"The state is lost", for how to start again with deploys/adopt.py'
     )
     if state.registry_host not in {None, host}:

@@ -37,7 +37,7 @@ REPAIR = (
     f"find {SMALL}{STORED}/blobs -name data -empty -not -path '*/e3b0c44298fc1c14*' -delete "
     "&& docker restart homelab-registry"
 )
-"""The repair in docs/when-something-is-wrong.md, for this folder."""
+"""The repair in docs/by-task.md, for this folder."""
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,209 @@
+"""The commands of docs/, pasted on a real host: buildx, Docker in Docker, `ctr`; making room, a copy of the images, another disk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bench import registry_images
+from tests.bench.hosts import BenchHost
+from tests.bench.programs import BUILDKIT
+from tests.bench.recipes import TRIXIE_NODE
+from tests.fleet.deployment import Deployment
+
+ROOT = Path(__file__).parents[2]
+NAME = "registry.homelab.local"
+BASE = f"{NAME}/test/base:1"
+STORAGE, TANK, BACKUP = (
+    "/var/lib/homelab-registry",
+    "/mnt/tank/homelab-registry",
+    "/mnt/backup/homelab-registry",
+)
+UNTRUSTED = "certificate signed by unknown authority"
+BUILDER_IMAGE = "image=buildkit:bench"
+"""Built from BuildKit's own modules: the image that buildx takes by default is on Docker Hub."""
+
+BUILD_BUILDER_IMAGE = """
+mkdir -p /tmp/builder/usr/bin /tmp/builder/tmp && cd /tmp/builder
+cp /usr/local/bin/buildkitd /usr/local/bin/buildctl "$(command -v runc)" usr/bin
+for library in $(ldd usr/bin/runc | grep -o '/[^ ]*'); do mkdir -p ".${library%/*}"; cp -L "$library" ".$library"; done
+tar -c . | docker import -c 'ENTRYPOINT ["/usr/bin/buildkitd"]' -c 'ENV PATH=/usr/bin' - buildkit:bench
+"""
+BUILD_DIND_IMAGE = """
+tar -C / --one-file-system --exclude=./usr/share --exclude=./var --exclude=./tmp --exclude=./root --exclude=./etc/docker -c . |
+    docker import -c 'CMD ["dockerd", "--host", "unix:///var/run/docker.sock"]' -c 'VOLUME /var/lib/docker' - docker:dind
+"""
+
+PUSHING = f"""
+while [ -e /root/pushing ]; do
+    number=$((${{number:-0}} + 1)); image={NAME}/new-$number:1
+    date +%N > /tmp/pushing && tar -c /tmp/pushing | docker import - $image > /dev/null && docker push -q $image
+done
+echo done
+"""
+
+
+def command(beginning: str, page: str = "other-machines.md") -> str:
+    """Return the page's one line to paste with this beginning."""
+    lines = re.findall(r"^ {4,}(\S.*)", (ROOT / "docs" / page).read_text(), re.MULTILINE)
+    (found,) = [line for line in lines if line.startswith(beginning)]
+    return found
+
+
+def section(heading: str, page: str = "by-task.md") -> str:
+    """Return all lines to paste below a heading, as one script."""
+    _, _, after = (ROOT / "docs" / page).read_text().partition(f"\n## {heading}\n")
+    return "\n".join(re.findall(r"^ {4}(\S.*)", after.partition("\n## ")[0], re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[BenchHost]:
+    host = BenchHost.start(TRIXIE_NODE)
+    yield host
+    host.remove()
+
+
+@pytest.fixture(scope="module")
+def deployment(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """A registry on a host that Docker and containerd of are served; the ci account is logged in as root."""
+    host.run("mount -o remount,rw /proc/sys")  # Docker 28 sets each container's IPv6 there
+    registry_images.load(host)
+    target = f"@docker/{host.name}"
+    groups = ("registry", "docker_hosts", "cluster_nodes")
+    hosts = "".join(f"{group} = [{target!r}]\n" for group in groups)
+    deployment = Deployment(tmp_path_factory.mktemp("docs"), hosts, registry_runtime=["containerd"])
+    ran = deployment.run()
+    assert ran.exit_code == 0, ran.output
+    passwords = deployment.store.read().passwords
+    host.run(f"docker login -u ci --password-stdin {NAME}", stdin=passwords["ci"])
+    host.run(f"echo x > /tmp/x; tar -c -C /tmp x | docker import - {BASE}; docker push -q {BASE}")
+    host.write("/root/app/Dockerfile", f"FROM {BASE}\nCOPY own /own\n")
+    host.write("/root/app/own", "own")
+    return deployment
+
+
+@pytest.mark.usefixtures("deployment")
+def test_a_builder_in_a_container_pulls_and_pushes(host: BenchHost) -> None:
+    host.give(*BUILDKIT)
+    host.run(BUILD_BUILDER_IMAGE)
+    page = (ROOT / "docs/other-machines.md").read_text()
+    (toml,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    host.write("/root/app/buildkitd.toml", toml)
+    create = f"{command('docker buildx create ')} --driver-opt {BUILDER_IMAGE}"
+    build = f"cd /root/app && {command('docker buildx build ')}"
+    host.run(f"cd /root/app && {create.replace(' --buildkitd-config buildkitd.toml', '')}")
+    assert UNTRUSTED in host.run(build, check=False).stderr
+    host.run(f"docker buildx rm homelab && cd /root/app && {create}")
+    host.run(build)
+    host.run("docker buildx rm homelab")
+    host.run(f"docker create -q --name web {NAME}/apps/web:1 /own")
+    assert host.run("docker cp web:/own - | tar -xO; docker rm web").stdout == "ownweb\n"
+
+
+@pytest.mark.usefixtures("deployment")
+def test_docker_in_docker_pulls(host: BenchHost) -> None:
+    host.run(BUILD_DIND_IMAGE)
+    start = command("docker run -d --privileged ").replace("192.0.2.10", host.address)
+    pull = f"docker exec dind docker pull -q {BASE}"
+    host.run(re.sub(r" -v \S+", "", start))
+    host.wait_until("docker exec dind docker info", 60, "Docker in Docker")
+    assert UNTRUSTED in host.run(pull, check=False).stderr
+    host.run(f"docker rm -f -v dind && {start}")
+    host.wait_until("docker exec dind docker info", 60, "Docker in Docker")
+    assert "no basic auth credentials" in host.run(pull, check=False).stderr
+    host.run(
+        "docker exec dind mkdir -p /root/.docker && docker cp -q /root/.docker/config.json dind:/root/.docker/"
+    )
+    assert host.run(pull).stdout == f"{BASE}\n"
+    host.run("docker rm -f -v dind")
+
+
+@pytest.mark.usefixtures("deployment")
+def test_ctr_needs_the_folder(host: BenchHost) -> None:
+    pull = command("ctr ").replace(f"{NAME}/apps/web:1", BASE)
+    without_login = pull.replace(" --user cluster", "")
+    assert "no basic auth credentials" in host.run(without_login, check=False).stderr
+    no_folder = without_login.replace(" --hosts-dir /etc/containerd/certs.d", "")
+    assert UNTRUSTED in host.run(no_folder, check=False).stderr
+
+
+def push(host: BenchHost, reference: str, megabytes: int = 0) -> str:
+    """Push a new image, and return its digest."""
+    size = f"head -c {megabytes * 2**20} /dev/urandom > /tmp/new/x" if megabytes else "date +%N > /tmp/new/x"
+    host.run(
+        f"mkdir -p /tmp/new && {size} && tar -c -C /tmp/new x | docker import - {reference} && docker push -q {reference}"
+    )
+    inspect = f"docker image inspect -f '{{{{index .RepoDigests 0}}}}' {reference}"
+    return host.run(inspect).stdout.strip().rpartition("@")[2]
+
+
+def used(host: BenchHost) -> int:
+    """Return how many megabytes the images use."""
+    return int(host.run(f"du -sm {STORAGE}").stdout.split()[0])
+
+
+def test_room_is_made_of_what_lost_its_tag(host: BenchHost, deployment: Deployment) -> None:
+    repository = f"{NAME}/apps/again"
+    former, latest = push(host, f"{repository}:1", 20), push(host, f"{repository}:1", 20)
+    script = (ROOT / "files/untagged.sh").read_text()
+    listed = host.run(
+        command("ssh nas ", "by-task.md").removeprefix("ssh nas sudo ").partition(" <")[0], stdin=script
+    )
+    assert listed.stdout == f"apps/again@{former}\n"
+    room, login = section("The disk is full"), "skopeo login -u admin "
+    collect = room[room.index("docker stop") : room.index("cd ")]
+    before = used(host)
+    host.run(collect)
+    assert used(host) >= before, "collected without deleting first: the page need not ask for that"
+    host.wait_until(f"skopeo inspect docker://{repository}:1", 30, "the registry")
+    host.run(
+        command(login, "by-task.md").partition(" <")[0], stdin=deployment.store.read().passwords["admin"]
+    )
+    delete = command("skopeo delete docker://registry.homelab.local/apps/web@", "by-task.md")
+    host.run(delete.replace("apps/web@sha256:…", f"apps/again@{former}"))
+    host.run(collect)
+    assert before - 22 <= used(host) <= before - 18
+    host.wait_until(
+        f"docker rmi -f {repository}:1; docker pull -q {repository}:1 | grep {repository}", 30, "the registry"
+    )
+    assert latest in host.run(f"docker image inspect {repository}:1").stdout
+
+
+def move(deployment: Deployment, folder: str) -> None:
+    deployment.set(
+        registry_state_dir=str(deployment.store.folder),
+        registry_runtime=["containerd"],
+        registry_storage_path=folder,
+    )
+    ran = deployment.run()
+    assert ran.exit_code == 0, ran.output
+
+
+def test_the_images_move_to_another_disk(host: BenchHost, deployment: Deployment) -> None:
+    host.run("apt-get update -q && apt-get install -q -y rsync")
+    digest = push(host, f"{NAME}/apps/moved:1")
+    host.run(f"mkdir -p /mnt/tank\n{section('A bigger disk')}")
+    move(deployment, TANK)
+    assert digest in host.run(f"docker pull {NAME}/apps/moved:1").stdout
+
+
+def test_each_tag_of_a_copy_is_whole_though_others_pushed_meanwhile(
+    host: BenchHost, deployment: Deployment
+) -> None:
+    """The copy is served by the registry itself afterwards."""
+    host.write("/root/pushing", PUSHING)
+    host.run("sh /root/pushing > /tmp/pushed 2>&1 &")
+    host.wait_until("grep -c new-1: /tmp/pushed", 30, "the first push")
+    host.run(f"mkdir -p /mnt/backup\n{section('Back up the images').replace(STORAGE, TANK)}")
+    host.run("rm /root/pushing")
+    host.wait_until("grep -x done /tmp/pushed", 60, "the end of the last push")
+    move(deployment, BACKUP)
+    tags = host.run(
+        f"find {BACKUP} -path '*/tags/*/current/link' | sed -E 's|.*/repositories/(.*)/_manifests/tags/(.*)/current.*|\\1:\\2|'"
+    ).stdout.split()
+    assert any(tag.startswith("new-") for tag in tags), tags
+    host.run("docker image prune -af")
+    host.run("\n".join(f"skopeo copy -q docker://{NAME}/{tag} dir:/tmp/copied" for tag in tags))
