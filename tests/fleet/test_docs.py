@@ -48,7 +48,7 @@ echo done
 
 def command(beginning: str, page: str = "other-machines.md") -> str:
     """Return the page's one line to paste with this beginning."""
-    lines = re.findall(r"^ {4,}(\S.*)", (ROOT / "docs" / page).read_text(), re.MULTILINE)
+    lines: list[str] = re.findall(r"^ {4,}(\S.*)", (ROOT / "docs" / page).read_text(), re.MULTILINE)
     (found,) = [line for line in lines if line.startswith(beginning)]
     return found
 
