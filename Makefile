@@ -110,7 +110,7 @@ test-served: .venv/ready-dev
 soak: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
 	.venv/bin/python -m pytest --timeout 14400 -s tests/operations tests/fleet tests/gateway tests/cluster --soak
-	.venv/bin/python -m pytest --timeout 14400 tests/mergers tests/judges --soak --hypothesis-seed=$(SEED)
+	.venv/bin/python -m pytest --timeout 14400 -n 3 --dist load tests/mergers tests/judges --soak --hypothesis-seed=$(SEED)
 
 ## make bench                    how long runs take, against Ansible and pyinfra as it comes; how fast the gateway is; half an hour
 bench: .venv/ready-dev

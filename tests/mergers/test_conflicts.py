@@ -76,7 +76,9 @@ def test_registries_conf(soak: bool, text: str) -> None:
 
 @st.composite
 def crio_files(draw: st.DrawFn) -> str:
-    names = draw(st.lists(st.sampled_from([NAME, HOST, "other.example", f"{NAME}0", *NETWORKS]), max_size=3))
+    names = draw(
+        st.lists(st.sampled_from([NAME, HOST, "*.example", f"{NAME}/x", f"{NAME}0", *NETWORKS]), max_size=3)
+    )
     inner = ", ".join([toml_texts.quoted(name, draw(toml_texts.STYLES)) for name in names])
     value = f"{draw(toml_texts.keys('insecure_registries'))}{draw(toml_texts.SPACE)}= [{inner}]"
     image = draw(toml_texts.headers("crio", "image"))

@@ -78,13 +78,13 @@ class Crio(Podman):
 def _check_crio(endpoints: Sequence[str], address: str, texts: Mapping[str, str]) -> None:
     """Raise `Conflict` if CRI-O's own configuration switches the check of our certificate off (crio.conf(5)).
 
-    `address` is the registry's: CRI-O takes networks as well as names.
+    `address` is the registry's: CRI-O takes whole names and networks (its `isSecureIndex`).
     """
     for path, text in texts.items():
         if not path.startswith(CRIO):
             continue
         for name in toml_edit.values_at(toml_edit.read(text, path), "crio", "image", "insecure_registries"):
-            if any(_covers(str(name), ours) for ours in endpoints) or _holds(str(name), address):
+            if name in endpoints or _holds(str(name), address):
                 line = line_of(text, re.compile(f"[\"']{re.escape(str(name))}[\"']"))
                 raise Conflict(
                     f'{path} line {line} has "{name}" in insecure_registries, so CRI-O checks no '
@@ -98,11 +98,3 @@ def _holds(network: str, address: str) -> bool:
         return "/" in network and ip_address(address) in ip_network(network, strict=False)
     except ValueError:
         return False
-
-
-def _covers(name: str, endpoint: str) -> bool:
-    """Return whether a prefix or location is about a registry: it, a part of it, or a pattern for its domain."""
-    host = name.partition("/")[0]
-    if host.startswith("*."):
-        return endpoint.rpartition(":")[0].endswith(host[1:]) or endpoint.endswith(host[1:])
-    return host == endpoint

@@ -160,7 +160,8 @@ def test_insecure_registries_of_crio_are_a_conflict(name: str, path: str) -> Non
     assert raised.value.problem == (
         f'{path} line 3 has "{name}" in insecure_registries, so CRI-O checks no certificate of {NAME}'
     )
-    for others in ({path: text.replace(name, "c.d")}, {CONFIG: text}):
+    no_names = [{path: text.replace(name, each)} for each in ("c.d", f"{NAME}/team", "*.homelab.local")]
+    for others in (*no_names, {CONFIG: text}):
         assert Crio().steps(SETTINGS, TARGET, Node(paths=CONVERGED, texts=others)) == []
     assert Podman().steps(SETTINGS, TARGET, Node(paths=CONVERGED, texts={path: text})) == []
 
