@@ -40,6 +40,13 @@ def by_runtime(output: str, title: str) -> dict[str, list[str]]:
     return {match[2]: match[1].split(", ") for match in found if match}
 
 
+def to_paste(output: str, heading: str) -> list[str]:
+    """Return the commands that a run prints below a heading, as they are pasted."""
+    _, _, after = output.partition(f"\n{heading}\n")
+    block, _, _ = after.partition("\n\n")
+    return [line.strip() for line in block.splitlines() if line.startswith("  ")]
+
+
 def not_finished(output: str) -> list[str]:
     """Return the lines at the end that name what is not finished, and why."""
     _, _, after = output.partition("Not finished:")

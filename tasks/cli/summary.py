@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pyinfra.api.output import echo, format_text
 from pyinfra.api.state import StateStage
@@ -42,7 +42,7 @@ def show(run: Run) -> None:
 
 
 def _body(run: Run, remarks: Sequence[str]) -> list[str]:
-    notes = [f"[{host}] {line}" for host, said in run.report.notes.items() for line in said]
+    notes = [f"[{host}] {line}" for host in _in_order(run.report.notes) for line in run.report.notes[host]]
     warnings = [format_text(f"  {line}", "yellow") for line in (*remarks, *notes)]
     if run.dry:
         return warnings
@@ -71,7 +71,7 @@ def _headline(run: Run) -> str:
         return f"Ended early, after {changes} in {took}; the next run finishes what was begun."
     if report.problems:
         good = len(_names()) - len(report.problems)
-        return f"{changes[:1].upper()}{changes[1:]} in {took}; {good} of {hosts} are finished."
+        return f"{changes} in {took}; {good} of {hosts} finished."
     if not taken:
         return f"Nothing to do on {hosts} ({took})."
     return f"Done: {changes} on {len(_names())} of {hosts} in {took}."
@@ -83,6 +83,12 @@ def _names() -> list[str]:
     return (
         [host.name for host in state.inventory if state.is_host_in_limit(host)] if state.initialised else []
     )
+
+
+def _in_order(hosts: Collection[str]) -> list[str]:
+    """Return the hosts in the inventory's order: what is done at once ends in any order."""
+    names = _names()
+    return sorted(hosts, key=lambda host: names.index(host) if host in names else len(names))
 
 
 def _hosts() -> str:
@@ -155,6 +161,6 @@ def _left_to_do(run: Run) -> list[str]:
     if not run.report.problems:
         return []
     lines = ["", format_text("Not finished:", "red", bold=True)]
-    for host, problems in run.report.problems.items():
-        lines += [f"  [{host}] {problem}; {remedy}" for problem, remedy in problems]
+    for host in _in_order(run.report.problems):
+        lines += [f"  [{host}] {problem}; {remedy}" for problem, remedy in run.report.problems[host]]
     return lines

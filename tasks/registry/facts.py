@@ -99,6 +99,11 @@ if [ $engine = running ]; then
     [ -z "$served" ] || [ "$served" = "$installed" ] || {{ iptables-save -t nat; nft list ruleset; }} 2>/dev/null |
         grep -E 'dports? ([0-9,]*,)?{port}(,| |$)' | grep -vE '(to|to-destination) [0-9.]*:{GATEWAY_PORT}( |$)' |
         sed 's/^[[:space:]]*/rule|/'
+    # Docker Engine itself, or its proxy, listens for a container; a running one of ours is known already.
+    case $listener in (docker-proxy*|dockerd*)
+        printf '%s\n' "$reports" | grep -q '"Running":true.*"HostPort":"{port}"' ||
+            docker ps --filter publish={port} --format 'holder|{{{{.Names}}}}' ;;
+    esac
     # A network that a running container is in exists.
     if printf '%s\n' "$reports" | grep -q '"Running":true.*"Networks":{{"{NETWORK}":'; then
         echo 'network|{NETWORK}'
@@ -136,6 +141,7 @@ fi
             networks=frozenset(name for (name,) in answer.all("network")),
             inside={(name, target): int(inode) for name, target, inode in answer.all("inside")},
             listener=answer.one("listener") or None,
+            holders=tuple(name for (name,) in answer.all("holder")),
             change=answer.one("change") or "",
             leaf=answer.one("leaf") or "",
             installed=_text(answer.one("installed")),

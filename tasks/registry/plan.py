@@ -35,16 +35,17 @@ DRAIN = Step("wait for 3 seconds: for requests that passed the gateway before it
 class RegistryHost:
     """The registry host as it is.
 
-    `addresses` are the host's. `socket` is what the gateway's link names, None if there is no link.
-    `containers` holds `docker inspect`'s report by name, also of what a killed run left; `images` the id by reference,
-    `inside` the inode that a container sees at a mount's target, by (container, target). `listener` is the program that
-    listens on the port. `leaf` is the name of the file of the leaf in force. `installed` and `served` are PEM
-    certificates, the leaf first; `handshake` says whether the host has openssl to see what is served. If that is not
-    what is installed, `inner` is what each container serves past the port, and `rules` are the NAT rules for the port
-    that are not Docker's. Nothing is known of containers unless `engine` is `running`. `built` says of what an image
-    was built, by reference, and `debian` what it would be built of now. `confinement` is what keeps the engine from
-    our folders. `places` has what is at the images' folder and where it was before, `storage` where the host knows it
-    to be. `change` is the last change of the passwords that the host's htpasswd names, or empty.
+    `addresses` are the host's. `socket` is what the gateway's link names, None if there is no link. `containers` holds
+    `docker inspect`'s report by name, also of what a killed run left; `images` the id by reference, `inside` the inode
+    that a container sees at a mount's target, by (container, target). `listener` is the program that listens on the
+    port, and `holders` are the containers that it does so for, unless one is ours. `leaf` is the name of the file of
+    the leaf in force. `installed` and `served` are PEM certificates, the leaf first; `handshake` says whether the host
+    has openssl to see what is served. If that is not what is installed, `inner` is what each container serves past the
+    port, and `rules` are the NAT rules for the port that are not Docker's. Nothing is known of containers unless
+    `engine` is `running`. `built` says of what an image was built, by reference, and `debian` what it would be built of
+    now. `confinement` is what keeps the engine from our folders. `places` has what is at the images' folder and where
+    it was before, `storage` where the host knows it to be. `change` is the last change of the passwords that the host's
+    htpasswd names, or empty.
     """
 
     addresses: Addresses = field(default_factory=Addresses)
@@ -56,6 +57,7 @@ class RegistryHost:
     networks: frozenset[str] = frozenset()
     inside: Mapping[tuple[str, str], int] = field(default_factory=dict)
     listener: str | None = None
+    holders: tuple[str, ...] = ()
     change: str = ""
     leaf: str = ""
     installed: str = ""
@@ -169,8 +171,6 @@ def _containers(
         if container.publish:
             _check_answer(container, name, found)
             reason = reason or _wrong_service(desired, found, placed)
-            if reason:
-                _check_port(container, name, found)
         if reason:
             verb = "recreate" if name in found.containers else "create"
             text = f"{verb} the container {container.name}: {reason}"
@@ -279,10 +279,18 @@ def _described(pem: str) -> str:
     return f"{leaf.subject.rfc4514_string()} by {leaf.issuer.rfc4514_string()} (SHA-256 {fingerprint})"
 
 
-def _check_port(container: Container, name: str, found: RegistryHost) -> None:
-    published = containers.published(found.containers.get(name, {}))
-    if found.listener and container.publish not in published:
-        raise Conflict(
-            f"port {container.publish} is taken by {found.listener}",
-            "stop that program, or set registry_port to another port, and run again",
-        )
+def check_port(port: int, found: RegistryHost) -> None:
+    """Raise `Conflict` if the registry's port is taken, by anything but our gateway.
+
+    It is checked before anything is made: whoever sees it may choose another port, or another host.
+    """
+    ours = [report for name, report in found.containers.items() if name.startswith(containers.GATEWAY)]
+    if not found.listener or any(port in containers.published(report) for report in ours):
+        return
+    if found.holders:
+        names = " and ".join(found.holders)
+        problem = f"port {port} is taken by the container {names}"
+        remedy = f"stop it (docker stop {' '.join(found.holders)})"
+    else:
+        problem, remedy = f"port {port} is taken by {found.listener}", "stop that program"
+    raise Conflict(problem, f"{remedy}, or set registry_port to another port, and run again")

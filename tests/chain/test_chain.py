@@ -21,13 +21,17 @@ from tests import printed
 from tests.bench.fleet import Fleet
 from tests.bench.hosts import BenchHost, Result
 from tests.bench.recipes import BOOKWORM_NODE
-from tests.fleet.deployment import Deployment, RunResult
+from tests.chain.fake_hub import TEXT, hub
+from tests.fleet.deployment import ROOT, Deployment, RunResult
 from tests.fleet.leaf import fingerprint_in_state, served_fingerprint
 from tests.fleet.on_disk import half_written, listing, temporary_files
 
 VERIFY = Path(__file__).parents[1] / "verify"
 NAME = "registry.homelab.local"
 IMAGE = f"{NAME}/team/app:v1"
+FIRST = "first-output"
+"""The file with what the first run that came to its end has printed."""
+
 LOGIN = "/root/.docker/config.json"
 NGINX = "/etc/homelab-registry/gateway/nginx.conf"
 DOCKER, CONTAINERD, CONTAINERS = (
@@ -131,10 +135,26 @@ def test_the_next_run_finishes_the_killed_one(home: Home, planned: RunResult) ->
         "nas, node (Docker) · node (containerd) · node (Podman)",
         "root on nas · root on node",
     ]
+    (home.deployment.folder / FIRST).write_text(ran.output)
     for name, host in home.fleet.hosts.items():
         assert half_written(host) == []
         assert temporary_files(host, home.deployment.store.folder) == []
         assert host.read("/etc/hosts").startswith(hosts_files[name])
+
+
+def test_the_commands_that_a_first_run_prints_push_an_image_as_they_stand(home: Home) -> None:
+    commands = printed.to_paste((home.deployment.folder / FIRST).read_text(), "Push your first image")
+    assert len(commands) == 2
+    with hub(home.node):
+        for command in commands:
+            pasted = subprocess.run(
+                ["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+            )
+            assert pasted.returncode == 0, (command, pasted)
+    home.nas.run(f"docker pull -q {NAME}/alpine && docker create --name alpine {NAME}/alpine x")
+    assert home.nas.run("docker cp alpine:/README - | tar -xO; docker rm alpine").stdout.startswith(
+        TEXT.decode()
+    )
 
 
 def test_a_second_run_changes_nothing_says_why_and_needs_few_commands(home: Home) -> None:
@@ -144,6 +164,9 @@ def test_a_second_run_changes_nothing_says_why_and_needs_few_commands(home: Home
     # One look at each host, and one fact for each of its roles.
     assert {name: len(ran.commands_on(name)) for name in home.fleet.hosts} == {"nas": 3, "node": 3}
     assert len(ran.commands) == 6, ran.commands
+    assert printed.to_paste(ran.output, "Push your first image") == []
+    without_v = [line for line in ran.output.splitlines() if not line.startswith("  = ")]
+    assert len(without_v) <= 12 + len(home.fleet.hosts), ran.output
 
 
 def test_a_plan_after_a_complete_run_has_no_steps(home: Home) -> None:

@@ -13,6 +13,7 @@ import pytest
 from tests import printed
 from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM_NODE
+from tests.chain.fake_hub import hub
 from tests.fleet.clone import copy_project
 from tests.printed import steps
 
@@ -74,9 +75,10 @@ def test_a_new_host_is_deployed_and_serves_an_image(bare: BenchHost) -> None:
     assert "Nothing to do on 1 host (" in again
     assert "Nothing to do on 1 host (" in make(bare, "plan")
 
-    # Exactly the login command that the end of the run prints.
-    (login,) = [line.split("log in", 1)[1].strip() for line in deployed.splitlines() if "log in " in line]
+    login, push = printed.to_paste(deployed, "Push your first image")
     assert "Login Succeeded" in bare.run(f"cd {PROJECT} && {login} 2>&1").stdout
+    with hub(bare):
+        bare.run(push)
     bare.run(
         "printf 'my own' > /tmp/hello && tar -c -C /tmp hello | docker import - registry.homelab.local/mine:v1"
         " && docker push registry.homelab.local/mine:v1 && docker rmi registry.homelab.local/mine:v1"

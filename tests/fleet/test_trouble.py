@@ -52,11 +52,22 @@ def test_the_port_is_taken(host: BenchHost, tmp_path: Path) -> None:
     host.run(LISTEN)
     host.wait_until("ss -Htln 'sport = :8444' | grep -q .", 20, "a listener")
     with trouble(host, "true", "kill $(cat /tmp/listener)"):
-        assert_run_fails(
+        ran = assert_run_fails(
             deployment,
             "port 8444 is taken by python3 (pid ",
             "; stop that program, or set registry_port to another port",
         )
+        assert ran.steps == []
+    image = host.run("docker images -q homelab-registry.invalid/registry").stdout.split()[0]
+    begin = f"docker run -d --name web -p 8444:80 --entrypoint sleep {image} 600"
+    with trouble(host, begin, "docker rm -f web"):
+        ran = assert_run_fails(
+            deployment,
+            "port 8444 is taken by the container web; "
+            "stop it (docker stop web), or set registry_port to another port",
+        )
+        assert ran.steps == []
+        assert not deployment.store.read_ca_bundle()
     host.wait_until("! ss -Htln 'sport = :8444' | grep -q .", 20, "the end of the listener")
     assert_run_recovers(deployment)
     host.run("docker rm -f homelab-registry homelab-registry-gateway; rm -rf /etc/homelab-registry")

@@ -20,7 +20,7 @@ from tasks.certificates import rollover
 from tasks.certificates.ca import KeyPair
 from tasks.certificates.renewal import renewal_reason, renewal_time
 from tasks.certificates.rollover import Successor
-from tasks.registry import address, images, outdated, ownership, storage, suitable
+from tasks.registry import address, images, outdated, ownership, plan, storage, suitable
 from tasks.registry.context import RegistryContext
 from tasks.registry.desired import user_of
 from tasks.registry.facts import RegistryFact
@@ -71,6 +71,7 @@ def _decide(run: Run) -> list[AnyStep]:
     records = ownership.storage_records(present, context.found)
     context.storage = storage.locate(settings.registry_storage_path, context.found.places, records)
     suitable.check(context.found.confinement)
+    plan.check_port(settings.registry_port, context.found)
     context.address = _address(run)
     steps = [*_try_storage(context), *_correct_moments(run, now), *_authorities(run, now)]
     if context.present.registry_host != host.name:

@@ -556,13 +556,33 @@ def test_another_certificate_is_no_proof(told: str, problem: str) -> None:
         registry.check_proof(desire(), told)
 
 
-def test_a_taken_port_is_told_with_the_program_that_has_it() -> None:
+@pytest.mark.parametrize(
+    ("listener", "holders", "problem"),
+    [
+        ("apache2 (pid 77)", (), "port 8443 is taken by apache2 (pid 77); stop that program, or set"),
+        (
+            "docker-proxy (pid 78)",
+            ("traefik",),
+            "port 8443 is taken by the container traefik; stop it (docker stop traefik), or set",
+        ),
+    ],
+)
+def test_a_taken_port_is_told_with_what_has_it(listener: str, holders: tuple[str, ...], problem: str) -> None:
     desired = desire(registry_port=8443)
-    bare = RegistryHost(paths=converged(desired).paths, engine="running", listener="apache2 (pid 77)")
-    with pytest.raises(
-        Conflict, match=r"^port 8443 is taken by apache2 \(pid 77\); stop that program, or set"
-    ):
-        registry.steps(desired, bare)
+    bare = RegistryHost(paths=converged(desired).paths, engine="running", listener=listener, holders=holders)
+    with pytest.raises(Conflict) as raised:
+        registry.check_port(8443, bare)
+    assert str(raised.value).startswith(problem)
+
+
+@pytest.mark.parametrize("spare", ["", "-next", "-former"])
+def test_the_port_of_our_own_gateway_is_not_taken(spare: str) -> None:
+    found = converged(desire())
+    own = {f"{containers.GATEWAY}{spare}": found.containers[containers.GATEWAY]}
+    busy = replace(found, listener="docker-proxy (pid 5)", containers=own)
+    registry.check_port(443, busy)
+    with pytest.raises(Conflict, match=r"^port 444 is taken by docker-proxy"):
+        registry.check_port(444, busy)
 
 
 def test_what_is_served_never_shows_in_a_command() -> None:
