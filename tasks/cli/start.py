@@ -14,7 +14,7 @@ import click
 from pyinfra.context import ctx_state
 from pyinfra_cli.util import parse_cli_arg
 
-from tasks.cli import connections, pyinfra_patches, selection, summary
+from tasks.cli import connections, pyinfra_output, pyinfra_patches, selection, summary
 from tasks.run import context, output
 from tasks.run.context import ROOT, Run
 from tasks.settings import inventory
@@ -41,7 +41,7 @@ def begin() -> bool:
     if not all(name.endswith(".py") for name in options["operations"]):
         pyinfra_patches.keep_connections_apart()
         return True
-    pyinfra_patches.erase_loading_line()
+    pyinfra_output.erase_loading_line()
     if problems := _begin(options):
         summary.show_refusal(problems, as_json=options["json_output"])
     return not problems
@@ -87,8 +87,8 @@ def _begin(options: dict[str, Any]) -> list[str]:
     if problem := _hold_state(run):
         return [problem]
     context.begin(run)
-    pyinfra_patches.patch(state)
-    pyinfra_patches.quieten(run, state)
+    pyinfra_patches.patch(run, state)
+    pyinfra_output.quieten(run, state)
     pyinfra_patches.keep_connections_apart(partial(connections.note_failure, run))
     output.start_moving_line()
     atexit.register(summary.show, run)

@@ -52,7 +52,7 @@ def _body(run: Run, remarks: Sequence[str]) -> list[str]:
 
 
 def _colored(run: Run, headline: str) -> str:
-    color = "red" if run.report.problems else "green"
+    color = "red" if run.report.problems or run.interrupted else "green"
     return format_text(headline, color, bold=True)
 
 
@@ -60,6 +60,8 @@ def _headline(run: Run) -> str:
     """Return in one line what the run came to, with its time."""
     report, took = run.report, duration(time.monotonic() - run.begun)
     hosts = _hosts()
+    if run.dry and run.interrupted:
+        return "Interrupted; nothing was changed."
     if run.dry:
         if report.problems:
             return "A run would stop where this plan did; nothing was changed."
@@ -68,7 +70,8 @@ def _headline(run: Run) -> str:
     taken = report.count("taken")
     changes = f"{taken} change{'' if taken == 1 else 's'}"
     if not _is_complete():
-        return f"Ended early, after {changes} in {took}; the next run finishes what was begun."
+        ended = "Interrupted" if run.interrupted else "Ended early"
+        return f"{ended} after {changes} in {took}; the next run finishes what was begun."
     if report.problems:
         good = len(_names()) - len(report.problems)
         return f"{changes} in {took}; {good} of {hosts} finished."

@@ -101,7 +101,7 @@ class Question:
 
     `title` is the runtime that is asked, for people, and `ca` the file with the CA that it reads. `user` is who runs
     it, None for root. `proxy` is where a proxy is set that it would ask for this endpoint, None if it asks directly,
-    and `restart` the command after which it reads its environment anew.
+    and `restart` the command after which it reads its environment again.
     """
 
     title: str

@@ -29,7 +29,8 @@ class Run:
     """What all concerns share. It knows none of them: each keeps its own `part`.
 
     `by_timer` means that nobody reads what this run prints, unless it fails; `verbose` that it also prints why there is
-    nothing to do, `as_json` that standard output gets a document. `begun` is when it began (`time.monotonic`).
+    nothing to do, `as_json` that standard output gets a document. `begun` is when it began (`time.monotonic`),
+    `interrupted` says that a person ended it.
     `requests` is what the files of `deploys/` ask for beside what is due. `machines` holds each host that was inspected
     and can be changed, by name; `clocks` how many seconds the clock of each inspected host is ahead. `facts` holds what
     was read of each host, by its name and fact, then by the arguments.
@@ -44,6 +45,7 @@ class Run:
     by_timer: bool = False
     verbose: bool = False
     as_json: bool = False
+    interrupted: bool = False
     requests: set[Request] = field(default_factory=set)
     report: Report = field(default_factory=Report)
     machines: dict[str, Machine] = field(default_factory=dict)

@@ -327,7 +327,7 @@ def test_a_registries_yaml_of_rancher_s_is_left_to_rancher(host: BenchHost, node
     host.write("/etc/rancher/k3s/config.yaml.d/50-rancher.yaml", "{}\n")
     host.write(agent, "[Service]\nExecStart=sleep infinity\n")
     [problem] = node.run().problems
-    assert f"{path} is Rancher's, whose agent writes it anew, and does not name our CA for {NAME}" in problem
+    assert f"{path} is Rancher's, whose agent rewrites it, and does not name our CA for {NAME}" in problem
     assert (host.read(path), host.read("/run/fake-k3s")) == (theirs, starts)
     host.write("/var/lib/rancher/ca.crt", (node.folder / "state/ca.crt").read_text())
     host.write(

@@ -196,7 +196,7 @@ def _set_path(configured: InForce, reason: str, first: str) -> Step:
 def _lasting(configured: InForce, loaded: list[Loaded], found: Node) -> list[Step]:
     """Return the step that sets our `config_path` in the main file too, if a file that it imports has it.
 
-    That one may belong to another program, such as NVIDIA's toolkit, which makes it anew from the main file. For now
+    That one may belong to another program, such as NVIDIA's toolkit, which recreates it from the main file. For now
     the main file's value is not in force, so nothing is restarted for it.
     """
     if not loaded or configured.file is loaded[0] or configured.folder != CERTS:

@@ -45,7 +45,7 @@ def check(path: str, endpoints: Sequence[str], ca_pem: str, login: Login | None,
             lacks = f"have the login of {login.account} for {endpoint}"
         if lacks:
             raise Conflict(
-                f"{path} is Rancher's, whose agent writes it anew, and does not {lacks}",
+                f"{path} is Rancher's, whose agent rewrites it, and does not {lacks}",
                 f"add {endpoint} in Rancher (the cluster's configuration, Registries, with the text of ca.crt in the "
                 "registry's state as CA certificate), wait until its agent has written it, and run again",
             )

@@ -308,7 +308,7 @@ def test_what_rancher_has_to_be_told_is_one_line(found: Node, login: Login | Non
     with pytest.raises(Conflict) as raised:
         steps(found, login)
     assert raised.value.problem == (
-        f"{K3S.registries} is Rancher's, whose agent writes it anew, and does not {lacks}"
+        f"{K3S.registries} is Rancher's, whose agent rewrites it, and does not {lacks}"
     )
     assert f"add {NAME} in Rancher" in raised.value.remedy
 
