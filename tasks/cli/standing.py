@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from pyinfra.api.output import format_text
@@ -27,6 +27,12 @@ def lines(run: Run) -> list[str]:
     if run.report.count("taken"):
         rows += _accounts(run)
     return ["", *(f"  {title:<12} {text}".rstrip() for title, text in rows)]
+
+
+def in_order(run: Run, hosts: Collection[str]) -> list[str]:
+    """Return hosts in the inventory's order: what is done on all at once ends in any."""
+    names = list(run.configuration.hosts)
+    return sorted(hosts, key=lambda host: names.index(host) if host in names else len(names))
 
 
 def shown(path: Path) -> str:
@@ -60,8 +66,10 @@ def _clients(run: Run) -> list[tuple[str, str]]:
     claims = run.part(Claims)
     trusting, others = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
     users = []
-    for (host, group), seen in claims.trusting.items():
-        claim = claims.made[host][group]
+    hosts = in_order(run, claims.made)
+    for claim, host in [(claim, host) for host in hosts for claim in claims.made[host].values()]:
+        if (seen := claims.trusting.get((host, claim.group))) is None:
+            continue
         for title in claim.titles:
             (trusting if title in seen else others)[title].append(host)
         if claim.logged_in:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from pyinfra.api.output import echo, format_text
 from pyinfra.api.state import StateStage
@@ -42,7 +42,11 @@ def show(run: Run) -> None:
 
 
 def _body(run: Run, remarks: Sequence[str]) -> list[str]:
-    notes = [f"[{host}] {line}" for host in _in_order(run.report.notes) for line in run.report.notes[host]]
+    notes = [
+        f"[{host}] {line}"
+        for host in standing.in_order(run, run.report.notes)
+        for line in run.report.notes[host]
+    ]
     warnings = [format_text(f"  {line}", "yellow") for line in (*remarks, *notes)]
     if run.dry:
         return warnings
@@ -86,12 +90,6 @@ def _names() -> list[str]:
     return (
         [host.name for host in state.inventory if state.is_host_in_limit(host)] if state.initialised else []
     )
-
-
-def _in_order(hosts: Collection[str]) -> list[str]:
-    """Return the hosts in the inventory's order: what is done at once ends in any order."""
-    names = _names()
-    return sorted(hosts, key=lambda host: names.index(host) if host in names else len(names))
 
 
 def _hosts() -> str:
@@ -164,6 +162,6 @@ def _left_to_do(run: Run) -> list[str]:
     if not run.report.problems:
         return []
     lines = ["", format_text("Not finished:", "red", bold=True)]
-    for host in _in_order(run.report.problems):
+    for host in standing.in_order(run, run.report.problems):
         lines += [f"  [{host}] {problem}; {remedy}" for problem, remedy in run.report.problems[host]]
     return lines
