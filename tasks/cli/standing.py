@@ -66,10 +66,13 @@ def _clients(run: Run) -> list[tuple[str, str]]:
     claims = run.part(Claims)
     trusting, others = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
     users = []
-    hosts = in_order(run, claims.made)
-    for claim, host in [(claim, host) for host in hosts for claim in claims.made[host].values()]:
-        if (seen := claims.trusting.get((host, claim.group))) is None:
-            continue
+    finished = [
+        (host, claim, claims.trusting[host, claim.group])
+        for host in in_order(run, claims.made)
+        for claim in claims.made[host].values()
+        if (host, claim.group) in claims.trusting
+    ]
+    for host, claim, seen in finished:
         for title in claim.titles:
             (trusting if title in seen else others)[title].append(host)
         if claim.logged_in:
