@@ -23,6 +23,7 @@ help: ; @sed -n 's/^## //p' Makefile
 READ := INVENTORY HOME_DIR ACCOUNT PYTHON SEED AS_ROOT
 GIVEN := $(foreach each,$(.VARIABLES),$(if $(filter command,$(origin $(each))),$(each)))
 which:
+	@$(if $(wildcard .venv/ready),,$(CHECK_PYTHON))
 	@$(PYTHON) -m tasks.cli.which --verb '$(firstword $(filter $(VERBS),$(MAKECMDGOALS)) deploy)' \
 	    --inventory '$(INVENTORY)' --home '$(HOME_DIR)' \
 	    --unknown-goals '$(filter-out $(VERBS) $(OTHERS) which .venv/%,$(MAKECMDGOALS))' \
@@ -136,12 +137,21 @@ lint: .venv/ready-dev
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-.venv/ready: requirements.txt
+# If the project was moved, or the system's Python replaced, the interpreter of these programs is gone.
+BROKEN := $(shell [ ! -e .venv/ready ] || [ -x "$$(sed -n '1s/^#!//p' .venv/bin/pyinfra)" ] || echo broken)
+CHECK_PYTHON = command -v $(PYTHON) >/dev/null || { \
+    echo 'there is no $(PYTHON) here; apt-get install python3, or make $(MAKECMDGOALS) PYTHON=python3.11' >&2; exit 1; }; \
+    $(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Python 3.11 or later is needed, this is \
+    %d.%d; make $(MAKECMDGOALS) PYTHON=python3.11" % v[:2])'
+
+.PHONY: broken
+.venv/ready: requirements.txt $(BROKEN)
+	@$(CHECK_PYTHON)
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo 'Installing python3-venv ...'; \
 	    $(AS_ROOT) apt-get update -q >/dev/null && \
 	    $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
 	    apt-get install -q -y --no-remove python3-venv >/dev/null; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(if $(BROKEN),--clear )$(@D)
 	.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
 	@touch $@
 

@@ -1,6 +1,12 @@
 """The order of the work. Run it with `make deploy`, or `.venv/bin/pyinfra -y INVENTORY deploy.py`."""
 
+from pathlib import Path
+
 from pyinfra import host
+from pyinfra.api.exceptions import PyinfraError
+
+if not Path("deploy.py").is_file():
+    raise PyinfraError(f"run it from the project's folder: cd {Path(__file__).resolve().parent}")
 
 from tasks import docker_engine
 from tasks.clients import deploy as clients

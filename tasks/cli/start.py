@@ -49,6 +49,8 @@ def begin() -> bool:
 
 def _begin(options: dict[str, Any]) -> list[str]:
     """Begin the run, or return what is wrong with the command line and the inventory, a line for each mistake."""
+    if problems := _check_arguments(options):
+        return problems
     override = {
         key: parse_cli_arg(value) for key, _, value in (item.partition("=") for item in options["data"])
     }
@@ -137,6 +139,23 @@ def _check_options(options: dict[str, Any], hosts: list[dict[str, Any]]) -> list
             f"{partial_run[0]} is for all hosts, since each must trust the new CA; leave out --limit, and name "
             "hosts that are gone for good with --data registry_excused_hosts=NAME"
         )
-    if not Path("deploy.py").is_file():
-        problems.append("run it from the project's folder")
+    return problems
+
+
+def _check_arguments(options: dict[str, Any]) -> list[str]:
+    """Return what is wrong with the command line alone. What pyinfra would make a traceback of, or ignore."""
+    problems = [
+        f"{name} has hosts, and is no deploy file; one run is for one inventory"
+        for name in options["operations"]
+        if Path(name).parent.name == "inventories"
+    ]
+    if not all("=" in item for item in options["data"]):  # which may be a password, and so is not shown
+        problems.append("--data without a value; write --data NAME=VALUE")
+    if options["parallel"] is not None and options["parallel"] < 1:
+        problems.append(f"--parallel {options['parallel']}: must be a number of hosts, 1 or more")
+    problems += [
+        f"--group-data {folder}: there is no such folder"
+        for folder in options["group_data"]
+        if not Path(folder).is_dir()
+    ]
     return problems

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from gevent.event import Event
+from pyinfra.api.exceptions import PyinfraError
 
 from tasks.run.machines import Machine
 from tasks.run.report import Report
@@ -72,7 +73,7 @@ def begin(run: Run) -> None:
 
 
 def current() -> Run:
-    """Return the run; `LookupError` if the project's `config.py` was not read."""
+    """Return the run; `PyinfraError`, which ends all in one line, if the project's `config.py` was not read."""
     if not _current:
-        raise LookupError("no run has begun")
+        raise PyinfraError("config.py was not read; run it from the project's folder, without --config")
     return _current[0]

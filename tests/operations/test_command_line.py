@@ -213,6 +213,32 @@ REFUSED = [
         f'registry = [("@fake/nas", {{"_sudo_password": {SECRET!r}}})]\n',
     ),
     Refused(
+        "options that pyinfra ignores, or makes a traceback of",
+        ["inventories/homelab.py has hosts, and is no deploy file; one run is for one inventory",
+         "--data without a value; write --data NAME=VALUE",
+         "--parallel 0: must be a number of hosts, 1 or more",
+         "--group-data {0}/nowhere: there is no such folder"],
+        arguments=("-y", "--data", SECRET, "--parallel", "0", "--group-data", "{0}/nowhere"),
+        deploy="inventories/homelab.py",
+    ),
+    Refused(
+        "a misspelled inventory",
+        ["{0}/lab_of_nobdy.py is not an inventory file; did you mean {0}/lab_of_nobody.py?"],
+        path="{0}/lab_of_nobdy.py",
+    ),
+    Refused(
+        "a text for a group, and a host whose data is no dict",
+        [f"registry = '@local' ({FILE} line 1): must be a list of hosts; write registry = [\"@local\"]",
+         f'{FILE} line 2: a host is a name, or a name and its data; write ("builder", {{{{"ssh_hostname": "192.0.2.11"}}}})'],
+        'registry = "@local"\ndocker_hosts = [("builder", "192.0.2.11")]\n',
+    ),
+    Refused(
+        "a user in a name, and a port that is a text",
+        [f'{FILE} line 1: "pi@192.0.2.10" is no name or address alone; write ("192.0.2.10", {{{{"ssh_user": "pi"}}}})',
+         f"ssh_port = '2222' ({FILE} line 2): must be a whole number, as in 2222"],
+        'registry = ["pi@192.0.2.10"]\ndocker_hosts = [("builder", {"ssh_port": "2222"})]\n',
+    ),
+    Refused(
         "all at once",
         [f"docker_host ({FILE}): unknown group; did you mean docker_hosts?",
          f"registry = ['@fake/nas', '@fake/pi'] ({FILE}): must be a group of exactly one host",
@@ -264,7 +290,7 @@ def test_nothing_was_connected_to_or_made_and_no_secret_is_shown(refused: tuple[
 
 
 def test_the_table_is_a_table() -> None:
-    assert len({case.name for case in REFUSED}) == len(REFUSED) == 22
+    assert len({case.name for case in REFUSED}) == len(REFUSED) == 26
 
 
 # Commands that need no settings.
@@ -285,6 +311,25 @@ def test_commands_other_than_a_deploy_pass(tmp_path: Path) -> None:
         assert "Traceback" not in each.output
         assert each.refusal == []
     assert not (ROOT / "state" / STEM).exists()
+
+
+# Not the project's own folder, or its `config.py`.
+
+
+@pytest.mark.parametrize("deploy", ["deploy.py", "deploys/rotate_ca.py"])
+def test_a_run_from_another_folder_is_told_where_to_go(tmp_path: Path, deploy: str) -> None:
+    (tmp_path / "lab.py").write_text(GOOD)
+    ran = pyinfra("-y", "--chdir", str(tmp_path), "lab.py", f"{ROOT}/{deploy}")
+    assert ran.output.splitlines()[-1].endswith(f": run it from the project's folder: cd {ROOT}")
+    assert (ran.exit_code, "Traceback" in ran.output) == (1, False)
+
+
+def test_a_run_without_config_py_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "lab.py").write_text(GOOD)
+    ran = pyinfra("-y", "--config", "none.py", f"{tmp_path}/lab.py", "deploy.py")
+    said = "config.py was not read; run it from the project's folder, without --config"
+    assert ran.output.splitlines()[-1].endswith(f": {said}")
+    assert (ran.exit_code, "Traceback" in ran.output) == (1, False)
 
 
 # A locked state.

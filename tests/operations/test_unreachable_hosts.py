@@ -32,6 +32,7 @@ class Unreachable:
     data: Mapping[str, object] = field(default_factory=dict)
     command: str = TRY
     without: tuple[str, ...] = ()
+    written: str = ""
 
 
 PORT = "correct ssh_port ({here})"
@@ -160,17 +161,25 @@ HOSTS = [
     ),
     Unreachable(
         "elsewhere",
-        "the name nas.invalid is not resolved (Name or service not known)",
+        "the name gone.invalid is not resolved (Name or service not known)",
         "correct ssh_hostname ({here})",
-        data={"ssh_hostname": "nas.invalid"},
-        command=TRY.replace("127.0.0.1", "nas.invalid"),
+        data={"ssh_hostname": "gone.invalid"},
+        command=TRY.replace("127.0.0.1", "gone.invalid"),
+    ),
+    Unreachable(
+        "pi.invalid",
+        "the name pi.invalid is not resolved (Name or service not known)",
+        'correct it, or give its address: ("pi.invalid", {{"ssh_hostname": "ADDRESS"}}) ({here})',
+        command=TRY.replace("127.0.0.1", "pi.invalid"),
+        without=("ssh_hostname",),
     ),
     Unreachable(
         "nas.invalid",
-        "the name nas.invalid is not resolved (Name or service not known)",
-        'correct it, or give its address: ("nas.invalid", {{"ssh_hostname": "ADDRESS"}}) ({here})',
+        'a comma is missing: "nas" ".invalid" is one name',
+        "put a comma between them ({here})",
         command=TRY.replace("127.0.0.1", "nas.invalid"),
         without=("ssh_hostname",),
+        written="'nas' '.invalid'",
     ),
     Unreachable(
         "itself",
@@ -255,7 +264,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ran, dict[st
                 for name, value in (common | dict(host.data)).items()
                 if name not in host.without and value is not None
             }
-            lines.append(f"    {(host.name, data)!r},")
+            lines.append(f"    ({host.written or repr(host.name)}, {data!r}),")
             here = f"{folder}/lab.py line {len(lines)}"
             line = f"cannot be reached: {host.problem}; {host.remedy}, and try: {host.command}"
             expected[host.name] = line.format(here=here, folder=folder, port=numbers[host.port])

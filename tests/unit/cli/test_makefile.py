@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,36 @@ def test_with_a_home_dir_its_inventories_are_the_choice(project: Path, tmp_path:
     own = f"{tmp_path}/inventories/local.py"
     assert code == 2
     assert line.startswith(f"which inventory? make deploy INVENTORY={own} (there are: {own}); ")
+
+
+OLD_PYTHON = """#!/bin/sh
+# Stands for Python 3.10.
+shift
+exec {python} -c "import sys; sys.version_info = (3, 10, 12); exec(sys.argv[1])" "$@"
+"""
+
+
+@pytest.mark.parametrize(
+    ("python", "line"),
+    [
+        ("{folder}/python", "Python 3.11 or later is needed, this is 3.10; make {goal} PYTHON=python3.11"),
+        ("{folder}/none", "there is no {folder}/none here; apt-get install python3, or make {goal} PYTHON=python3.11"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("goal", ["deploy", "plan", "test-unit"])
+def test_without_a_venv_the_system_needs_a_python_that_is_new_enough(
+    project: Path, tmp_path: Path, goal: str, python: str, line: str
+) -> None:
+    (project / ".venv/ready").unlink()
+    (tmp_path / "python").write_text(OLD_PYTHON.format(python=sys.executable))
+    (tmp_path / "python").chmod(0o755)
+    code, _, errors = make(project, goal, f"PYTHON={python.format(folder=tmp_path)}")
+    assert (code, errors) == (2, [line.format(folder=tmp_path, goal=goal)])
+
+
+def test_a_venv_whose_python_is_gone_is_made_again(project: Path, tmp_path: Path) -> None:
+    """So is that of a project that was moved: the first line of its programs has the former path."""
+    shutil.copy(project / ".venv/bin/python", tmp_path / "python")
+    (project / ".venv/bin/pyinfra").write_text("#!/usr/lib/python3.9/gone\n")
+    _, lines, _ = make(project, "deploy", f"PYTHON={tmp_path}/python")
+    assert "ran: python -m venv --clear .venv" in lines
