@@ -197,10 +197,12 @@ touch slow.done
 """
 
 
-def test_a_rotation_waits_for_transfers_in_progress(overlap: Overlap) -> None:
+# Both versions keep uploads in the same folders.
+@pytest.mark.usefixtures("soak")
+@pytest.mark.parametrize("gateway", ["2.8", pytest.param("3.1", marks=pytest.mark.soak)], indirect=True)
+def test_a_rotation_waits_for_transfers_in_progress(gateway: Gateway) -> None:
     """A pull and a push of half a minute start before the rotation, and each sends one more request after it."""
-    gateway, login = overlap.gateway, overlap.present["push"]
-    host = gateway.host
+    host, login = gateway.host, gateway.authorization("push")
     host.run("command -v curl || { apt-get update -q && apt-get install -q -y curl; }")
     host.run("cd /root && head -c 30000000 /dev/urandom > slow && rm -f begun slow.done")
     layer = host.run("sha256sum < /root/slow").stdout.split()[0]
