@@ -101,26 +101,34 @@ def test_containerd_pulls_only_with_our_files(host: BenchHost, node: Deployment)
     assert "certificate signed by unknown authority" in refused.stderr
 
 
+CA, HOSTS_TOML = f"{FOLDER}/ca.crt", f"{FOLDER}/hosts.toml"
+
+
 @pytest.mark.parametrize(
-    ("change", "step"),
+    ("change", "steps"),
     [
-        (f"rm {FOLDER}/ca.crt", f"write {FOLDER}/ca.crt: it is missing"),
-        (f"rm -r {FOLDER}", f"make {FOLDER}: it is missing"),
-        (f"echo >> {FOLDER}/hosts.toml", f"write {FOLDER}/hosts.toml: its content is not as it should be"),
-        (f"chmod 600 {FOLDER}/hosts.toml",
-         f"set owner and mode of {FOLDER}/hosts.toml: its mode is 0600, not 0644"),
-        (f"chown 7 {FOLDER}", f"set owner and mode of {FOLDER}: it belongs to 7:0, not 0:0"),
-        ("sed -i /homelab-registry/d /etc/hosts 2>/dev/null || { grep -v homelab-registry /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts; }",
-         "write /etc/hosts: our entry is missing"),
+        (
+            f"rm {CA}; chmod 600 {HOSTS_TOML}; chown 7 {FOLDER}; grep -v homelab-registry /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts",
+            [f"set owner and mode of {FOLDER}: it belongs to 7:0, not 0:0", f"write {CA}: it is missing",
+             f"set owner and mode of {HOSTS_TOML}: its mode is 0600, not 0644", "write /etc/hosts: our entry is missing"],
+        ),
+        (
+            f"rm -r {FOLDER}",
+            [f"make {FOLDER}: it is missing", f"write {CA}: it is missing", f"write {HOSTS_TOML}: it is missing"],
+        ),
     ],
+    ids=["files", "folder"],
 )  # fmt: skip
-def test_drift_is_fixed_without_a_restart(host: BenchHost, node: Deployment, change: str, step: str) -> None:
+def test_drift_is_fixed_without_a_restart(
+    host: BenchHost, node: Deployment, change: str, steps: list[str]
+) -> None:
+    """tests/fleet/test_many_hosts.py has each kind of drift in each file."""
     files = f"cat {CONFIG} /etc/hosts; cd {FOLDER} && stat -c '%n %a %u %g' . * && cat *"
     before, first = host.run(files).stdout, invocation_id(host)
     host.run(change)
     ran = node.run()
     assert ran.exit_code == 0, ran.output
-    assert ran.steps[0] == step
+    assert ran.steps == steps
     assert (host.run(files).stdout, invocation_id(host)) == (before, first)
     assert_converged(node)
 

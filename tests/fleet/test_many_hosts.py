@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -162,82 +162,98 @@ def test_users_are_logged_in(homelab: Homelab) -> None:
     assert "Downloaded newer image" in host.run(f"su worker -c 'docker pull {NAME}/{IMAGE}'").stdout
 
 
-# Drift: on each host at once, one thing at a time.
+# Drift: of each kind, in all files of all hosts at once.
+
+Drifts = list[tuple[str, str]]
+"""Commands, each with the step that it makes necessary."""
 
 
-def ca_drift(path: str) -> list[tuple[str, str]]:
-    """Return (command, step) for one of our files: changed, removed, with a wrong mode, with a wrong owner."""
-    return [
-        (f"echo x >> {path}", f"write {path}: its content is not as it should be"),
-        (f"rm {path}", f"write {path}: it is missing"),
-        (f"chmod 0640 {path}", f"set owner and mode of {path}: its mode is 0640, not 0644"),
-        (f"chown 7:8 {path}", f"set owner and mode of {path}: it belongs to 7:8, not 0:0"),
-    ]
+def changed(path: str) -> tuple[str, str]:
+    return f"echo x >> {path}", f"write {path}: its content is not as it should be"
 
 
-ENTRY = [
-    ("sed '/# homelab-registry$/d' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts",
-     "write /etc/hosts: our entry is missing"),
-    ("sed 's/^.*# homelab-registry$/192.168.9.9 x # homelab-registry/' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts",
-     "write /etc/hosts: our entry is not as it should be"),
-]  # fmt: skip
-NODE = [
-    *ca_drift(f"/etc/containerd/certs.d/{NAME}/ca.crt"),
-    *ca_drift(f"/etc/containerd/certs.d/{NAME}/hosts.toml"),
-]
+def removed(path: str) -> tuple[str, str]:
+    return f"rm {path}", f"write {path}: it is missing"
+
+
+def mode(path: str) -> tuple[str, str]:
+    return f"chmod 0640 {path}", f"set owner and mode of {path}: its mode is 0640, not 0644"
+
+
+def owner(path: str) -> tuple[str, str]:
+    return f"chown 7:8 {path}", f"set owner and mode of {path}: it belongs to 7:8, not 0:0"
+
+
+DOCKER, CONTAINERD, CONTAINERS = "/etc/docker/certs.d", "/etc/containerd/certs.d", "/etc/containers/certs.d"
+NODE = [f"{CONTAINERD}/{NAME}/ca.crt", f"{CONTAINERD}/{NAME}/hosts.toml"]
+OURS = {
+    "deb12": [f"{DOCKER}/{NAME}/ca.crt", *NODE, f"{CONTAINERS}/{NAME}/ca.crt"],
+    "deb13": [f"{DOCKER}/{NAME}/ca.crt", *NODE, f"{CONTAINERS}/{NAME}/ca.crt"],
+    "newest": [*NODE, "/etc/rancher/k3s/homelab-registry-ca.crt"],
+}
+"""The files by host that have nothing of the user's in them."""
+
 CONFIG, KUBELET = "/home/worker/.docker/config.json", "/var/lib/kubelet/config.json"
 REGISTRIES = "/etc/rancher/k3s/registries.yaml"
 STORE = "/usr/local/share/ca-certificates/homelab-registry.crt"
-SYSTEM_STORE = [
-    (f"rm {STORE}", [f"write {STORE}: it is missing",
-     "refresh /etc/ssl/certs/ca-certificates.crt: OpenSSL does not find our certificate by its hash"]),
-    ("cp /etc/ssl/certs/ca-certificates.crt /tmp/all && mv "
-     f"{STORE} /tmp/ours && update-ca-certificates >/dev/null 2>&1 && mv /tmp/ours {STORE}",
-     ["refresh /etc/ssl/certs/ca-certificates.crt: our certificate is not in it"]),
-]  # fmt: skip
-DRIFT: dict[str, list[tuple[str, str | list[str]]]] = {
-    "deb12": [
-        *ENTRY,
-        *ca_drift(f"/etc/docker/certs.d/{NAME}/ca.crt"),
-        ("chmod 0700 /etc/docker/certs.d", "set owner and mode of /etc/docker/certs.d: its mode is 0700, not 0755"),
-        (f"sed -i 's/\"Y2x1c3Rlc[^\"]*\"/\"eDp5\"/' {CONFIG}",
-         f"write {CONFIG}: the login of worker is not as it should be"),
-        (f"chmod 0644 {CONFIG}", f"set mode of {CONFIG}: its mode is 0644, not 0600"),
-        *NODE,
-        *ca_drift(f"/etc/containers/certs.d/{NAME}/ca.crt"),
-    ],
-    "deb13": [
-        *ENTRY, *ca_drift(f"/etc/docker/certs.d/{NAME}/ca.crt"), *NODE,
-        *ca_drift(f"/etc/containers/certs.d/{NAME}/ca.crt"), *SYSTEM_STORE,
-    ],
-    "newest": [
-        *ENTRY,
-        *NODE,
-        *ca_drift("/etc/rancher/k3s/homelab-registry-ca.crt"),
-        (f"sed -i '/ca_file/d' {REGISTRIES}", f"write {REGISTRIES}: our entries are not as they should be"),
-        (f"chmod 0644 {REGISTRIES}", f"set the mode of {REGISTRIES}: it is 0644, and holds a password"),
-        (f"rm {KUBELET}", f"write {KUBELET}: it is missing"),
-        (f"sed -i 's/\"auth\": \"[^\"]*\"/\"auth\": \"eDp5\"/' {KUBELET}",
-         f"write {KUBELET}: the node's login is not as it should be"),
-        (f"chmod 0644 {KUBELET}", f"set mode of {KUBELET}: it is 0644, and holds a password"),
-        *SYSTEM_STORE,
-    ],
+BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+WITHOUT_OURS = f"mv {STORE} /tmp/ours && update-ca-certificates >/dev/null 2>&1 && mv /tmp/ours {STORE}"
+NO_HASH = ("true", f"refresh {BUNDLE}: OpenSSL does not find our certificate by its hash")
+ENTRY_CHANGED = (
+    "sed 's/^.*# homelab-registry$/192.168.9.9 x # homelab-registry/' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts",
+    "write /etc/hosts: our entry is not as it should be",
+)
+ENTRY_REMOVED = (
+    "sed '/# homelab-registry$/d' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts",
+    "write /etc/hosts: our entry is missing",
+)
+OTHERS: dict[str, dict[str, Drifts]] = {
+    "changed": {
+        "deb12": [
+            ENTRY_CHANGED,
+            (f"sed -i 's/\"Y2x1c3Rlc[^\"]*\"/\"eDp5\"/' {CONFIG}", f"write {CONFIG}: the login of worker is not as it should be"),
+        ],
+        "deb13": [ENTRY_CHANGED, (WITHOUT_OURS, f"refresh {BUNDLE}: our certificate is not in it")],
+        "newest": [
+            ENTRY_CHANGED,
+            (WITHOUT_OURS, f"refresh {BUNDLE}: our certificate is not in it"),
+            (f"sed -i '/ca_file/d' {REGISTRIES}", f"write {REGISTRIES}: our entries are not as they should be"),
+            (f"sed -i 's/\"auth\": \"[^\"]*\"/\"auth\": \"eDp5\"/' {KUBELET}",
+             f"write {KUBELET}: the node's login is not as it should be"),
+        ],
+    },
+    "removed": {
+        "deb12": [ENTRY_REMOVED],
+        "deb13": [ENTRY_REMOVED, removed(STORE), NO_HASH],
+        "newest": [ENTRY_REMOVED, removed(STORE), NO_HASH, removed(KUBELET)],
+    },
+    "mode": {
+        "deb12": [
+            (f"chmod 0700 {DOCKER}", f"set owner and mode of {DOCKER}: its mode is 0700, not 0755"),
+            (f"chmod 0644 {CONFIG}", f"set mode of {CONFIG}: its mode is 0644, not 0600"),
+        ],
+        "newest": [
+            (f"chmod 0644 {REGISTRIES}", f"set the mode of {REGISTRIES}: it is 0644, and holds a password"),
+            (f"chmod 0644 {KUBELET}", f"set mode of {KUBELET}: it is 0644, and holds a password"),
+        ],
+    },
 }  # fmt: skip
+"""Further drifts of a kind, in files that belong to the user."""
 
 
-@pytest.mark.parametrize("number", range(max(map(len, DRIFT.values()))))
-def test_drift_is_fixed_exactly(homelab: Homelab, number: int) -> None:
-    drifted = {name: drifts[number] for name, drifts in DRIFT.items() if number < len(drifts)}
+@pytest.mark.parametrize("kind", [changed, removed, mode, owner], ids=lambda kind: kind.__name__)
+def test_drift_is_fixed_exactly(homelab: Homelab, kind: Callable[[str], tuple[str, str]]) -> None:
+    others = OTHERS.get(kind.__name__, {})
+    drifted = {name: [*map(kind, paths), *others.get(name, [])] for name, paths in OURS.items()}
     before = {name: listing(homelab.host(name)) for name in drifted}
-    for name, (command, _) in drifted.items():
-        homelab.host(name).run(command)
-        assert listing(homelab.host(name)) != before[name], f"{name}: {command}"
-    expected = {name: [steps] if isinstance(steps, str) else steps for name, (_, steps) in drifted.items()}
+    for name, drifts in drifted.items():
+        homelab.host(name).run("; ".join(command for command, _ in drifts))
+        assert listing(homelab.host(name)) != before[name], name
+    expected = {name: sorted(step for _, step in drifts) for name, drifts in drifted.items()}
     planned, ran = homelab.deployment.plan(), homelab.deployment.run()
     assert ran.exit_code == 0, ran.output
-    assert {name: ran.steps_on(name) for name in expected} == expected
-    assert {name: planned.steps_on(name) for name in expected} == expected
-    assert len(ran.steps) == sum(map(len, expected.values()))
+    assert {name: sorted(ran.steps_on(name)) for name in RECIPES} == {"nas": [], **expected}
+    assert all(planned.steps_on(name) == ran.steps_on(name) for name in RECIPES)
     for name, listed in before.items():
         assert listing(homelab.host(name)) == listed, name
 
@@ -375,7 +391,6 @@ class Client:
         return f"cp -a {NAME} {OTHER} && find {OTHER} -name hosts.toml | xargs -r sed -i 's/{NAME}/{OTHER}/g'"
 
 
-DOCKER, CONTAINERD, CONTAINERS = "/etc/docker/certs.d", "/etc/containerd/certs.d", "/etc/containers/certs.d"
 CLIENTS = [
     Client("deb12", "docker pull", DOCKER),
     Client("deb12", "docker build", DOCKER),
