@@ -7,7 +7,8 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,6 @@ NAME = "registry.homelab.local"
 CONTAINERD = "unix:///run/containerd/containerd.sock"
 UNKNOWN = "certificate signed by unknown authority"
 NODES = {recipe.name: recipe for recipe in (BOOKWORM_NODE, TRIXIE_NODE, CONTAINERD23_NODE)}
-NAMES = pytest.mark.parametrize("name", NODES)
 
 
 @pytest.fixture(scope="module")
@@ -148,9 +148,17 @@ def cri_pull(host: BenchHost, image: str, login: str = "", endpoint: str = CONTA
     return host.run(f"cri-pull {endpoint} {image}", stdin=login, check=False)
 
 
-@NAMES
-def test_a_cri_pull_needs_the_certificate_and_the_login(fleet: Fleet, served: ServedImage, name: str) -> None:
-    host = fleet.hosts[name]
+def test_a_cri_pull_needs_the_certificate_and_the_login(fleet: Fleet, served: ServedImage) -> None:
+    on_all_nodes(fleet, lambda host, _: check_cri_pull(host, served))
+
+
+def on_all_nodes(fleet: Fleet, check: Callable[[BenchHost, str], None]) -> None:
+    """Check all nodes at once, since most of the time systemd waits for a containerd."""
+    with ThreadPoolExecutor(len(NODES)) as pool:
+        list(pool.map(lambda name: check(fleet.hosts[name], name), NODES))
+
+
+def check_cri_pull(host: BenchHost, served: ServedImage) -> None:
     refused = cri_pull(host, served.image, served.login)
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert UNKNOWN in refused.stderr
@@ -319,11 +327,14 @@ def configure(host: BenchHost, main: str, drop: str) -> None:
     host.run("systemctl reset-failed containerd; systemctl restart containerd")
 
 
-@NAMES
-def test_containerd_has_its_cri_with_each_shape_of_its_configuration(fleet: Fleet, name: str) -> None:
-    host = fleet.hosts[name]
+def test_containerd_has_its_cri_with_each_shape_of_its_configuration(fleet: Fleet) -> None:
+    on_all_nodes(fleet, check_shapes)
+
+
+def check_shapes(host: BenchHost, name: str) -> None:
     before = host.run(f"cat {CONFIG}", check=False).stdout
     for shape, given in SHAPES.items():
+        where = f"{name}: {shape}"
         number, plugin = ("2", containerd_config.CRI_2) if name == ONE else ("3", containerd_config.IMAGES)
         main, drop = (
             text.replace("NUMBER", number).replace("PLUGIN", plugin) for text in (given.main, given.drop)
@@ -335,19 +346,19 @@ def test_containerd_has_its_cri_with_each_shape_of_its_configuration(fleet: Flee
         if expected.conflict:
             with pytest.raises(Conflict) as raised:
                 plan(host)
-            assert expected.conflict in raised.value.problem, shape
-            assert host.read(CONFIG) == main, shape
+            assert expected.conflict in raised.value.problem, where
+            assert host.read(CONFIG) == main, where
             continue
-        assert answered, shape
+        assert answered, where
         take(host, plan(host))
-        assert cri_answers(host), shape
-        assert dumped_path(host) == expected.path, shape
-        assert plan(host) == [], shape
-        assert host.run(f"test -e {restarts.KEPT}", check=False).exit_code == 1, shape
+        assert cri_answers(host), where
+        assert dumped_path(host) == expected.path, where
+        assert plan(host) == [], where
+        assert host.run(f"test -e {restarts.KEPT}", check=False).exit_code == 1, where
         if drop:
             # Its owner removes it, or makes it anew.
             host.run("rm -r /etc/containerd/conf.d")
-            assert dumped_path(host) == expected.path, shape
+            assert dumped_path(host) == expected.path, where
     host.run("rm -r /etc/containerd")
     if before:
         host.write(CONFIG, before)
