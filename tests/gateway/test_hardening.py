@@ -22,7 +22,11 @@ SUITES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("gateway", ["2.8"], indirect=True)  # the registry's version does not matter here
+# For what the gateway alone does the registry's version does not matter.
+GATEWAY_ALONE = pytest.mark.parametrize("gateway", ["2.8"], indirect=True)
+
+
+@GATEWAY_ALONE
 def test_testssl_finds_nothing_of_medium_severity_or_above(gateway: Gateway, soak: bool) -> None:
     """The sample leaves out the enumeration of ciphers, which the next test does, and simulated clients."""
     gateway.host.run("apt-get update -q && apt-get install -q -y testssl.sh")
@@ -50,6 +54,7 @@ def test_testssl_finds_nothing_of_medium_severity_or_above(gateway: Gateway, soa
         assert judged[vulnerability] == "OK", vulnerability
 
 
+@GATEWAY_ALONE
 @pytest.mark.parametrize("version", SUITES)
 def test_only_authenticated_encryption_is_accepted(gateway: Gateway, version: str) -> None:
     """Try a handshake with each cipher suite that openssl has."""
@@ -62,6 +67,7 @@ def test_only_authenticated_encryption_is_accepted(gateway: Gateway, version: st
     assert taken == SUITES[version]
 
 
+@GATEWAY_ALONE
 @pytest.mark.parametrize("version", ["-tls1", "-tls1_1"])
 def test_older_versions_are_refused(gateway: Gateway, version: str) -> None:
     assert handshake(gateway, version, "ALL:@SECLEVEL=0") is None
@@ -103,6 +109,7 @@ def test_no_answer_reveals_a_version(gateway: Gateway) -> None:
         assert answer.header("X-Content-Type-Options") == "nosniff"
 
 
+@GATEWAY_ALONE
 def test_plain_http_gets_an_explanation(gateway: Gateway) -> None:
     with socket.create_connection((gateway.address, 443), timeout=30) as connection:
         connection.sendall(f"GET /v2/ HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n".encode())
@@ -143,7 +150,7 @@ def test_the_access_log_has_the_request_line_and_no_header(gateway: Gateway) -> 
         assert secret not in log
 
 
-@pytest.mark.parametrize("gateway", ["2.8"], indirect=True)  # the registry's version does not matter here
+@GATEWAY_ALONE
 def test_no_handshake_gets_halves_of_two_leaves(gateway: Gateway, soak: bool) -> None:
     """nginx opens certificate and key one after the other; replacing one file failed a handshake in fifty here."""
     count = 2700 if soak else 150

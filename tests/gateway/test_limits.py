@@ -77,12 +77,21 @@ HEADER_TIMEOUT = 15
 for them would wait that long. How long a pull takes otherwise depends on the machine."""
 
 
+@pytest.mark.parametrize("gateway", ["2.8"], indirect=True)  # the gateway alone holds these connections
+@pytest.mark.parametrize(
+    ("attack", "connections"),
+    [(pressure.silent, 500), (pressure.slow_header, 300), (pressure.slow_reader, 300)],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_other_clients_can_pull_while_connections_are_held(
+    gateway: Gateway, image: Image, soak: bool, attack: pressure.Attack, connections: int
+) -> None:
+    pull_under_attack(gateway, image, soak, attack, connections)
+
+
 @pytest.mark.parametrize(
     ("attack", "connections", "account"),
     [
-        (pressure.silent, 500, ""),
-        (pressure.slow_header, 300, ""),
-        (pressure.slow_reader, 300, ""),
         (pressure.stalled_upload, 300, ""),
         (pressure.guess, 100, "cluster"),
         (pressure.guess, 100, "nobody"),
@@ -90,8 +99,14 @@ for them would wait that long. How long a pull takes otherwise depends on the ma
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_other_clients_can_pull_meanwhile(
+def test_other_clients_can_pull_while_the_registry_is_asked(
     gateway: Gateway, image: Image, soak: bool, attack: pressure.Attack, connections: int, account: str
+) -> None:
+    pull_under_attack(gateway, image, soak, attack, connections, account)
+
+
+def pull_under_attack(
+    gateway: Gateway, image: Image, soak: bool, attack: pressure.Attack, connections: int, account: str = ""
 ) -> None:
     """The others come from another address, the host's own."""
     forget_guesses(gateway)
@@ -153,6 +168,7 @@ def test_wrong_passwords_are_answered_at_the_configured_rate(
 BUSY = "too much at once from {address}; try again in a moment"
 
 
+@pytest.mark.parametrize("gateway", ["2.8"], indirect=True)  # the answers are the gateway's own
 def test_requests_beyond_the_limit_are_asked_to_retry(gateway: Gateway, image: Image) -> None:
     """Docker and crane show the message too; once the other requests end, new ones succeed."""
     host = gateway.host
