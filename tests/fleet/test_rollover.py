@@ -298,7 +298,9 @@ def test_a_complete_rollover(home: Home) -> None:
         "a CA rollover was under way already and is carried on with; no further one was begun"
         in continued.output
     )
-    verified = home.deployment.verify()
+    verified = home.deployment.verify(
+        "-k", "test_tls or test_client_hosts or test_docker_hosts or test_cluster_nodes"
+    )
     assert verified.returncode == 0, verified.stdout
     assert "the new certificate authority is in use, and hosts still trust the old one" in verified.stdout
 
@@ -509,7 +511,8 @@ def test_a_killed_rollover_locks_nobody_out_and_any_run_finishes_it(
                 if not then(home):  # killed before anything was decided
                     home.run(deploy)
             assert then(home), where
-            assert pull_results(home) == ALL_PULL, where
+            if soak:  # the complete rollover pulls after each stage
+                assert pull_results(home) == ALL_PULL, where
             assert home.run().steps == [], where
             print(where, "and finished")
     home.assert_finished()

@@ -24,6 +24,9 @@ TIMER = "homelab-registry@local.timer"
 FOLDER = "/var/lib/homelab-registry-timer/local"
 FILES = "find /etc /var/lib/systemd /var/lib/homelab-registry-timer -xdev 2>/dev/null | grep -v homelab-registry/ | sort"
 LISTEN = "nohup python3 -m http.server --bind 0.0.0.0 443 >/dev/null 2>&1 & echo $! > /tmp/listener"
+VERIFY = f"cd {PROJECT} && .venv/bin/python -m pytest -q tests/verify/test_timer.py --inventory inventories/local.py"
+"""The part of `make verify` that looks at the timer."""
+
 PORT_TAKEN = "[@local] port 443 is taken by python3 (pid "
 
 
@@ -196,7 +199,7 @@ def test_a_failure_is_reported_until_a_timer_run_succeeds(with_timer: BenchHost)
             assert first in screen(terminal).replace("\r", "")
         assert host.run(f"systemctl is-failed {SERVICE}").stdout == "failed\n"
         assert first.rstrip(".") in run_make(host, "plan").stdout
-        assert first.rstrip(".") in run_make(host, "verify").stdout
+        assert first.rstrip(".") in host.run(VERIFY, check=False).stdout
         tried = run_make(host, "timer")
         assert tried.exit_code != 0
         assert PORT_TAKEN in tried.stdout
@@ -206,7 +209,7 @@ def test_a_failure_is_reported_until_a_timer_run_succeeds(with_timer: BenchHost)
     assert "The timer is on: its last run, " in make(host, "timer")
     host.run(f"! test -e {FOLDER}/failed && ! test -e /etc/motd.d && ! systemctl is-failed {SERVICE}")
     assert "The timer's run of " not in make(host, "plan")
-    assert " passed" in make(host, "verify")
+    assert "1 passed" in host.run(VERIFY).stdout
     host.run(
         f"rm -r /etc/systemd/system/{TIMER}.d /usr/sbin/sendmail && sed -i /timer_program/d {PROJECT}/inventories/group_data/local.py"
     )
