@@ -1,7 +1,7 @@
 """The steps of a new user: a fresh clone on a bare Debian 12, the README's commands, a first image pushed and pulled.
 
-Everything happens inside the host, which has no Docker, no pip and no sudo. tests/fleet has the same on a host
-without systemd.
+Everything happens inside the host, which has no Docker, no pip and no sudo. tests/fleet/test_trouble.py installs Docker
+Engine on a host without systemd.
 """
 
 from __future__ import annotations

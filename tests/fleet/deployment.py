@@ -31,6 +31,10 @@ class RunResult:
     def steps_on(self, host: str) -> list[str]:
         return printed.steps(self.output, host)
 
+    @property
+    def failed(self) -> list[str]:
+        return printed.failed(self.output)
+
     def commands_on(self, host: str) -> list[str]:
         return [line for line in self.commands if re.match(rf"\d+ host\+? {re.escape(host)}: ", line)]
 
