@@ -12,11 +12,22 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tasks.problem import some_of
 from tasks.remote.fact_scripts import Answer
 from tasks.remote.steps import Conflict
 
 MARK = ".homelab-registry"
 """The mark's name in the images' folder. A person who makes an empty one says that this folder is to be used."""
+
+IGNORED = "|".join(
+    (
+        rf"^\.+{MARK[1:]}",
+        r"^(lost\+found|aquota\.(user|group)|\.nfs[0-9a-f]+|\.zfs|\.snapshots?)$",
+        r"^(\.DS_Store|Thumbs\.db|desktop\.ini|System Volume Information|[$]RECYCLE\.BIN|@eaDir|#recycle|#snapshot)$",
+        r"^\.(_|Trash|Spotlight-V|fseventsd|TemporaryItems)",
+    )
+)
+"""Names that say nothing of what a folder is for: ours, and what file systems, desktops and NAS leave in any folder."""
 
 IMAGES = "docker/registry/v2"
 """Where the registry keeps its images in that folder (distribution, registry/storage/paths.go)."""
@@ -33,7 +44,7 @@ look_at_storage() {{
     if [ -L "$1" ]; then echo "link|$1|$(readlink -m -- "$1")"; fi
     [ -d "$1" ] || return 0
     if names=$(ls -Aq -- "$1" 2>/dev/null); then
-        echo "folder|$1|$(printf %s "$names" | grep -vE '^\\.+{MARK[1:]}|^lost\\+found$' | head -n 4 | tr '\\n' '/')"
+        echo "folder|$1|$(printf %s "$names" | grep -vE '{IGNORED}' | head -n 5 | tr '\\n' '/')"
     else
         echo "closed|$1"
     fi
@@ -59,7 +70,7 @@ class Place:
     """What is at a path.
 
     `mount` is None if the host could not say. `link` is the target of a symbolic link. `exists` means a folder, which
-    is `closed` if root may not list it; `entries` has up to four names in it that are not ours. `mark` is the first
+    is `closed` if root may not list it; `entries` has up to five names in it that are not ours. `mark` is the first
     line of the mark. `repositories` is the number of repositories, None if the registry never wrote there.
     """
 
@@ -165,14 +176,12 @@ def _check(path: str, places: Mapping[str, Place], records: Sequence[Record]) ->
     last = next((record for record in records if record.path == path), None)
     known = {record.id for record in records if record.id}
     foreign = is_id(place.mark) and bool(known) and place.mark not in known
+    images_known = place.repositories is not None and (last is not None or foreign)
+    if not images_known and (place.mark is None or foreign):
+        _check_alone(path, place)
     if place.repositories is not None or (place.mark is not None and not foreign):
         _check_known(path, place, last, foreign=foreign)
         return
-    if place.entries and not foreign:
-        raise Conflict(
-            f"registry_storage_path {path} has other things in it ({', '.join(place.entries)})",
-            f"give the images a folder of their own, such as {path}/homelab-registry, and run again",
-        )
     if last:
         there = "is empty" if place.exists else "does not exist"
         was_on, mount = "", "mount its disk or share"
@@ -190,6 +199,24 @@ def _check(path: str, places: Mapping[str, Place], records: Sequence[Record]) ->
             f"move them, on that host: {_move(moved.path, path)}; or, to begin without images: {_begin(path)}; "
             "and run again",
         )
+
+
+def _check_alone(path: str, place: Place) -> None:
+    """Raise `Conflict` if a new folder is not the images' alone: it gets an owner of its own and mode 0700."""
+    top = IMAGES.partition("/")[0]
+    others = [name for name in place.entries if place.repositories is None or name != top]
+    if not others:
+        return
+    own = f"{path.rstrip('/')}/homelab-registry"
+    if place.repositories is None:
+        remedy = f'set registry_storage_path = "{own}" and run again'
+    else:
+        remedy = (
+            f"move them, on that host and with their registry stopped: mkdir {own} && mv {path}/{top} {own}/; then set "
+            f'registry_storage_path = "{own}" and run again'
+        )
+    images = " besides a registry's images" if place.repositories is not None else ""
+    raise Conflict(f"registry_storage_path {path} has other things in it{images}: {some_of(others)}", remedy)
 
 
 def _check_usable(path: str, place: Place) -> None:

@@ -126,7 +126,7 @@ def on_disk(host: BenchHost, deployment: Deployment) -> Iterator[Deployment]:
 
 def assert_left_alone(host: BenchHost, deployment: Deployment, *texts: str) -> None:
     """Check that a plan and a run refuse with these texts, and neither touches the containers nor makes a folder."""
-    shown = f"docker ps -aq --no-trunc; find {TANK} | sort"
+    shown = f"docker ps -aq --no-trunc; find {TANK} -printf '%p %m %U %G\\n' | sort"
     before = start_times(host), host.run(shown).stdout
     ran = assert_run_fails(deployment, *texts)
     assert ran.steps == []
@@ -210,10 +210,21 @@ def test_images_are_moved_on_purpose_by_the_command_of_the_message(
 
 
 def test_a_folder_with_other_things_in_it(host: BenchHost, on_disk: Deployment) -> None:
-    host.run("mkdir -p /home/alice/.ssh && touch /home/alice/.ssh/id_ed25519")
-    change_settings(on_disk, registry_storage_path="/home/alice/.ssh")
+    """A pool is not given away, not even one that has the images of a registry besides."""
+    host.run(f"mkdir -p {TANK}/music {TANK}/photos")
+    change_settings(on_disk, registry_storage_path=TANK)
     assert_left_alone(
-        host, on_disk, "registry_storage_path /home/alice/.ssh has other things in it (id_ed25519)"
+        host,
+        on_disk,
+        f"registry_storage_path {TANK} has other things in it: music, photos, registry; "
+        f'set registry_storage_path = "{TANK}/homelab-registry" and run again',
+    )
+    host.run(f"mkdir -p {TANK}/docker/registry/v2/repositories")
+    assert_left_alone(
+        host,
+        on_disk,
+        f"{TANK} has other things in it besides a registry's images: music, photos, registry; move them",
+        f"mkdir {TANK}/homelab-registry && mv {TANK}/docker {TANK}/homelab-registry/; then set registry_storage_path",
     )
     change_settings(on_disk)
 

@@ -38,7 +38,9 @@ BEGIN = f"mkdir -p {PATH} && echo > {PATH}/{MARK}"
         (replace(GOOD, repositories=None), [HERE], ID),
         (replace(GOOD, mark=None), [HERE], ID),  # restored without the mark
         (replace(GOOD, mark=None), [Record(PATH)], None),  # an upgrade
-        (replace(GOOD, mark=None), [], None),  # the images of a registry of the user's
+        (replace(GOOD, mark=None, entries=("docker",)), [], None),  # the images of a registry of the user's
+        (replace(GOOD, mark=None, entries=("docker", "notes.txt")), [HERE], ID),
+        (replace(EMPTY, mark="", entries=("notes.txt",)), [], None),  # a person says so
         (replace(GOOD, mount=None), [HERE], ID),
         (replace(GOOD, entries=("docker", "notes.txt")), [HERE], ID),
         (GOOD, [Record(PATH, OTHER, "/"), HERE], ID),  # the state knows what the host does not
@@ -134,8 +136,22 @@ def test_an_empty_mark_in_the_place_of_lost_images_gets_a_new_id() -> None:
         ),
         (
             replace(EMPTY, entries=("authorized_keys", "id_ed25519")), [],
-            f"registry_storage_path {PATH} has other things in it (authorized_keys, id_ed25519)",
-            f"give the images a folder of their own, such as {PATH}/homelab-registry, and run again",
+            f"registry_storage_path {PATH} has other things in it: authorized_keys, id_ed25519",
+            f'set registry_storage_path = "{PATH}/homelab-registry" and run again',
+        ),
+        *(
+            (
+                replace(EMPTY, entries=("backup", "media", "music", "photos"), mark=mark), records,
+                f"registry_storage_path {PATH} has other things in it: backup, media, music and more",
+                f'set registry_storage_path = "{PATH}/homelab-registry" and run again',
+            )
+            for mark, records in ((None, [HERE]), (None, [ELSEWHERE]), (OTHER, [HERE]), (OTHER, [Record("/a", ID)]))
+        ),
+        (
+            replace(GOOD, mark=None, entries=("docker", "photos")), [ELSEWHERE],
+            f"registry_storage_path {PATH} has other things in it besides a registry's images: photos",
+            f"move them, on that host and with their registry stopped: mkdir {PATH}/homelab-registry && mv {PATH}/docker "
+            f'{PATH}/homelab-registry/; then set registry_storage_path = "{PATH}/homelab-registry" and run again',
         ),
     ],
 )  # fmt: skip
@@ -201,10 +217,24 @@ def test_what_is_at_a_path(tmp_path: Path) -> None:
         str(file): Place(),
         str(link): Place(exists=True, link=str(empty)),
         str(dangling): Place(link="/nowhere/at/all"),
-        str(strange): Place(exists=True, entries=(".git", "a|b", "two?lines", "x y")),
+        str(strange): Place(exists=True, entries=(".git", "a|b", "two?lines", "x y", "z1")),
         str(begun): Place(exists=True, mark=""),
         str(used): Place(exists=True, entries=("docker",), mark=ID, repositories=1),
     }
+
+
+def test_what_systems_leave_in_any_folder_says_nothing_of_what_it_is_for(tmp_path: Path) -> None:
+    left = (
+        "lost+found .DS_Store ._x .Trash-1000 .Trashes .Spotlight-V100 .fseventsd .TemporaryItems .zfs .snapshot .snapshots "
+        "aquota.user Thumbs.db desktop.ini $RECYCLE.BIN @eaDir #recycle #snapshot .nfs0000000001"
+    )
+    for name in [*left.split(), "System Volume Information"]:
+        (tmp_path / name).mkdir()
+    assert look(tmp_path)[str(tmp_path)].entries == ()
+    theirs = ("Thumbs.db.txt", "recycle", "snapshots", "x.DS_Store", ".snapshots2")
+    for name in theirs:
+        (tmp_path / name).touch()
+    assert sorted(look(tmp_path)[str(tmp_path)].entries) == sorted(theirs)
 
 
 def test_each_path_is_looked_at_once(tmp_path: Path) -> None:
