@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import shlex
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tasks.certificates import ca
 from tests.bench.hosts import BenchHost
 from tests.fleet.conftest import deployment_on
 from tests.fleet.deployment import Deployment, RunResult
@@ -103,13 +107,59 @@ def test_state_swapped_for_another(
 
 
 def test_state_of_a_registry_on_another_host(host: BenchHost, deployment: Deployment, state: Path) -> None:
-    (state / "record.json").write_text('{"registry_host": "nas", "images": {}}')
-    ran = assert_run_stops(host, deployment)
-    assert (
-        f"{state} belongs to the registry on nas, not to this host; put the right {state} back" in ran.output
+    """The images were moved here with an earlier certificate. Adopting keeps the CA: no client needs a new one."""
+    before = deployment.store.read()
+    assert before.authority
+    deployment.store.write_leaf(
+        ca.make_leaf(before.authority, ["old.homelab.local"], 397, dt.datetime.now(dt.UTC))
     )
-    assert deployment.run(deploy="deploys/adopt.py").exit_code == 0
+    deployment.store.write_record("nas", before.images, before.storage)
+    ran = assert_run_stops(host, deployment)
+    here = f"@docker/{host.name}"
+    assert ran.problems == [
+        f"[{here}] {state} is the state of the registry on nas, and this host does not have its certificate; if the "
+        f"registry moves to {here}, copy its images there and run make adopt INVENTORY={deployment.inventory}, which "
+        'keeps CA and passwords (see docs/by-task.md, "Another machine for the registry"); if not, '
+        f"correct the group registry in {deployment.inventory}"
+    ]
+    adopted = deployment.run(deploy="deploys/adopt.py")
+    assert adopted.exit_code == 0, adopted.output
+    assert f"[{here}] CA and passwords of {state} stay: what trusts them goes on to do so" in adopted.output
+    after = deployment.store.read()
+    assert after.authority
+    assert (after.authority.fingerprint, after.passwords) == (before.authority.fingerprint, before.passwords)
+    assert [step for step in adopted.steps if "ca.crt" in step] == []
     assert assert_run_succeeds(deployment).steps == []
+
+
+def test_an_inventory_that_takes_the_place_of_another(
+    host: BenchHost, deployment: Deployment, state: Path, tmp_path: Path
+) -> None:
+    """As when a registry on this machine alone becomes one of a homelab: the host has another name there."""
+    short = f"@docker/{host.container.short_id}"
+    yours = Deployment(
+        tmp_path,
+        f"registry = [{short!r}]\ndocker_hosts = [{short!r}]\n",
+        registry_state_dir=f"{deployment.folder}/yours",
+    )
+    names = {deployment: f"@docker/{host.name}", yours: short}
+    for here, its, there, former in (
+        (yours, "yours", "state", deployment),
+        (deployment, "state", "yours", yours),
+    ):
+        ran = assert_run_stops(host, here)
+        move = f"mv -T {deployment.folder}/{there} {deployment.folder}/{its}"
+        assert ran.problems == [
+            f"[{names[here]}] this host has a registry certificate that {deployment.folder}/{there} made, and not "
+            f"{deployment.folder}/{its}; {move}, and run again"
+        ]
+        subprocess.run(shlex.split(move), check=True)
+        before = snapshot(host)
+        assert assert_run_succeeds(here).steps == [
+            f"note {names[here]} as the registry host: {deployment.folder}/{its} has {names[former]}"
+        ]
+        assert snapshot(host) == before
+        assert assert_run_succeeds(here).steps == []
 
 
 def test_an_older_copy_of_the_state_brings_no_revoked_password_back(

@@ -63,10 +63,12 @@ def _decide(run: Run) -> list[AnyStep]:
     check_own_clock(run.clocks, host.name)
     present = context.present
     context.desired = State(registry_host=host.name, images=present.images, storage=present.storage)
+    claimant = ownership.Claimant(run.inventory, host.name, run.store.folder, present, (ROOT / "state",))
     if "adopt" in run.requests:
         context.outdated = outdated.find(present, context.found, now) is not None
+        run.report.note(host.name, ownership.adopt(claimant, context.found, outdated=context.outdated))
     else:
-        ownership.check(present, run.store.folder, host.name, context.found)
+        ownership.check(claimant, context.found)
         outdated.check(present, run.store.folder, context.found, now)
     records = ownership.storage_records(present, context.found)
     context.storage = storage.locate(settings.registry_storage_path, context.found.places, records)
@@ -74,10 +76,11 @@ def _decide(run: Run) -> list[AnyStep]:
     plan.check_port(settings.registry_port, context.found)
     context.address = _address(run)
     steps = [*_try_storage(context), *_correct_moments(run, now), *_authorities(run, now)]
-    if context.present.registry_host != host.name:
+    if (before := context.present.registry_host) != host.name:
+        reason = f"{run.store.folder} has {before}" if before else f"it is new to {run.store.folder}"
         steps.append(
             LocalStep(
-                f"note {host.name} as the registry host: it is new to {run.store.folder}",
+                f"note {host.name} as the registry host: {reason}",
                 partial(run.store.write_record, host.name, present.images, present.storage),
             )
         )
