@@ -25,3 +25,4 @@ if inspect_host(host):
     cluster_control.serve()
     clients.ask()
     rotations.finish()
+    clients.prove_address()

@@ -12,7 +12,8 @@ registry_port = 443
 
 # IP address of the registry host, also in its certificate. `None`: the source address of its default
 # route, kept as long as the host has it, and never a tunnel's; give the host a fixed lease. A loopback
-# address is refused: Docker checks no certificate there.
+# address is refused: Docker checks no certificate there. One that the registry host does not have is warned of, and a
+# client of the inventory has to reach the registry there.
 registry_address = None
 
 # Address of the registry host that the port is open on. `None`: all its IPv4 addresses, and all of IPv6 if

@@ -2,8 +2,7 @@
 
 registry_hostname = "registry.homelab.local"
 
-# The address of `nas`, and a second name for it.
-registry_address = "192.0.2.10"
+# A second name of the registry.
 registry_extra_names = ["images.homelab.local"]
 
 registry_accounts = {"admin": "admin", "ci": "push", "cluster": "pull"}

@@ -17,6 +17,7 @@ from tasks.clients.answers import Verdict
 from tasks.clients.claims import Claim, Claims, Verdicts, join, seen_titles
 from tasks.clients.questions import Question, emit
 from tasks.problem import Problem
+from tasks.registry import address
 from tasks.registry.context import RegistryContext
 from tasks.remote.fact_scripts import fail_host_on_bad_output, read_answer, script
 from tasks.run import output
@@ -59,6 +60,32 @@ def ask() -> Generator[PyinfraCommand, None, None]:
     # What was refused alone keeps no rotation waiting: the registry host goes on with that, and ends as failed later.
     if not good or (host.name in current().report.problems and "registry" not in host.groups):
         yield from stop_host(host)
+
+
+@operation()
+def prove_address() -> Generator[PyinfraCommand, None, None]:
+    """Fail the registry host if it does not have `registry_address`, and no client was seen to reach it there."""
+    run = current()
+    if not host.state.is_executing:
+        return
+    claims, held = run.part(Claims), _elsewhere(run)
+    if held and claims.made and not claims.seen:
+        given = run.configuration.settings.registry_address
+        problem = f"no client was seen to reach registry_address = {given}, which is no address of this host"
+        record_problem(host, problem, _set_address(held))
+        yield from stop_host(host)
+    else:
+        host.noop("clients reach it" if held else "this host has it")
+
+
+def _elsewhere(run: Run) -> str | None:
+    """Return the addresses of the registry host, if `registry_address` is set and is none of them."""
+    found = run.part(RegistryContext).found
+    return address.elsewhere(run.configuration.settings.registry_address, found.addresses) if found else None
+
+
+def _set_address(held: str) -> str:
+    return f"take it out, or set it to the one that clients reach ({held}), and run again"
 
 
 def finish(run: Run, client: Host) -> bool:
@@ -153,13 +180,16 @@ def _problem(run: Run, questions: Sequence[Question], verdict: Verdict) -> tuple
             f"and got: {verdict.words}",
             f"add {first.host} to NO_PROXY there, {first.restart}, and run again",
         )
+    registry_host = run.configuration.registry_host
     remedy = answers.remedy(
         verdict.words,
         host=first.host,
         endpoint=first.endpoint,
         address=run.part(RegistryContext).address or "",
-        registry_host=run.configuration.registry_host,
+        registry_host=registry_host,
         managed=run.configuration.settings.registry_manage_hosts_file,
     )
+    if verdict.meaning == "unreached" and (held := _elsewhere(run)):
+        remedy = f"{registry_host} does not have registry_address; {_set_address(held)}"
     verb = f"{'do' if several else 'does'} not {'trust' if verdict.meaning == 'distrusts' else 'reach'}"
     return f"{titles} {verb} {first.endpoint}: {verdict.words}", remedy

@@ -65,6 +65,17 @@ def told(server_names: Iterable[str], extra_names: Iterable[str]) -> list[str]:
     return [name for name in server_names if parse_address(name) and name not in extra_names]
 
 
+def elsewhere(address: str | None, found: Addresses) -> str | None:
+    """Return the addresses that a host has, if `registry_address` is none of them; None also if it could not tell.
+
+    It may be right all the same: of a router that forwards the port, or one that moves between hosts.
+    """
+    if address is None or not found.held or address in found.held:
+        return None
+    reached = [each for each, interface in found.held.items() if interface not in found.private]
+    return ", ".join(reached or found.held)
+
+
 def choose(found: Addresses, last: Iterable[str]) -> str:
     """Return the registry's address: one of the `last` if the host still has it, else its default route's.
 

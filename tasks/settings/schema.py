@@ -69,7 +69,8 @@ class RunWideKeys(_Strict):
     registry_address: Address = None
     """IP address of the registry host, also in its certificate. `None`: the source address of its default
     route, kept as long as the host has it, and never a tunnel's; give the host a fixed lease. A loopback
-    address is refused: Docker checks no certificate there.
+    address is refused: Docker checks no certificate there. One that the registry host does not have is warned of, and a
+    client of the inventory has to reach the registry there.
     """
 
     registry_listen_address: Address = None

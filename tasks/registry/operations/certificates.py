@@ -105,6 +105,12 @@ def _address(run: Run) -> str:
     names = authority.subject_alt_names(present.certificate) if present else []
     last = address.told(names, settings.registry_extra_names)
     chosen = settings.registry_address or address.choose(found.addresses, last)
+    if held := address.elsewhere(settings.registry_address, found.addresses):
+        run.report.note(
+            host.name,
+            f"registry_address = {chosen} is no address of this host, which has {held}; correct it or take it out, "
+            "unless something hands on to this host what comes to that address",
+        )
     if last and chosen not in last:
         run.report.note(
             host.name,

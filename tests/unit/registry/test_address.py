@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.registry.address import Addresses, choose, read_addresses
+from tasks.registry.address import Addresses, choose, elsewhere, read_addresses
 from tasks.remote.fact_scripts import read_answer
 from tasks.remote.steps import Conflict
 
@@ -55,6 +55,24 @@ def test_without_an_address_of_the_network_the_run_stops(found: Addresses, probl
     with pytest.raises(Conflict) as stop:
         choose(found, [])
     assert (stop.value.problem, stop.value.remedy) == (problem, remedy)
+
+
+@pytest.mark.parametrize(
+    ("address", "found", "held"),
+    [
+        (None, AT_HOME, None),
+        ("192.168.1.10", AT_HOME, None),
+        ("fd00::10", AT_HOME, None),
+        ("192.0.2.10", Addresses(), None),  # unknown is not absent
+        ("192.0.2.10", AT_HOME, "192.168.1.10, fd00::10"),
+        ("192.0.2.10", TWO, "192.168.1.10, fd00::10, 192.168.2.10"),
+        ("192.0.2.10", Addresses(None, {"172.17.0.1": "docker0"}, PRIVATE), "172.17.0.1"),
+    ],
+)
+def test_an_address_that_is_none_of_the_host_s_is_seen(
+    address: str | None, found: Addresses, held: str | None
+) -> None:
+    assert elsewhere(address, found) == held
 
 
 def read(*lines: str) -> Addresses:
