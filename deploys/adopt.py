@@ -1,7 +1,7 @@
 """Take over a registry host that the state does not know. Images are kept.
 
 CA and passwords of a state are kept, so that the registry may move to another machine. If the state is lost, both are
-made. See docs/by-task.md, "Another machine for the registry" and "The state is lost".
+made. See docs/by-task.md, "The registry on another machine" and "The state is lost".
 """
 
 from pathlib import Path

@@ -93,6 +93,7 @@ def _begin(options: dict[str, Any]) -> list[str]:
     pyinfra_output.quieten(run, state)
     pyinfra_patches.keep_connections_apart(partial(connections.note_failure, run))
     output.start_moving_line()
+    atexit.register(run.resources.close)  # the last one registered is called first
     atexit.register(summary.show, run)
     return []
 

@@ -77,7 +77,7 @@ def check(claimant: Claimant, found: RegistryHost) -> None:
         raise Conflict(
             f"{folder} is the state of the registry on {owner}, and this host does not have its certificate",
             f"if the registry moves to {claimant.host}, copy its images there and run {claimant.adopt}, which keeps CA "
-            f'and passwords (see {PAGE}, "Another machine for the registry"); if not, correct the group registry in '
+            f'and passwords (see {PAGE}, "The registry on another machine"); if not, correct the group registry in '
             f"{claimant.inventory}",
         )
 

@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,14 +100,12 @@ class Store(AccountFiles):
     def lock(self, timeout: float = 0) -> Iterator[None]:
         """Lock the state for one run; raise `StateError` if another run still holds the lock after `timeout` seconds.
 
-        The kernel releases the lock when the process ends, so a killed run leaves none behind.
+        The kernel releases the lock when the process ends, so a killed run leaves none behind. A folder that is still
+        empty at the end is removed: another state may be moved there.
         """
         end = time.monotonic() + timeout
-        self._files.make_folder(self.folder)
-        handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        while not _try_lock(handle):
+        while (handle := self._try_lock()) is None:
             if time.monotonic() >= end:
-                os.close(handle)
                 raise StateError(
                     f"another run is using {self.folder}", "wait until it has ended, then run again"
                 )
@@ -116,8 +114,21 @@ class Store(AccountFiles):
             self.authorities.remove_leftovers()
             yield
         finally:
+            with suppress(OSError):  # it has something in it
+                self.folder.rmdir()
             fcntl.flock(handle, fcntl.LOCK_UN)  # gevent delays a close until its loop runs again
             os.close(handle)
+
+    def _try_lock(self) -> int | None:
+        """Return a handle that holds the lock; None if another run holds it, or removed the folder meanwhile."""
+        self._files.make_folder(self.folder)
+        handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        with suppress(BlockingIOError, FileNotFoundError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(handle), self.folder.stat()):
+                return handle
+        os.close(handle)
+        return None
 
     def read(self, accounts: Collection[str] | None = None) -> State:
         """Read all files; raise `StateError` if one is damaged, or missing although others refer to it.
@@ -250,11 +261,3 @@ class Store(AccountFiles):
                 f"{self.ca_bundle_path} does not match the certificate authority in {self.authorities.folder}",
                 "remove it; the next run recreates it",
             )
-
-
-def _try_lock(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -119,7 +119,7 @@ def test_state_of_a_registry_on_another_host(host: BenchHost, deployment: Deploy
     assert ran.problems == [
         f"[{here}] {state} is the state of the registry on nas, and this host does not have its certificate; if the "
         f"registry moves to {here}, copy its images there and run make adopt INVENTORY={deployment.inventory}, which "
-        'keeps CA and passwords (see docs/by-task.md, "Another machine for the registry"); if not, '
+        'keeps CA and passwords (see docs/by-task.md, "The registry on another machine"); if not, '
         f"correct the group registry in {deployment.inventory}"
     ]
     adopted = deployment.run(deploy="deploys/adopt.py")

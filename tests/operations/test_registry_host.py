@@ -91,7 +91,7 @@ def test_a_registry_that_moves_to_another_machine_keeps_ca_and_passwords(tmp_pat
         f"[@fake/nas] {store.folder} is the state of the registry on old-nas, and this host does not have its "
         f"certificate; if the registry moves to @fake/nas, copy its images there and run make adopt "
         f"INVENTORY={inventory}, which keeps CA and passwords (see docs/by-task.md, "
-        f'"Another machine for the registry"); if not, correct the group registry in {inventory}'
+        f'"The registry on another machine"); if not, correct the group registry in {inventory}'
     )
     assert (stopped.exit_code, of_state(stopped.output)) == (1, [])
     adopted = ran(tmp_path, deploy="deploys/adopt.py")

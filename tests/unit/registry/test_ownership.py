@@ -104,7 +104,7 @@ def test_a_host_that_belongs_to_the_state(
                 INTACT, found,
                 "{0}/state/yours is the state of the registry on @local, and this host does not have its certificate",
                 f"if the registry moves to nas, copy its images there and run {ADOPT}, which keeps CA and passwords (see "
-                'docs/by-task.md, "Another machine for the registry"); if not, correct the group '
+                'docs/by-task.md, "The registry on another machine"); if not, correct the group '
                 f"registry in {YOURS}",
             )
             for found in (having(None), having(FORMER))

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -390,6 +391,27 @@ def test_a_second_run_at_the_same_time_is_an_error_and_a_later_one_is_not(store:
         pass
     with Store(store.folder).lock():
         assert store.folder.is_dir()
+
+
+def test_a_run_that_writes_nothing_leaves_no_folder_and_whoever_waited_for_it_has_the_lock(
+    tmp_path: Path,
+) -> None:
+    """`mv state/local state/yours` would move the one into an empty folder that a stopped run left."""
+    store = Store(tmp_path / "state/yours")
+    with ThreadPoolExecutor() as pool:
+        with store.lock():
+            waiting = pool.submit(hold, Store(store.folder))
+            with pytest.raises(StateError, match="another run is using"), Store(store.folder).lock():
+                pass
+        assert waiting.result() == "another run is using"
+    assert not store.folder.exists()
+
+
+def hold(store: Store) -> str:
+    """Wait for the lock, and return what another run is told meanwhile."""
+    with store.lock(10), pytest.raises(StateError) as stop, Store(store.folder).lock():
+        pass
+    return stop.value.problem.partition(f" {store.folder}")[0]
 
 
 def test_a_failed_write_leaves_the_old_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
