@@ -51,9 +51,7 @@ TEMPLATE = [
     "127.0.1.1 {{fqdn}} {{hostname}}",
     "127.0.1.1 $fqdn $hostname",
     "::1 localhost.localdomain {{ hostname }}",
-    "{#",
-    "This file is also managed, a line at a time",
-    "-#}",
+    "{#\nThis file is also managed, a line at a time\n-#}",
     "# a.) make changes to the master file in /etc/cloud/templates/hosts.debian.tmpl",
     "# The value '{{hostname}}' will be replaced",
 ]
