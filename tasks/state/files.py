@@ -13,7 +13,7 @@ from tasks.problem import Problem
 
 RESTORE = "put it back from your backup"
 
-ADOPT = f"{RESTORE}, or start over with deploys/adopt.py"
+ADOPT = f'{RESTORE}; or, if it is lost, see docs/by-task.md, "The state is lost", for how to start again'
 
 
 class StateError(Problem):

@@ -328,7 +328,7 @@ def copied(store: Store, name: str) -> Store:
         (lambda new, _: (new / "ca.key").unlink(), "the certificate authority in .* is damaged", "backup"),
         (lambda new, _: (new / "ca.crt").write_text("x"), "the certificate authority in .* is damaged", "backup"),
         (lambda _, old: (old / "ca.key").unlink(), "the certificate authority in .* is damaged", "backup"),
-        (lambda _, old: shutil.rmtree(old), "has lost .*, the certificate authority that is still in use", "backup"),
+        (lambda _, old: shutil.rmtree(old), "has lost .*, the certificate authority that is still in use", "The state is lost"),
         (lambda new, _: (new / "rollover.json").unlink(), "neither is the successor of the other", "backup"),
         (lambda new, _: (new / "rollover.json").write_text("{"), "rollover.json is damaged", "backup"),
         (lambda new, _: (new / "rollover.json").write_text("{}"), "rollover.json is damaged", "backup"),
