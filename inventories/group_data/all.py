@@ -50,8 +50,9 @@ registry_accounts = {"admin": "admin", "ci": "push", "cluster": "pull"}
 # Whether anything may be deleted from the registry.
 registry_delete_enabled = True
 
-# How many requests of one client address are served at once. Further requests get `429`.
-registry_max_requests = 512
+# How many requests of one client address are served at once. Further requests get `429`. Clients behind a NAT or a
+# proxy share one address.
+registry_max_requests = 256
 
 # How many wrong passwords of one client address are answered per second. Eight more wait, and further ones get
 # `429`. For an account with a custom password, this many requests per second are checked, right or wrong, after a

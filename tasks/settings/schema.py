@@ -111,8 +111,9 @@ class RunWideKeys(_Strict):
     registry_delete_enabled: Switch = True
     """Whether anything may be deleted from the registry."""
 
-    registry_max_requests: MaxRequests = 512
-    """How many requests of one client address are served at once. Further requests get `429`."""
+    registry_max_requests: MaxRequests = 256
+    """How many requests of one client address are served at once. Further requests get `429`. Clients behind a NAT or a
+    proxy share one address."""
 
     registry_max_guesses: MaxGuesses = 2
     """How many wrong passwords of one client address are answered per second. Eight more wait, and further ones get
