@@ -80,7 +80,7 @@ for them would wait that long. How long a pull takes otherwise depends on the ma
 @pytest.mark.parametrize("gateway", ["2.8"], indirect=True)  # the gateway alone holds these connections
 @pytest.mark.parametrize(
     ("attack", "connections"),
-    [(pressure.silent, 500), (pressure.slow_header, 300), (pressure.slow_reader, 300)],
+    [(pressure.silent, 500), (pressure.slow_header, 300), (pressure.slow_reader, 250)],
     ids=lambda value: getattr(value, "__name__", value),
 )
 def test_other_clients_can_pull_while_connections_are_held(
