@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import getpass
 import os
-import re
 import shlex
 import socket
 from collections.abc import Iterator
@@ -16,9 +15,9 @@ from paramiko.ssh_exception import NoValidConnectionsError
 from pyinfra.api.exceptions import ConnectError, PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.connectors.ssh import SSHConnector
-from pyinfra.connectors.sshuserclient.client import get_ssh_config
 
-from tasks.cli.ssh_command import try_login
+from tasks.cli.ssh_command import ssh, try_login
+from tasks.cli.ssh_config import HostConfig, address
 from tasks.run.context import Run
 from tasks.settings.places import host_place, joined_names, key_place
 from tasks.settings.redact import printable
@@ -52,9 +51,9 @@ class _Failure:
     def __init__(self, inventory: str, host: Host, error: BaseException) -> None:
         self.inventory, self.host = inventory, host
         self.causes = list(_causes(error))
-        self.config = _ssh_config(host)
-        self.port = host.data.get("ssh_port") or int(self.config.get("port", DEFAULT_PORT))
-        self.where = f"{self.config.get('hostname', _address(host))} port {self.port}"
+        self.config = HostConfig(host)
+        self.port = host.data.get("ssh_port") or int(self.config.get("port") or DEFAULT_PORT)
+        self.where = f"{self.config.get('hostname') or address(host)} port {self.port}"
         self.here = host_place(inventory, host.name)
 
     def explain(self) -> tuple[str, str]:
@@ -70,7 +69,7 @@ class _Failure:
                 return self._changed_host_key(cause)
             case paramiko.AuthenticationException():
                 return self._refused_login(cause)
-            case _ if found := self._jump():
+            case _ if found := self.config.jump_problem():
                 return found
             case socket.gaierror():
                 return self._name(cause)
@@ -82,15 +81,6 @@ class _Failure:
                 return self._key()
         return None
 
-    def _via(self) -> str:
-        """Return what `~/.ssh/config` goes through to the host, or nothing."""
-        jump = self.config.get("proxyjump")
-        return f"ProxyJump {jump}" if jump else "ProxyCommand" if "proxycommand" in self.config else ""
-
-    @property
-    def _config_file(self) -> str:
-        return str(self.host.data.get("ssh_config_file") or "~/.ssh/config")
-
     def _place(self, *keys: str) -> str:
         """Return where the first of these keys is set that is, or else where the host is written."""
         for key in keys:
@@ -101,13 +91,13 @@ class _Failure:
         return self.here
 
     def _name(self, error: socket.gaierror) -> tuple[str, str]:
-        name = _address(self.host)
+        name = address(self.host)
         if parts := joined_names(self.inventory, name):
             written = " ".join(f'"{part}"' for part in parts)
             return f"a comma is missing: {written} is one name", f"put a comma between them ({self.here})"
         problem = f"the name {printable(name)} is not resolved ({error.strerror})"
-        if via := self._via():
-            return f"{via}: that name is not resolved ({error.strerror})", f"correct {self._config_file}"
+        if via := self.config.via:
+            return f"{via}: that name is not resolved ({error.strerror})", f"correct {self.config.file}"
         if "ssh_hostname" in self.host.data.dict():
             return problem, f"correct {self._place('ssh_hostname')}"
         return (
@@ -119,8 +109,8 @@ class _Failure:
         where = self.where
         if isinstance(error, NoValidConnectionsError):
             (host, port, *_), error = next(iter(error.errors.items()))
-            if via := self._via():
-                where = f"{host} port {port} ({via} in {self._config_file})"
+            if via := self.config.via:
+                where = f"{host} port {port} ({via} in {self.config.file})"
         match error:
             case EOFError() if self.host.data.get("ssh_strict_host_key_checking") == "ask":
                 return self._unknown_host_key("there is no terminal to ask on")
@@ -149,7 +139,7 @@ class _Failure:
         if "authentication methods" in text:
             return self._no_keys()
         if isinstance(error, paramiko.ChannelException):
-            return f"{self._via()} reaches nothing at {self.where} ({error.text})", f"correct {self.here}"
+            return f"{self.config.via} reaches nothing at {self.where} ({error.text})", f"correct {self.here}"
         if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
             return (
                 f"the SSH server at {self.where} is too old: {_words(error)}",
@@ -197,10 +187,11 @@ class _Failure:
         allowed = getattr(error, "allowed_types", [])
         if allowed and "publickey" not in allowed and not password:
             used += f" (it takes only {', '.join(allowed)})"
-        public = f"-i {shlex.quote(str(key))}.pub " if key else ""
+        copied = ssh(self.host.name, self.host.data.dict() | ({"ssh_key": f"{key}.pub"} if key else {}))
         return (
             f"the login as {user} with {used} was refused by {self.where}",
-            f"correct {self._place('ssh_user', 'ssh_key')}, or let that user in there (ssh-copy-id {public}...)",
+            f"correct {self._place('ssh_user', 'ssh_key')}, or let that key in "
+            f"(ssh-copy-id{copied.removeprefix('ssh')})",
         )
 
     def _no_keys(self) -> tuple[str, str]:
@@ -238,34 +229,6 @@ class _Failure:
             )
         return None
 
-    def _jump(self) -> tuple[str, str] | None:
-        """Return what pyinfra cannot do with a ProxyJump of `~/.ssh/config`: it asks for none of a jump host's own."""
-        file = self._config_file
-        jump = self.config.get("proxyjump", "")
-        if jump.lower() == "none":
-            return (
-                f"pyinfra takes ProxyJump none in {file} for a host",
-                "leave it out there, and use Host * !NAME",
-            )
-        first = re.sub(r"^.*@|:\d+$", "", jump.partition(",")[0])
-        if not first or (own := _lookup(self.host, first).get("proxyjump")) is None:
-            return None
-        if own == jump:
-            return (
-                f"ProxyJump {jump} in {file} is for {first} itself as well, which never ends",
-                f"leave that host out there (Host * !{first})",
-            )
-        return (
-            f"it is reached through {first}, which has a ProxyJump of its own in {file}, and pyinfra does not "
-            "follow that",
-            f"name all jumps at this host (ProxyJump {own},{jump})",
-        )
-
-
-def _address(host: Host) -> str:
-    """Return the name or address that pyinfra connects to, before `~/.ssh/config` is asked."""
-    return str(host.data.get("ssh_hostname") or host.name)
-
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an error, and what it was raised from or for."""
@@ -273,18 +236,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while cause:
         yield cause
         cause = cause.__cause__ or cause.__context__
-
-
-def _ssh_config(host: Host) -> dict[str, str]:
-    return _lookup(host, _address(host))
-
-
-def _lookup(host: Host, name: str) -> dict[str, str]:
-    try:
-        config = get_ssh_config(host.data.get("ssh_config_file"))
-        return dict(config.lookup(name)) if config else {}
-    except Exception:
-        return {}
 
 
 def _words(error: BaseException) -> str:

@@ -87,7 +87,11 @@ def accept_any_login_shell() -> None:
 
 
 def _exec_command(self: SSHClient, command: str, *args: Any, **kwargs: Any) -> Any:
-    return paramiko.SSHClient.exec_command(self, for_any_shell(command), *args, **kwargs)
+    try:
+        return paramiko.SSHClient.exec_command(self, for_any_shell(command), *args, **kwargs)
+    except EOFError as error:
+        # paramiko's word for a connection that the host has closed; pyinfra takes it for an error of everyone's.
+        raise paramiko.SSHException("the connection was closed") from error
 
 
 _connect_host = Host.connect

@@ -105,7 +105,8 @@ def unreachable(fleet: Fleet, deployment: Deployment) -> dict[str, str]:
         "stranger": line(
             "stranger",
             f"the login as nobody with the key {key} was refused by {address} port 22",
-            f"correct ssh_user ({{here}}), or let that user in there (ssh-copy-id -i {key}.pub ...)",
+            f"correct ssh_user ({{here}}), or let that key in (ssh-copy-id -i {key}.pub -o UserKnownHostsFile="
+            f"{data['ssh_known_hosts_file']} -o StrictHostKeyChecking=yes nobody@{address})",
             user="nobody",
         ),
         "reinstalled": line(

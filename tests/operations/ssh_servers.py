@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import paramiko
+from paramiko.common import AUTH_SUCCESSFUL, OPEN_FAILED_CONNECT_FAILED
 
 ADDRESS = "127.0.0.1"
 HOST_KEY = paramiko.ECDSAKey.generate()
@@ -62,7 +63,33 @@ def refuse_logins(methods: str) -> Callable[[socket.socket], None]:
     return answer
 
 
+class DropAfterLogin(paramiko.ServerInterface):
+    """An SSH server that lets everyone in, and ends the connection at the first command, as a host that reboots."""
+
+    def __init__(self, transport: paramiko.Transport) -> None:
+        self.transport = transport
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        return AUTH_SUCCESSFUL
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        self.transport.close()
+        return OPEN_FAILED_CONNECT_FAILED
+
+
+def drop(connection: socket.socket) -> None:
+    """Be that server."""
+    transport = paramiko.Transport(connection)
+    transport.add_server_key(HOST_KEY)
+    transport.start_server(event=threading.Event(), server=DropAfterLogin(transport))
+    transport.join()
+
+
 SERVERS = {
+    "drops": drop,
     "closes": close,
     "resets": reset,
     "silent": keep_silent,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ import pytest
 from tests.operations.runs import Ran, pyinfra
 from tests.operations.ssh_servers import ADDRESS, HOST_KEY, ports
 from tests.operations.test_command_line import answering_hosts
-from tests.printed import steps
+from tests.printed import not_finished, steps
 
 HERE = "inventories/lab.py"
 TRY = "ssh -p {port} -i {folder}/good -o UserKnownHostsFile={folder}/known_hosts op@127.0.0.1 sudo -n true"
@@ -40,7 +41,8 @@ NO_SSH = "what answers at 127.0.0.1 port {port} is no SSH server"
 SILENT = f"{NO_SSH}, or ends each connection at once"
 SEE_LOG = f"see its log there (journalctl -u ssh), or {PORT}"
 REFUSED = "the login as op with the key {folder}/good was refused by 127.0.0.1 port {port}"
-LET_IN = "correct ssh_user ({here}), or let that user in there (ssh-copy-id -i {folder}/good.pub ...)"
+COPY = "ssh-copy-id -p {port} -i {folder}/good.pub -o UserKnownHostsFile={folder}/known_hosts op@127.0.0.1"
+LET_IN = "correct ssh_user ({here}), or let that key in (" + COPY + ")"
 THROUGH = (
     "ssh -F {folder}/config -i {folder}/good -o UserKnownHostsFile={folder}/known_hosts op@HOST sudo -n true"
 )
@@ -109,7 +111,7 @@ HOSTS = [
     Unreachable(
         "password",
         "the login as op with the password was refused by 127.0.0.1 port {port}",
-        "correct ssh_user ({here}), or let that user in there (ssh-copy-id ...)",
+        LET_IN.replace("-i {folder}/good.pub ", ""),
         "passwords",
         {"ssh_password": "hunter2-hunter2", "ssh_look_for_keys": False, "ssh_allow_agent": False},
         command=TRY.replace("-i {folder}/good ", ""),
@@ -268,6 +270,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ran, dict[st
             here = f"{folder}/lab.py line {len(lines)}"
             line = f"cannot be reached: {host.problem}; {host.remedy}, and try: {host.command}"
             expected[host.name] = line.format(here=here, folder=folder, port=numbers[host.port])
+        data = {
+            "ssh_hostname": ADDRESS, "ssh_port": numbers["drops"], "ssh_key": f"{folder}/good",
+            "ssh_known_hosts_file": f"{folder}/known_hosts",
+        }  # fmt: skip
+        lines.append(f"    ('drops', {data!r}),")
         (folder / "lab.py").write_text("\n".join([*lines, "]\n"]))
         yield (
             pyinfra("--dry", "--data", f"registry_state_dir={folder}/state", f"{folder}/lab.py", "deploy.py"),
@@ -296,3 +303,13 @@ def test_the_other_hosts_are_finished_without_a_traceback_or_a_secret(
     assert steps(ran.output, "@fake/pi")
     assert "Traceback" not in ran.output
     assert "hunter2" not in ran.output
+
+
+def test_a_connection_that_is_lost_is_the_failure_of_that_host_alone(
+    run: tuple[Ran, dict[str, str]],
+) -> None:
+    ran, _ = run
+    assert re.search(r"\[drops\] .*the connection was closed", ran.output)
+    assert [line for line in not_finished(ran.output) if "[drops]" in line] == [
+        "[drops] its rights and its clock could not be read (see above); fix that and run again"
+    ]
