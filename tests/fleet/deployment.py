@@ -114,7 +114,7 @@ class Deployment:
                 cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=900, check=False,
             )  # fmt: skip
             exit_code, output = done.returncode, done.stdout + done.stderr
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
+        plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", output)
         return RunResult(exit_code, plain, self.trace.read_text().splitlines())
 
     def plan(self) -> RunResult:

@@ -159,6 +159,21 @@ def test_with_y_a_plan_does_not_say_that_there_is_nothing_to_do(tmp_path: Path) 
     assert "Nothing to do" not in ran.output
 
 
+@pytest.mark.parametrize("mode", ["-y", "--dry"])
+def test_a_taken_port_is_found_before_anything_is_made(tmp_path: Path, mode: str) -> None:
+    """Docker's proxy listens there, for a container of somebody else."""
+    taken = answering_hosts().replace("'listener|'", "'listener|docker-proxy (pid 7)', 'holder|traefik'")
+    (tmp_path / f"{STEM}.py").write_text(taken)
+    state = tmp_path / "state"
+    ran = pyinfra(mode, "--data", f"registry_state_dir={state}", str(tmp_path / f"{STEM}.py"), "deploy.py")
+    assert (ran.exit_code, printed.steps(ran.output)) == (1, [])
+    assert printed.not_finished(ran.output)[0] == (
+        "[@fake/nas] port 443 is taken by the container traefik; "
+        "stop it (docker stop traefik), or set registry_port to another port, and run again"
+    )
+    assert Store(state).read().is_empty
+
+
 def test_a_state_that_cannot_be_read_is_one_line_in_a_plan(tmp_path: Path) -> None:
     """As if another user than the owner of the state makes a plan; here the folder is a file."""
     (tmp_path / "state").write_text("mine\n")
