@@ -81,7 +81,10 @@ def _headline(run: Run) -> str:
         return f"{changes} in {took}; {good} of {hosts} finished."
     if not taken:
         return f"Nothing to do on {hosts} ({took})."
-    return f"Done: {changes} on {len(_names())} of {hosts} in {took}."
+    changed = len([host for host, steps in report.steps.items() if any(s.outcome == "taken" for s in steps)])
+    idle = len(_names()) - changed
+    others = f"; {idle} had nothing to do" if idle else ""
+    return f"Done: {changes} on {changed} of {hosts} in {took}{others}."
 
 
 def _names() -> list[str]:

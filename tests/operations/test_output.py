@@ -118,6 +118,12 @@ def test_a_run_without_changes_is_a_line_with_its_notes(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_hosts_without_changes_are_counted(tmp_path: Path) -> None:
+    assert untimed(run(tmp_path, "idle", "working").output)[3] == (
+        "Done: 2 changes on 1 of 2 hosts in N s; 1 had nothing to do."
+    )
+
+
 def test_with_v_it_says_why(tmp_path: Path) -> None:
     assert "  = [@fake/idle] nothing to do: all is as it should be" in untimed(
         run(tmp_path, "idle", mode=("-y", "-v")).output
