@@ -58,8 +58,11 @@ def test_the_port_is_taken(host: BenchHost, tmp_path: Path) -> None:
             "; stop that program, or set registry_port to another port",
         )
         assert ran.steps == []
+    host.write("/tmp/web.yml", "version: 0.1\nstorage: {inmemory: {}}\nhttp: {addr: ':5000'}\n")
     image = host.run("docker images -q homelab-registry.invalid/registry").stdout.split()[0]
-    begin = f"docker run -d --name web -p 8444:80 --entrypoint sleep {image} 600"
+    begin = (
+        f"docker run -d --name web -p 8444:5000 -v /tmp/web.yml:/web.yml:ro {image} registry serve /web.yml"
+    )
     with trouble(host, begin, "docker rm -f web"):
         ran = assert_run_fails(
             deployment,
