@@ -24,6 +24,8 @@ def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """A registry that was deployed on a host of its own, from Debian's 2.8 or with distribution 3.1.2."""
     host = BenchHost.start(TRIXIE_NODE if request.param == DEBIAN_13 else BOOKWORM_DOCKER)
     try:
+        if request.param == DEBIAN_13:
+            host.run("mount -o remount,rw /proc/sys")  # Docker 28 sets each container's IPv6 there
         registry_images.load(host)
         made = Gateway(host, deployment_on(host, tmp_path_factory.mktemp("gateway")), request.param[:3])
         made.deployment.quiet = QUIET
