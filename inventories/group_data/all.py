@@ -118,8 +118,9 @@ registry_timer_program = None
 
 # Per host: a host's own data may set these differently.
 
-# System users on Docker hosts who are logged in.
-registry_login_users = []
+# System users on Docker hosts who are logged in: a list of them, with `registry_login_account`; or
+# `{"deploy": "ci"}`, each with an account of their own, so that builders can push.
+registry_login_users = {}
 
 # Container runtimes of a cluster node: a list of `k3s`, `rke2`, `containerd`, `crio`, `podman`, `docker`.
 # `None`: detected.

@@ -64,8 +64,9 @@ def stores_password(account: str, settings: Settings, host: HostSettings, group:
     """Return whether a host of a group stores the password of an account, and so has to get a new one."""
     if group == "cluster_control":
         return account == settings.registry_pull_secret_account
-    logged_in = host.registry_login_users if group == "docker_hosts" else host.registry_node_login
-    return account == settings.registry_login_account and bool(logged_in)
+    if group == "docker_hosts":
+        return account in host.login_accounts(settings).values()
+    return account == settings.registry_login_account and host.registry_node_login
 
 
 def prove(login: Login, settings: Settings) -> Step:

@@ -126,7 +126,12 @@ def custom_passwords(run: Run) -> list[str]:
     """Return a line for each account that machines pull with and that has a custom password."""
     context = run.part(RegistryContext)
     settings = run.configuration.settings
-    pulling = sorted({settings.registry_login_account, settings.registry_pull_secret_account})
+    of_users = {
+        account
+        for host in run.configuration.hosts.values()
+        for account in host.login_accounts(settings).values()
+    }
+    pulling = sorted(of_users | {settings.registry_login_account, settings.registry_pull_secret_account})
     return [
         f"The account {name} has a custom password: each of its requests costs the registry host about "
         f"0.3 s of processor time; deploys/rotate_credentials.py, with --data registry_rotate_account={name}, "

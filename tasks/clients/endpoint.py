@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyinfra.api.host import Host
@@ -14,11 +15,15 @@ from tasks.run.context import Run, current
 
 @dataclass(frozen=True)
 class FinishedRegistry:
-    """The certificates of the CAs to trust as PEM text, the registry's address, and the login of users and nodes."""
+    """The certificates of the CAs to trust as PEM text, the registry's address, and logins.
+
+    `login` is that of nodes, and of users without an account of their own; `logins` are all of this client, by account.
+    """
 
     ca_pem: str
     address: str
     login: Login
+    logins: Mapping[str, Login]
 
 
 def finished_registry(host: Host) -> FinishedRegistry:
@@ -32,15 +37,19 @@ def finished_registry(host: Host) -> FinishedRegistry:
     registry_host = host.inventory.get_host(run.configuration.registry_host)
     if not host.state.is_executing and registry_host in host.state.active_hosts:
         run.settled[registry_host.name].wait()  # a plan asks all hosts at once
-    account = run.configuration.settings.registry_login_account
-    password = context.desired.passwords.get(account)
+    settings, passwords = run.configuration.settings, context.desired.passwords
+    of_users = run.configuration.hosts[host.name].login_accounts(settings).values()
+    accounts = {settings.registry_login_account, *of_users}
+    unready = not accounts <= set(passwords)
     unserved = host.state.is_executing and not context.served
-    if context.authorities is None or context.address is None or password is None or unserved:
+    if context.authorities is None or context.address is None or unready or unserved:
         raise Conflict(
             f"the registry host {run.configuration.registry_host} is not finished, so no client is configured",
             "fix that host first, or take it into --limit, and run again",
         )
-    return FinishedRegistry(context.authorities.ca_bundle, context.address, Login(account, password))
+    logins = {account: context.login(account) for account in accounts}
+    login = logins[settings.registry_login_account]
+    return FinishedRegistry(context.authorities.ca_bundle, context.address, login, logins)
 
 
 def served_names(run: Run) -> list[str]:

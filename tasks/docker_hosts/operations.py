@@ -36,17 +36,20 @@ def _decide(run: Run) -> list[Step]:
 
 def decide(run: Run) -> Planned:
     """Return the steps; `Conflict` if something on the host contradicts them, or it could not be read."""
-    configuration = run.configuration
+    configuration, own = run.configuration, run.configuration.hosts[host.name]
     registry = finished_registry(host)
     found = read_facts(run)
     client_hosts.note_loss(run, host.name, registry.address, found.client)
     target = DockerTarget(
         ca_pem=registry.ca_pem,
         address=registry.address,
-        login=registry.login,
+        logins={
+            user: registry.logins[account]
+            for user, account in own.login_accounts(configuration.settings).items()
+        },
         family=_family(run),
     )
-    planned = plan.steps(configuration.settings, configuration.hosts[host.name], target, found)
+    planned = plan.steps(configuration.settings, target, found)
     run.part(Claims).make(host.name, _claim(run, target, found, planned))
     return planned
 
@@ -57,7 +60,7 @@ def read_facts(run: Run) -> DockerHost:
         host,
         DockerHostFact,
         settings=run.configuration.settings,
-        users=run.configuration.hosts[host.name].registry_login_users,
+        users=list(run.configuration.hosts[host.name].registry_login_users),
         family=_family(run),
     )
 
@@ -74,8 +77,11 @@ def _noop_reason(run: Run) -> str:
 
 def _claim(run: Run, target: DockerTarget, found: DockerHost, planned: Planned) -> Claim:
     settings = run.configuration.settings
-    wanted = run.configuration.hosts[host.name].registry_login_users
-    users = [name for name in wanted if name not in planned.refused]
+    users = [
+        user if login.account == settings.registry_login_account else f"{user} ({login.account})"
+        for user, login in target.logins.items()
+        if user not in planned.refused
+    ]
     served = served_names(run)
     return Claim(
         "docker_hosts",

@@ -21,7 +21,7 @@ from tasks.remote import files
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
 from tasks.remote.users import User
-from tasks.settings.load import HostSettings, Settings
+from tasks.settings.load import Settings
 
 SYSTEM = ("/etc/docker", "/etc/docker/daemon.json")
 """Folder and configuration of the system's engine."""
@@ -71,11 +71,14 @@ class Planned:
 
 @dataclass(frozen=True)
 class DockerTarget:
-    """What a Docker host is to have. `family` is set if the system's trust store gets the CA as well."""
+    """What a Docker host is to have.
+
+    `logins` are those of its users. `family` is set if the system's trust store gets the CA as well.
+    """
 
     ca_pem: str
     address: str
-    login: Login
+    logins: Mapping[str, Login] = field(default_factory=dict)
     family: Family | None = None
 
 
@@ -96,11 +99,9 @@ def ca_files(settings: Settings, folder: str = SYSTEM[0]) -> list[str]:
     return certs_d.certificates(f"{folder}/certs.d", settings.endpoints)
 
 
-def steps(
-    settings: Settings, host_settings: HostSettings, target: DockerTarget, found: DockerHost
-) -> Planned:
+def steps(settings: Settings, target: DockerTarget, found: DockerHost) -> Planned:
     """Return the steps, in their order; `Conflict` if something of the administrator's contradicts them."""
-    logins.check(host_settings.registry_login_users, found.homes)
+    logins.check(target.logins, found.homes)
     for pid, arguments in found.daemons.items():
         conflicts.check_arguments(pid, arguments, settings, target.address)
         for path in conflicts.values_of("--config-file", arguments):
@@ -117,10 +118,10 @@ def steps(
     planned.steps.extend(
         client_hosts.steps(settings, target.ca_pem, target.address, target.family, found.client)
     )
-    for name in host_settings.registry_login_users:
+    for name, login in target.logins.items():
         home = found.homes[name]
         try:
-            planned.steps.extend(logins.steps(home, settings.endpoints, target.login) if home else [])
+            planned.steps.extend(logins.steps(home, settings.endpoints, login) if home else [])
         except Conflict as stop:
             planned.refused.setdefault(name, stop)
     return planned

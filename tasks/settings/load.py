@@ -190,10 +190,28 @@ class _Reader:
             limit, place = values[other].value, values[other].place
             shown = redacted(other, list(limit) if isinstance(limit, dict) else limit)
             self._record_problem(key, values[key], f"must be {relation} {other} = {shown} ({place})")
+        if accounts := values.get("registry_accounts"):
+            self._check_login_accounts(by_host, accounts)
         state_dir = values.get("registry_state_dir")
         if state_dir and state_dir.place == DEFAULT_FROM_FILE_NAME:
             self._check(RunWideKeys, {"registry_state_dir": state_dir.value}, DEFAULT_FROM_FILE_NAME)
         return {key: each.value for key, each in values.items()}
+
+    def _check_login_accounts(
+        self, by_host: Mapping[str, Mapping[str, _PlacedValue]], accounts: _PlacedValue
+    ) -> None:
+        """Check that the users of every host have accounts that exist; a mistake for several hosts is one line."""
+        lines: dict[str, None] = {}
+        for host in by_host.values():
+            users = host["registry_login_users"]
+            for user, account in users.value.items():
+                if account is not None and account not in accounts.value:
+                    subject = _subject("registry_login_users", [user], account)
+                    shown = redacted("registry_accounts", list(accounts.value))
+                    lines[
+                        f"{subject} ({users.place}): must be one of registry_accounts = {shown} ({accounts.place})"
+                    ] = None
+        self.problems += lines
 
     def _belongs_to_another_inventory(self, group: str) -> bool:
         if self.sources.other_inventories is not None:
@@ -267,7 +285,7 @@ def _registry_keys(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _subject(key: str, inner: Sequence[str], value: object) -> str:
     """Return `key = value`, or `key[item] = value` for an item in it."""
-    if key != "registry_accounts":
+    if key not in {"registry_accounts", "registry_login_users"} or not (inner or isinstance(value, dict)):
         return f"{key}{''.join(f'[{each}]' for each in inner)} = {redacted(key, value)}"
     if not inner:
         return f"{key} = {HIDDEN}"

@@ -29,6 +29,7 @@ from tasks.settings.types import (
     ImageSource,
     KubeContext,
     LeafDays,
+    LoginUsers,
     MaxGuesses,
     MaxRequests,
     Namespaces,
@@ -43,7 +44,6 @@ from tasks.settings.types import (
     StorageFolder,
     Switch,
     TimerInterval,
-    Users,
 )
 
 
@@ -188,8 +188,10 @@ class RunWideKeys(_Strict):
 class HostSettings(_Strict):
     """The keys that each host may set for itself."""
 
-    registry_login_users: Users = ()
-    """System users on Docker hosts who are logged in."""
+    registry_login_users: LoginUsers = {}
+    """System users on Docker hosts who are logged in: a list of them, with `registry_login_account`; or
+    `{"deploy": "ci"}`, each with an account of their own, so that builders can push.
+    """
 
     registry_runtime: Runtimes = None
     """Container runtimes of a cluster node: a list of `k3s`, `rke2`, `containerd`, `crio`, `podman`, `docker`.
@@ -203,6 +205,11 @@ class HostSettings(_Strict):
 
     registry_system_trust: Switch = False
     """Also add the certificate authority to the system's trust store."""
+
+    def login_accounts(self, settings: Settings) -> dict[str, str]:
+        """Return the account of each user who is logged in."""
+        default = settings.registry_login_account
+        return {user: account or default for user, account in self.registry_login_users.items()}
 
 
 _RELATIONS: tuple[tuple[str, str, Callable[[Any, Any], bool], str], ...] = (

@@ -136,6 +136,20 @@ def _tuple_from_commas(value: Any) -> Any:
     return tuple(value.split(",")) if isinstance(value, str) else value
 
 
+def _keys_from_list(value: Any) -> Any:
+    return (
+        dict.fromkeys(_no_duplicates(tuple(map(_hashable, value))))
+        if isinstance(value, list | tuple)
+        else value
+    )
+
+
+def _hashable(value: Any) -> Any:
+    if not isinstance(value, str | int | None):
+        raise ValueError
+    return value
+
+
 def _no_duplicates(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(values)) < len(values):
         raise ValueError
@@ -233,12 +247,14 @@ Accounts = Annotated[
         description=f"a dict with at least one name: role; roles are pull, push, admin; names are {_ACCOUNT}",
     ),
 ]
-Users = Annotated[
-    tuple[Annotated[str, _matching("[A-Za-z_][A-Za-z0-9_.-]{0,31}", 32)], ...],
-    BeforeValidator(_tuple_from_list),
-    AfterValidator(_no_duplicates),
-    Field(description="a list of system users (useradd(8)), without duplicates"),
+LoginUsers = Annotated[
+    dict[Annotated[str, _matching("[A-Za-z_][A-Za-z0-9_.-]{0,31}", 32)], Account | None],
+    BeforeValidator(_keys_from_list),
+    Field(
+        description="a list of system users (useradd(8)), without duplicates, or a dict with user: account"
+    ),
 ]
+"""An account of None, as all have of a list, is `registry_login_account`."""
 
 Namespaces = Annotated[
     tuple[Annotated[str, _matching(rf"\*|{LABEL}", 63)], ...],

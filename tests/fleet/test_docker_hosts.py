@@ -119,6 +119,19 @@ def test_a_changed_password_reaches_users_in_the_same_run(host: BenchHost, deplo
     assert host.read(CONFIG) == config_with_login(deployment)
 
 
+def test_a_user_with_an_account_that_pushes_can_push(host: BenchHost, deployment: Deployment) -> None:
+    change_settings(deployment, registry_login_users={"root": "ci", "ci": None})
+    ran = deployment.run()
+    assert ran.steps == [f"write {ROOT_CONFIG}: the login of root is not as it should be"]
+    assert f"[@docker/{host.name}] Docker trusts {NAME}; logged in: root (ci), ci" in ran.output
+    copy = f"{IMAGE.rpartition(':')[0]}:of-root"
+    host.run(f"docker tag {IMAGE} {copy}")
+    assert host.run(f"su - ci -c 'docker push {copy}'", check=False).stderr.startswith("denied: ")
+    host.run(f"docker push {copy}")
+    change_settings(deployment)
+    assert run(deployment) == [f"write {ROOT_CONFIG}: the login of root is not as it should be"]
+
+
 def test_the_system_trusts_the_registry(host: BenchHost, deployment: Deployment) -> None:
     """Check with openssl, by the store's hash links and by its bundle, and with Python's defaults."""
     check = f"echo | openssl s_client -connect {NAME}:443 -servername {NAME} -verify_return_error"

@@ -53,7 +53,10 @@ def deployment(fleet: Fleet, folder: Path) -> Deployment:
     for host in fleet.hosts.values():
         host.wait_until("docker info", 60, "Docker Engine")
         host.run("usermod -aG docker op")
-    settings = {"nas": {"registry_system_trust": True}, "node": {"registry_node_login": True}}
+    settings: dict[str, dict[str, object]] = {
+        "nas": {"registry_system_trust": True},
+        "node": {"registry_node_login": True, "registry_login_users": {"op": "ci"}},
+    }
     both = [(name, {**fleet.data[name], **settings[name]}) for name in fleet.hosts]
     hosts = f"registry = [{both[0]!r}]\ndocker_hosts = {both!r}\ncluster_nodes = {both!r}\n"
     deployment = Deployment(folder, hosts, registry_login_users=["op"])

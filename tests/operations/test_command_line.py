@@ -117,7 +117,7 @@ REFUSED = [
     Refused(
         "a host's own data",
         [f"registry_login_users = 'me' ({FILE}, host @fake/nas): must be "
-         "a list of system users (useradd(8)), without duplicates"],
+         "a list of system users (useradd(8)), without duplicates, or a dict with user: account"],
         'registry = [("@fake/nas", {"registry_login_users": "me"})]\n',
     ),
     Refused(

@@ -147,9 +147,11 @@ def test_users_pull_without_logging_in(
 ) -> None:
     _leave_alone_if_off(login_host)
     reference = images.push(client, settings, deployment.login("push", "admin"), repository, login_host)
-    for name in deployment.of(login_host.name).registry_login_users:
+    for name, account in deployment.of(login_host.name).login_accounts(settings).items():
         user = _user(login_host, name)
         pulled = login_host.run(user.run(f"docker pull -q {reference}"))
+        pushes = pulled.rc == 0 and settings.registry_accounts[account] != "pull"
+        pushed = login_host.run(user.run(f"docker push {reference}")) if pushes else None
         removed = login_host.run(user.run(f"docker image rm -f {reference}"))
         assert "permission denied" not in pulled.stderr, (
             f"{login_host.name}: {name} may not use Docker Engine there; add them to the group docker (usermod -aG "
@@ -157,6 +159,10 @@ def test_users_pull_without_logging_in(
         )
         assert pulled.rc == 0, (
             f"{login_host.name}: {name} cannot pull without logging in ({last_line(pulled)}); run make deploy"
+        )
+        assert pushed is None or pushed.rc == 0, (
+            f"{login_host.name}: {name} cannot push without logging in, which the account {account} may "
+            f"({last_line(pushed)}); run make deploy"
         )
         assert removed.rc == 0, f"{login_host.name}: {reference} could not be removed; remove it by hand"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +27,7 @@ from tasks.docker_hosts.plan import DockerHost, DockerTarget, Engine
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
 from tasks.remote.users import User
-from tasks.settings.load import HostSettings, Settings
+from tasks.settings.load import Settings
 
 NOW = dt.datetime.now(dt.UTC)
 CA, OLDER_CA = (ca.make_authority(["registry.homelab.local"], 3650, NOW).certificate_pem for _ in range(2))
@@ -87,8 +88,7 @@ def on_mount(found: DockerHost, mount: bool = True) -> DockerHost:
 
 
 def steps(found: DockerHost, **settings: Any) -> list[Step]:
-    wanted = DockerTarget(CA, ADDRESS, Login("cluster", "secret"))
-    planned = docker_hosts.steps(Settings(**settings), HostSettings(), wanted, found)
+    planned = docker_hosts.steps(Settings(**settings), DockerTarget(CA, ADDRESS), found)
     for refused in planned.refused.values():
         raise refused
     return planned.steps
@@ -408,16 +408,38 @@ def test_everything_comes_in_one_order() -> None:
     })  # fmt: skip
     store = system_trust.TrustStore(dict.fromkeys(system_trust.paths(system_trust.DEBIAN)))
     found = replace(fresh(), homes={"ci": home}, client=ClientHost(HostsFile(LOCALHOST), store=store))
-    own = HostSettings(registry_login_users=("ci",), registry_system_trust=True)
-    wanted = DockerTarget(CA, ADDRESS, Login("cluster", "secret"), system_trust.DEBIAN)
-    made = docker_hosts.steps(Settings(), own, wanted, found).steps
+    wanted = DockerTarget(CA, ADDRESS, {"ci": Login("cluster", "secret")}, system_trust.DEBIAN)
+    made = docker_hosts.steps(Settings(), wanted, found).steps
     assert [step.text.partition(":")[0] for step in made] == [
         f"make {CERTS}", f"make {FOLDER}", f"write {FILE}", "write /etc/hosts",
         "write /usr/local/share/ca-certificates/homelab-registry.crt", "refresh /etc/ssl/certs/ca-certificates.crt",
         "make /home/ci/.docker", "write /home/ci/.docker/config.json",
     ]  # fmt: skip
     with pytest.raises(Conflict):
-        docker_hosts.steps(Settings(), own, wanted, replace(found, homes={"ci": None}))
+        docker_hosts.steps(Settings(), wanted, replace(found, homes={"ci": None}))
+
+
+def test_each_user_gets_the_login_of_their_account() -> None:
+    homes = {}
+    for uid, name in enumerate(("alice", "deploy"), 1001):
+        home = f"/home/{name}"
+        paths = [
+            home,
+            f"{home}/.docker",
+            f"{home}/.docker/config.json",
+            f"{home}/.docker/.config.json.homelab-new",
+        ]
+        homes[name] = Home(
+            User(name, uid, uid, home), {paths[1]: paths[2]}, {**dict.fromkeys(paths), home: DIRECTORY}
+        )
+    logins = {"alice": Login("cluster", "secret"), "deploy": Login("ci", "another")}
+    made = docker_hosts.steps(
+        Settings(), DockerTarget(CA, ADDRESS, logins), replace(converged(), homes=homes)
+    ).steps
+    written = [step for step in made if step.stdin]
+    for step, (user, login) in zip(written, logins.items(), strict=True):
+        assert step.text.startswith(f"write /home/{user}/.docker/config.json: {user} has no login for ")
+        assert json.loads(step.stdin or "")["auths"] == {"registry.homelab.local": {"auth": login.auth}}
 
 
 def test_what_a_user_gets_wrong_is_refused_alone() -> None:
@@ -428,17 +450,16 @@ def test_what_a_user_gets_wrong_is_refused_alone() -> None:
     found = replace(
         found, homes={"other": Home(other, unread="no answer in 60 s"), "ci": Home(CI, paths={CI.home: None})}
     )
-    wanted = DockerTarget(CA, ADDRESS, Login("cluster", "secret"))
-    own = HostSettings(registry_login_users=("other", "ci"))
+    wanted = DockerTarget(CA, ADDRESS, dict.fromkeys(("other", "ci"), Login("cluster", "secret")))
     for text, said in (("{", "line 1 is not JSON"), (insecure, "line 1 has")):
         broken = with_text(found, ROOTLESS.configuration, text)
-        planned = docker_hosts.steps(Settings(), own, wanted, broken)
+        planned = docker_hosts.steps(Settings(), wanted, broken)
         assert {step.text for step in planned.steps} == set(texts(fresh()))
         assert list(planned.refused) == ["ci", "other"]
         assert said in planned.refused["ci"].problem
         assert planned.refused["other"].problem == "the login of other could not be read (no answer in 60 s)"
     unread = replace(found, unread={ROOTLESS.folder: "more than 8 MiB"})
-    refused = docker_hosts.steps(Settings(), own, wanted, unread).refused["ci"]
+    refused = docker_hosts.steps(Settings(), wanted, unread).refused["ci"]
     assert refused.problem == f"what is in {ROOTLESS.folder} could not be read (more than 8 MiB)"
     with pytest.raises(Conflict, match=r"^/etc/docker/daemon.json line 1 is not JSON"):
-        docker_hosts.steps(Settings(), own, wanted, with_text(found, "/etc/docker/daemon.json", "{"))
+        docker_hosts.steps(Settings(), wanted, with_text(found, "/etc/docker/daemon.json", "{"))

@@ -248,6 +248,15 @@ VALUES: list[tuple[str, str, Any, str]] = [
     ("user as a path", "registry_login_users", ["../root"], "system users"),
     ("user as a number", "registry_login_users", [1000], "system users"),
     ("user twice", "registry_login_users", ["alice", "alice"], "without duplicates"),
+    ("user in a list", "registry_login_users", [["alice"]], "system users"),
+    ("user with a space in a dict", "registry_login_users", {"alice smith": "ci"}, "user: account"),
+    ("user with a role", "registry_login_users", {"alice": ["push"]}, "user: account"),
+    (
+        "user with an account that does not exist",
+        "registry_login_users",
+        {"alice": "nobody"},
+        "one of registry_accounts",
+    ),
     # Kubernetes.
     ("secret name with a capital", "registry_pull_secret_name", "Credentials", "RFC 1123 subdomain"),
     (

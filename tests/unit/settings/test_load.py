@@ -144,7 +144,7 @@ EXAMPLES: Mapping[str, Any] = {
     "registry_timer_program": "/usr/local/bin/tell-me",
     "registry_kubeconfig": "/root/.kube/config",
     "registry_kube_context": "kubernetes-admin@home",
-    "registry_login_users": ("alice",),
+    "registry_login_users": {"alice": "ci"},
     "registry_runtime": ("k3s",),
 }
 """A value for each key, of a type other than None if there is one."""
@@ -170,8 +170,9 @@ def injected(value: Any, injection: str) -> list[Any]:
         return [injection, injection + value, value + injection, value[:middle] + injection + value[middle:]]
     if isinstance(value, tuple):
         return [[*value[1:], text] for text in injected(value[0], injection)]
-    keys = [{**value, text: "pull"} for text in injected("admin", injection)]
-    return keys + [{**value, "admin": text} for text in injected("pull", injection)]
+    name, text = next(iter(value.items()))
+    keys = [{**value, each: text} for each in injected(name, injection)]
+    return keys + [{**value, name: each} for each in injected(text, injection)]
 
 
 TEXTS = [key for key, value in EXAMPLES.items() if not isinstance(value, NOT_TEXT) and value is not None]
@@ -247,6 +248,8 @@ def test_no_value_causes_a_traceback(key: str, value: Any) -> None:
         {"registry_login_account": f"admin:{SECRET}"},
         {"registry_pull_secret_account": f"admin:{SECRET}"},
         {"registry_login_users": [f"alice:{SECRET}"]},
+        {"registry_login_users": {"alice": SECRET}},
+        {"registry_login_users": {"alice": f"Secret {SECRET}"}},
         {"registry_hostname": f"hlr_{SECRET}"},
     ],
     ids=str,
@@ -340,6 +343,9 @@ def test_a_long_value_is_cut() -> None:
         ("registry_patch_service_accounts", [], ()),
         ("registry_patch_service_accounts", ["default", "ci.bot"], ("default", "ci.bot")),
         ("registry_kubeconfig", "/etc/rancher/k3s/k3s.yaml", None),
+        ("registry_login_users", [], {}),
+        ("registry_login_users", ["a", "b"], {"a": None, "b": None}),
+        ("registry_login_users", {"deploy": "ci", "alice": "cluster"}, None),
         ("registry_kube_context", "arn:aws:eks:eu-1:1:cluster/home", None),
     ],
 )
@@ -414,10 +420,37 @@ def test_hosts_have_settings_of_their_own() -> None:
     )
     assert found.registry_host == "nas"
     assert found.hosts == {
-        "nas": HostSettings(registry_login_users=("alice",), registry_system_trust=True),
+        "nas": HostSettings(registry_login_users={"alice": None}, registry_system_trust=True),
         "pi": HostSettings(registry_system_trust=True),
         "k3s": HostSettings(registry_runtime=("k3s", "podman"), registry_system_trust=True),
     }
+
+
+def test_users_without_an_account_of_their_own_have_the_login_account() -> None:
+    users = {"nas": {"registry_login_users": {"deploy": "ci", "me": "cluster"}}}
+    found = configure(
+        replace(
+            GOOD,
+            group_data={
+                "all": {},
+                "homelab": {"registry_login_users": ["op"], "registry_login_account": "admin"},
+            },
+            host_data=users,
+        )
+    )
+    assert found.hosts["nas"].login_accounts(found.settings) == {"deploy": "ci", "me": "cluster"}
+    assert found.hosts["pi"].login_accounts(found.settings) == {"op": "admin"}
+
+
+def test_an_account_that_does_not_exist_is_reported_with_key_host_and_file_once() -> None:
+    wrong = {"registry_login_users": {"deploy": "builder"}}
+    sources = replace(GOOD, group_data={"all": {}, "homelab": wrong}, host_data={"pi": wrong})
+    allowed = "must be one of registry_accounts = ['admin', 'ci', 'cluster'] (the default)"
+    subject = "registry_login_users['deploy'] = (not shown, it may be a password)"
+    assert problems(sources) == [
+        f"{subject} ({HOMELAB}): {allowed}",
+        f"{subject} (inventories/homelab.py, host pi): {allowed}",
+    ]
 
 
 @pytest.mark.parametrize(
