@@ -15,19 +15,27 @@ AT_ONCE := -n 3 $(BY_MODULE)
 
 VERBS := deploy plan verify timer timer-off password rotate-certificate rotate-passwords revoke-passwords rotate-ca \
     retire-ca adopt
-OTHERS := help test test-unit test-all test-hosts test-cluster test-nodes test-served soak bench bench-up bench-down \
+OTHERS := help init test test-unit test-all test-hosts test-cluster test-nodes test-served soak bench bench-up bench-down \
     format lint
 .PHONY: $(VERBS) $(OTHERS) which
 help: ; @sed -n 's/^## //p' Makefile
 
-READ := INVENTORY HOME_DIR ACCOUNT PYTHON SEED AS_ROOT
+READ := INVENTORY HOME_DIR ACCOUNT NAME HOSTS REGISTRY PYTHON SEED AS_ROOT
 GIVEN := $(foreach each,$(.VARIABLES),$(if $(filter command,$(origin $(each))),$(each)))
 which:
 	@$(if $(wildcard .venv/ready),,$(CHECK_PYTHON))
-	@$(PYTHON) -m tasks.cli.which --verb '$(firstword $(filter $(VERBS),$(MAKECMDGOALS)) deploy)' \
+	@$(PYTHON) -m tasks.cli.which --verb '$(firstword $(filter $(VERBS) init,$(MAKECMDGOALS)) deploy)' \
 	    --inventory '$(INVENTORY)' --home '$(HOME_DIR)' \
 	    --unknown-goals '$(filter-out $(VERBS) $(OTHERS) which .venv/%,$(MAKECMDGOALS))' \
 	    --unknown-variables '$(foreach each,$(filter-out $(READ),$(GIVEN)),$(each)=$($(each)))'
+
+## make init                     write an inventory of your own: it asks, and tries to reach each host; or with
+##                               NAME=yours HOSTS="registry=nas=admin@192.168.1.10 docker_hosts=nas" [REGISTRY=registry.home.arpa]
+init: which .venv/ready
+	@.venv/bin/python -m tasks.init $(call option,home,$(HOME_DIR)) $(call option,name,$(call typed,NAME)) \
+	    $(call option,registry-name,$(call typed,REGISTRY)) $(call typed,HOSTS)
+option = $(if $(2),--$(1) '$(2)')
+typed = $(if $(filter command,$(origin $(1))),$($(1)))
 
 ## make deploy [INVENTORY=...]   bring every host of the inventory to what it should be
 deploy: which .venv/ready

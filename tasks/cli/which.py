@@ -14,6 +14,9 @@ from pathlib import Path
 SHIPPED = ("local.py", "homelab.py")
 """The inventories of the project itself. They are no reason to ask which one is meant."""
 
+VARIABLES = ("INVENTORY", "ACCOUNT", "HOME_DIR", "NAME", "HOSTS", "REGISTRY")
+"""What the Makefile reads."""
+
 
 def main(arguments: list[str]) -> int:
     """Print what is wrong with a command line of make, in one line; return 2 if something is, as make itself does."""
@@ -48,7 +51,7 @@ def find_problem(
     """
     for variable in variables:
         name, _, value = variable.partition("=")
-        right = f"{name.upper()}={value}" if name.upper() in {"INVENTORY", "ACCOUNT", "HOME_DIR"} else ""
+        right = f"{name.upper()}={value}" if name.upper() in VARIABLES else ""
         return f"make reads no {name}=; " + (
             f"make {verb} {right}" if right else "make help lists what it reads"
         )
@@ -56,7 +59,7 @@ def find_problem(
         if goal.endswith(".py"):
             return f"{goal} is no goal of make's; make {verb} INVENTORY={goal}"
         return f"make has no goal {goal}, so {verb} is not done either; make help lists them"
-    if inventory:
+    if inventory or verb == "init":
         return None
     found = own_inventories(home)
     if found:

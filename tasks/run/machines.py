@@ -206,11 +206,11 @@ class MachineFact(FactBase[Machine | None]):
             names=frozenset((answer.one("names") or "").split()),
             why_off=answer.one("off") or "",
             memory=answer.one("memory") or "",
-            sudo_error=_last_line(answer.one("sudo") or ""),
+            sudo_error=last_line(answer.one("sudo") or ""),
         )
 
 
-def _last_line(encoded: str) -> str:
+def last_line(encoded: str) -> str:
     """Return the last line of what sudo printed, cut at 200 characters; a banner may come before it."""
     lines = [
         line.strip() for line in b64decode(encoded).decode(errors="replace").splitlines() if line.strip()

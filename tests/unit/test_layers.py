@@ -21,7 +21,7 @@ LAYERS = (
     ("clients",),
     ("docker_hosts", "cluster_nodes", "cluster_control"),
     ("rotations",),
-    ("cli",),
+    ("cli", "init"),
 )
 """Lowest layer first; the folders of one layer do not import each other."""
 
