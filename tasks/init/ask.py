@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tasks.init import hosts as new_hosts
 from tasks.init.hosts import NewHost
 from tasks.init.probe import Found, describe
-from tasks.settings.load import GROUPS
+from tasks.settings.groups import GROUPS
 from tasks.settings.schema import RunWideKeys
 
 LETTERS = {"r": "registry", "d": "docker_hosts", "n": "cluster_nodes", "c": "cluster_control"}

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tasks.init.hosts import NewHost
 from tasks.init.probe import Found
-from tasks.settings.load import GROUPS, SettingsError
+from tasks.settings.groups import GROUPS
+from tasks.settings.load import SettingsError
 
 COMMENTS = {
     "registry": "The one host that serves the images.",

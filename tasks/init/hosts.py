@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from tasks.settings.load import GROUPS
+from tasks.settings.groups import GROUPS
 
 LOCAL = "@local"
 """This machine, which pyinfra reaches without SSH."""

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +28,7 @@ from tests.bench.programs import CRI_PULL, CRICTL, REGISTRIES_PULL
 from tests.bench.recipes import BOOKWORM_DOCKER, BOOKWORM_NODE, CONTAINERD23_NODE, TRIXIE_NODE
 from tests.fleet.deployment import Deployment, RunResult
 from tests.fleet.on_disk import listing
+from tests.forks import ROOT
 
 NAME, OTHER = "registry.homelab.local", "other.homelab.local"
 IMAGE = "team/app:v1"
@@ -466,3 +472,38 @@ def remove_other_trust(host: BenchHost, client: Client) -> None:
             host.run(f"systemctl restart {unit}", check=False)
     if client.certs == CONTAINERS:
         host.run(f"rm -rf {DOCKER}")
+
+
+def test_init_says_how_each_host_is_reached_and_what_it_has(homelab: Homelab, tmp_path: Path) -> None:
+    """As `make init` with arguments; ssh alone is told where the key is, which a user's configuration does."""
+    fleet, key = homelab.fleet, homelab.fleet.data["nas"]["ssh_key"]
+    fleet.hosts["deb12"].run(
+        "install -D -o worker -m 0600 /root/.ssh/authorized_keys /home/worker/.ssh/authorized_keys"
+    )
+    wrapper, known = tmp_path / "bin/ssh", tmp_path / "known_hosts"
+    wrapper.parent.mkdir()
+    wrapper.write_text(
+        f'#!/bin/sh\nexec {shutil.which("ssh")} -F none -i {key} -o UserKnownHostsFile={known} -o IdentitiesOnly=yes "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    at = {name: host.address for name, host in fleet.hosts.items()}
+    hosts = (
+        f"registry=nas=op@{at['nas']}",
+        f"docker_hosts=nas,deb12=worker@{at['deb12']}",
+        f"cluster_nodes=deb13=nobody@{at['deb13']},newest=root@{at['newest']}",
+    )
+    ran = subprocess.run(
+        [sys.executable, "-m", "tasks.init", "--name", "lab", "--home", str(tmp_path), *hosts],
+        env={**os.environ, "PATH": f"{wrapper.parent}:{os.environ['PATH']}"}, cwd=ROOT, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    try_it = "try it: ssh {}@{} sudo -n true"
+    assert ran.stdout.splitlines()[:4] == [
+        "nas: logged in, root by sudo; Docker",
+        "deb12: neither root nor passwordless sudo; log in as root, or allow it in /etc/sudoers.d "
+        f"(USER ALL=(ALL) NOPASSWD: ALL); {try_it.format('worker', at['deb12'])}",
+        f"deb13: nobody@{at['deb13']}: Permission denied (publickey,password); {try_it.format('nobody', at['deb13'])}",
+        "newest: logged in, root; K3s",
+    ]
+    assert '("newest", {"ssh_hostname": "' in (tmp_path / "inventories/lab.py").read_text()
