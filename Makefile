@@ -13,7 +13,7 @@ ONE_ACCOUNT = $(if $(ACCOUNT), --data registry_rotate_account=$(ACCOUNT))
 BY_MODULE := --dist loadfile --no-loadscope-reorder
 AT_ONCE := -n 3 $(BY_MODULE)
 
-VERBS := deploy plan verify timer timer-off password rotate-certificate rotate-passwords revoke-passwords rotate-ca \
+VERBS := deploy plan verify status timer timer-off password rotate-certificate rotate-passwords revoke-passwords rotate-ca \
     retire-ca adopt
 OTHERS := help init test test-unit test-all test-hosts test-cluster test-nodes test-served soak bench bench-up bench-down \
     format lint
@@ -48,6 +48,10 @@ plan: which .venv/ready
 ## make verify [INVENTORY=...]   prove from every host that it all works
 verify: which .venv/ready
 	.venv/bin/python -m pytest -q tests/verify --inventory $(ON)
+
+## make status [INVENTORY=...]   what is deployed, days left, what a run would do; fails unless that is nothing
+status: which .venv/ready
+	@.venv/bin/python -m tasks.cli.status $(ON)
 
 ## make password ACCOUNT=...     print an account's password, and nothing else
 password: which

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -11,6 +15,7 @@ from tests.bench.hosts import BenchHost
 from tests.credential_helper import HELPER
 from tests.fleet.conftest import deployment_on
 from tests.fleet.deployment import Deployment, RunResult
+from tests.forks import ROOT
 
 NAME = "registry.homelab.local"
 IMAGE = f"{NAME}/test/logins:1"
@@ -109,6 +114,40 @@ def test_users_pull_without_logging_in_and_others_do_not(host: BenchHost, deploy
     assert len(again.commands) == 3, again.commands  # machines, the registry host's fact, the Docker host's
 
 
+def test_the_status_says_what_a_run_would_do(host: BenchHost, deployment: Deployment) -> None:
+    inventory = str(deployment.inventory)
+    here = f"@docker/{host.name}"
+    line = [sys.executable, "-m", "tasks.cli.status", inventory]
+
+    def status() -> tuple[int, list[str]]:
+        ran = subprocess.run(
+            line, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        assert ran.stderr == ""
+        return ran.returncode, ran.stdout.splitlines()
+
+    code, [registry, certificate, authority, timer, would] = status()
+    assert code == 0
+    assert registry == f"Registry     https://{NAME}, on {here}"
+    assert certificate.startswith("Certificate  396 days left (until ")
+    assert authority.startswith("CA           3649 days left (until ")
+    assert timer == f"Timer        none; make timer INVENTORY={inventory} has systemd run this every week"
+    assert would == "A run        has nothing to do on 1 host"
+    with temporarily_without(host, "/root/.docker"):
+        code, [*_, would] = status()
+    assert code == 3
+    assert would == f"A run        would take 2 steps: {here} 2 (make plan INVENTORY={inventory} lists them)"
+
+
+@contextmanager
+def temporarily_without(host: BenchHost, folder: str) -> Iterator[None]:
+    host.run(f"mv {folder} /tmp/kept")
+    try:
+        yield
+    finally:
+        host.run(f"mv /tmp/kept {folder}")
+
+
 def test_a_changed_password_reaches_users_in_the_same_run(host: BenchHost, deployment: Deployment) -> None:
     deployment.store.password_path("cluster").write_text('correct "horse" bättery\n')
     assert [step for step in run(deployment) if "the login of" in step] == [
@@ -123,7 +162,7 @@ def test_a_user_with_an_account_that_pushes_can_push(host: BenchHost, deployment
     change_settings(deployment, registry_login_users={"root": "ci", "ci": None})
     ran = deployment.run()
     assert ran.steps == [f"write {ROOT_CONFIG}: the login of root is not as it should be"]
-    assert f"[@docker/{host.name}] Docker trusts {NAME}; logged in: root (ci), ci" in ran.output
+    assert ran.logged_in == f"root (ci), ci on @docker/{host.name}"
     copy = f"{IMAGE.rpartition(':')[0]}:of-root"
     host.run(f"docker tag {IMAGE} {copy}")
     assert host.run(f"su - ci -c 'docker push {copy}'", check=False).stderr.startswith("denied: ")

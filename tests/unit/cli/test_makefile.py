@@ -36,6 +36,9 @@ COMMANDS = {
 }
 """The command of each verb that prints it, for an inventory."""
 
+QUIET = ("password", "status")
+"""Verbs that print nothing but what was asked for."""
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -79,7 +82,7 @@ def make(project: Path, *arguments: str, **environment: str) -> tuple[int, list[
 def test_every_verb_is_in_one_of_the_tables() -> None:
     listed = re.search(r"^VERBS := ((?:.*\\\n)*.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert listed
-    assert {*listed[1].replace("\\", "").split()} == {*COMMANDS, "password"}
+    assert {*listed[1].replace("\\", "").split()} == {*COMMANDS, *QUIET}
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
@@ -103,7 +106,23 @@ def test_a_password_is_all_that_standard_output_gets(project: Path) -> None:
     assert len([line for line in lines if "tasks.cli.which" not in line]) == 1
 
 
-@pytest.mark.parametrize("verb", [*COMMANDS, "password"])
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["status", LAB], "tasks.cli.status inventories/lab.py"),
+        (["password", LAB, "ACCOUNT=ci"], "tasks.cli.password inventories/lab.py ci"),
+        (["init"], "tasks.init"),
+        (["init", "NAME=lab", "HOSTS=registry=nas=a@h docker_hosts=nas"], "tasks.init --name lab registry=nas=a@h docker_hosts=nas"),
+        (["init", "REGISTRY=a.home.arpa", "HOME_DIR=/h"], "tasks.init --home /h --registry-name a.home.arpa"),
+    ],
+)  # fmt: skip
+def test_what_prints_only_what_was_asked_for(project: Path, arguments: list[str], command: str) -> None:
+    """A variable NAME of the environment, as WSL has one, is not meant."""
+    (project / "inventories/lab.py").touch()
+    assert make(project, *arguments, NAME="DESKTOP-1") == (0, [f"ran: python -m {command}"], [])
+
+
+@pytest.mark.parametrize("verb", [*COMMANDS, *QUIET])
 def test_with_inventories_of_ones_own_every_verb_asks_which(project: Path, verb: str) -> None:
     for name in ("lab", "attic", "_shared"):
         (project / f"inventories/{name}.py").touch()
