@@ -6,7 +6,8 @@ AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -n)
 # A relative INVENTORY is looked for in HOME_DIR first. Without either it is this machine, unless there is a choice.
 override HOME_DIR := $(patsubst ~/%,$(HOME)/%,$(HOME_DIR))
 ON = $(call quoted,$(or $(if $(HOME_DIR),$(wildcard $(HOME_DIR)/$(INVENTORY))),$(INVENTORY),inventories/local.py))
-quoted = $(if $(word 2,$(1)),'$(1)',$(1))
+quoted = $(if $(word 2,$(subst ', ,$(1))),$(call in_quotes,$(1)),$(1))
+in_quotes = '$(subst ','\'',$(1))'
 ONE_ACCOUNT = $(if $(ACCOUNT), --data registry_rotate_account=$(ACCOUNT))
 
 # Each module of tests has hosts of its own, which wait for each other's engines more than they compute.
@@ -25,16 +26,17 @@ GIVEN := $(foreach each,$(.VARIABLES),$(if $(filter command,$(origin $(each))),$
 which:
 	@$(if $(wildcard .venv/ready),,$(CHECK_PYTHON))
 	@$(PYTHON) -m tasks.cli.which --verb '$(firstword $(filter $(VERBS) init,$(MAKECMDGOALS)) deploy)' \
-	    --inventory '$(INVENTORY)' --home '$(HOME_DIR)' \
-	    --unknown-goals '$(filter-out $(VERBS) $(OTHERS) which .venv/%,$(MAKECMDGOALS))' \
-	    --unknown-variables '$(foreach each,$(filter-out $(READ),$(GIVEN)),$(each)=$($(each)))'
+	    --inventory $(call in_quotes,$(INVENTORY)) --home $(call in_quotes,$(HOME_DIR)) \
+	    --unknown-goals $(call in_quotes,$(filter-out $(VERBS) $(OTHERS) which .venv/%,$(MAKECMDGOALS))) \
+	    --unknown-variables $(call in_quotes,$(foreach each,$(filter-out $(READ),$(GIVEN)),$(each)=$($(each))))
 
 ## make init                     write an inventory of your own: it asks, and tries to reach each host; or with
 ##                               NAME=yours HOSTS="registry=nas=admin@192.168.1.10 docker_hosts=nas" [REGISTRY=registry.home.arpa]
 init: which .venv/ready
 	@.venv/bin/python -m tasks.init $(call option,home,$(HOME_DIR)) $(call option,name,$(call typed,NAME)) \
-	    $(call option,registry-name,$(call typed,REGISTRY)) $(call typed,HOSTS)
-option = $(if $(2),--$(1) '$(2)')
+	    $(call option,registry-name,$(call typed,REGISTRY)) \
+	    $(foreach each,$(call typed,HOSTS),$(call in_quotes,$(each)))
+option = $(if $(2),--$(1) $(call in_quotes,$(2)))
 typed = $(if $(filter command,$(origin $(1))),$($(1)))
 
 ## make deploy [INVENTORY=...]   bring every host of the inventory to what it should be
