@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -182,21 +183,34 @@ def test_arguments_that_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+SSH = """#!/bin/sh
+# Stands for ssh, and for a host that does not let in.
+echo "given: $*" > "${0%/*}/given"
+echo "op@pi: Permission denied (publickey)." >&2
+exit 255
+"""
+
+
 def init(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "tasks.init", "--home", str(home), *arguments]
     return subprocess.run(
-        line, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+        line, cwd=ROOT, env={**os.environ, "PATH": f"{home}:{os.environ['PATH']}"}, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
 
 def test_the_project_reads_what_is_written_before_it_is_written(tmp_path: Path) -> None:
-    hosts = ("registry=@local", "docker_hosts=@local,pi=op@127.0.0.1:1")
+    (tmp_path / "ssh").write_text(SSH)
+    (tmp_path / "ssh").chmod(0o755)
+    hosts = ("registry=@local", "docker_hosts=@local,pi=op@192.0.2.11:2222")
     ran = init(tmp_path, "--name", "lab", "--registry-name", "registry.home.arpa", *hosts)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.splitlines()[0].startswith("@local: ")
     assert ran.stdout.splitlines()[1] == (
-        "pi: ssh: connect to host 127.0.0.1 port 1: Connection refused; "
-        "try it: ssh -p 1 op@127.0.0.1 sudo -n true"
+        "pi: op@pi: Permission denied (publickey); try it: ssh -p 2222 op@192.0.2.11 sudo -n true"
+    )
+    assert (tmp_path / "given").read_text() == (
+        "given: -o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=accept-new -p 2222 op@192.0.2.11 sh\n"
     )
     again = init(tmp_path, "--name", "lab", *hosts)
     assert again.stderr == (
