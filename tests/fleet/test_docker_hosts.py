@@ -164,6 +164,7 @@ def test_a_user_with_an_account_that_pushes_can_push(host: BenchHost, deployment
     assert ran.steps == [f"write {ROOT_CONFIG}: the login of root is not as it should be"]
     assert ran.logged_in == f"root (ci), ci on @docker/{host.name}"
     copy = f"{IMAGE.rpartition(':')[0]}:of-root"
+    assert pull(host, "root") == "pulled"
     host.run(f"docker tag {IMAGE} {copy}")
     assert host.run(f"su - ci -c 'docker push {copy}'", check=False).stderr.startswith("denied: ")
     host.run(f"docker push {copy}")
