@@ -77,13 +77,15 @@ def elsewhere(address: str | None, found: Addresses) -> str | None:
 
 
 def choose(found: Addresses, last: Iterable[str]) -> str:
-    """Return the registry's address: one of the `last` if the host still has it, else its default route's.
+    """Return the registry's address: the end of `last` if the host still has it, else its default route's.
 
     `Conflict` if there is no default route, or if it goes through a tunnel and no one address is left.
     """
     kept = [address for address in last if address in found.held]
     if kept:
-        return kept[0]
+        return kept[
+            -1
+        ]  # before it are addresses that were extra names once: see RegistryContext.server_names
     if found.default is None:
         raise Conflict(
             "its address is unknown, since it has no default route", "set registry_address and run again"

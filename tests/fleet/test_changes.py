@@ -253,6 +253,56 @@ def test_a_changed_port_is_served_and_trusted(host: BenchHost, deployment: Deplo
     ]
 
 
+CONNECT = """
+import socket, ssl, sys
+for address in sys.argv[1:]:
+    try:
+        with socket.create_connection((address, 443), 10) as connection:
+            ssl._create_unverified_context().wrap_socket(connection, server_hostname="registry.homelab.local")
+        print("TLS")
+    except ConnectionRefusedError:
+        print("refused")
+"""
+
+
+def listening(host: BenchHost) -> list[str]:
+    """Return the addresses on which the registry's port is open."""
+    return host.run("ss -Hltn 'sport = :443' | awk '{print $4}'").stdout.split()
+
+
+def test_the_port_is_open_only_where_the_settings_say(host: BenchHost, deployment: Deployment) -> None:
+    other, v6 = "10.9.8.7", "fd00:9::7"
+    host.run(
+        "mount -o remount,rw /proc/sys; for each in all lo; do echo 0 > /proc/sys/net/ipv6/conf/$each/disable_ipv6; done "
+        f"&& ip address add {other}/24 dev eth0 && ip address add {v6}/128 dev lo "
+        "&& systemctl restart docker"  # it finds out once whether there is IPv6 (libnetwork's IsV6Listenable)
+    )
+    host.wait_until("bash -c ': < /dev/tcp/127.0.0.1/443'", 60, "the registry")
+    recreate = "recreate the container homelab-registry-gateway: its port is open on"
+    ipv4, ipv6 = "all IPv4 addresses", "all addresses, of IPv6 too"
+
+    def answers(*addresses: str) -> list[str]:
+        """Return what the host itself gets from each address."""
+        return host.run(f"python3 - {' '.join(addresses)}", stdin=CONNECT).stdout.split()
+
+    everywhere = ("127.0.0.1", host.address, other, v6)
+    assert listening(host) == ["0.0.0.0:443"]
+    assert answers(*everywhere) == ["TLS", "TLS", "TLS", "refused"]
+    change_settings(deployment, registry_listen_address=host.address)
+    assert run(deployment) == [f"{recreate} {ipv4}, not on {host.address}"]
+    assert listening(host) == [f"{host.address}:443"]
+    assert answers(*everywhere) == ["refused", "TLS", "refused", "refused"]
+    assert run(deployment) == []
+    change_settings(deployment, registry_extra_names=[v6])
+    assert f"{recreate} {host.address}, not on {ipv6}" in run(deployment)
+    assert sorted(listening(host)) == ["0.0.0.0:443", "[::]:443"]
+    assert answers(*everywhere) == ["TLS"] * 4
+    change_settings(deployment)
+    assert f"{recreate} {ipv6}, not on {ipv4}" in run(deployment)
+    assert listening(host) == ["0.0.0.0:443"]
+    host.run(f"ip address del {other}/24 dev eth0; ip address del {v6}/128 dev lo")
+
+
 def test_a_user_s_conflicting_line_in_etc_hosts_is_quoted_and_kept(
     host: BenchHost, deployment: Deployment
 ) -> None:

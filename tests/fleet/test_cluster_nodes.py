@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from tasks.cluster_nodes.runtimes import containerd_config
 from tasks.remote import toml_edit
 from tests.bench.hosts import BenchHost
+from tests.bench.programs import REGISTRIES_PULL
 from tests.bench.recipes import BOOKWORM_DOCKER
 from tests.fleet.deployment import Deployment
 from tests.unit.cluster_nodes.runtimes.containerd_shapes import SHAPES, V1_6
@@ -269,6 +271,40 @@ def test_k3s_is_restarted_if_its_generated_files_are_outdated_and_not_for_a_user
     assert [line for line in ran.problems if "k3s.service was started after" in line and "k3s#9839" in line]
     assert host.read("/run/fake-k3s") == "started\n" * 3
     host.run("systemctl restart k3s")
+
+
+def test_a_mirror_of_our_name_to_itself_and_a_template_that_is_not_in_use_are_no_conflict(
+    host: BenchHost, node: Deployment
+) -> None:
+    path, folder = "/etc/rancher/k3s/registries.yaml", "/var/lib/rancher/k3s/agent/etc/containerd"
+    good, starts = host.read(path), host.read("/run/fake-k3s")
+    itself = f'mirrors:\n  {NAME}:\n    endpoint:\n      - "https://{NAME}"\n'
+    mirrored = good.replace("mirrors:\n", itself)
+    host.write(path, mirrored, "0640")
+    host.write(f"{folder}/config-v3.toml.tmpl", '{{ template "base" . }}\n')
+    host.write(f"{folder}/config.toml.tmpl", "version = 2\n")
+    host.write(f"{folder}/config.toml", "version = 3\n")  # as K3s generates it of the newer template
+    assert_converged(node)
+    # K3s' own module pulls by that mirror, and with the login for our name.
+    password = (node.folder / "state/accounts/cluster.password").read_text().strip()
+    entry = f'  "{NAME}":\n'
+    login = f"{entry}    auth: {{username: cluster, password: {password}}}\n"
+    host.write("/root/registries.yaml", mirrored.replace(entry, login), "0600")
+    host.give(REGISTRIES_PULL)
+    pulled = host.run(f"registries-pull /root/registries.yaml {NAME}/team/x:1")
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}\n", pulled.stdout)
+    # Without the newer template K3s takes the older one at its next start.
+    host.run(f"rm {folder}/config-v3.toml.tmpl")
+    ran = node.run()
+    assert (ran.exit_code, ran.steps) == (1, []), ran.output
+    [problem] = ran.problems
+    assert (
+        f"{folder}/config.toml.tmpl line 1 sets no config_path, so containerd would not see our CA" in problem
+    )
+    host.run(f"rm {folder}/config.toml.tmpl {folder}/config.toml")
+    host.write(path, good, "0640")
+    assert_converged(node)
+    assert host.read("/run/fake-k3s") == starts
 
 
 def test_a_k3s_that_does_not_come_up_again_gets_its_registries_back(

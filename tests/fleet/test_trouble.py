@@ -13,7 +13,7 @@ from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM
 from tests.fleet.conftest import deployment_on
 from tests.fleet.deployment import Deployment, RunResult
-from tests.fleet.disks import make_disk, mount_disk
+from tests.fleet.disks import LOOPS, make_disk, mount_disk
 from tests.fleet.test_changes import change_settings, request_status, start_times
 
 
@@ -250,6 +250,30 @@ def test_a_share_on_which_root_owns_nothing(host: BenchHost, deployment: Deploym
     assert ran.commands_on(f"@docker/{host.name}")[-1].endswith(f"place={share}/registry")
     assert (start_times(host), host.run(f"find {share}").stdout) == (before, f"{share}\n")
     host.run(f"umount {share}")
+    change_settings(deployment)
+    assert_run_recovers(deployment)
+
+
+def test_a_disk_with_exfat(host: BenchHost, deployment: Deployment) -> None:
+    """exFAT as the program exfat-fuse has it; the kernel's own needs a module of the machine."""
+    disk, folder = "/root/exfat", "/media/exfat"
+    host.run(
+        f"apt-get install -q -y --no-install-recommends exfat-fuse exfatprogs; {LOOPS}; [ -e /dev/fuse ] || mknod "
+        f"/dev/fuse c 10 229; truncate -s 64M {disk} && mkfs.exfat {disk} && mkdir -p {folder}"
+    )
+    mount = f"mount.exfat-fuse $(losetup --find --show {disk})"
+    host.run(f"{mount} {folder}")
+    before = start_times(host)
+    change_settings(deployment, registry_storage_path=f"{folder}/registry")
+    assert_run_fails(
+        deployment,
+        f"could not try whether {folder}/registry can be given to the registry: fuseblk at {folder} keeps no owners",
+        "mount it with uid=60706,gid=60706",
+        "umask=0077",
+    )
+    assert (start_times(host), host.run(f"ls -A {folder}").stdout) == (before, "")
+    host.run(f"umount {folder}")
+    host.run(f"losetup -j {disk} | cut -d : -f 1 | xargs -r losetup -d")
     change_settings(deployment)
     assert_run_recovers(deployment)
 
