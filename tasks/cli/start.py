@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from collections import Counter
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
@@ -144,12 +145,17 @@ def _check_options(options: dict[str, Any], hosts: list[dict[str, Any]]) -> list
 
 
 def _check_arguments(options: dict[str, Any]) -> list[str]:
-    """Return what is wrong with the command line alone. What pyinfra would make a traceback of, or ignore."""
+    """Return what is wrong with the command line alone, which pyinfra would ignore or print a traceback for."""
     problems = [
         f"{name} has hosts, and is no deploy file; one run is for one inventory"
         for name in options["operations"]
         if Path(name).parent.name == "inventories"
     ]
+    problems += [
+        f"{name} is given twice" for name, count in Counter(options["operations"]).items() if count > 1
+    ]
+    if options["ssh_password_prompt"] and not sys.stdin.isatty():
+        problems.append("--ssh-password-prompt: there is no terminal to ask on; use a key (ssh_key)")
     if not all("=" in item for item in options["data"]):  # which may be a password, and so is not shown
         problems.append("--data without a value; write --data NAME=VALUE")
     if options["parallel"] is not None and options["parallel"] < 1:

@@ -69,6 +69,8 @@ def _headline(run: Run) -> str:
     if run.dry:
         if report.problems:
             return "A run would stop where this plan did; nothing was changed."
+        if not ctx_state.get().initialised:
+            return "Ended early; nothing was changed."
         steps = report.count()
         return f"{steps} steps; nothing was changed." if steps else f"Nothing to do on {hosts} ({took})."
     taken = report.count("taken")

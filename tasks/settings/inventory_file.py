@@ -27,6 +27,8 @@ LITERALS = (ast.Tuple, ast.List, ast.Dict, ast.Set, ast.Constant)
 
 def read(path: str) -> dict[str, object]:
     """Run an inventory file and return its public names; `ValueError`, a line for each mistake, if it is none."""
+    if not path:
+        raise ValueError("no inventory is given; give one, for example inventories/local.py")
     if problem := _is_no_inventory(Path(path)):
         raise ValueError(problem)
     check_text(path)

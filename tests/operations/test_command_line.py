@@ -65,6 +65,7 @@ class Refused:
     arguments: Sequence[str] = ("-y",)
     path: str | None = None
     deploy: str = "deploy.py"
+    more: Sequence[str] = ()
 
     def begin(self, folder: Path) -> Ran:
         folder.mkdir()
@@ -74,7 +75,7 @@ class Refused:
         arguments = [argument.format(folder) for argument in self.arguments]
         state = ("--data", f"registry_state_dir={folder}/state")
         path = (self.path or f"{{0}}/{STEM}.py").format(folder)
-        return pyinfra(*arguments, *state, path, self.deploy)
+        return pyinfra(*arguments, *state, path, self.deploy, *self.more)
 
 
 FILE, ALL, OWN = f"{{0}}/{STEM}.py", "{0}/group_data/all.py", f"{{0}}/group_data/{STEM}.py"
@@ -215,11 +216,18 @@ REFUSED = [
     Refused(
         "options that pyinfra ignores, or makes a traceback of",
         ["inventories/homelab.py has hosts, and is no deploy file; one run is for one inventory",
+         "--ssh-password-prompt: there is no terminal to ask on; use a key (ssh_key)",
          "--data without a value; write --data NAME=VALUE",
          "--parallel 0: must be a number of hosts, 1 or more",
          "--group-data {0}/nowhere: there is no such folder"],
-        arguments=("-y", "--data", SECRET, "--parallel", "0", "--group-data", "{0}/nowhere"),
+        arguments=("-y", "--ssh-password-prompt", "--data", SECRET, "--parallel", "0", "--group-data", "{0}/nowhere"),
         deploy="inventories/homelab.py",
+    ),
+    Refused(
+        "twice the same work",
+        ["deploys/adopt.py is given twice"],
+        deploy="deploys/adopt.py",
+        more=("deploys/adopt.py",),
     ),
     Refused(
         "a misspelled inventory",
@@ -290,7 +298,7 @@ def test_nothing_was_connected_to_or_made_and_no_secret_is_shown(refused: tuple[
 
 
 def test_the_table_is_a_table() -> None:
-    assert len({case.name for case in REFUSED}) == len(REFUSED) == 26
+    assert len({case.name for case in REFUSED}) == len(REFUSED) == 27
 
 
 # Commands that need no settings.
