@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import printed
+from tests import pages, printed
 from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM_NODE
 from tests.chain.fake_hub import hub
@@ -33,6 +33,7 @@ def bare() -> Iterator[BenchHost]:
     host = BenchHost.start(BOOKWORM_NODE, "bare")
     try:
         host.run(MAKE_BARE)
+        host.run(pages.line("README.md", "apt-get update "), environment=BenchHost.package_environment())
         give_project(host)
         yield host
     finally:
@@ -76,9 +77,12 @@ def test_a_new_host_is_deployed_and_serves_an_image(bare: BenchHost) -> None:
     assert "Nothing to do on 1 host (" in make(bare, "plan")
 
     login, push = printed.to_paste(deployed, "Push your first image")
+    _, *readme, pull = pages.to_paste("README.md", "Try it on one machine")
+    assert readme == ["make deploy", login, push]
     assert "Login Succeeded" in bare.run(f"cd {PROJECT} && {login} 2>&1").stdout
     with hub(bare):
         bare.run(push)
+    assert "Image is up to date" in bare.run(pull).stdout
     bare.run(
         "printf 'my own' > /tmp/hello && tar -c -C /tmp hello | docker import - registry.homelab.local/mine:v1"
         " && docker push registry.homelab.local/mine:v1 && docker rmi registry.homelab.local/mine:v1"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import pages
 from tests.bench import registry_images
 from tests.bench.hosts import BenchHost
 from tests.bench.programs import BUILDKIT
@@ -47,16 +48,12 @@ echo done
 
 
 def command(beginning: str, page: str = "other-machines.md") -> str:
-    """Return the page's one line to paste with this beginning."""
-    lines: list[str] = re.findall(r"^ {4,}(\S.*)", (ROOT / "docs" / page).read_text(), re.MULTILINE)
-    (found,) = [line for line in lines if line.startswith(beginning)]
-    return found
+    return pages.line(f"docs/{page}", beginning)
 
 
-def section(heading: str, page: str = "by-task.md") -> str:
-    """Return all lines to paste below a heading, as one script."""
-    _, _, after = (ROOT / "docs" / page).read_text().partition(f"\n## {heading}\n")
-    return "\n".join(re.findall(r"^ {4}(\S.*)", after.partition("\n## ")[0], re.MULTILINE))
+def section(heading: str) -> str:
+    """Return all lines to paste below a heading of docs/by-task.md, as one script."""
+    return "\n".join(pages.to_paste("docs/by-task.md", heading))
 
 
 @pytest.fixture(scope="module")
