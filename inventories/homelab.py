@@ -13,7 +13,7 @@ registry = [
 # Hosts with Docker Engine that trust the registry.
 docker_hosts = [
     "nas",
-    ("builder", {"ssh_hostname": "192.0.2.11", "registry_login_users": ["ci"]}),
+    ("builder", {"ssh_hostname": "192.0.2.11", "registry_login_users": {"deploy": "ci"}}),
 ]
 
 # Nodes of a cluster, and other hosts that pull. The container runtime is detected unless it is set.

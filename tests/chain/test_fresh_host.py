@@ -108,7 +108,9 @@ def test_a_rebooted_host_serves_again(bare: BenchHost) -> None:
 
 def test_a_full_disk_for_the_state_is_reported_in_one_line_and_changes_nothing(bare: BenchHost) -> None:
     """A separate state on a file system of two pages, too small for a new CA."""
-    bare.run("mkdir -p /full && mount -t tmpfs -o size=8k tmpfs /full")
+    bare.run(
+        f"mkdir -p /full && mount -t tmpfs -o size=8k tmpfs /full; cd {PROJECT}/state && mv local local.away"
+    )
     adopt = "pyinfra -y --data registry_state_dir=/full/state inventories/local.py deploys/adopt.py"
     served = "sha256sum /etc/homelab-registry/gateway/tls/current.pem /etc/docker/certs.d/*/ca.crt"
     before = bare.run(served).stdout
@@ -124,4 +126,6 @@ def test_a_full_disk_for_the_state_is_reported_in_one_line_and_changes_nothing(b
     bare.run("mount -o remount,size=1m /full")
     done = bare.run(f"cd {PROJECT} && .venv/bin/{adopt} 2>&1", check=False)
     assert done.exit_code == 0, done.stdout
-    bare.run(f"umount /full && cd {PROJECT} && .venv/bin/pyinfra -y inventories/local.py deploys/adopt.py")
+    bare.run(
+        f"umount /full && cd {PROJECT} && mv -T state/local.away state/local && .venv/bin/pyinfra -y inventories/local.py deploys/adopt.py"
+    )
