@@ -13,7 +13,8 @@ class Step:
 
     `text` says what is done and, after a colon, why; one line for each thing that the script does. `script` is POSIX
     shell and runs as root. It never holds a secret; `stdin` may, since nothing prints or logs it. `path` is the file
-    or folder that changes, and `writes` is true if its content does.
+    or folder that changes, and `writes` is true if its content does. Hosts take steps of the same `turn` one after the
+    other, and none after one that failed.
     """
 
     text: str
@@ -21,6 +22,7 @@ class Step:
     stdin: str | None = field(default=None, repr=False)
     path: str | None = None
     writes: bool = False
+    turn: str = ""
 
 
 def restart(unit: str, minutes: int) -> str:

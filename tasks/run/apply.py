@@ -226,6 +226,24 @@ class _RemoteCommand(StringCommand):
     def execute(
         self, state: PyinfraState, host: Host, connector_arguments: Any
     ) -> tuple[bool, CommandOutput]:
+        if not self.step.turn:
+            return self._carry_out(state, host, connector_arguments)
+        turn = current().turns[self.step.turn]
+        with output.under_way(f"[{host.name}] wait for other {self.step.turn}"), turn.lock:
+            if turn.failed:
+                record_problem(
+                    host,
+                    f"did not {_what(self.step)}: that of {turn.failed} failed, and {self.step.turn} go one by one",
+                    "fix that one and run again",
+                )
+                return False, CommandOutput([])
+            done, printed = self._carry_out(state, host, connector_arguments)
+            turn.failed = None if done else host.name
+            return done, printed
+
+    def _carry_out(
+        self, state: PyinfraState, host: Host, connector_arguments: Any
+    ) -> tuple[bool, CommandOutput]:
         try:
             with _under_way(host, self.records):
                 done, printed = host.run_shell_command(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from gevent.event import Event
+from gevent.lock import BoundedSemaphore
 from pyinfra.api.exceptions import PyinfraError
 
 from tasks.run.machines import Machine
@@ -26,6 +27,14 @@ P = TypeVar("P")
 
 
 @dataclass
+class Turn:
+    """Steps that hosts take one after the other; `failed` is the host whose step failed, after which none goes on."""
+
+    lock: BoundedSemaphore = field(default_factory=BoundedSemaphore)
+    failed: str | None = None
+
+
+@dataclass
 class Run:
     """What all concerns share. It knows none of them: each keeps its own `part`.
 
@@ -36,7 +45,7 @@ class Run:
     and can be changed, by name; `clocks` how many seconds the clock of each inspected host is ahead. `facts` holds what
     was read of each host, by its name and fact, then by the arguments.
     `finished` holds the hosts that this run brought to what they should be, each with the group it was finished in.
-    `settled` has an event by host: set as soon as a plan will learn no more of that host.
+    `settled` has an event by host: set as soon as a plan will learn no more of that host. `turns` are those of `Step`.
     """
 
     configuration: Configuration
@@ -54,6 +63,7 @@ class Run:
     facts: dict[tuple[str, type], dict[str, Any]] = field(default_factory=dict, repr=False)
     finished: set[tuple[str, str]] = field(default_factory=set)
     settled: defaultdict[str, Event] = field(default_factory=lambda: defaultdict(Event), repr=False)
+    turns: defaultdict[str, Turn] = field(default_factory=lambda: defaultdict(Turn), repr=False)
     begun: float = field(default_factory=time.monotonic)
     resources: ExitStack = field(default_factory=ExitStack, repr=False)
     _parts: dict[type, Any] = field(default_factory=dict, repr=False)

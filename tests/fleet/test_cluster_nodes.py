@@ -25,6 +25,9 @@ REGISTRY_FACTS = 1
 FAKE_K3S = r"""#!/bin/sh
 # Not K3s: it writes a hosts.toml for every CA in registries.yaml, and waits.
 if [ "$1" = ctr ]; then systemctl -q is-active k3s && echo io.containerd.grpc.v1 cri - ok; exit; fi
+if [ "$*" = "kubectl --kubeconfig /etc/rancher/k3s/k3s.yaml get --raw /readyz" ]; then  # ready when asked twice after a start
+    asked=$(($(cat /run/k3s-asked) + 1)); echo $asked > /run/k3s-asked; [ $asked -gt 2 ]; exit
+fi
 ! grep -qsf /etc/k3s-refuses /etc/rancher/k3s/registries.yaml || exit 1
 made=/var/lib/rancher/k3s/agent/etc/containerd/certs.d; rm -rf "$made"; mkdir -p "$made"
 name=; sed -n 's/^  "\(.*\)":$/name \1/p;s/^      ca_file: /ca /p' /etc/rancher/k3s/registries.yaml |
@@ -33,7 +36,7 @@ while read -r key value; do
     mkdir -p "$made/$name"
     printf 'server = "https://%s/v2"\nca = ["%s"]\n' "$name" "$value" > "$made/$name/hosts.toml"
 done
-echo started >> /run/fake-k3s
+echo started >> /run/fake-k3s; echo 0 > /run/k3s-asked
 systemd-notify --ready
 exec sleep infinity
 """
@@ -262,7 +265,13 @@ def test_k3s_is_restarted_if_its_generated_files_are_outdated_and_not_for_a_user
     host.run(
         "rm -r /var/lib/rancher/k3s/agent/etc/containerd/certs.d; touch /etc/rancher/k3s/registries.yaml"
     )
+    # A server whose API server is not ready may be one that its cluster cannot do without.
+    host.run("touch /etc/rancher/k3s/k3s.yaml; echo 0 > /run/k3s-asked")
+    (problem,) = node.run().problems
+    assert "k3s.service was not restarted: its API server is not ready as it is" in problem
+    host.run("echo 9 > /run/k3s-asked")
     assert [step.partition(":")[0] for step in node.run().steps] == ["restart k3s.service"]
+    assert host.run("cat /run/k3s-asked; rm /etc/rancher/k3s/k3s.yaml").stdout == "3\n"
     assert_converged(node)
     # Restarted since, and still without our entries: this is reported, and K3s is not restarted again and again.
     host.run("rm -r /var/lib/rancher/k3s/agent/etc/containerd/certs.d")

@@ -23,6 +23,7 @@ from tasks.settings.load import Settings
 from tasks.settings.types import RuntimeName
 
 FOLDER = "/etc/rancher"
+SERVERS = ("k3s.service", "rke2-server.service")
 SOCKET = "/run/k3s/containerd/containerd.sock"
 """Where the containerd of both listens."""
 
@@ -168,7 +169,16 @@ class Distribution(Runtime):
         """Return how it is restarted. `unit` is the running one; without one, it is one that cannot start."""
         unit = unit or next((each for each in self.units if each in found.failing), self.units[0])
         program = f"{found.data[self.name]}/bin/ctr" if self.name == "rke2" else "k3s ctr"
-        return Restarts(self.name, self.title, unit, restarts.ctr(program, SOCKET), minutes=10)
+        kubectl = f"{found.data[self.name]}/bin/kubectl" if self.name == "rke2" else "k3s kubectl"
+        return Restarts(
+            self.name,
+            self.title,
+            unit,
+            restarts.ctr(program, SOCKET),
+            minutes=10,
+            kubectl=kubectl if unit in SERVERS else "",
+            kubeconfig=f"{self.folder}/{self.name}.yaml",
+        )
 
 
 K3S = Distribution("k3s", "K3s", ("k3s.service", "k3s-agent.service"))

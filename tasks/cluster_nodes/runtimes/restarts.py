@@ -69,6 +69,22 @@ put_back() {
 umask 077
 """
 
+# A cluster's servers hold its data together (etcd), and readyz says whether this one takes part. A server without an
+# API server of its own has no kubectl configuration either (docs.k3s.io/installation/server-roles).
+READY = r"""
+has_api() { [ -e @KUBECONFIG@ ]; }
+ready() { timeout 20 @KUBECTL@ --kubeconfig @KUBECONFIG@ get --raw /readyz >/dev/null 2>&1; }
+! has_api || ready || give_up "$unit was not restarted: its API server is not ready as it is; see journalctl -u $unit"
+"""
+
+WAIT_READY = r"""
+end=$(($(date +%s) + @SECONDS@))
+until ! has_api || ready; do
+    [ "$(date +%s)" -lt "$end" ] || give_up "$unit is up, and its API server is not ready; see journalctl -u $unit"
+    sleep 1
+done
+"""
+
 PUT_BACK = r"""
 said=$(why)
 [ -d "$kept" ] || give_up "the CRI of @TITLE@ does not answer after the restart ($said); no file was changed before it"
@@ -88,7 +104,8 @@ give_up "@TITLE@ comes up neither with $new nor with the one from before, which 
 class Restarts:
     """How a runtime is restarted: its `unit` of systemd, and `ctr`, the command that asks its containerd.
 
-    `name` is the one in `registry_runtime`, `title` the one for people. It may need `minutes` to be up.
+    `name` is the one in `registry_runtime`, `title` the one for people. It may need `minutes` to be up. A
+    cluster's server has a `kubectl`, which reads `kubeconfig`.
     """
 
     name: str
@@ -96,6 +113,8 @@ class Restarts:
     unit: str
     ctr: str
     minutes: int
+    kubectl: str = ""
+    kubeconfig: str = ""
 
     @property
     def kept(self) -> str:
@@ -115,9 +134,15 @@ class Restarts:
         return self._fill(f"{{\n{FUNCTIONS}{KEEP}}}")
 
     def restart(self, reason: str) -> Step:
-        """Return the step that restarts the runtime, and puts the files from before back if its CRI does not answer."""
-        script = f'{FUNCTIONS}{RESTART}if start; then rm -rf "$failed"; forget; exit 0; fi{PUT_BACK}'
-        return Step(f"restart {reason}", self._fill(script))
+        """Return the step that restarts the runtime, and puts the files from before back if its CRI does not answer.
+
+        Servers of a cluster are restarted one after the other, each when the one before is ready again.
+        """
+        before, after = (READY, WAIT_READY) if self.kubectl else ("", "")
+        went_well = f'rm -rf "$failed"; forget; {after}exit 0'
+        script = f"{FUNCTIONS}{before}{RESTART}if start; then {went_well}; fi{PUT_BACK}"
+        turn = f"servers of {self.title}" if self.kubectl else ""
+        return Step(f"restart {reason}", self._fill(script), turn=turn)
 
     def resume(self, found: Node) -> list[Step]:
         """Return the step that ends what a killed run left: a restart that was not seen to go well."""
@@ -147,6 +172,8 @@ class Restarts:
             TITLE=self.title,
             SECONDS=self.minutes * 60,
             NEW=files.NEW_SUFFIX,
+            KUBECTL=self.kubectl,
+            KUBECONFIG=self.kubeconfig,
         ).strip("\n")
 
 

@@ -162,6 +162,17 @@ def test_a_restart_is_due_while_the_generated_files_lack_our_ca(hosts: str | Non
     assert steps(replace(found, started={})) == []
 
 
+@pytest.mark.parametrize(("kind", "unit"), [(kind, unit) for kind in (K3S, RKE2) for unit in kind.units])
+def test_only_servers_are_restarted_one_after_the_other(kind: Distribution, unit: str) -> None:
+    server = not unit.endswith("-agent.service")
+    step = kind.restarts(unit, host(kind)).restart(f"{unit}: it is due")
+    assert step.turn == (f"servers of {kind.title}" if server else "")
+    assert ("get --raw /readyz" in step.script) == server
+    if server:
+        kubectl = {"K3s": "k3s kubectl", "RKE2": "/var/lib/rancher/rke2/bin/kubectl"}[kind.title]
+        assert f"{kubectl} --kubeconfig /etc/rancher/{kind.name}/{kind.name}.yaml get" in step.script
+
+
 def test_our_ca_may_be_named_for_a_mirror_s_endpoint() -> None:
     found = converged()
     place = f"{k3s_rke2.generated(found.data['k3s'])}/certs.d/{NAME}/hosts.toml"
