@@ -25,7 +25,7 @@ UNTRUSTED = "certificate signed by unknown authority"
 HOSTS_TOML = CONTAINERD.replace("ca.crt", "hosts.toml")
 
 LEFTOVERS = (
-    "docker images --format '{{.Repository}}'; podman images -q; ctr -n k8s.io images ls -q; ls /etc/docker/certs.d; "
+    "docker images --format '{{.Repository}}'; podman images -q; ctr -n k8s.io images ls -q; ctr namespaces ls -q; ls /etc/docker/certs.d; "
     "find /tmp /root /home/op -name '*homelab-verify*'"
 )
 """The command that lists what a verification could leave behind."""
@@ -102,6 +102,29 @@ def test_a_mixed_inventory_passes_and_nothing_is_left(fleet: Fleet, deployment: 
             "test_the_system_trusts_the_registry": "nas"}  # fmt: skip
     assert {(test, host) for test, host in repeated if test in only} == set(only.items())
     assert {name: host.run(LEFTOVERS).stdout for name, host in fleet.hosts.items()} == before
+
+
+def test_a_node_without_a_client_of_the_cri_is_asked_with_ctr(fleet: Fleet, deployment: Deployment) -> None:
+    """Its own test of the folder that is in force: without our files there `ctr` refuses the certificate."""
+    host, selected = fleet.hosts["node"], ("-k", "runtime and node]")
+    before = host.run(LEFTOVERS).stdout
+    host.run("mv /usr/local/bin/cri-pull /root/")
+    try:
+        verified = deployment.verify(*selected)
+        assert verified.returncode == 0, verified.stdout
+        host.run(f"mv {Path(CONTAINERD).parent} /root/taken")
+        without = deployment.verify(*selected)
+        host.run(f"mv /root/taken {Path(CONTAINERD).parent} && chmod a-x /usr/bin/ctr")
+        not_asked = deployment.verify(*selected)
+    finally:
+        host.run("chmod a+x /usr/bin/ctr && mv /root/cri-pull /usr/local/bin/")
+    assert re.search(rf"node: containerd cannot pull from {NAME} \(.*{UNTRUSTED}\)", without.stdout), (
+        without.stdout
+    )
+    assert not_asked.returncode == 0, not_asked.stdout
+    said = "node: containerd was not asked, since there is no crictl (cri-tools)"
+    assert not_asked.stdout.splitlines().count(said) == 1, not_asked.stdout
+    assert host.run(LEFTOVERS).stdout == before
 
 
 def test_empty_groups_collect_no_tests(fleet: Fleet, deployment: Deployment, tmp_path: Path) -> None:

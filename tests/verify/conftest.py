@@ -99,7 +99,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for said, names in tests.items():
             more = f" and {len(names) - 1} more" if names[1:] else ""
             terminalreporter.write_line(f"{said}  [{names[0]}{more}]", red=True)
-        for line in terminalreporter.config.stash.get(NOTES, []):
+        noted: list[str] = terminalreporter.config.stash.get(NOTES, [])
+        for line in dict.fromkeys(noted):
             terminalreporter.write_line(line, yellow=True)
         if found := terminalreporter.config.stash.get(FOUND, None):
             notes = found.hosts.notes() if "hosts" in vars(found) else []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from abc import ABC, abstractmethod
+from pathlib import PurePosixPath
 from typing import Any
 
 from tasks.cluster_nodes.node import Node
+from tasks.cluster_nodes.runtimes import containerd
 from tasks.cluster_nodes.runtimes.table import RUNTIMES
 from tests.verify.backend import Host, last_line
 from tests.verify.deployment import Login
@@ -64,15 +65,9 @@ class Runtime(ABC):
 class Cri(Runtime):
     """A runtime that pulls through the CRI, as for the kubelet: with the configuration that it runs with."""
 
-    @functools.cached_property
-    def _client(self) -> str:
-        known = [CRI_PULL, "crictl", "/usr/local/bin/crictl"]
-        known += ["k3s crictl", "/usr/local/bin/k3s crictl", f"{self.found.data['rke2']}/bin/crictl"]
-        there = [each for each in known if self.host.run("command -v %s", each.partition(" ")[0]).rc == 0]
-        assert there, (
-            f"{self.host.name}: there is no crictl to pull with {self.title}; install cri-tools there and run again"
-        )
-        return there[0]
+    def __init__(self, host: Host, name: str, found: Node, client: str) -> None:
+        super().__init__(host, name, found)
+        self._client = client
 
     @property
     def takes_login(self) -> bool:
@@ -84,11 +79,7 @@ class Cri(Runtime):
             return f"{self.found.data[self.name]}/agent/containerd"
         if self.name == "crio":
             return "/var/lib/containers"
-        dumped = self.host.output("containerd --config %s config dump", self.found.containerd_config)
-        roots = [
-            line.split("=")[1].strip(" '\"") for line in dumped.splitlines() if line.startswith("root =")
-        ]
-        return (roots or ["/var/lib/containerd"])[0]
+        return _containerd_root(self.host, self.found)
 
     def _pull(self, reference: str, login: Login) -> Any:
         if self.takes_login:
@@ -107,6 +98,36 @@ class Cri(Runtime):
         sockets = [f"--{which}-endpoint={SOCKETS[self.name]}" for which in ("runtime", "image")]
         words = [*sockets, *arguments]
         return self.host.run(f"{self._client}{' %s' * len(words)}", *words)
+
+
+class Ctr(Runtime):
+    """containerd on a host without a client of the CRI.
+
+    `ctr` reads no configuration, so it is given the folder that the CRI reads. It takes a login as an argument only.
+    """
+
+    NAMESPACE = "homelab-verify"
+
+    @property
+    def takes_login(self) -> bool:
+        return False
+
+    @property
+    def images(self) -> str:
+        return _containerd_root(self.host, self.found)
+
+    def _pull(self, reference: str, login: Login) -> Any:
+        folder = PurePosixPath(containerd.ca_file("any", self.found)).parents[1]
+        return self.host.run(f"{self._ctr} images pull --hosts-dir %s %s", str(folder), reference)
+
+    def _remove(self, reference: str) -> Any:
+        listed = "ctr namespaces list --quiet | grep -qx %s"
+        emptied = f"{self._ctr} images remove %s >/dev/null 2>&1; ctr namespaces remove %s"
+        return self.host.run(f"! {listed} || {{ {emptied}; }}", self.NAMESPACE, reference, self.NAMESPACE)
+
+    @property
+    def _ctr(self) -> str:
+        return f"ctr --address {SOCKETS[self.name].removeprefix('unix://')} --namespace {self.NAMESPACE}"
 
 
 class Podman(Runtime):
@@ -149,6 +170,23 @@ class Podman(Runtime):
         return self.host.run("! podman image exists %s || podman image rm -f %s", reference, reference)
 
 
-def make(host: Host, name: str, found: Node) -> Runtime:
-    """Return a node's runtime by its name in `registry_runtime`."""
-    return (Podman if name == "podman" else Cri)(host, name, found)
+def make(host: Host, name: str, found: Node) -> Runtime | None:
+    """Return a node's runtime by its name in `registry_runtime`; None if it has no program that can ask it."""
+    if name == "podman":
+        return Podman(host, name, found)
+    clients = [CRI_PULL, "crictl", "/usr/local/bin/crictl"]
+    clients += ["k3s crictl", "/usr/local/bin/k3s crictl", f"{found.data['rke2']}/bin/crictl"]
+    for client in clients:
+        if _is_there(host, client.partition(" ")[0]):
+            return Cri(host, name, found, client)
+    return Ctr(host, name, found) if name == "containerd" and _is_there(host, "ctr") else None
+
+
+def _is_there(host: Host, program: str) -> bool:
+    return bool(host.run("command -v %s", program).rc == 0)
+
+
+def _containerd_root(host: Host, found: Node) -> str:
+    dumped = host.output("containerd --config %s config dump", found.containerd_config)
+    roots = [line.split("=")[1].strip(" '\"") for line in dumped.splitlines() if line.startswith("root =")]
+    return (roots or ["/var/lib/containerd"])[0]

@@ -21,16 +21,22 @@ from tests.verify.test_space import check_space
 
 
 @pytest.fixture
-def served(node: Host, deployed: Deployed) -> Iterator[list[Runtime]]:
+def served(node: Host, deployed: Deployed, note: Callable[[str], None]) -> Iterator[list[Runtime]]:
+    """Return the runtimes that can be asked; of one that cannot, it is said, and no test fails for it."""
     found, names = deployed.runtimes(node)
     with ExitStack() as closing:
-        made = []
+        asked = []
         for name in names:
             if name == "docker":
                 continue  # it is asked as a Docker host's
-            made.append(runtimes.make(node, name, found))
-            closing.callback(made[-1].close)
-        yield made
+            if runtime := runtimes.make(node, name, found):
+                asked.append(runtime)
+                closing.callback(runtime.close)
+            else:
+                note(
+                    f"{node.name}: {RUNTIMES[name].title} was not asked, since there is no crictl (cri-tools)"
+                )
+        yield asked
 
 
 def test_it_is_as_deployed(node: Host, deployed: Deployed) -> None:

@@ -25,7 +25,7 @@ class FakeHost:
     def __init__(self, name: str, log: list[str], broken: tuple[str, ...]) -> None:
         self.name, self.log, self.broken = name, log, broken
 
-    def run_shell_command(self, *_: Any, **__: Any) -> tuple[bool, CommandOutput]:
+    def run_shell_command(self, *arguments: Any, **options: Any) -> tuple[bool, CommandOutput]:
         self.log.append(f"{self.name} begins")
         for _ in range(5):
             gevent.sleep(0)  # every other host could begin here
@@ -46,8 +46,8 @@ def take(
     commands = [
         gevent.spawn(
             apply._RemoteCommand(step, [StepRecord("restart k3s.service", "it is due", "not taken")]).execute,
-            state,  # type: ignore[arg-type]
-            FakeHost(name, log, broken),  # type: ignore[arg-type]
+            state,
+            FakeHost(name, log, broken),
             {},
         )
         for name in names
