@@ -18,9 +18,9 @@ ACCOUNTS = "admin (admin), ci (push), cluster (pull)"
 
 @pytest.fixture
 def inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    settings = Settings(registry_state_dir="state/lab_of_nobody")
+    settings = Settings(registry_state_dir="state/lab_of_passwords")
     monkeypatch.setattr(password, "_read_settings", lambda _: settings)
-    return tmp_path / "inventories/lab_of_nobody.py"
+    return tmp_path / "inventories/lab_of_passwords.py"
 
 
 @pytest.mark.parametrize(
@@ -35,12 +35,12 @@ def test_without_a_password_one_line_says_what_to_do(
     inventory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], account: str, line: str
 ) -> None:
     assert password.main([str(inventory), account]) == 1
-    state = tmp_path / "state/lab_of_nobody"
+    state = tmp_path / "state/lab_of_passwords"
     assert capsys.readouterr() == ("", line.format(inventory=inventory, state=state) + "\n")
 
 
 def test_a_damaged_file_is_named(inventory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "state/lab_of_nobody/accounts/ci.password"
+    path = tmp_path / "state/lab_of_passwords/accounts/ci.password"
     path.parent.mkdir(parents=True)
     path.write_text("")
     assert password.main([str(inventory), "ci"]) == 1
@@ -55,10 +55,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_prints_the_password_alone_from_the_state_of_that_inventory(tmp_path: Path) -> None:
-    inventory = tmp_path / "inventories/lab_of_nobody.py"
+    inventory = tmp_path / "inventories/lab_of_passwords.py"
     inventory.parent.mkdir()
     inventory.write_text('registry = ["@local"]\n')
-    Store(tmp_path / "state/lab_of_nobody").write_password("ci", "a-word-of-mine-0815")
+    Store(tmp_path / "state/lab_of_passwords").write_password("ci", "a-word-of-mine-0815")
     ran = run(str(inventory), "ci")
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "a-word-of-mine-0815\n", "")
     inventory.write_text('registry = ["@local"]\nregistry_prot = 1\n')
