@@ -72,7 +72,9 @@ def _prepare(run: Run, state: State, *args: Any, **kwargs: Any) -> Any:
 def _ask(run: Run) -> None:
     """Ask whether to carry out what was printed, and leave if not: without `-y` a plan comes first."""
     count = run.report.count()
-    click.echo(f"{count} steps. Press Enter to take them, Ctrl-C to leave all as it is: ", nl=False, err=True)
+    click.echo(
+        f"Steps: {count}. Press Enter to take them, Ctrl-C to leave all as it is: ", nl=False, err=True
+    )
     if input():
         run.dry = True
         cli._exit()

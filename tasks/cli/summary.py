@@ -72,9 +72,13 @@ def _headline(run: Run) -> str:
         if not ctx_state.get().initialised:
             return "Ended early; nothing was changed."
         steps = report.count()
-        return f"{steps} steps; nothing was changed." if steps else f"Nothing to do on {hosts} ({took})."
+        return (
+            f"{_count(steps, 'step')}; nothing was changed."
+            if steps
+            else f"Nothing to do on {hosts} ({took})."
+        )
     taken = report.count("taken")
-    changes = f"{taken} change{'' if taken == 1 else 's'}"
+    changes = _count(taken, "change")
     if not _is_complete():
         ended = "Interrupted" if run.interrupted else "Ended early"
         return f"{ended} after {changes} in {took}; the next run finishes what was begun."
@@ -98,8 +102,11 @@ def _names() -> list[str]:
 
 
 def _hosts() -> str:
-    count = len(_names())
-    return f"{count} host{'' if count == 1 else 's'}"
+    return _count(len(_names()), "host")
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _is_complete() -> bool:
