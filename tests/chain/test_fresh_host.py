@@ -6,6 +6,7 @@ Engine on a host without systemd.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -129,3 +130,20 @@ def test_a_full_disk_for_the_state_is_reported_in_one_line_and_changes_nothing(b
     bare.run(
         f"umount /full && cd {PROJECT} && mv -T state/local.away state/local && .venv/bin/pyinfra -y inventories/local.py deploys/adopt.py"
     )
+
+
+def test_a_backup_is_made_and_put_back_as_the_page_says(bare: BenchHost) -> None:
+    """gpg gets the passphrase from its configuration, since nobody is there to be asked."""
+    bare.run(
+        "apt-get install -q -y gnupg && mkdir -p /media/backup /root/elsewhere && mkdir -m 700 /root/.gnupg"
+    )
+    bare.write("/root/.gnupg/gpg.conf", "batch\npinentry-mode loopback\npassphrase canary\n", "0600")
+    page = "docs/lost-or-stolen.md"
+    backup = "\n".join(pages.to_paste(page, "A backup"))
+    made = bare.run(f"cd {PROJECT} && bash -s", stdin=backup).stdout
+    file = made.removesuffix(" is complete\n")
+    assert bare.run(f"stat -c %a {file}").stdout == "600\n"
+    there, read = pages.line(page, "mkdir homelab-registry "), pages.line(page, "gpg -d ")
+    bare.run(f"cd /root/elsewhere && {there} && {re.sub(r'/media/backup/[^ ]+', file, read)}")
+    bare.run(f"diff -r --exclude=.venv {PROJECT} /root/elsewhere/homelab-registry")
+    assert bare.run(f"cat {PROJECT}/state/local/authorities/*/*").stdout != ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,6 +128,37 @@ def test_ctr_needs_the_folder(host: BenchHost) -> None:
     assert UNTRUSTED in host.run(no_folder, check=False).stderr
 
 
+def is_reached(host: BenchHost) -> bool:
+    """Return whether the registry's port is open for this machine."""
+    try:
+        with socket.create_connection((host.address, 443), 3):
+            return True
+    except TimeoutError:
+        return False
+
+
+@pytest.mark.usefixtures("deployment")
+def test_rules_of_the_firewall_keep_others_out(host: BenchHost) -> None:
+    """The rules of the page, which lets in a network that this machine is not in."""
+    networks, connections = (
+        pages.line("docs/how-it-works.md", f"iptables -I DOCKER-USER -p tcp {options}")
+        for options in ("-m conntrack", "--syn")
+    )
+    assert is_reached(host)
+    for rule, reached in ((networks, False), (connections, True)):
+        host.run(rule)
+        assert is_reached(host) == reached, rule
+        host.run(rule.replace("-I", "-D", 1))
+        assert is_reached(host)
+
+
+@pytest.mark.usefixtures("deployment")
+def test_what_an_account_pushed_is_in_the_log(host: BenchHost) -> None:
+    push(host, f"{NAME}/apps/logged:1")
+    look = pages.line("docs/lost-or-stolen.md", "docker logs ")
+    host.wait_until(f"{look} | grep -q /v2/apps/logged/manifests/1", 10, "the push in the log")
+
+
 def push(host: BenchHost, reference: str, megabytes: int = 0) -> str:
     """Push a new image, and return its digest."""
     size = f"head -c {megabytes * 2**20} /dev/urandom > /tmp/new/x" if megabytes else "date +%N > /tmp/new/x"
@@ -204,3 +236,15 @@ def test_each_tag_of_a_copy_is_whole_though_others_pushed_meanwhile(
     assert any(tag.startswith("new-") for tag in tags), tags
     host.run("docker image prune -af")
     host.run("\n".join(f"skopeo copy -q docker://{NAME}/{tag} dir:/tmp/copied" for tag in tags))
+
+
+def test_nothing_of_ours_is_left_on_the_registry_host(host: BenchHost) -> None:
+    """The last test: it takes the registry away."""
+    host.run(section("Take something back"))
+    kept = (
+        "docker ps -aq --filter name=homelab-registry; docker network ls -q --filter name=homelab-registry; "
+    )
+    kept += (
+        "docker images -q 'homelab-registry.invalid/*'; ls -d /etc/homelab-registry /var/lib/homelab-registry"
+    )
+    assert host.run(kept, check=False).stdout == ""

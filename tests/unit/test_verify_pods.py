@@ -57,3 +57,11 @@ def test_pods_tolerate_every_taint() -> None:
     kubectl = FakeKubectl()
     outcomes(kubectl)
     assert [each["spec"]["tolerations"] for each in kubectl.made] == [[{"operator": "Exists"}]] * 2
+
+
+def test_pods_have_the_memory_that_runc_starts_with() -> None:
+    """23 MB were too much for a limit of 20 MiB in runc#3986."""
+    kubectl = FakeKubectl()
+    outcomes(kubectl)
+    limits = [each["spec"]["containers"][0]["resources"]["limits"]["memory"] for each in kubectl.made]
+    assert [int(limit.removesuffix("Mi")) >= 32 for limit in limits] == [True, True]

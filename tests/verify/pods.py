@@ -167,8 +167,9 @@ class Pods:
                 "runAsNonRoot": True,
                 "runAsUser": 65534,
             },
-            # With a quota, a pod without these is refused.
-            "resources": {key: {"cpu": "10m", "memory": "16Mi"} for key in ("requests", "limits")},
+            # With a quota, a pod without these is refused. Of the memory runc needs most, for a copy of itself: 16 MiB were
+            # too little now and then, and 23 MB were seen elsewhere (runc#1980, runc#3986).
+            "resources": {key: {"cpu": "10m", "memory": "64Mi"} for key in ("requests", "limits")},
         }
         return {
             "apiVersion": "v1",
