@@ -110,8 +110,7 @@ def _certificate(run: Run) -> list[tuple[str, str]]:
 
 def has_timer(run: Run) -> bool:
     """Return whether `make timer` made a timer for this inventory."""
-    timer = timer_for(run.inventory)
-    return (timer.units / timer.timer).exists()
+    return timer_for(run.inventory).is_made
 
 
 def _accounts(run: Run) -> list[tuple[str, str]]:

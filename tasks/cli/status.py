@@ -89,7 +89,7 @@ def timer(inventory: str) -> list[Row]:
     if problem := timer_status.find_problem(inventory):
         return [("Timer", problem)]
     found = timer_for(inventory)
-    if not (found.units / found.timer).exists():
+    if not found.is_made:
         return [
             ("Timer", f"none; make timer INVENTORY={shlex.quote(inventory)} has systemd run this every week")
         ]

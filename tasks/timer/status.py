@@ -23,7 +23,7 @@ def find_problem(inventory: str) -> str | None:
         pass
     else:
         return f"{first.rstrip('.')}: see {timer.failed}; fix that, then run {again}"
-    if not (timer.units / timer.timer).exists():
+    if not timer.is_made:
         return None
     if (timer.system or systemd.lingers()) and systemd.state(timer, timer.timer) == "active":
         return None

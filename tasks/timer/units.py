@@ -46,6 +46,11 @@ class Timer:
         return f"homelab-registry-failed@{self.name}.service"
 
     @property
+    def is_made(self) -> bool:
+        """Whether `make timer` made it."""
+        return (self.units / self.timer).exists()
+
+    @property
     def all_units(self) -> list[str]:
         """The three units."""
         return [self.timer, self.service, self.notice]
