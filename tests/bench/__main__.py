@@ -25,7 +25,7 @@ from tests.bench.cache import cache
 from tests.bench.fleet import Fleet
 from tests.bench.hosts import remove_leftovers
 from tests.bench.leftovers import LABEL, is_alive, remove_owned_by, this_machine
-from tests.bench.machine import missing_requirement
+from tests.bench.machine import INOTIFY, INSTANCES, missing_requirement, raise_inotify_limit
 from tests.bench.programs import COREDNS, CRI_PULL, KUBE, PROGRAMS, WAITS, Program, program
 from tests.bench.recipes import BOOKWORM, BOOKWORM_NODE, CLUSTER, RECIPES, Recipe, image
 
@@ -72,6 +72,12 @@ def engine(tools: Mapping[str, str] = TOOLS) -> None:
     """Install what the tests need, start Docker Engine if it does not run, and remove leftovers of interrupted runs."""
     if requirement := missing_requirement():
         sys.exit(f"This machine lacks {requirement}. `make test-unit` needs no host.")
+    try:
+        raise_inotify_limit()
+    except OSError as error:
+        print(
+            f"{INOTIFY}: {error.strerror}; with fewer than {INSTANCES}, hosts of `make test-all` may fail to boot"
+        )
     packages = [package for tool, package in tools.items() if shutil.which(tool) is None]
     if packages:
         subprocess.run(["apt-get", "update", "-q"], check=True, stdout=subprocess.DEVNULL)

@@ -213,4 +213,14 @@ class Cluster:
     def _wait_for_nodes(self) -> None:
         nodes = [f"node/{host.name}" for host in self.nodes.values()]
         for condition in ("create", "condition=Ready") if nodes else ():
-            self.kubectl("wait", f"--for={condition}", "--timeout=90s", *nodes)
+            waited = self.kubectl("wait", f"--for={condition}", "--timeout=90s", *nodes, check=False)
+            assert waited.exit_code == 0, "\n".join([waited.stdout + waited.stderr, *self._journals()])
+
+    def _journals(self) -> Iterator[str]:
+        """Yield the last that each part of the cluster said, for a failure that cannot be looked into afterwards."""
+        units = {self.control: ("etcd", "kube-apiserver")}
+        units |= dict.fromkeys(self.nodes.values(), ("containerd", "kubelet"))
+        for host, names in units.items():
+            for name in names:
+                said = host.run(f"systemctl status --no-pager -l -n 40 {name} 2>&1", check=False)
+                yield f"{host.name}: {said.stdout}"

@@ -14,6 +14,11 @@ CA_FOLDER = Path("/usr/local/share/ca-certificates")
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 CGROUPS = Path("/sys/fs/cgroup")
 STATUS = Path("/proc/self/status")
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+INSTANCES = 512
+"""All hosts of all tests at once need some 130 inotify instances of root, and Linux gives 128: the next kubelet or
+systemd then ends with "too many open files". This is what kind asks for (its known issues, "too many open files")."""
+
 PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
 
 
@@ -35,6 +40,15 @@ def missing_requirement() -> str | None:
             "Docker Engine and the capability SYS_ADMIN to start one: a container needs --privileged for it"
         )
     return None
+
+
+def raise_inotify_limit() -> None:
+    """Let root have `INSTANCES` inotify instances, until this machine restarts.
+
+    Raises `OSError` if that is not permitted, as in a container whose /proc/sys is read-only.
+    """
+    if int(INOTIFY.read_text()) < INSTANCES:
+        INOTIFY.write_text(f"{INSTANCES}\n")
 
 
 def engine_answers() -> bool:

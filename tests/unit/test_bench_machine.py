@@ -67,3 +67,14 @@ def test_a_missing_requirement_is_reported_in_one_line(
 def test_a_missing_engine_is_not_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none")
     assert not machine.engine_answers()
+
+
+@pytest.mark.parametrize(("before", "after"), [("128\n", "512\n"), ("512\n", "512\n"), ("8192\n", "8192\n")])
+def test_the_inotify_limit_is_raised_and_never_lowered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: str, after: str
+) -> None:
+    limit = tmp_path / "max_user_instances"
+    limit.write_text(before)
+    monkeypatch.setattr(machine, "INOTIFY", limit)
+    machine.raise_inotify_limit()
+    assert limit.read_text() == after
