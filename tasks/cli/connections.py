@@ -24,6 +24,7 @@ from tasks.settings.redact import printable
 
 PRIVATE_KEY = b"PRIVATE KEY-----"
 DEFAULT_PORT = 22
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 MAX_LENGTH = 200
 """How much of another program's words a problem quotes."""
 
@@ -117,9 +118,10 @@ class _Failure:
             case ConnectionResetError() | BrokenPipeError() | EOFError():
                 return self._no_ssh_server()
             case ConnectionRefusedError():
+                here = ' (this machine, without SSH, is "@local")' if self.host.name in LOOPBACK else ""
                 return (
                     f"nothing accepts connections at {where}",
-                    f"start its SSH server, or correct {self._place('ssh_port', 'ssh_hostname')}",
+                    f"start its SSH server, or correct {self._place('ssh_port', 'ssh_hostname')}{here}",
                 )
             case TimeoutError() | OSError(errno=errno.EHOSTUNREACH | errno.ENETUNREACH | errno.EHOSTDOWN):
                 why = "timed out" if isinstance(error, TimeoutError) else error.strerror

@@ -16,6 +16,17 @@ from tasks.settings.redact import printable, redacted
 
 EXPECTED = {str: "a text", int: "a whole number", bool: "True or False", float: "a number", dict: "a dict"}
 SECRETS = ("ssh_password", "ssh_key_password")
+ANSIBLE = {
+    "ansible_host": "ssh_hostname",
+    "ansible_port": "ssh_port",
+    "ansible_user": "ssh_user",
+    "ansible_ssh_host": "ssh_hostname",
+    "ansible_ssh_port": "ssh_port",
+    "ansible_ssh_user": "ssh_user",
+    "ansible_ssh_private_key_file": "ssh_key",
+}
+"""Ansible's names of what pyinfra's connector knows."""
+
 LIKE = 0.75
 """How alike two keys are if one is a slip: `ssh_host` and `ssh_hostname` are 0.8."""
 
@@ -33,7 +44,11 @@ def _bad_keys(path: str, host: Host) -> Iterator[str]:
             shown = "" if key in SECRETS else f" = {redacted(key, value)}"
             right = f", as in {int(value)}" if types[key] is int and str(value).isdecimal() else ""
             yield f"{key}{shown} ({_place(path, host, key)}): must be {expected}{right}"
-        if key.startswith("ssh_") and issubclass(host.connector_cls, SSHConnector) and key not in types:
+        if not issubclass(host.connector_cls, SSHConnector):
+            continue
+        if meant := ANSIBLE.get(key):
+            yield f"{key} ({_place(path, host, key)}): that is Ansible's; pyinfra's key is {meant}"
+        if key.startswith("ssh_") and key not in types:
             for meant in difflib.get_close_matches(key, types.keys() - data.keys(), 1, LIKE):
                 yield f"{key} ({_place(path, host, key)}): pyinfra has no such key; did you mean {meant}?"
 
@@ -52,10 +67,11 @@ def _bad_address(path: str, host: Host) -> Iterator[str]:
     if not isinstance(target, str) or host.name.startswith("@"):
         return
     place = _place(path, host, "ssh_hostname") if own else host_place(path, host.name)
-    shown = printable(target)
-    found = re.fullmatch(r"(?:ssh://)?(?:([^@\s/]+)@)?([^@:\s/]+|\[[0-9a-fA-F:]+\])(?::(\d+))?/?", target)
-    if found and found[2] != target:
-        user, address, port = found[1], found[2].strip("[]"), found[3]
+    shown, text = printable(target), target.strip()
+    found = re.fullmatch(r"(?:ssh://)?(?:([^@\s/]+)@)?([^@:\s/]+|\[[0-9a-fA-F:]+\])(?::(\d+))?/?", text)
+    address = found[2].strip("[]") if found else target
+    if found and address != target:
+        user, port = found[1], found[3]
         data = {"ssh_hostname": address} if own else {}
         data |= {"ssh_user": user} if user else {}
         right = ", ".join(f'"{key}": "{value}"' for key, value in data.items())

@@ -16,7 +16,7 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_state
 from pyinfra_cli import inventory as pyinfra_files
 
-from tasks.settings import connection_data, inventory_file
+from tasks.settings import connection_data, inventory_file, python_file
 from tasks.settings.load import Configuration, SettingsError, Sources, configure
 
 
@@ -37,13 +37,13 @@ def load(
     top_level = inventory_file.read(path)
     _skip_group_data(set(_other_inventories(path)) - {"all", *top_level})
     for file in _group_data_paths(path, group_data):
-        inventory_file.check_text(str(file))
+        python_file.check(str(file))
     try:
         inventory = pyinfra_files.make_inventory(
             path, override_data=dict(override), cwd=str(Path.cwd()), group_data_directories=list(group_data)
         )
     except (Exception, SystemExit) as error:
-        raise ValueError(inventory_file.describe(error, path)) from None
+        raise ValueError(python_file.describe(error, path)) from None
     if problems := connection_data.find_problems(inventory, path):
         raise ValueError("\n".join(problems))
     sources = _sources(path, top_level, inventory, override)
@@ -89,7 +89,11 @@ def _sources(
         groups={group: [host.name for host in hosts] for group, hosts in inventory.groups.items()},
         inline_group_data=inline,
         group_data={
-            group: {key: value for key, value in data.items() if inline.get(group, {}).get(key) != value}
+            group: {
+                key: value
+                for key, value in data.items()
+                if key not in inline.get(group, {}) or inline[group][key] != value
+            }
             for group, data in files.items()
         },
         host_data={host.name: dict(inventory.get_host_data(host.name)) for host in inventory},

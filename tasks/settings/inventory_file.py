@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
-import re
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
 from pyinfra.api import connectors
-from pyinfra.api.exceptions import PyinfraError
-from pyinfra_cli.exceptions import UnexpectedExternalError
 
+from tasks.settings import python_file
 from tasks.settings.groups import GROUPS, PREFIX
 from tasks.settings.places import assignment_place, host_place
 from tasks.settings.redact import printable, redacted, safe_name
 
 OTHER_FORMATS = (".yml", ".yaml", ".json", ".ini", ".toml", ".cfg")
-CONSTANTS = {"true": "True", "false": "False", "yes": "True", "no": "False", "null": "None", "none": "None"}
-"""What other formats call Python's constants."""
-
-MAX_LENGTH = 200
-LITERALS = (ast.Tuple, ast.List, ast.Dict, ast.Set, ast.Constant)
 
 
 def read(path: str) -> dict[str, object]:
@@ -31,62 +23,16 @@ def read(path: str) -> dict[str, object]:
         raise ValueError("no inventory is given; give one, for example inventories/local.py")
     if problem := _is_no_inventory(Path(path)):
         raise ValueError(problem)
-    check_text(path)
+    python_file.check(path)
     try:
         top_level = runpy.run_path(path)
     except (Exception, SystemExit) as error:
-        raise ValueError(describe(error, path)) from None
+        raise ValueError(python_file.describe(error, path)) from None
     public = {name: value for name, value in top_level.items() if not name.startswith("_")}
-    if problems := [line for name, value in public.items() for line in _group_problems(path, name, value)]:
+    problems = [line for name, value in public.items() for line in _group_problems(path, name, value)]
+    if problems := problems or list(_contradictions(path, public)):
         raise ValueError("\n".join(dict.fromkeys(problems)))
     return public
-
-
-def check_text(path: str) -> None:
-    """Raise `ValueError` if pyinfra cannot read a Python file: it takes UTF-8 alone, without a byte order mark."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise ValueError(f"{safe_name(path)} cannot be read: {error.strerror}") from None
-    name = safe_name(path)
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise ValueError(f"{name} is in UTF-16; save it as UTF-8")
-    if content.startswith(b"\xef\xbb\xbf"):
-        raise ValueError(
-            f"{name} begins with a byte order mark, which Python takes for a part of the first line; take it away: "
-            f"sed -i '1s/^\\xef\\xbb\\xbf//' {name}"
-        )
-    try:
-        content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"{name} line {line} has a character that is not UTF-8; save the file as UTF-8, or write plain letters"
-        ) from None
-
-
-def describe(error: BaseException, path: str) -> str:
-    """Return what a Python file of the user's raised, as one line with the place and what to do."""
-    inner = error
-    if isinstance(error, UnexpectedExternalError):  # so pyinfra wraps what a file raises, be it of group data
-        inner, path = error.exception, error.filename
-    if isinstance(inner, SyntaxError):
-        place = f"{safe_name(str(inner.filename or path))} line {inner.lineno}"
-        if re.match(r"[\w-]+:\s*$", inner.text or ""):
-            return f'{place} is YAML, and an inventory is Python here: registry = ["nas"], as in inventories/homelab.py'
-        return f"{place}: {printable(inner.msg)} ({type(inner).__name__}); correct that line, or the one before it"
-    if isinstance(inner, PyinfraError):
-        return f"{safe_name(path)}: {printable(' '.join(str(inner).split()))[:MAX_LENGTH]}; correct that host's name"
-    place = f"{safe_name(path)} line {_line(inner, path)}"
-    if isinstance(inner, NameError):
-        if right := CONSTANTS.get(str(inner.name).lower()):
-            return f"{place}: {inner.name} is not Python; write {right}"
-        # The word itself may be a password without its quotes.
-        return f'{place}: a word without quotes (NameError); write texts and hosts in quotes, as in "nas"'
-    if isinstance(inner, TypeError) and (line := _missing_comma(path)):
-        return f"{safe_name(path)} line {line}: a comma is missing between two values; put it at the end of that line"
-    text = (str(inner).splitlines() or [""])[0]
-    return f"{place}: {type(inner).__name__}: {printable(text)}; correct that line"
 
 
 def _is_no_inventory(file: Path) -> str | None:
@@ -113,25 +59,6 @@ def _is_no_inventory(file: Path) -> str | None:
         return (
             f"{name} is what to run, and no inventory; give the inventory first: pyinfra -y INVENTORY {name}"
         )
-    return None
-
-
-def _line(error: BaseException, path: str) -> int:
-    """Return the last line of this file that the error came through."""
-    lines, trace = [0], error.__traceback__
-    while trace:
-        if trace.tb_frame.f_code.co_filename == path:
-            lines.append(trace.tb_lineno)
-        trace = trace.tb_next
-    return lines[-1]
-
-
-def _missing_comma(path: str) -> int | None:
-    """Return the line at whose end a comma is missing: Python calls or indexes the value before it."""
-    for node in ast.walk(ast.parse(Path(path).read_text(encoding="utf-8"))):
-        match node:
-            case ast.Call(func=value) | ast.Subscript(value=value) if isinstance(value, LITERALS):
-                return value.end_lineno
     return None
 
 
@@ -174,6 +101,22 @@ def _host_problem(path: str, group: str, host: object) -> str | None:
             shown, place = redacted("", host), assignment_place(path, group)
             return f'{place}: {shown} is no host; write "nas" or ("nas", {{"ssh_hostname": "ADDRESS"}})'
     return f"{host_place(path, name)}: a host is a name, or a name and its data; write {right}"
+
+
+def _contradictions(path: str, public: dict[str, object]) -> Iterator[str]:
+    """Yield the keys that a host has in several groups with several values: pyinfra would use the last one's."""
+    known: dict[str, dict[str, object]] = {}
+    for value in public.values():
+        hosts = value[0] if isinstance(value, tuple) and value else value
+        for host in hosts if isinstance(hosts, list) else []:
+            match host:
+                case (str(name), dict(data)):
+                    for key in data:
+                        if known.setdefault(name, {}).setdefault(key, data[key]) != data[key]:
+                            yield (
+                                f"{host_place(path, name)}: {_quoted(name)} has {safe_name(str(key))} twice, with two "
+                                "values; keep its data in one place"
+                            )
 
 
 def _connector_problem(path: str, name: str) -> str | None:

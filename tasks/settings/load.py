@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -10,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.settings import groups
+from tasks.settings import groups, slips
 from tasks.settings.groups import GROUPS, PREFIX
 from tasks.settings.redact import HIDDEN, redacted, safe_name
 from tasks.settings.schema import HostSettings, RunWideKeys, Settings, broken_relations, default_state_dir
@@ -26,7 +25,6 @@ __all__ = [
 ]
 
 DEFAULT_FROM_FILE_NAME = "the default, from the inventory's file name"
-KEYS = (*RunWideKeys.model_fields, *HostSettings.model_fields)
 
 
 class SettingsError(Exception):
@@ -225,8 +223,14 @@ class _Reader:
         if values.get("registry_state_dir", "") is None:  # the same as leaving it out
             del values["registry_state_dir"]
         for key in values:
-            if key not in KEYS:
+            if key not in slips.KEYS:
                 self.problems.append(f"{safe_name(key)} ({place}): unknown key; {self._suggestion(key)}")
+        own_file = self.sources.group_data_file(self.sources.stem)
+        for key in data:
+            if key.startswith(PREFIX):
+                continue
+            if meant := slips.misspelt(key, in_own_file=place == own_file):
+                self.problems.append(f"{safe_name(key)} ({place}): unknown key; did you mean {meant}?")
         good: dict[str, Any] = {}
         for model in (RunWideKeys, HostSettings):
             good |= self._check(
@@ -251,7 +255,7 @@ class _Reader:
         return self._check(model, {key: values[key] for key in values if key not in self.bad}, place)
 
     def _record_misplaced(self, key: str, value: object, place: str, reason: str) -> None:
-        if key not in KEYS:
+        if key not in slips.KEYS:
             self.problems.append(f"{safe_name(key)} ({place}): {reason}; {self._suggestion(key)}")
         else:
             file = self.sources.group_data_file(self.sources.stem)
@@ -271,11 +275,8 @@ class _Reader:
         self.problems.append(f"{_subject(key, [], found.value)} ({found.place}): {problem}")
 
     def _suggestion(self, key: str) -> str:
-        # The common prefix would make all keys similar.
-        known = [each.removeprefix(PREFIX) for each in KEYS]
-        near = difflib.get_close_matches(key.removeprefix(PREFIX), known, 1)
-        if near:
-            return f"did you mean {PREFIX}{near[0]}?"
+        if meant := slips.meant_by(key):
+            return f"did you mean {meant}?"
         return f"{self.sources.group_data_file('all')} lists all keys"
 
 

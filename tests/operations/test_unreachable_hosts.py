@@ -67,6 +67,12 @@ HOSTS = [
         "none",
     ),
     Unreachable(
+        "localhost",
+        "nothing accepts connections at 127.0.0.1 port {port}",
+        "start its SSH server, or " + PORT + ' (this machine, without SSH, is "@local")',
+        "none",
+    ),
+    Unreachable(
         "off",
         "no answer from 127.0.0.1 port {port} (timed out)",
         "switch it on, let its firewall accept SSH, or correct ssh_hostname ({here})",

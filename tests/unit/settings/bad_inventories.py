@@ -306,6 +306,10 @@ VALUES: list[tuple[str, str, Any, str]] = [
     ("key misspelt", "registry_prot", 5443, "did you mean registry_port?"),
     ("key unlike any other", "registry_zzz", 1, "inventories/group_data/all.py lists all keys"),
     ("key with a capital", "registry_Port", 5443, "did you mean registry_port?"),
+    ("prefix misspelt", "regsitry_port", 5443, "did you mean registry_port?"),
+    ("key in capitals", "REGISTRY_HOSTNAME", "registry.home.arpa", "did you mean registry_hostname?"),
+    ("key without its prefix", "storage_path", "/mnt/tank/registry", "did you mean registry_storage_path?"),
+    ("name without its prefix", "hostname", "registry.home.arpa", "did you mean registry_hostname?"),
 ]
 
 REPORTED_FOR = {"leaf longer than the CA's default": ("registry_leaf_days", "the default")}

@@ -28,6 +28,8 @@ class Bad:
 
 AS_DATA = 'write ("builder", {{"ssh_hostname": "192.0.2.11"}})'
 A_HOST = "a host is a name, or a name and its data"
+AN_INVENTORY = 'an inventory is Python here: registry = ["nas"], as in inventories/homelab.py'
+SETTINGS = "settings are Python here: registry_port = 5443, and texts in quotes"
 IN_QUOTES = 'a word without quotes (NameError); write texts and hosts in quotes, as in "nas"'
 THAT_LINE = "correct that line, or the one before it"
 
@@ -52,8 +54,18 @@ BAD = [
         f"{{0}}/lab.py line 1: unterminated string literal (detected at line 1) (SyntaxError); {THAT_LINE}",
     )),
     Bad("typographic quotes", "registry = [“nas”]\n", (
-        f"{{0}}/lab.py line 1: invalid character '“' (U+201C) (SyntaxError); {THAT_LINE}",
+        '{0}/lab.py line 1: “ (U+201C) is no quote to Python; write " instead, at both ends of a text',
     )),
+    Bad("a blank of a web page", "registry\u00a0= []\n", (
+        "{0}/lab.py line 1 has a blank that is none to Python (U+00A0); write a plain one",
+    )),
+    Bad("an address without quotes", "registry = [192.0.2.10]\n", (
+        '{0}/lab.py line 1: an address needs quotes; write "192.0.2.10"',
+    )),
+    Bad("INI", "# Ansible's\n[registry]\n192.0.2.10 ansible_user=pi\n", (f"{{0}}/lab.py line 2 is INI, and {AN_INVENTORY}",)),
+    Bad("INI that is Python", "[registry]\nnas\n", (f"{{0}}/lab.py line 1 is INI, and {AN_INVENTORY}",)),
+    Bad("YAML that is Python", f'{GOOD}docker_hosts: ["pi"]\n', (f"{{0}}/lab.py line 2 is YAML, and {AN_INVENTORY}",)),
+    Bad("a NUL byte", f"{GOOD}\0", ("{0}/lab.py line 2 has a NUL byte; save the file as plain text in UTF-8",)),
     Bad("a comma between a host and a name", 'registry = [("nas", {}) "pi"]\n', (
         f"{{0}}/lab.py line 1: invalid syntax. Perhaps you forgot a comma? (SyntaxError); {THAT_LINE}",
     )),
@@ -124,6 +136,19 @@ BAD = [
     Bad("a blank in the name", f'{GOOD}docker_hosts = ["my nas"]\n', (
         '{0}/lab.py line 2: "my nas" is no name that SSH can look up; write ("my nas", {{"ssh_hostname": "ADDRESS"}})',
     )),
+    Bad("a blank behind the name", f'{GOOD}docker_hosts = ["pi "]\n', (
+        '{0}/lab.py line 2: "pi " is no name or address alone; write "pi"',
+    )),
+    Bad("an address of IPv6 in brackets", f'{GOOD}docker_hosts = ["[fd00::10]"]\n', (
+        '{0}/lab.py line 2: "[fd00::10]" is no name or address alone; write "fd00::10"',
+    )),
+    Bad("Ansible's keys", 'registry = [("nas", {"ansible_host": "192.0.2.10"})]\n', (
+        "ansible_host ({0}/lab.py line 1): that is Ansible's; pyinfra's key is ssh_hostname",
+    )),
+    Bad("two addresses of a host", 'registry = [("nas", {"ssh_hostname": "192.0.2.10"})]\n'
+        'docker_hosts = [\n    ("nas", {"ssh_hostname": "192.0.2.11"}),\n]\n', (
+        '{0}/lab.py line 3: "nas" has ssh_hostname twice, with two values; keep its data in one place',
+    )),
     Bad("a port as text", 'registry = [("nas", {"ssh_port": "2222"})]\n', (
         "ssh_port = '2222' ({0}/lab.py line 1): must be a whole number, as in 2222",
     )),
@@ -149,6 +174,15 @@ BAD = [
     Bad("group data that is no Python", GOOD, (
         f"{{0}}/group_data/lab.py line 1: invalid syntax (SyntaxError); {THAT_LINE}",
     ), files={"group_data/lab.py": "registry_port = = 5443\n"}),
+    Bad("None for what has another default", GOOD, (
+        "registry_port = None ({0}/group_data/lab.py): must be a port, 1 to 65535",
+    ), files={"group_data/lab.py": "registry_port = None\nregistry_address = None\n"}),
+    Bad("YAML for group data", GOOD, (f"{{0}}/group_data/lab.py line 2 is YAML, and {SETTINGS}",),
+        files={"group_data/lab.py": "x = 1\nregistry_port: 5443\n"}),
+    Bad("YAML that is no Python for group data", GOOD, (f"{{0}}/group_data/lab.py line 1 is YAML, and {SETTINGS}",),
+        files={"group_data/lab.py": "registry_extra_names:\n  - images.home.arpa\n"}),
+    Bad("YAML with words for group data", GOOD, (f"{{0}}/group_data/lab.py line 1 is YAML, and {SETTINGS}",),
+        files={"group_data/lab.py": "registry_hostname: registry.home.arpa\n"}),
     Bad("group data in Latin-1", GOOD, (
         "{0}/group_data/lab.py line 2 has a character that is not UTF-8; save the file as UTF-8, or write plain letters",
     ), files={"group_data/lab.py": b"x = 1\ny = '\xfc'\n"}),
@@ -158,6 +192,8 @@ WORKS = {
     "Windows' line ends": b'registry = ["nas"]\r\ndocker_hosts = [\r\n    ("pi", {"ssh_port": 2222}),\r\n]\r\n',
     "hosts' names that are no addresses": b'registry = [("my nas", {"ssh_hostname": "192.0.2.10"}), ]\n',
     "an address of IPv6": b'registry = ["fd00::10"]\n',
+    "the same data of a host twice": b'registry = [("nas", {"x": 1})]\ndocker_hosts = [("nas", {"x": 1, "y": 2})]\n',
+    "annotations with values": b'registry: list[str] = ["nas"]\n',
     "letters of all languages": 'registry = ["nas"]  # für Büro\n'.encode(),
     "lists and numbers that are no groups": b'registry = ["nas"]\nports = [80, 443]\ncount = 3\n_x = ("a", "b")\n',
     "a group with data": b'registry = (["nas"], {"ssh_user": "pi"})\n',
@@ -169,11 +205,12 @@ MISSING = ("lob.py", "x")
 # pyinfra's command line patches the standard library, which only a process of its own bears.
 LOAD = """
 import sys
-from tasks.settings.inventory import load
+from tasks.settings.inventory import read
+from tasks.settings.load import SettingsError
 for path in sys.stdin.read().splitlines():
     try:
-        load(path, {})
-    except ValueError as error:
+        read(path)
+    except SettingsError as error:
         print(*(f"{path}\\t{line}" for line in str(error).splitlines()), sep="\\n")
 """
 

@@ -371,7 +371,15 @@ def test_one_account_is_enough() -> None:
 
 
 def test_read_only_mappings_and_other_keys_are_accepted() -> None:
-    data = MappingProxyType({"ssh_port": 22, "registry": 1, "my_registry_port": 0, "registry_port": 5443})
+    own = {
+        "ssh_port": 22,
+        "registry": 1,
+        "my_registry_port": 0,
+        "port": 22,
+        "hostname": "nas",
+        "leaf_days": 1,
+    }
+    data = MappingProxyType({**own, "registry_port": 5443})
     sources = replace(GOOD, group_data={"all": data}, top_level={"helper": 1, "_registry_port": 1})
     assert configure(sources).settings.registry_port == 5443
 
