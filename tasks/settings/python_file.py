@@ -50,8 +50,8 @@ def check(path: str) -> None:
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise ValueError(f"{name} line {line} has a NUL byte; save the file as plain text in UTF-8")
-    if line := _line_in_yaml(text):
-        raise ValueError(_in_other_format(name, line, "YAML"))
+    if in_yaml := _line_in_yaml(text):
+        raise ValueError(_in_other_format(name, in_yaml, "YAML"))
 
 
 def describe(error: BaseException, path: str) -> str:
