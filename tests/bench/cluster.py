@@ -211,10 +211,13 @@ class Cluster:
         host.run("systemctl start kube-controller-manager kube-scheduler")
 
     def _wait_for_nodes(self) -> None:
-        nodes = [f"node/{host.name}" for host in self.nodes.values()]
-        for condition in ("create", "condition=Ready") if nodes else ():
-            waited = self.kubectl("wait", f"--for={condition}", "--timeout=90s", *nodes, check=False)
-            assert waited.exit_code == 0, "\n".join([waited.stdout + waited.stderr, *self._journals()])
+        # Each on its own: of two objects that are both not there yet, `kubectl wait --for=create` does not wait for any.
+        for host in self.nodes.values():
+            for condition in ("create", "condition=Ready"):
+                waited = self.kubectl(
+                    "wait", f"--for={condition}", "--timeout=90s", f"node/{host.name}", check=False
+                )
+                assert waited.exit_code == 0, "\n".join([waited.stdout + waited.stderr, *self._journals()])
 
     def _journals(self) -> Iterator[str]:
         """Yield the last that each part of the cluster said, for a failure that cannot be looked into afterwards."""
