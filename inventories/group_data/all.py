@@ -97,7 +97,7 @@ registry_ca_overlap_days = 30
 # How many days an old password stays valid beside the new one.
 registry_password_grace_days = 0
 
-# The account whose password `deploys/rotate_credentials.py` changes. `None`: all. For one run:
+# The account whose password `make rotate-passwords` changes. `None`: all. For one run:
 # `--data registry_rotate_account=ci`.
 registry_rotate_account = None
 

@@ -106,13 +106,13 @@ def make_leaf(authority: KeyPair, names: Iterable[str], days: int, now: dt.datet
     if excluded := not_permitted(authority.certificate, names):
         raise AuthorityError(
             f"{', '.join(excluded)}: not permitted by the name constraints of the certificate authority",
-            "run deploys/rotate_ca.py, which makes a new certificate authority that permits it (a CA rollover)",
+            "run make rotate-ca, which makes a new certificate authority that permits it (a CA rollover)",
         )
     end = min(now + dt.timedelta(days=days), authority.certificate.not_valid_after_utc)
     if end <= now:
         raise AuthorityError(
             f"the certificate authority expired on {end:%Y-%m-%d}",
-            "run deploys/rotate_ca.py, which makes a new one and installs it on every host (a CA rollover)",
+            "run make rotate-ca, which makes a new one and installs it on every host (a CA rollover)",
         )
     key = ec.generate_private_key(ec.SECP256R1())
     common_name = names[0] if len(names[0]) <= 64 else names[0].split(".")[0]

@@ -110,7 +110,7 @@ class Authorities:
         if self.successor and (excluded := not_permitted(self.latest.certificate, names)):
             raise AuthorityError(
                 f"{', '.join(excluded)}: not permitted by the name constraints of the new certificate authority",
-                "retire the old one (deploys/retire_ca.py), then make another (deploys/rotate_ca.py)",
+                "retire the old one (make retire-ca), then make another (make rotate-ca)",
             )
         postponed = self.postponed_names(names)
         if len(postponed) == len(names):
@@ -165,14 +165,14 @@ def describe_progress(authorities: Authorities) -> str | None:
             until = f" until {ends}, when the next run retires it; " if ends else "; "
             return (
                 "the new certificate authority is in use, and hosts still trust the old one"
-                f"{until}deploys/retire_ca.py retires it at once"
+                f"{until}make retire-ca retires it at once"
             )
         case "retiring":
             return "the old certificate authority is deleted once one run has removed it from every host"
         case "abandoned":
             return (
                 "the new certificate authority, which is not valid yet, is deleted once a run has finished the "
-                "registry host; after that, deploys/rotate_ca.py makes another"
+                "registry host; after that, make rotate-ca makes another"
             )
     return None
 
@@ -183,7 +183,7 @@ def expiry_warning(authorities: Authorities, now: dt.datetime) -> str | None:
     left = (end - now).days
     if left > WARN_DAYS:
         return None
-    return f"the certificate authority expires on {end:%Y-%m-%d} ({left} days left): run deploys/rotate_ca.py"
+    return f"the certificate authority expires on {end:%Y-%m-%d} ({left} days left): run make rotate-ca"
 
 
 def expiry_problem(

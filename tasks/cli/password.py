@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 
 from tasks.run.context import ROOT
 from tasks.settings.load import Settings, SettingsError
 from tasks.state.files import StateError
 from tasks.state.place import store_of
+from tasks.verbs import with_inventory
 
 
 def main(arguments: list[str]) -> int:
@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     except SettingsError as error:
         print(*error.problems, sep="\n", file=sys.stderr)
     except StateError as error:
-        print(error, file=sys.stderr)
+        print(with_inventory(str(error), given.inventory), file=sys.stderr)
     except OSError as error:
         print(
             f"{error.filename} cannot be read ({error.strerror}); run as the user who owns the state",
@@ -38,15 +38,14 @@ def find(inventory: str, account: str) -> str:
     """Return an account's password; `StateError` if there is no such account, or it has none yet."""
     settings = _read_settings(inventory)
     there_are = ", ".join(f"{name} ({role})" for name, role in settings.registry_accounts.items())
-    again = f"INVENTORY={shlex.quote(inventory)}"
     if account not in settings.registry_accounts:
         first = next(iter(settings.registry_accounts))
         what = f"there is no account {account}" if account else "ACCOUNT is missing"
-        raise StateError(what, f"make password ACCOUNT={first} {again} (there are: {there_are})")
+        raise StateError(what, f"make password ACCOUNT={first} (there are: {there_are})")
     store = store_of(inventory, settings.registry_state_dir, ROOT)
     found = store.read_passwords().get(account)
     if found is None:
-        raise StateError(f"{store.folder} has no password of {account} yet", f"make deploy {again} makes it")
+        raise StateError(f"{store.folder} has no password of {account} yet", "make deploy makes it")
     return found
 
 

@@ -22,6 +22,7 @@ from tasks.settings import inventory
 from tasks.settings.load import SettingsError, configure
 from tasks.state.files import StateError
 from tasks.state.place import store_of
+from tasks.verbs import with_inventory
 
 FOR_ALL_HOSTS = ("rotate_ca.py", "retire_ca.py")
 """The files of `deploys/` that make no sense for some of the hosts."""
@@ -44,7 +45,8 @@ def begin() -> bool:
         return True
     pyinfra_output.erase_loading_line()
     if problems := _begin(options):
-        summary.show_refusal(problems, as_json=options["json_output"])
+        lines = [with_inventory(line, options["inventory"]) for line in problems]
+        summary.show_refusal(lines, as_json=options["json_output"])
     return not problems
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -27,12 +26,15 @@ from tasks.state.place import store_of
 from tasks.state.store import State
 from tasks.timer import status as timer_status
 from tasks.timer.units import timer_for
+from tasks.verbs import with_inventory
 
 NOTHING, PROBLEM, CHANGES = 0, 1, 3
 """The exit codes."""
 
 MOST_LINES = 4
 """How many problems are shown; `make plan` shows all."""
+
+LISTED = "make plan lists them"
 
 Row = tuple[str, str]
 """What a line is about, and what it says."""
@@ -47,15 +49,15 @@ def main(arguments: list[str]) -> int:
         configuration = _read(inventory)
         store = store_of(inventory, configuration.settings.registry_state_dir, ROOT)
         rows = deployed(store.read(), configuration, store.folder, dt.datetime.now(dt.UTC))
-        _show([*rows, *timer(inventory)])
+        _show([*rows, *timer(inventory)], inventory)
     except SettingsError as error:
         print(*error.problems, sep="\n", file=sys.stderr)
         return PROBLEM
     except (StateError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(with_inventory(str(error), inventory), file=sys.stderr)
         return PROBLEM
-    code, rows = planned(_plan(inventory), inventory)
-    _show(rows)
+    code, rows = planned(_plan(inventory))
+    _show(rows, inventory)
     return code
 
 
@@ -90,15 +92,13 @@ def timer(inventory: str) -> list[Row]:
         return [("Timer", problem)]
     found = timer_for(inventory)
     if not found.is_made:
-        return [
-            ("Timer", f"none; make timer INVENTORY={shlex.quote(inventory)} has systemd run this every week")
-        ]
+        return [("Timer", "none; make timer has systemd run this every week")]
     if not found.succeeded.exists():
         return [("Timer", "on; it has not run yet")]
     return [("Timer", timer_status.summary(found))]
 
 
-def planned(document: Mapping[str, Any], inventory: str) -> tuple[int, list[Row]]:
+def planned(document: Mapping[str, Any]) -> tuple[int, list[Row]]:
     """Return the exit code, and what a run would do, from the document of a plan (`--json`)."""
     hosts: Mapping[str, Any] = document["hosts"]
     problems = [f"{line}" for line in document["problems"]]
@@ -107,19 +107,18 @@ def planned(document: Mapping[str, Any], inventory: str) -> tuple[int, list[Row]
     steps = {name: len(host["steps"]) for name, host in hosts.items() if host["steps"]}
     count = sum(steps.values())
     by_host = ", ".join(f"{name} {number}" for name, number in steps.items())
-    listed = f"make plan INVENTORY={shlex.quote(inventory)} lists them"
-    rows = [("A run", f"would take {count} step{'s'[: count != 1]}: {by_host} ({listed})")] if count else []
+    rows = [("A run", f"would take {count} step{'s'[: count != 1]}: {by_host} ({LISTED})")] if count else []
     if problems:
-        return PROBLEM, [*rows, *_problems(problems, listed)]
+        return PROBLEM, [*rows, *_problems(problems)]
     if count:
         return CHANGES, rows
     return NOTHING, [("A run", f"has nothing to do on {len(hosts)} host{'s'[: len(hosts) != 1]}")]
 
 
-def _problems(problems: Iterable[str], listed: str) -> list[Row]:
+def _problems(problems: Iterable[str]) -> list[Row]:
     first, *others = problems
     shown, left = others[: MOST_LINES - 1], others[MOST_LINES - 1 :]
-    more = [f"and {len(left)} more problems; {listed}"] if left else []
+    more = [f"and {len(left)} more problems; {LISTED}"] if left else []
     return [("Problems", first), *(("", line) for line in [*shown, *more])]
 
 
@@ -136,9 +135,9 @@ def _plan(inventory: str) -> dict[str, Any]:
     return document
 
 
-def _show(rows: Iterable[Row]) -> None:
+def _show(rows: Iterable[Row], inventory: str) -> None:
     for title, text in rows:
-        print(f"{title:<12} {text}", flush=True)
+        print(f"{title:<12} {with_inventory(text, inventory)}", flush=True)
 
 
 def _read(inventory: str) -> Configuration:

@@ -20,6 +20,7 @@ from tasks.registry.context import RegistryContext
 from tasks.run.context import Run
 from tasks.run.output import duration
 from tasks.timer import status as timer
+from tasks.verbs import with_inventory
 
 
 def show_refusal(problems: Sequence[str], *, as_json: bool) -> None:
@@ -127,8 +128,10 @@ def _note_failed(run: Run) -> None:
 def _remarks(run: Run) -> list[str]:
     """Return what is to be kept in mind of the registry as a whole."""
     if run.dry:
-        return _timer(run)
-    return [*custom_passwords(run), *authorities(run, dt.datetime.now(dt.UTC)), *_timer(run)]
+        lines = _timer(run)
+    else:
+        lines = [*custom_passwords(run), *authorities(run, dt.datetime.now(dt.UTC)), *_timer(run)]
+    return [with_inventory(line, run.inventory) for line in lines]
 
 
 def custom_passwords(run: Run) -> list[str]:
@@ -143,8 +146,7 @@ def custom_passwords(run: Run) -> list[str]:
     pulling = sorted(of_users | {settings.registry_login_account, settings.registry_pull_secret_account})
     return [
         f"The account {name} has a custom password: each of its requests costs the registry host about "
-        f"0.3 s of processor time; deploys/rotate_credentials.py, with --data registry_rotate_account={name}, "
-        "gives it a generated one"
+        f"0.3 s of processor time; make rotate-passwords ACCOUNT={name} gives it a generated one"
         for name in pulling
         if settings.registry_accounts[name] == "pull"
         if name in context.desired.passwords and not passwords.is_generated(context.desired.passwords[name])
@@ -164,7 +166,7 @@ def authorities(run: Run, now: dt.datetime) -> list[str]:
         later and f"not in the certificate before the old certificate authority is retired: {later}",
         shared
         and f"the certificate authority permits all names below {shared}, where others have names too: "
-        "deploys/rotate_ca.py replaces it by one that does not",
+        "make rotate-ca replaces it by one that does not",
         rollover.expiry_warning(found, now),
     )
     return [f"{line[0].upper()}{line[1:]}" for line in said if line]

@@ -1,4 +1,4 @@
-"""Whether the controller's state is older than what the registry host has. `deploys/adopt.py` skips that check."""
+"""Whether the controller's state is older than what the registry host has. `make adopt` skips that check."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check(state: State, folder: Path, found: RegistryHost, now: dt.datetime) -> 
         raise Conflict(
             f"{folder} is an older copy: {older}",
             "bring the newest copy here, from the controller that made that change; or, if it is lost, run "
-            "deploys/adopt.py, which takes the registry over with this copy and gives every account a new password",
+            "make adopt, which takes the registry over with this copy and gives every account a new password",
         )
 
 

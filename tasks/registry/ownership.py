@@ -43,11 +43,6 @@ class Claimant:
         issuing = successor.ca if successor and (successor.issuing_since or successor.retiring_old) else None
         return [pair.certificate for pair in (self.state.authority, issuing) if pair]
 
-    @property
-    def adopt(self) -> str:
-        """The command that takes the host over."""
-        return f"make adopt INVENTORY={shlex.quote(self.inventory)}"
-
 
 def check(claimant: Claimant, found: RegistryHost) -> None:
     """Raise `Conflict` if the claimant's state did not make what the registry host has or serves.
@@ -58,7 +53,7 @@ def check(claimant: Claimant, found: RegistryHost) -> None:
     owner = state.registry_host if state.registry_host not in {None, claimant.host} else None
     lost = (
         f"put the right {folder} back from your backup; or, if it is lost, see {PAGE}, "
-        f'"The state is lost", for how to start again with {claimant.adopt}'
+        '"The state is lost", for how to start again with make adopt'
     )
     for verb, leaf in _leaves_of_others(claimant, found):
         if maker := siblings.find_maker(leaf, folder, claimant.places):
@@ -76,7 +71,7 @@ def check(claimant: Claimant, found: RegistryHost) -> None:
     if owner and not _has_its_leaf(state, found):
         raise Conflict(
             f"{folder} is the state of the registry on {owner}, and this host does not have its certificate",
-            f"if the registry moves to {claimant.host}, copy its images there and run {claimant.adopt}, which keeps CA "
+            f"if the registry moves to {claimant.host}, copy its images there and run make adopt, which keeps CA "
             f'and passwords (see {PAGE}, "The registry on another machine"); if not, correct the group registry in '
             f"{claimant.inventory}",
         )

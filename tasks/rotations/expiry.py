@@ -35,7 +35,5 @@ def _decide(run: Run) -> list[AnyStep]:
     before = run.configuration.settings.renew_before_days
     if problem := rollover.expiry_problem(found, leaf.certificate, before, dt.datetime.now(dt.UTC)):
         waiting = rollover.describe_progress(found)
-        raise Conflict(
-            problem, waiting or "run deploys/rotate_ca.py when every host can be reached, then back up"
-        )
+        raise Conflict(problem, waiting or "run make rotate-ca when every host can be reached, then back up")
     return []

@@ -29,8 +29,6 @@ from tasks.run.pending_hosts import pending_hosts
 PATIENCE = 120.0
 """Seconds that a run waits for pulls and pushes that began with a former password. The next run waits again."""
 
-REVOKE = "deploys/revoke_credentials.py"
-
 
 @operation()
 def revoke() -> Generator[PyinfraCommand, None, None]:
@@ -114,7 +112,11 @@ def _unused(run: Run, names: Sequence[str]) -> list[str]:
         while (in_use := _current_users(_read_log(run), names)) and time.monotonic() < end:
             gevent.sleep(1)
     for name, who in in_use.items():
-        _note(run, name, f"{who} it; the next run checks again, {REVOKE} revokes it now")
+        _note(
+            run,
+            name,
+            f"{who} it; the next run checks again, make revoke-passwords ACCOUNT={name} revokes it now",
+        )
     return [name for name in names if name not in in_use]
 
 

@@ -57,7 +57,7 @@ class Run:
     as_json: bool = False
     interrupted: bool = False
     requests: set[Request] = field(default_factory=set)
-    report: Report = field(default_factory=Report)
+    report: Report = field(init=False)
     machines: dict[str, Machine] = field(default_factory=dict)
     clocks: dict[str, float] = field(default_factory=dict)
     facts: dict[tuple[str, type], dict[str, Any]] = field(default_factory=dict, repr=False)
@@ -67,6 +67,9 @@ class Run:
     begun: float = field(default_factory=time.monotonic)
     resources: ExitStack = field(default_factory=ExitStack, repr=False)
     _parts: dict[type, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self.report = Report(self.inventory)
 
     def part(self, kind: type[P]) -> P:
         """Return what one concern keeps for this run; it is made the first time."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tasks.verbs import with_inventory
+
 Outcome = Literal["planned", "not taken", "begun", "taken", "failed"]
 
 REMEDIES = {
@@ -58,9 +60,10 @@ class Report:
     """What the end of the run says, by host.
 
     `steps` are those that were decided, `reasons` say why there was nothing to do. `done` says what the host has now,
-    `notes` what to keep in mind, `problems` what went wrong and what to do.
+    `notes` what to keep in mind, `problems` what went wrong and what to do. Make's verbs in both get the `inventory`.
     """
 
+    inventory: str
     steps: dict[str, list[StepRecord]] = field(default_factory=dict)
     reasons: dict[str, list[str]] = field(default_factory=dict)
     done: dict[str, list[str]] = field(default_factory=dict)
@@ -94,12 +97,14 @@ class Report:
 
     def note(self, host: str, line: str) -> None:
         """Add what people should know of a host, once; it keeps nothing from being finished."""
+        line = with_inventory(line, self.inventory)
         noted = self.notes.setdefault(host, [])
         if line not in noted:
             noted.append(line)
 
     def problem(self, host: str, problem: str, remedy: str) -> None:
         """Add what keeps a host from being finished, once."""
+        problem, remedy = (with_inventory(text, self.inventory) for text in (problem, remedy))
         noted = self.problems.setdefault(host, [])
         if (problem, remedy) not in noted:
             noted.append((problem, remedy))

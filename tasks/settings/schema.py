@@ -162,7 +162,7 @@ class RunWideKeys(_Strict):
     """How many days an old password stays valid beside the new one."""
 
     registry_rotate_account: AccountOrNone = None
-    """The account whose password `deploys/rotate_credentials.py` changes. `None`: all. For one run:
+    """The account whose password `make rotate-passwords` changes. `None`: all. For one run:
     `--data registry_rotate_account=ci`.
     """
 

@@ -16,18 +16,17 @@ def find_problem(inventory: str) -> str | None:
     A failure stays until a run of the timer itself goes well: other runs have a terminal, or an ssh-agent.
     """
     timer = timer_for(inventory)
-    again = f"make timer INVENTORY={inventory}"
     try:
         first, *_ = timer.failed.read_text().splitlines() or [""]
     except FileNotFoundError:
         pass
     else:
-        return f"{first.rstrip('.')}: see {timer.failed}; fix that, then run {again}"
+        return f"{first.rstrip('.')}: see {timer.failed}; fix that, then run make timer"
     if not timer.is_made:
         return None
     if (timer.system or systemd.lingers()) and systemd.state(timer, timer.timer) == "active":
         return None
-    return f"the timer {timer.timer} exists but is not active; run {again}"
+    return f"the timer {timer.timer} exists but is not active; run make timer"
 
 
 def summary(timer: Timer) -> str:

@@ -93,7 +93,7 @@ def test_what_was_made_while_the_clock_was_ahead_is_repaired(host: BenchHost, de
     assert f"is from {ahead:%Y-%m-%d %H:%M} UTC; set the clock (timedatectl set-ntp true)" in problem
     assert stopped.steps == []
     today = ("-y", "--data", f"registry_today={now:%Y-%m-%d}")
-    assert "run deploys/rotate_ca.py" in deployment.run(*today).problems[0]
+    assert "run make rotate-ca" in deployment.run(*today).problems[0]
     ran = deployment.run(*today, deploy="deploys/rotate_ca.py")
     assert ran.exit_code == 0, ran.output
     state = store.read()

@@ -347,8 +347,8 @@ def test_both_stages_wait_for_an_unreachable_host(home: Home) -> None:
     assert connection_results(home, old) == ALL_CONNECT
     assert connection_results(home, new) == NONE_CONNECT
     assert (
-        "[nas] the old certificate authority cannot be retired before the new one serves; run deploys/rotate_ca.py, which "
-        "says what it waits for, and then this again"
+        "[nas] the old certificate authority cannot be retired before the new one serves; run make rotate-ca "
+        f"INVENTORY={home.deployment.inventory}, which says what it waits for, and then this again"
     ) in home.run(RETIRE, fails=True).problems
     home.hosts()
     home.run()  # a plain run of deploy.py
@@ -417,7 +417,7 @@ def test_a_server_name_that_the_ca_does_not_permit_is_added_with_the_next_ca(hom
         f"{OUTSIDE}: not permitted by the name constraints of the certificate authority"
         in stopped.problems[0]
     )
-    assert "deploys/rotate_ca.py" in stopped.problems[0]
+    assert "make rotate-ca" in stopped.problems[0]
     ran = home.run(ROTATE)
     new = home.successor
     to_come = f"Not in the certificate before the old certificate authority is retired: {OUTSIDE}"
@@ -462,11 +462,12 @@ def test_a_ca_that_expired_while_hosts_were_off_is_replaced_in_one_run(home: Hom
     assert stopped.steps == []
     assert stopped.problems[0] == (
         f"[nas] the certificate authority expired on {old.certificate.not_valid_after_utc:%Y-%m-%d}, and so no "
-        "certificate of the registry is valid; run deploys/rotate_ca.py, which makes a new one and gives it to every host"
+        "certificate of the registry is valid; run make rotate-ca "
+        f"INVENTORY={home.deployment.inventory}, which makes a new one and gives it to every host"
     )
     home.hosts(registry_ca_days=80, registry_leaf_days=80)
     ran = home.run(ROTATE)
-    assert "(79 days left): run deploys/rotate_ca.py" in ran.output
+    assert "(79 days left): run make rotate-ca" in ran.output
     assert "delete the old certificate authority: no host is told to trust it any more" in ran.steps_on("nas")
     assert served_issuers(home) == subjects(home.authority)
     assert connection_results(home, home.authority) == ALL_CONNECT

@@ -171,7 +171,7 @@ def test_an_older_copy_of_the_state_brings_no_revoked_password_back(
     shutil.copytree(tmp_path / "backup", state)
     ran = assert_run_stops(host, deployment)
     assert f"{state} is an older copy: the registry's passwords are of change number" in ran.problems[0]
-    assert "run deploys/adopt.py" in ran.problems[0]
+    assert "run make adopt" in ran.problems[0]
     older = deployment.store.read()
     ran = deployment.run(deploy="deploys/adopt.py")
     assert ran.exit_code == 0, ran.output

@@ -60,7 +60,7 @@ def test_a_ca_from_the_future_is_replaced_at_once_when_asked_for(tmp_path: Path)
     made.write_leaf(ca.make_leaf(future, NAMES, 397, NOW + AHEAD))
     (problem,) = problems(ran(tmp_path, *TODAY))
     assert "the certificate authority is not valid before" in problem
-    assert "run deploys/rotate_ca.py" in problem
+    assert "run make rotate-ca" in problem
     found = ran(tmp_path, *TODAY, deploy="deploys/rotate_ca.py")
     assert "] make a new certificate authority" in found.output
     state = made.read()

@@ -52,8 +52,7 @@ def test_the_account_that_machines_pull_with_is_named(tmp_path: Path) -> None:
     found = ran(tmp_path)
     assert warnings(found) == [
         "The account cluster has a custom password: each of its requests costs the registry host about 0.3 s of "
-        "processor time; deploys/rotate_credentials.py, with --data registry_rotate_account=cluster, gives it a "
-        "generated one"
+        f"processor time; make rotate-passwords ACCOUNT=cluster INVENTORY={tmp_path}/{STEM}.py gives it a generated one"
     ]
     assert SECRET not in found.output
 

@@ -30,4 +30,4 @@ def test_a_ca_that_is_about_to_end(tmp_path: Path, by_timer: bool) -> None:
     )
     problem = "[@fake/nas] the certificate authority in use expires on "
     assert (problem in found.output.partition("Not finished:")[2]) is by_timer
-    assert "(80 days left): run deploys/rotate_ca.py" in found.output or "(79 days left): run" in found.output
+    assert "(80 days left): run make rotate-ca" in found.output or "(79 days left): run" in found.output

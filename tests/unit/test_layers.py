@@ -10,7 +10,7 @@ import pytest
 from tasks.run.context import ROOT
 
 LAYERS = (
-    ("problem",),
+    ("problem", "verbs"),
     ("settings", "certificates"),
     ("remote",),
     ("accounts",),

@@ -23,6 +23,7 @@ from tasks.registry.address import LOOK, choose, read_addresses, told
 from tasks.remote.fact_scripts import read_answer
 from tasks.settings.load import Settings
 from tasks.state.store import State, Store
+from tasks.verbs import with_inventory
 from tests.verify import deployment as deployments
 from tests.verify.backend import Host, Unreachable
 from tests.verify.client import Client
@@ -65,7 +66,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         try:
             _find(session.config)
         except ValueError as error:
-            raise pytest.UsageError(*str(error).splitlines()) from None
+            lines = with_inventory(str(error), session.config.option.inventory).splitlines()
+            raise pytest.UsageError(*lines) from None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -85,7 +87,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed and call.excinfo:
-        report.user_properties.append((FAILURE, _in_one_line(call.excinfo)))
+        report.user_properties.append(
+            (FAILURE, with_inventory(_in_one_line(call.excinfo), item.config.option.inventory))
+        )
     return report
 
 
@@ -105,7 +109,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if found := terminalreporter.config.stash.get(FOUND, None):
             notes = found.hosts.notes() if "hosts" in vars(found) else []
             for line in (*found.certificates(dt.datetime.now(dt.UTC)), *found.passwords(), *notes):
-                terminalreporter.write_line(line)
+                terminalreporter.write_line(with_inventory(line, found.path))
 
 
 def _in_one_line(failure: pytest.ExceptionInfo[BaseException]) -> str:

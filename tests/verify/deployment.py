@@ -61,7 +61,7 @@ class Deployment:
         """Return a line for each account that has a former password."""
         return [
             f"the former password of {name}, changed on {each.since:%Y-%m-%d}, is still accepted; a run revokes it once "
-            "nobody needs it, deploys/revoke_credentials.py now"
+            "nobody needs it, make revoke-passwords ACCOUNT={name} now"
             for name, each in self.state.former.items()
         ]
 
@@ -107,7 +107,6 @@ def read(path: str) -> Deployment:
         inventory, configuration = inventories.read(path)
     except SettingsError as error:
         raise ValueError("\n".join(error.problems)) from None
-    deploy = f"run make deploy INVENTORY={path}"
     try:
         store = store_of(path, configuration.settings.registry_state_dir, ROOT)
         state = store.read()
@@ -115,11 +114,11 @@ def read(path: str) -> Deployment:
         raise ValueError(str(error)) from None
     if not (state.authority and state.leaf):
         raise ValueError(
-            f"{store.folder} has no finished deployment, so there is nothing to verify; {deploy}"
+            f"{store.folder} has no finished deployment, so there is nothing to verify; run make deploy"
         )
     if state.registry_host != configuration.registry_host:
         raise ValueError(
             f"{store.folder} belongs to the registry host {state.registry_host}, not to "
-            f"{configuration.registry_host}; use the inventory that it was made with, or {deploy}"
+            f"{configuration.registry_host}; use the inventory that it was made with, or run make deploy"
         )
     return Deployment(path, configuration, inventory, store, state)

@@ -176,7 +176,7 @@ def test_certificate_has_days_left(settings: Settings, state: State, authorities
     left = (end - dt.datetime.now(dt.UTC)).days
     remedy = "run make deploy, which renews it"
     if end >= authorities.issuer.certificate.not_valid_after_utc:
-        remedy = "the CA itself ends then: run deploys/rotate_ca.py"
+        remedy = "the CA itself ends then: run make rotate-ca"
     assert left >= settings.renew_before_days / 3, (
         f"the certificate has {left} days left (until {end:%Y-%m-%d}), and should have been renewed "
         f"{settings.renew_before_days} days before its end; {remedy}"
@@ -188,5 +188,5 @@ def test_the_authority_has_days_left(authorities: Authorities) -> None:
     left = (end - dt.datetime.now(dt.UTC)).days
     assert left > rollover.FAIL_DAYS, (
         f"the certificate authority in use has {left} days left (until {end:%Y-%m-%d}), and every certificate ends "
-        f"with it; run deploys/rotate_ca.py{', which reports what it still waits for' if authorities.successor else ''}"
+        f"with it; run make rotate-ca{', which reports what it still waits for' if authorities.successor else ''}"
     )

@@ -86,7 +86,7 @@ def _passwords(run: Run) -> tuple[list[AnyStep], dict[str, str]]:
                 host.name,
                 f"{name} still has a former password beside its present one of "
                 f"{pending[name].since:%Y-%m-%d %H:%M} UTC: no further one is made, and this run moves clients to the "
-                "present one; if that has leaked, run deploys/revoke_credentials.py, and then this again",
+                "present one; if that has leaked, run make revoke-passwords ACCOUNT={name}, and then this again",
             )
         elif password is not None and _was_asked_for(run, name, password):
             password, reason = None, "a run that was killed was to make a new one"

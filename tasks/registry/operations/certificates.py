@@ -194,9 +194,9 @@ def _authorities(run: Run, now: dt.datetime) -> list[AnyStep]:
     if found.invalid and (successor is None or found.stage == "abandoned"):
         raise Conflict(
             f"the certificate authority {found.invalid}, and so no certificate of the registry is valid",
-            "run deploys/rotate_ca.py, which makes a new one and gives it to every host"
+            "run make rotate-ca, which makes a new one and gives it to every host"
             if successor is None
-            else "neither is the one that was to replace it: move the state away and run deploys/adopt.py",
+            else "neither is the one that was to replace it: move the state away and run make adopt",
         )
     shown = run.store.read_ca_bundle()
     if shown != found.ca_bundle:
@@ -218,7 +218,7 @@ def _carry_on(
     if asked and found.stage == "distributing":
         raise Conflict(
             "the old certificate authority cannot be retired before the new one serves",
-            "run deploys/rotate_ca.py, which says what it waits for, and then this again",
+            "run make rotate-ca, which says what it waits for, and then this again",
         )
     if successor.cross_certificate is None and (cross := authority.cross_sign(present, successor.ca, now)):
         successor = replace(successor, cross_certificate=cross)

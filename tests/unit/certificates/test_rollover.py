@@ -199,7 +199,7 @@ def test_names_that_the_old_ca_does_not_permit_come_once_it_is_retired(
 
 def test_names_that_no_ca_permits_and_a_change_of_all_names_are_errors(stage: Authorities) -> None:
     with pytest.raises(
-        AuthorityError, match=r"^registry\.example\.com: not permitted .* of the new .*retire_ca"
+        AuthorityError, match=r"^registry\.example\.com: not permitted .* of the new .*make retire-ca"
     ):
         stage.names_for_leaf([*NAMES, "registry.example.com"])
     with pytest.raises(
@@ -212,8 +212,8 @@ def test_names_that_no_ca_permits_and_a_change_of_all_names_are_errors(stage: Au
     ("now", "said"),
     [
         (day(3650 - 366), None),
-        (day(3650 - 365), "expires on 2036-02-27 (365 days left): run deploys/rotate_ca.py"),
-        (day(3650 - 20), "expires on 2036-02-27 (20 days left): run deploys/rotate_ca.py"),
+        (day(3650 - 365), "expires on 2036-02-27 (365 days left): run make rotate-ca"),
+        (day(3650 - 20), "expires on 2036-02-27 (20 days left): run make rotate-ca"),
     ],
 )
 def test_a_year_before_a_ca_expires_every_run_warns(old: KeyPair, now: dt.datetime, said: str | None) -> None:

@@ -47,7 +47,7 @@ def test_what_is_no_more_good_and_what_is_still_under_way() -> None:
     later = lines(replace(GOOD, former={"ci": FormerPassword("$2b$x", NOW)}), NOW + 400 * DAY)
     assert later["Certificate"].startswith(f"expired on {LEAF.certificate.not_valid_after_utc:%Y-%m-%d}; ")
     assert later["Passwords"] == "former ones are still accepted: ci"
-    assert "run deploys/rotate_ca.py" in lines(GOOD, NOW + 3600 * DAY)[""]
+    assert "run make rotate-ca" in lines(GOOD, NOW + 3600 * DAY)[""]
 
 
 def test_before_the_first_run() -> None:
@@ -58,7 +58,7 @@ def test_the_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = in_folder(tmp_path)
     monkeypatch.setattr(status, "timer_for", lambda _: found)
     monkeypatch.setattr(timer_status, "find_problem", lambda _: None)
-    none = "none; make timer INVENTORY=lab.py has systemd run this every week"
+    none = "none; make timer has systemd run this every week"
     assert status.timer("lab.py") == [("Timer", none)]
     found.units.mkdir(parents=True, exist_ok=True)
     (found.units / found.timer).touch()
@@ -76,25 +76,29 @@ def host(steps: int = 0, *problems: str) -> dict[str, Any]:
     return {"steps": [{}] * steps, "problems": [{"problem": each, "remedy": "fix it"} for each in problems]}
 
 
-LISTED = "make plan INVENTORY=lab.py lists them"
-
-
 @pytest.mark.parametrize(
     ("hosts", "problems", "code", "rows"),
     [
         ({"nas": host(), "pi": host()}, [], 0, [("A run", "has nothing to do on 2 hosts")]),
-        ({"nas": host(), "pi": host(1)}, [], 3, [("A run", f"would take 1 step: pi 1 ({LISTED})")]),
-        ({"nas": host(2), "pi": host(1)}, [], 3, [("A run", f"would take 3 steps: nas 2, pi 1 ({LISTED})")]),
+        ({"nas": host(), "pi": host(1)}, [], 3, [("A run", f"would take 1 step: pi 1 ({status.LISTED})")]),
+        ({"nas": host(2), "pi": host(1)}, [], 3, [("A run", f"would take 3 steps: nas 2, pi 1 ({status.LISTED})")]),
         ({"nas": host(0, "it is off")}, [], 1, [("Problems", "[nas] it is off; fix it")]),
         ({}, ["registry_prot: unknown key"], 1, [("Problems", "registry_prot: unknown key")]),
         (
             {"nas": host(2, "a", "b", "c"), "pi": host(0, "d", "e", "f")}, [], 1,
-            [("A run", f"would take 2 steps: nas 2 ({LISTED})"), ("Problems", "[nas] a; fix it"), ("", "[nas] b; fix it"),
-             ("", "[nas] c; fix it"), ("", "[pi] d; fix it"), ("", f"and 2 more problems; {LISTED}")],
+            [("A run", f"would take 2 steps: nas 2 ({status.LISTED})"), ("Problems", "[nas] a; fix it"), ("", "[nas] b; fix it"),
+             ("", "[nas] c; fix it"), ("", "[pi] d; fix it"), ("", f"and 2 more problems; {status.LISTED}")],
         ),
     ],
 )  # fmt: skip
 def test_what_a_run_would_do(
     hosts: dict[str, Any], problems: list[str], code: int, rows: list[tuple[str, str]]
 ) -> None:
-    assert status.planned({"hosts": hosts, "problems": problems}, "lab.py") == (code, rows)
+    assert status.planned({"hosts": hosts, "problems": problems}) == (code, rows)
+
+
+def test_verbs_are_shown_with_the_inventory(capsys: pytest.CaptureFixture[str]) -> None:
+    status._show([("A run", f"would take 1 step ({status.LISTED})")], "inventories/lab.py")
+    assert capsys.readouterr().out == (
+        "A run        would take 1 step (make plan INVENTORY=inventories/lab.py lists them)\n"
+    )

@@ -54,7 +54,7 @@ def test_a_rollover_and_the_end_of_an_authority_are_said_in_every_run() -> None:
     assert authorities(run, now) == []
     later = now + dt.timedelta(days=100)
     (line,) = authorities(run, later)
-    assert "The certificate authority expires on 2027-04-05 (300 days left): run deploys/rotate_ca.py" in line
+    assert "The certificate authority expires on 2027-04-05 (300 days left): run make rotate-ca" in line
     new = rollover.make_successor(old, ["registry.homelab.local"], 3650, later)
     registry.authorities = rollover.stage_at(old, new, 30, later)
     (line,) = authorities(run, later)
@@ -81,7 +81,7 @@ def test_an_authority_that_permits_the_names_of_others_is_said_with_its_cure(
     assert (
         "The certificate authority permits all names below duckdns.org, where others have names too: " in line
     )
-    assert "deploys/rotate_ca.py" in line
+    assert "make rotate-ca replaces it" in line
     successor = rollover.make_successor(wide, settings.server_names, 3650, now)
     registry.authorities = rollover.stage_at(wide, successor, 30, now)
     assert not any("duckdns" in line for line in authorities(run, now))

@@ -68,4 +68,4 @@ def test_an_older_copy_of_the_state_is_refused(state: State, found: RegistryHost
         outdated.check(state, Path("state/x"), found, NOW)
     assert stop.value.problem.startswith("state/x is an older copy: the registry's")
     assert older in stop.value.problem
-    assert "deploys/adopt.py" in stop.value.remedy
+    assert "make adopt" in stop.value.remedy

@@ -61,10 +61,9 @@ LEAF, FORMER = (ca.make_leaf(CA, NAMES, 397, NOW) for _ in range(2))
 OTHERS = ca.make_leaf(OTHER_CA, NAMES, 397, NOW)
 INTACT = State(authority=CA, leaf=LEAF, registry_host="@local")
 YOURS = "inventories/yours.py"
-ADOPT = f"make adopt INVENTORY={YOURS}"
 LOST = (
     "put the right {0}/state/yours back from your backup; or, if it is lost, see docs/by-task.md, "
-    f'"The state is lost", for how to start again with {ADOPT}'
+    '"The state is lost", for how to start again with make adopt'
 )
 
 
@@ -103,7 +102,7 @@ def test_a_host_that_belongs_to_the_state(
             (
                 INTACT, found,
                 "{0}/state/yours is the state of the registry on @local, and this host does not have its certificate",
-                f"if the registry moves to nas, copy its images there and run {ADOPT}, which keeps CA and passwords (see "
+                "if the registry moves to nas, copy its images there and run make adopt, which keeps CA and passwords (see "
                 'docs/by-task.md, "The registry on another machine"); if not, correct the group '
                 f"registry in {YOURS}",
             )

@@ -38,7 +38,9 @@ def take(
     monkeypatch: pytest.MonkeyPatch, names: list[str], turn: str, broken: tuple[str, ...] = ()
 ) -> tuple[list[str], Report]:
     """Let hosts take a step at the same time; return the order of it, and what is reported."""
-    run = SimpleNamespace(turns=defaultdict(Turn), report=Report(), settled=defaultdict(Event))
+    run = SimpleNamespace(
+        turns=defaultdict(Turn), report=Report("inventories/lab.py"), settled=defaultdict(Event)
+    )
     monkeypatch.setattr(apply, "current", lambda: run)
     log: list[str] = []
     step = Step("restart k3s.service: it is due", "true", turn=turn)

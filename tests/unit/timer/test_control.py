@@ -46,7 +46,7 @@ def test_a_later_run_reports_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path
     timer.failed.write_text("The timer's run of 2026-11-27 03:12 on pi for lab.py failed.\n    [nas] why\n")
     assert status.find_problem("lab.py") == (
         f"The timer's run of 2026-11-27 03:12 on pi for lab.py failed: see {timer.failed}; "
-        "fix that, then run make timer INVENTORY=lab.py"
+        "fix that, then run make timer"
     )
 
 
@@ -59,7 +59,7 @@ def test_a_later_run_reports_a_timer_that_is_not_active(
     timer.units.mkdir()
     (timer.units / timer.timer).touch()
     assert status.find_problem("lab.py") == (
-        "the timer homelab-registry@lab.timer exists but is not active; run make timer INVENTORY=lab.py"
+        "the timer homelab-registry@lab.timer exists but is not active; run make timer"
     )
 
 
