@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+import click
 import gevent
-from pyinfra.api.output import echo, format_text
 
 Mark = Literal["+", "x", "="]
 COLORS = {"+": "green", "x": "red", "=": "cyan"}
@@ -27,7 +27,7 @@ _under_way: dict[object, tuple[float, str]] = {}
 
 def write(mark: Mark, host: str, text: str) -> None:
     """Print a line: `+` is a step that was taken, or would be by a plan, `x` one that failed, `=` nothing to do."""
-    echo(f"  {format_text(mark, COLORS[mark])} [{format_text(host, bold=True)}] {text}", err=True)
+    click.echo(f"  {click.style(mark, COLORS[mark])} [{click.style(host, bold=True)}] {text}", err=True)
 
 
 def with_time(text: str, seconds: float) -> str:

@@ -59,4 +59,4 @@ def _read_settings(inventory: str) -> Settings:
     try:
         return read(inventory)[1].settings
     except SettingsError as error:
-        raise Conflict("\n    ".join(error.problems), "correct that and run again") from None
+        raise Conflict("\n  ".join(error.problems), "correct that and run again") from None

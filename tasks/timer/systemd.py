@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import subprocess
 import time
 from collections.abc import Mapping
@@ -64,6 +65,18 @@ def enable(timer: Timer) -> None:
     done = systemctl(timer, "enable", "--now", timer.timer)
     if done.returncode:
         raise Conflict(f"{timer.timer} cannot be enabled", done.stderr.strip())
+
+
+def start(timer: Timer) -> None:
+    """Run the service once, to its end; `Conflict` if it fails."""
+    done = systemctl(timer, "start", timer.service)
+    if done.returncode:
+        raise Conflict(f"{timer.service} failed: {done.stderr.strip()}", f"see {journal(timer)}")
+
+
+def journal(timer: Timer) -> str:
+    """Return the command that shows what the service prints."""
+    return f"journalctl {'' if timer.system else '--user '}-fu {shlex.quote(timer.service)}"
 
 
 def disable(timer: Timer) -> None:

@@ -61,7 +61,7 @@ def make(host: BenchHost, target: str) -> str:
 
 
 def steps(output: str) -> list[str]:
-    return re.findall(r"^ +step: (.*)", output, re.MULTILINE)
+    return printed.steps(output, "controller")
 
 
 def failure_notice(host: BenchHost, unit: str = SERVICE) -> str:
@@ -257,7 +257,7 @@ def test_a_second_project_with_the_same_inventory_name_is_refused(with_timer: Be
     host = with_timer
     host.run(f"cp -a {PROJECT} /opt/second")
     refused = host.run(
-        "cd /opt/second && .venv/bin/python -m tasks.timer on inventories/local.py", check=False
+        "cd /opt/second && .venv/bin/python -m tasks.timer on inventories/local.py 2>&1", check=False
     )
     assert refused.exit_code == 1
     assert f"{TIMER} exists already, for the project in {PROJECT}; " in refused.stdout
@@ -272,7 +272,7 @@ def test_an_inventory_name_with_special_characters(controller: BenchHost) -> Non
         " && echo 'registry_state_dir = \"state/local\"' > 'a lab, 100%n.py'"
     )
     switch = f"cd {PROJECT} && .venv/bin/python -m tasks.timer"
-    assert "The timer is on: its last run, " in host.run(f"{switch} on '{inventory}'").stdout
+    assert "The timer is on: its last run, " in host.run(f"{switch} on '{inventory}' 2>&1").stdout
     assert f"homelab-registry@{name}.timer" in host.run("systemctl list-timers --no-pager").stdout
     described = host.run(f"systemctl show --value -p Description '{SERVICE.replace('local', name)}'").stdout
     assert described == f"homelab-registry: deploy.py for {inventory}\n"

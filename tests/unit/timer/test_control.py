@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tasks.remote.steps import Conflict
 from tasks.run.context import ROOT
 from tasks.settings.load import Settings
 from tasks.timer import control, deployment, status, systemd, units
+from tests import printed
 from tests.unit.timer.test_units import TEMPLATES, in_folder, make_deployment, project
 
 
@@ -20,8 +22,9 @@ def test_without_systemd_one_line_says_what_to_use_instead(
     monkeypatch.setattr(systemd, "FOLDER", tmp_path / "none")
     for action in ("on", "off"):
         assert control.main([action, "inventories/local.py"]) == 1
-        [line] = capsys.readouterr().out.splitlines()
-        assert line.startswith("    this machine does not run systemd, so it has no timers; use cron, ")
+        _, headline, line = capsys.readouterr().err.splitlines()
+        assert headline == "Not finished:"
+        assert line.startswith("  this machine does not run systemd, so it has no timers; use cron, ")
         assert line.endswith(f"cd {ROOT} && .venv/bin/pyinfra -y inventories/local.py deploy.py")
 
 
@@ -34,8 +37,63 @@ def test_a_program_that_cannot_be_executed_stops_before_anything_is_written(
         deployment, "_read_settings", lambda _: Settings(registry_timer_program="/etc/passwd")
     )
     assert control.main(["on", "lab.py"]) == 1
-    assert "registry_timer_program = /etc/passwd: it cannot be executed" in capsys.readouterr().out
+    assert "registry_timer_program = /etc/passwd: it cannot be executed" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def fake_systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """systemd and an inventory that do what they should, with the timer's files in a folder."""
+    timer = in_folder(tmp_path)
+    monkeypatch.setattr(systemd, "FOLDER", tmp_path)
+    monkeypatch.setattr(control, "timer_for", lambda _: timer)
+    monkeypatch.setattr(deployment, "_read_settings", lambda _: Settings(registry_state_dir="state/lab"))
+    monkeypatch.setattr(systemd, "systemctl", lambda *_: subprocess.CompletedProcess([], 0, "", ""))
+    for name in ("lingers", "wait_for_user_manager", "enable"):
+        monkeypatch.setattr(systemd, name, lambda *_: True)
+    monkeypatch.setattr(systemd, "start", lambda _: timer.succeeded.touch())
+    return tmp_path
+
+
+def test_its_steps_are_printed_as_a_run_prints_its_own(
+    fake_systemd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert control.main(["on", "lab.py"]) == 0
+    found = capsys.readouterr()
+    timer = in_folder(fake_systemd)
+    paths = [timer.script, *(timer.units / unit for unit in (timer.notice, timer.service, timer.timer))]
+    assert printed.steps(found.err, "controller") == [
+        *(f"write {path}: it is missing" for path in paths),
+        f"enable {timer.timer}: it is not enabled, ",
+        f"run {timer.service} once: the timer will run it so, without a terminal",
+    ]
+    assert "\nThe timer is on: its last run, " in found.err
+    assert found.out == ""
+    assert control.main(["off", "lab.py"]) == 0
+    removed = printed.steps(capsys.readouterr().err, "controller")
+    assert removed[0] == f"disable {timer.timer}"
+    assert f"remove {timer.units / timer.service}" in removed
+
+
+def test_a_run_that_fails_is_a_failed_step_with_its_report_below(
+    fake_systemd: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timer = in_folder(fake_systemd)
+
+    def fail(_: object) -> None:
+        timer.failed.write_text("The timer's run failed.\n    [nas] port 443 is taken\n")
+        raise Conflict("it failed", "see the journal")
+
+    monkeypatch.setattr(systemd, "start", fail)
+    assert control.main(["on", "lab.py"]) == 1
+    found = capsys.readouterr().err
+    assert printed.failed(found, "controller") == [
+        f"run {timer.service} once: the timer will run it so, without a terminal"
+    ]
+    assert found.partition("\nThe timer is on, but its run failed:\n")[2].splitlines()[:2] == [
+        "  The timer's run failed.",
+        "      [nas] port 443 is taken",
+    ]
 
 
 def test_a_later_run_reports_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -124,4 +182,4 @@ def test_a_state_in_its_former_place_stops_it(
     monkeypatch.setattr(deployment, "_read_settings", lambda _: Settings(registry_state_dir="state/lab"))
     (tmp_path / "project/state/lab/authorities").mkdir(parents=True)
     assert control.main(["on", f"{tmp_path}/home/inventories/lab.py"]) == 1
-    assert f" belongs into {tmp_path}/home/state/lab, and is in " in capsys.readouterr().out
+    assert f" belongs into {tmp_path}/home/state/lab, and is in " in capsys.readouterr().err
