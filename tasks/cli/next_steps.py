@@ -6,6 +6,7 @@ They work where the run was started, with what the inventory says of a host, and
 from __future__ import annotations
 
 import shlex
+from typing import Literal
 
 from pyinfra.context import ctx_state
 
@@ -16,6 +17,9 @@ from tasks.docker_hosts.questions import TITLE
 from tasks.registry.context import RegistryContext
 from tasks.run.context import Run
 
+PUSHING = ("push", "admin")
+"""The roles that may push, the one to take for it first."""
+
 
 def first_push(run: Run) -> list[str]:
     """Return the commands that push a first image, if until this run no host was seen to reach the registry."""
@@ -25,26 +29,25 @@ def first_push(run: Run) -> list[str]:
     host = hosts[0]
     settings = run.configuration.settings
     sudo = "sudo " if run.machines[host].rights == "sudo" else ""
+    login_there = _login_of_root(run, host)
     # A login that this project keeps stays as it is: the next run would put it back.
-    docker = f"{sudo}docker" + (f" --config /root/.docker-{account}" if _is_kept(run, host) else "")
+    docker = f"{sudo}docker" + (f" --config /root/.docker-{account}" if login_there == "kept" else "")
     image = f"{settings.endpoint}/alpine"
     login = f"{docker} login -u {account} --password-stdin {settings.endpoint}"
     push = f"{sudo}docker pull alpine && {sudo}docker tag alpine {image} && {docker} push {image}"
     password = shlex.quote(shown(run.store.password_path(account)))
-    if host.startswith("@local"):
-        return ["", "Push your first image", f"  {login} < {password}", f"  {push}"]
-    remote = ssh(host, ctx_state.get().inventory.get_host(host).data.dict())
-    return [
-        "",
-        "Push your first image",
-        f"  {remote} {login} < {password}",
-        f"  {remote} {shlex.quote(push)}",
-    ]
+    commands = [f"{login} < {password}", push]
+    if not host.startswith("@local"):
+        remote = ssh(host, ctx_state.get().inventory.get_host(host).data.dict())
+        commands = [f"{remote} {login} < {password}", f"{remote} {shlex.quote(push)}"]
+    if login_there == "pushes":
+        del commands[0]
+    return ["", "Push your first image", *(f"  {command}" for command in commands)]
 
 
 def _push_account(run: Run) -> str | None:
     accounts = run.configuration.settings.registry_accounts
-    return next((name for role in ("push", "admin") for name in accounts if accounts[name] == role), None)
+    return next((name for role in PUSHING for name in accounts if accounts[name] == role), None)
 
 
 def _docker_hosts(run: Run) -> list[str]:
@@ -60,12 +63,25 @@ def _docker_hosts(run: Run) -> list[str]:
         if host.startswith(("@local", "@ssh/")) or not host.startswith("@")
         if any(question.user is None for question in claims.made[host][group].questions)
     ]
-    return sorted(found, key=lambda host: (_is_kept(run, host), host == run.configuration.registry_host))
+
+    order = ("pushes", "none", "kept")
+    return sorted(
+        found,
+        key=lambda host: (
+            order.index(_login_of_root(run, host)),
+            host == run.configuration.registry_host,
+        ),
+    )
 
 
-def _is_kept(run: Run, host: str) -> bool:
-    """Return whether this project keeps a login of root on a host."""
-    return "root" in run.configuration.hosts[host].registry_login_users
+def _login_of_root(run: Run, host: str) -> Literal["pushes", "none", "kept"]:
+    """Return which login root has on a Docker host: one that may push, none, or another that this project keeps."""
+    configuration, claim = run.configuration, run.part(Claims).made[host]["docker_hosts"]
+    account = configuration.hosts[host].login_accounts(configuration.settings).get("root")
+    if account is None:
+        return "none"
+    is_there = "root" in {user.partition(" ")[0] for user in claim.logged_in}
+    return "pushes" if is_there and configuration.settings.registry_accounts[account] in PUSHING else "kept"
 
 
 def next_steps(run: Run) -> list[str]:

@@ -54,19 +54,26 @@ def test_the_ssh_command_reaches_a_host_as_pyinfra_did(data: dict[str, object], 
 
 
 def lab(monkeypatch: pytest.MonkeyPatch, hosts: dict[str, Any], **settings: object) -> Run:
-    """Return a run that saw these Docker hosts trust the registry, each with its rights, users, and questions."""
+    """Return a run that saw these Docker hosts trust the registry, each with its rights, users, and questions.
+
+    A user whose name begins with `!` is one whose login could not be written.
+    """
     own = {
-        name: HostSettings.model_validate({"registry_login_users": users})
+        name: HostSettings.model_validate(
+            {"registry_login_users": {user.lstrip("!"): account for user, account in dict(users).items()}}
+        )
         for name, (_, users, _) in hosts.items()
     }
     configuration = Configuration(Settings.model_validate(settings), own, "nas")
     run = Run(configuration, Store(Path.cwd() / "state/lab"), "inventories/lab.py", dry=False)
     claims = run.part(Claims)
     claims.first = True
-    for name, (rights, _, questions) in hosts.items():
+    for name, (rights, users, questions) in hosts.items():
         run.machines[name] = Machine(cast("Rights", rights), 0.0, "debian", "running", client=True)
+        logged_in = [f"{user} ({account})" for user, account in users if not user.startswith("!")]
         claims.make(
-            name, Claim("docker_hosts", ["Docker"], [NAME], "PEM", "192.0.2.1", questions, changed=True)
+            name,
+            Claim("docker_hosts", ["Docker"], [NAME], "PEM", "192.0.2.1", questions, True, logged_in),
         )
         claims.trusting[name, "docker_hosts"] = ["Docker"]
     inventory = SimpleNamespace(
@@ -89,19 +96,38 @@ def test_the_first_push_is_on_another_host_than_the_registrys_as_root(
 
 
 def test_a_user_who_becomes_root_by_sudo_uses_docker_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = lab(monkeypatch, {"pi": ("sudo", ["me"], [SYSTEM])}, registry_port=5443)
+    run = lab(monkeypatch, {"pi": ("sudo", [("me", None)], [SYSTEM])}, registry_port=5443)
     login, push = next_steps.first_push(run)[2:]
     assert f"sudo docker login -u ci --password-stdin {NAME}:5443 <" in login
     assert push.count("sudo docker ") == 3
 
 
 def test_a_login_that_the_project_keeps_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = lab(monkeypatch, {"pi": ("root", ["root"], [SYSTEM])})
+    run = lab(monkeypatch, {"pi": ("root", [("root", "cluster")], [SYSTEM])})
     login, push = next_steps.first_push(run)[2:]
     assert "docker --config /root/.docker-ci login -u ci " in login
     assert f"docker --config /root/.docker-ci push {NAME}/alpine" in push
-    run = lab(monkeypatch, {"pi": ("root", ["root"], [SYSTEM]), "nas": ("root", [], [SYSTEM])})
+    run = lab(monkeypatch, {"pi": ("root", [("root", "cluster")], [SYSTEM]), "nas": ("root", [], [SYSTEM])})
     assert next_steps.first_push(run)[2].startswith("  ssh me-nas@nas docker login ")
+
+
+def test_where_root_has_a_login_that_pushes_only_the_push_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts: dict[str, Any] = {
+        "nas": ("root", [], [SYSTEM]),
+        "builder": ("sudo", [("me", "admin"), ("root", "ci")], [SYSTEM]),
+        "pi": ("root", [("root", "cluster")], [SYSTEM]),
+    }
+    assert next_steps.first_push(lab(monkeypatch, hosts))[2:] == [
+        f"  ssh me-builder@builder 'sudo docker pull alpine && sudo docker tag alpine {NAME}/alpine && "
+        f"sudo docker push {NAME}/alpine'",
+    ]
+
+
+def test_a_login_that_could_not_be_written_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = lab(monkeypatch, {"nas": ("root", [("!root", "ci")], [SYSTEM])})
+    login, push = next_steps.first_push(run)[2:]
+    assert "docker --config /root/.docker-ci login -u ci " in login
+    assert f"docker --config /root/.docker-ci push {NAME}/alpine" in push
 
 
 def test_on_the_controller_there_is_no_ssh(monkeypatch: pytest.MonkeyPatch) -> None:
