@@ -21,7 +21,7 @@ OTHERS := help init test test-unit test-all test-hosts test-cluster test-nodes t
 .PHONY: $(VERBS) $(OTHERS) which
 help: ; @sed -n 's/^## //p' Makefile
 
-READ := INVENTORY HOME_DIR ACCOUNT NAME HOSTS REGISTRY PYTHON SEED AS_ROOT
+READ := INVENTORY HOME_DIR ACCOUNT NAME HOSTS KEY REGISTRY PYTHON SEED AS_ROOT
 GIVEN := $(foreach each,$(.VARIABLES),$(if $(filter command,$(origin $(each))),$(each)))
 which:
 	@$(if $(wildcard .venv/ready),,$(CHECK_PYTHON))
@@ -31,10 +31,11 @@ which:
 	    --unknown-variables $(call in_quotes,$(foreach each,$(filter-out $(READ),$(GIVEN)),$(each)=$($(each))))
 
 ## make init                     write an inventory of your own: it asks, and tries to reach each host; or with
-##                               NAME=yours HOSTS="registry=nas=admin@192.168.1.10 docker_hosts=nas" [REGISTRY=registry.home.arpa]
+##                               NAME=yours HOSTS="registry=nas=admin@192.168.1.10 docker_hosts=nas" [KEY=~/.ssh/homelab]
+##                               [REGISTRY=registry.home.arpa]
 init: which .venv/ready
 	@.venv/bin/python -m tasks.init $(call option,home,$(HOME_DIR)) $(call option,name,$(call typed,NAME)) \
-	    $(call option,registry-name,$(call typed,REGISTRY)) \
+	    $(call option,registry-name,$(call typed,REGISTRY)) $(call option,key,$(call typed,KEY)) \
 	    $(foreach each,$(call typed,HOSTS),$(call in_quotes,$(each)))
 option = $(if $(2),--$(1) $(call in_quotes,$(2)))
 typed = $(if $(filter command,$(origin $(1))),$($(1)))

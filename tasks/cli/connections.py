@@ -16,8 +16,8 @@ from pyinfra.api.exceptions import ConnectError, PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.connectors.ssh import SSHConnector
 
-from tasks.cli.ssh_command import ssh, try_login
 from tasks.cli.ssh_config import HostConfig, address
+from tasks.remote.ssh_command import ssh, try_login
 from tasks.run.context import Run
 from tasks.settings.places import host_place, joined_names, key_place
 from tasks.settings.redact import printable

@@ -10,11 +10,11 @@ from typing import Literal
 
 from pyinfra.context import ctx_state
 
-from tasks.cli.ssh_command import ssh
 from tasks.cli.standing import has_timer, shown
 from tasks.clients.claims import Claims
 from tasks.docker_hosts.questions import TITLE
 from tasks.registry.context import RegistryContext
+from tasks.remote.ssh_command import ssh
 from tasks.run.context import Run
 
 PUSHING = ("push", "admin")

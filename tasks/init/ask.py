@@ -22,6 +22,8 @@ ABOUT_NAMES = (
 
 KINDS = "r = the registry, d = Docker host, n = cluster node, c = has kubectl; several: rd"
 
+ABOUT_KEYS = "SSH key of the hosts (a file; empty: those that ssh finds by itself)"
+
 Ask = Callable[[str], str]
 """Shows a text and returns the line that was typed."""
 
@@ -49,9 +51,9 @@ def check_registry_name(name: str) -> None:
 
 
 def ask_hosts(
-    ask: Ask, show: Callable[[str], None], look: Callable[[NewHost], Found]
+    ask: Ask, show: Callable[[str], None], look: Callable[[NewHost], Found], key: str
 ) -> dict[NewHost, Found]:
-    """Ask for hosts, one after the other, and look at each as soon as its address is known."""
+    """Ask for hosts, one after the other, and look at each as soon as its address is known; `key` is their SSH key."""
     found: dict[NewHost, Found] = {}
     show(f"Your hosts, one after the other: {new_hosts.FORM}. An empty line ends the list.")
     while True:
@@ -63,7 +65,7 @@ def ask_hosts(
                 show(f"  {error}")
                 continue
             return found
-        host = new_hosts.parse_host(text)
+        host = new_hosts.parse_host(text).with_key(key)
         if host.name in {each.name for each in found}:
             show(f"  {host.name} is in the list already")
             continue

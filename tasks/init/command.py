@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tasks.init import ask, files
-from tasks.init.hosts import NewHost, parse_hosts
+from tasks.init.hosts import NewHost, parse_hosts, read_key
 from tasks.init.probe import Found, describe, look
 from tasks.settings.load import Settings
 
@@ -27,12 +27,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--home", default="", help="the folder that inventories/ is in; the project's if empty"
     )
+    parser.add_argument("--key", default="", help="the file of the SSH key that logs in to the hosts")
     parser.add_argument(
         "hosts", nargs="*", help="GROUP=[NAME=][USER@]ADDRESS[:PORT], with commas for several"
     )
     given = parser.parse_args(arguments)
     try:
-        return _init(given.name, given.registry_name, given.hosts, Path(given.home, "inventories"))
+        return _init(given.name, given.registry_name, given.key, given.hosts, Path(given.home, "inventories"))
     except ValueError as error:
         print(error, file=sys.stderr)
     except OSError as error:
@@ -42,7 +43,7 @@ def main(arguments: list[str]) -> int:
     return 1
 
 
-def _init(name: str, registry_name: str, words: list[str], folder: Path) -> int:
+def _init(name: str, registry_name: str, key: str, words: list[str], folder: Path) -> int:
     if not words and not sys.stdin.isatty():
         raise ValueError(f"there is no terminal to ask on; {EXAMPLE}")
     if words and not name:
@@ -59,7 +60,10 @@ def _init(name: str, registry_name: str, words: list[str], folder: Path) -> int:
         name = ask.until_right(input, "Name of the inventory", "yours", check_name)
     if registry_name:
         ask.check_registry_name(registry_name)
-    found = _given_hosts(words) if words else ask.ask_hosts(input, print, look)
+    if not (key or words):
+        key = ask.until_right(input, ask.ABOUT_KEYS, "", read_key)
+    key = read_key(key)
+    found = _given_hosts(words, key) if words else ask.ask_hosts(input, print, look, key)
     if not registry_name:
         print(ask.ABOUT_NAMES)
         registry_name = Settings.model_fields["registry_hostname"].default
@@ -75,8 +79,8 @@ def _init(name: str, registry_name: str, words: list[str], folder: Path) -> int:
     return 0
 
 
-def _given_hosts(words: list[str]) -> dict[NewHost, Found]:
-    hosts = parse_hosts(words)
+def _given_hosts(words: list[str], key: str) -> dict[NewHost, Found]:
+    hosts = [host.with_key(key) for host in parse_hosts(words)]
     with ThreadPoolExecutor(16) as pool:
         found = dict(zip(hosts, pool.map(look, hosts), strict=True))
     for host, seen in found.items():

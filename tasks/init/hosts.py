@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from tasks.remote.ssh_command import LOCAL
 from tasks.settings.groups import GROUPS
-
-LOCAL = "@local"
-"""This machine, which pyinfra reaches without SSH."""
 
 FORM = "[NAME=][USER@]ADDRESS[:PORT], for example nas=admin@192.168.1.10, or @local"
 
@@ -25,26 +24,29 @@ _HOST = re.compile(
 
 @dataclass(frozen=True)
 class NewHost:
-    """A host: how SSH reaches it, and the groups of the inventory that it is in. An empty field is SSH's default."""
+    """A host: how SSH reaches it, and the groups of the inventory that it is in. An empty field is SSH's default.
+
+    `key` is the file of a private key.
+    """
 
     name: str
     address: str
     user: str = ""
     port: str = ""
     groups: tuple[str, ...] = ()
-
-    @property
-    def ssh(self) -> list[str]:
-        """The command that logs in there, as a user types it."""
-        port = ["-p", self.port] if self.port else []
-        return ["ssh", *port, f"{self.user}@{self.address}" if self.user else self.address]
+    key: str = ""
 
     @property
     def data(self) -> dict[str, str | int]:
         """Its data in the inventory."""
         address = {} if self.address == self.name else {"ssh_hostname": self.address}
         user = {"ssh_user": self.user} if self.user else {}
-        return {**address, **user, **({"ssh_port": int(self.port)} if self.port else {})}
+        port: dict[str, str | int] = {"ssh_port": int(self.port)} if self.port else {}
+        return {**address, **user, **port, **({"ssh_key": self.key} if self.key else {})}
+
+    def with_key(self, key: str) -> NewHost:
+        """Return the host with a key, unless it is this machine."""
+        return self if self.name == LOCAL else replace(self, key=key)
 
 
 def parse_host(text: str) -> NewHost:
@@ -101,6 +103,21 @@ def check(hosts: Iterable[NewHost]) -> None:
             )
 
 
-def try_command(host: NewHost) -> str:
-    """Return what to type to see whether root's rights can be had there."""
-    return "sudo -n true" if host.name == LOCAL else f"{shlex.join(host.ssh)} sudo -n true"
+def read_key(path: str) -> str:
+    """Return the path of an SSH key as the inventory has it; `ValueError` with one line if it is no private key.
+
+    pyinfra would look for a relative one in the project's folder. `~` is left to each run.
+    """
+    if not path:
+        return ""
+    file = Path(path).expanduser()
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise ValueError(f"the SSH key {path} cannot be read: {error.strerror}") from None
+    if b"PRIVATE KEY-----" not in text:
+        public = path.endswith(".pub")
+        raise ValueError(
+            f"{path} is no private SSH key" + (f"; write {path.removesuffix('.pub')}" if public else "")
+        )
+    return path if path.startswith("~") else os.path.abspath(file)

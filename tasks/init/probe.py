@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pyinfra.api.exceptions import FactProcessError
 
 from tasks.cluster_nodes.runtimes.table import RUNTIMES
-from tasks.init.hosts import LOCAL, NewHost, try_command
+from tasks.init.hosts import NewHost
+from tasks.remote import ssh_command
 from tasks.remote.fact_scripts import read_answer, script
 from tasks.run.machines import RIGHTS, Machine, last_line, no_rights
 from tasks.settings.redact import printable
@@ -21,6 +22,9 @@ SECONDS = 30
 
 OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "StrictHostKeyChecking=accept-new")
 """Nothing is asked, and a host that was never seen is accepted, as pyinfra does."""
+
+ONLY_THE_KEY = ("-o", "IdentitiesOnly=yes")
+"""A login with another key that an agent has says nothing of this one (ssh_config(5))."""
 
 FIND = """
 has_program() { command -v "$1" >/dev/null || [ -x "/usr/local/bin/$1" ] || [ -x "/opt/$1/bin/$1" ]; }
@@ -69,7 +73,7 @@ def look(host: NewHost) -> Found:
     except FileNotFoundError:
         return Found(problem="there is no ssh on this machine to try it with; install openssh-client")
     except subprocess.TimeoutExpired:
-        return Found(problem=f"no answer in {SECONDS} s; try it: {try_command(host)}")
+        return Found(problem=f"no answer in {SECONDS} s; try it: {_try(host)}")
     return read(host, ran.returncode, ran.stdout, ran.stderr)
 
 
@@ -80,13 +84,13 @@ def read(host: NewHost, exit_code: int, output: str, errors: str) -> Found:
     except FactProcessError:
         said = [line.strip() for line in errors.splitlines() if line.strip()]
         reason = printable(said[-1][:200]) if said else f"exit code {exit_code}"
-        return Found(problem=f"{reason.rstrip('.')}; try it: {try_command(host)}")
+        return Found(problem=f"{reason.rstrip('.')}; try it: {_try(host)}")
     rights = answer.one("rights") or "none"
     if rights == "none":
         machine = Machine("none", 0, "", "absent", False, sudo_error=last_line(answer.one("sudo") or ""))
         stop = no_rights(machine)
         remedy = stop.remedy.removesuffix(", and run again")
-        return Found(problem=f"{stop.problem}; {remedy}; try it: {try_command(host)}")
+        return Found(problem=f"{stop.problem}; {remedy}; try it: {_try(host)}")
     there = [name for (name,) in answer.all("runtime")]
     return Found(tuple(_served(there)), rights)
 
@@ -98,10 +102,14 @@ def _served(there: Sequence[str]) -> list[str]:
 
 
 def _command(host: NewHost) -> list[str]:
-    if host.name == LOCAL:
+    if host.name == ssh_command.LOCAL:
         return ["sh"]
-    program, *rest = host.ssh
-    return [program, *OPTIONS, *rest, "sh"]
+    program, *rest = ssh_command.arguments(host.name, host.data)
+    return [program, *OPTIONS, *(ONLY_THE_KEY if host.key else ()), *rest, "sh"]
+
+
+def _try(host: NewHost) -> str:
+    return ssh_command.try_login(host.name, host.data)
 
 
 def describe(host: NewHost, found: Found) -> str:

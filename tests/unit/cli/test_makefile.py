@@ -113,13 +113,14 @@ def test_a_password_is_all_that_standard_output_gets(project: Path) -> None:
         (["password", LAB, "ACCOUNT=ci"], "tasks.cli.password inventories/lab.py ci"),
         (["init"], "tasks.init"),
         (["init", "NAME=lab", "HOSTS=registry=nas=a@h docker_hosts=nas"], "tasks.init --name lab registry=nas=a@h docker_hosts=nas"),
+        (["init", "KEY=~/.ssh/my lab"], "tasks.init --key ~/.ssh/my lab"),
         (["init", "REGISTRY=a.home.arpa", "HOME_DIR=/h"], "tasks.init --home /h --registry-name a.home.arpa"),
     ],
 )  # fmt: skip
 def test_what_prints_only_what_was_asked_for(project: Path, arguments: list[str], command: str) -> None:
     """A variable NAME of the environment, as WSL has one, is not meant."""
     (project / "inventories/lab.py").touch()
-    assert make(project, *arguments, NAME="DESKTOP-1") == (0, [f"ran: python -m {command}"], [])
+    assert make(project, *arguments, NAME="DESKTOP-1", KEY="secret") == (0, [f"ran: python -m {command}"], [])
 
 
 @pytest.mark.parametrize("verb", ["deploy", "password"])

@@ -11,7 +11,6 @@ from pyinfra.context import ctx_state
 
 from tasks.certificates import ca, rollover
 from tasks.cli import next_steps
-from tasks.cli.ssh_command import ssh
 from tasks.clients.claims import Claim, Claims
 from tasks.clients.questions import Question
 from tasks.registry.context import RegistryContext
@@ -28,29 +27,6 @@ SYSTEM = Question("Docker", NAME, NAME, 443, "/ca.crt", ("ask_docker", "unix:///
 ROOTLESS = Question(
     "Docker", NAME, NAME, 443, "/ca.crt", ("ask_docker",), user=User("me", 1000, 1000, "/home/me")
 )
-
-
-@pytest.mark.parametrize(
-    ("data", "command"),
-    [
-        ({}, "ssh nas"),
-        ({"ssh_hostname": "192.0.2.10", "ssh_user": "admin"}, "ssh admin@192.0.2.10"),
-        ({"ssh_hostname": "192.0.2.10", "ssh_port": 22}, "ssh 192.0.2.10"),
-        ({"ssh_hostname": "fd00::10", "ssh_port": "2222", "ssh_user": "op"}, "ssh -p 2222 op@fd00::10"),
-        ({"ssh_key": "keys/my key"}, "ssh -i 'keys/my key' nas"),
-        (
-            {"ssh_key": "~/.ssh/lab", "ssh_config_file": "lab.conf"},
-            f"ssh -F lab.conf -i {Path.home()}/.ssh/lab nas",
-        ),
-        (
-            {"ssh_known_hosts_file": "known", "ssh_strict_host_key_checking": "yes"},
-            "ssh -o UserKnownHostsFile=known -o StrictHostKeyChecking=yes nas",
-        ),
-        ({"ssh_password": "secret", "ssh_user": None}, "ssh nas"),
-    ],
-)
-def test_the_ssh_command_reaches_a_host_as_pyinfra_did(data: dict[str, object], command: str) -> None:
-    assert ssh("nas", data) == command
 
 
 def lab(monkeypatch: pytest.MonkeyPatch, hosts: dict[str, Any], **settings: object) -> Run:

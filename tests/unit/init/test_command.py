@@ -98,7 +98,7 @@ def test_the_questions_and_what_they_come_to(
     asked = answer(
         monkeypatch,
         [
-            "lab", "all", "", "", "nas=admin@192.0.2.10", "", "k3s-1", "nc", "a b", "attic", "", "attic", "y", "x", "d",
+            "lab", "all", "", "none", "", "", "nas=admin@192.0.2.10", "", "k3s-1", "nc", "a b", "attic", "", "attic", "y", "x", "d",
             "nas", "", "registry", "registry.home.arpa",
         ],
     )  # fmt: skip
@@ -111,6 +111,8 @@ def test_the_questions_and_what_they_come_to(
         "Name of the inventory [yours]: ",
         "  an inventory cannot be named 'all'; use letters, digits, - and _, and no group's name\n"
         "Name of the inventory [yours]: ",
+        f"{ask.ABOUT_KEYS}: ",
+        f"  the SSH key none cannot be read: No such file or directory\n{ask.ABOUT_KEYS}: ",
         "Host: ",
         "Host: ",
         f"  What it is ({kinds}) [rd]: ",
@@ -146,10 +148,27 @@ def test_the_questions_and_what_they_come_to(
     ]
 
 
+def test_a_key_is_tried_and_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    key = tmp_path / "lab"
+    key.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    answer(monkeypatch, ["yours", str(key), "nas=192.0.2.10", "rd", "", "registry.home.arpa"])
+    looked = []
+
+    def look(host: NewHost) -> Found:
+        looked.append(host.key)
+        return Found(("docker",), "root")
+
+    monkeypatch.setattr(command, "look", look)
+    assert command.main(["--home", str(tmp_path)]) == 0
+    assert looked == [str(key)]
+    entry = f'    ("nas", {{"ssh_hostname": "192.0.2.10", "ssh_key": "{key}"}}),'
+    assert entry in (tmp_path / "inventories/yours.py").read_text()
+
+
 def test_who_stops_halfway_has_written_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answer(monkeypatch, ["lab", "nas", "", ""])
+    answer(monkeypatch, ["lab", "", "nas", "", ""])
     assert command.main(["--home", str(tmp_path)]) == 1
     assert capsys.readouterr().err == "\nNothing was written.\n"
     assert list(tmp_path.iterdir()) == []

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tasks.init.hosts import FORM, NewHost, parse_host, parse_hosts, try_command
+from tasks.init.hosts import FORM, NewHost, parse_host, parse_hosts, read_key
+from tasks.remote import ssh_command
 
 
 @pytest.mark.parametrize(
@@ -14,7 +17,7 @@ from tasks.init.hosts import FORM, NewHost, parse_host, parse_hosts, try_command
     [
         ("pi", NewHost("pi", "pi"), {}, "ssh pi sudo -n true"),
         ("192.0.2.10", NewHost("192.0.2.10", "192.0.2.10"), {}, "ssh 192.0.2.10 sudo -n true"),
-        ("root@pi", NewHost("pi", "pi", "root"), {"ssh_user": "root"}, "ssh root@pi sudo -n true"),
+        ("root@pi", NewHost("pi", "pi", "root"), {"ssh_user": "root"}, "ssh root@pi true"),
         (
             "nas=admin@192.0.2.10:2222",
             NewHost("nas", "192.0.2.10", "admin", "2222"),
@@ -26,16 +29,19 @@ from tasks.init.hosts import FORM, NewHost, parse_host, parse_hosts, try_command
             "nas=a@[fd00::1]:22",
             NewHost("nas", "fd00::1", "a", "22"),
             {"ssh_hostname": "fd00::1", "ssh_user": "a", "ssh_port": 22},
-            "ssh -p 22 a@fd00::1 sudo -n true",
+            "ssh a@fd00::1 sudo -n true",
         ),
         ("@local", NewHost("@local", "@local"), {}, "sudo -n true"),
     ],
 )
-def test_a_host_as_it_is_typed(text: str, host: NewHost, data: dict[str, Any], tried: str) -> None:
+def test_a_host_as_it_is_typed(
+    monkeypatch: pytest.MonkeyPatch, text: str, host: NewHost, data: dict[str, Any], tried: str
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     found = parse_host(text)
     assert found == host
     assert found.data == data
-    assert try_command(found) == tried
+    assert ssh_command.try_login(found.name, found.data) == tried
 
 
 @pytest.mark.parametrize(
@@ -84,3 +90,29 @@ def test_the_same_twice_is_no_contradiction() -> None:
     assert parse_hosts(["registry=nas=a@h", "docker_hosts=nas=a@h"]) == parse_hosts(
         ["registry=nas=a@h", "docker_hosts=nas"]
     )
+
+
+def test_a_key_is_part_of_every_host_but_this_machine() -> None:
+    nas, here = (parse_host(text).with_key("~/.ssh/lab") for text in ("nas=a@192.0.2.10", "@local"))
+    assert nas.data == {"ssh_hostname": "192.0.2.10", "ssh_user": "a", "ssh_key": "~/.ssh/lab"}
+    assert here.data == {}
+    assert (
+        ssh_command.try_login(nas.name, nas.data)
+        == f"ssh -i {Path.home()}/.ssh/lab a@192.0.2.10 sudo -n true"
+    )
+
+
+def test_a_key_as_it_is_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lab").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    (tmp_path / "lab.pub").write_text("ssh-ed25519 AAAA me\n")
+    assert [read_key(text) for text in ("", "~/lab", "lab")] == ["", "~/lab", f"{tmp_path}/lab"]
+    for text, line in (
+        ("none", "the SSH key none cannot be read: No such file or directory"),
+        ("lab.pub", "lab.pub is no private SSH key; write lab"),
+        (".", "the SSH key . cannot be read: Is a directory"),
+    ):
+        with pytest.raises(ValueError) as stop:  # noqa: PT011 - the whole line is compared
+            read_key(text)
+        assert str(stop.value) == line

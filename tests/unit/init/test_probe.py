@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +65,11 @@ def test_this_machine_is_asked_by_the_same_script() -> None:
 def test_without_ssh_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert look(HOST).problem == "there is no ssh on this machine to try it with; install openssh-client"
+
+
+def test_a_login_with_a_key_is_tried_with_that_key_alone() -> None:
+    tried = probe._command(replace(HOST, key="~/.ssh/lab", port="22"))
+    assert tried == [
+        "ssh", *probe.OPTIONS, "-o", "IdentitiesOnly=yes", "-i", f"{Path.home()}/.ssh/lab", "admin@192.0.2.10", "sh",
+    ]  # fmt: skip
+    assert "IdentitiesOnly=yes" not in probe._command(HOST)
