@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from tasks.problem import some_of
 from tasks.remote.fact_scripts import Answer
 from tasks.remote.steps import Conflict
+from tasks.storage.facts import IMAGES
 
 MARK = ".homelab-registry"
 """The mark's name in the images' folder. A person who makes an empty one says that this folder is to be used."""
@@ -28,9 +29,6 @@ IGNORED = "|".join(
     )
 )
 """Names that say nothing of what a folder is for: ours, and what file systems, desktops and NAS leave in any folder."""
-
-IMAGES = "docker/registry/v2"
-"""Where the registry keeps its images in that folder (distribution, registry/storage/paths.go)."""
 
 LOOK = f"""
 # existing_part PATH: set $place to the folder or file that is there, or in which the path would be made

@@ -13,7 +13,7 @@ LAYERS = (
     ("problem", "verbs"),
     ("settings", "certificates"),
     ("remote",),
-    ("accounts",),
+    ("accounts", "storage"),
     ("state",),
     ("run",),
     ("docker_engine", "timer"),

@@ -12,6 +12,7 @@ from tasks.registry import storage
 from tasks.registry.storage import MARK, Mount, Place, Record, locate
 from tasks.remote.fact_scripts import read_answer, script
 from tasks.remote.steps import Conflict
+from tasks.storage.facts import IMAGES
 
 PATH = "/mnt/tank/registry"
 ID, OTHER = "ab" * 16, "cd" * 16
@@ -203,7 +204,7 @@ def test_what_is_at_a_path(tmp_path: Path) -> None:
     for name in ("a|b", ".git", "two\nlines", "x y", "z1", "z2"):
         (strange / name).touch()
     used = tmp_path / "used"
-    (used / storage.IMAGES / "repositories/team").mkdir(parents=True)
+    (used / IMAGES / "repositories/team").mkdir(parents=True)
     (used / MARK).write_text(storage.mark_text(ID))
     begun = tmp_path / "begun"
     begun.mkdir()
