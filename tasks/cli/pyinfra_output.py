@@ -45,9 +45,13 @@ def quieten(run: Run, state: State) -> None:
 def _is_for_people(record: logging.LogRecord) -> bool:
     """Return whether a line of pyinfra's log says what our own do not: an error of a host.
 
-    "Error: executed 0 commands" follows each failure of a step, and "No hosts remaining!" the last one.
+    "Error: executed 0 commands" follows each failure of a step, and "No hosts remaining!" the last one. A `known_hosts`
+    that is missing is made by the first login.
     """
     text = record.getMessage()
+    args = record.args if isinstance(record.args, tuple) else ()
+    if text.startswith("Failed to load host keys") and isinstance(args[-1], FileNotFoundError):
+        return False
     counted = record.funcName == "log_error_or_warning" and "executed " in text
     return record.levelno > logging.INFO and not counted and not text.endswith("No hosts remaining!")
 

@@ -48,4 +48,6 @@ def _unmatched(inventory: Inventory, option: str, pattern: str) -> str:
         there_are = f"give it once for each: {' '.join(f'{option} {part}' for part in parts)}"
     elif near := difflib.get_close_matches(pattern, [*names, *groups], 1):
         there_are = f"did you mean {near[0]}? {there_are[0].upper()}{there_are[1:]}"
-    return printable(f"{option} {pattern}: no host or group of the inventory has that name; {there_are}")
+    return printable(
+        f"{option} {pattern or chr(39) * 2}: no host or group of the inventory has that name; {there_are}"
+    )

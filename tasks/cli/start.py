@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections import Counter
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ import click
 from pyinfra.context import ctx_state
 from pyinfra_cli.util import parse_cli_arg
 
-from tasks.cli import connections, pyinfra_output, pyinfra_patches, selection, summary
+from tasks.cli import arguments, connections, pyinfra_output, pyinfra_patches, selection, summary
 from tasks.run import context, output
 from tasks.run.context import ROOT, Run
 from tasks.settings import inventory
@@ -52,7 +51,7 @@ def begin() -> bool:
 
 def _begin(options: dict[str, Any]) -> list[str]:
     """Begin the run, or return what is wrong with the command line and the inventory, a line for each mistake."""
-    if problems := _check_arguments(options):
+    if problems := arguments.problems(options):
         return problems
     override = {
         key: parse_cli_arg(value) for key, _, value in (item.partition("=") for item in options["data"])
@@ -135,6 +134,7 @@ def _check_options(options: dict[str, Any], hosts: list[dict[str, Any]]) -> list
         )
     if options["yes"] and options["dry"]:
         problems.append("give -y or --dry, not both: with -y pyinfra looks at no host before it begins")
+    problems += arguments.other_users(options, hosts)
     partial_run = [
         name for name in options["operations"] if options["limit"] and Path(name).name in FOR_ALL_HOSTS
     ]
@@ -143,28 +143,4 @@ def _check_options(options: dict[str, Any], hosts: list[dict[str, Any]]) -> list
             f"{partial_run[0]} is for all hosts, since each must trust the new CA; leave out --limit, and name "
             "hosts that are gone for good with --data registry_excused_hosts=NAME"
         )
-    return problems
-
-
-def _check_arguments(options: dict[str, Any]) -> list[str]:
-    """Return what is wrong with the command line alone, which pyinfra would ignore or print a traceback for."""
-    problems = [
-        f"{name} has hosts, and is no deploy file; one run is for one inventory"
-        for name in options["operations"]
-        if Path(name).parent.name == "inventories"
-    ]
-    problems += [
-        f"{name} is given twice" for name, count in Counter(options["operations"]).items() if count > 1
-    ]
-    if options["ssh_password_prompt"] and not sys.stdin.isatty():
-        problems.append("--ssh-password-prompt: there is no terminal to ask on; use a key (ssh_key)")
-    if not all("=" in item for item in options["data"]):  # which may be a password, and so is not shown
-        problems.append("--data without a value; write --data NAME=VALUE")
-    if options["parallel"] is not None and options["parallel"] < 1:
-        problems.append(f"--parallel {options['parallel']}: must be a number of hosts, 1 or more")
-    problems += [
-        f"--group-data {folder}: there is no such folder"
-        for folder in options["group_data"]
-        if not Path(folder).is_dir()
-    ]
     return problems

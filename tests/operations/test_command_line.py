@@ -70,12 +70,13 @@ class Refused:
     def begin(self, folder: Path) -> Ran:
         folder.mkdir()
         for name, text in {f"{STEM}.py": self.inventory, **self.files}.items():
-            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text)
         arguments = [argument.format(folder) for argument in self.arguments]
         state = ("--data", f"registry_state_dir={folder}/state")
         path = (self.path or f"{{0}}/{STEM}.py").format(folder)
-        return pyinfra(*arguments, *state, path, self.deploy, *self.more)
+        deploys = [name.format(folder) for name in (self.deploy, *self.more)]
+        return pyinfra(*arguments, *state, path, *deploys)
 
 
 FILE, ALL, OWN = f"{{0}}/{STEM}.py", "{0}/group_data/all.py", f"{{0}}/group_data/{STEM}.py"
@@ -84,6 +85,11 @@ NOT_READ_HERE = "settings are not read here, and no group of hosts may begin wit
 PASSWORD = (
     "a sudo password cannot be used, since pyinfra would put it into the arguments of a process; "
     "log in as root or allow passwordless sudo"
+)
+
+AS_ROOT = (
+    "all is done as root, and a run finds out how to become root; leave it out, and log in as root or with "
+    "passwordless sudo"
 )
 
 OF_ALL_HOSTS = (
@@ -217,11 +223,39 @@ REFUSED = [
         "options that pyinfra ignores, or makes a traceback of",
         ["inventories/homelab.py has hosts, and is no deploy file; one run is for one inventory",
          "--ssh-password-prompt: there is no terminal to ask on; use a key (ssh_key)",
-         "--data without a value; write --data NAME=VALUE",
          "--parallel 0: must be a number of hosts, 1 or more",
+         "--fail-percent 101: must be a percentage, 0 to 100",
+         "--retry -1: must be a number of tries, 0 or more",
+         "--retry-delay -1: must be a number of seconds, 0 or more",
          "--group-data {0}/nowhere: there is no such folder"],
-        arguments=("-y", "--ssh-password-prompt", "--data", SECRET, "--parallel", "0", "--group-data", "{0}/nowhere"),
+        arguments=("-y", "--ssh-password-prompt", "--parallel", "0", "--fail-percent", "101", "--retry", "-1",
+                   "--retry-delay", "-1", "--group-data", "{0}/nowhere"),
         deploy="inventories/homelab.py",
+    ),
+    Refused(
+        "--data that is half",
+        ["--data without a value; write --data NAME=VALUE", "--data without a name; write --data NAME=VALUE"],
+        arguments=("-y", "--data", SECRET, "--data", f"={SECRET}"),
+    ),
+    Refused(
+        "deploy files that cannot be run",
+        ["{0}/more/mine.py line 1: invalid syntax (SyntaxError); correct that line, or the one before it",
+         "{0}/more/folder.py cannot be read: Is a directory; give a deploy file, for example deploy.py"],
+        files={"more/mine.py": "x = = 1\n", "more/folder.py/x": ""},
+        deploy="{0}/more/mine.py",
+        more=("{0}/more/folder.py",),
+    ),
+    Refused(
+        "other users than root",
+        [f"--su-user: {AS_ROOT}", f"--dzdo: {AS_ROOT}", f"_sudo_user: {AS_ROOT}"],
+        'registry = [("@fake/nas", {"_sudo_user": "me"})]\n',
+        arguments=("-y", "--dzdo", "--su-user", "me"),
+    ),
+    Refused(
+        "--limit without a name",
+        ["--limit '': no host or group of the inventory has that name; there are @fake/nas, @fake/pi, and the groups "
+         f"registry, docker_hosts, {STEM}"],
+        arguments=("-y", "--limit", ""),
     ),
     Refused(
         "twice the same work",
@@ -298,7 +332,7 @@ def test_nothing_was_connected_to_or_made_and_no_secret_is_shown(refused: tuple[
 
 
 def test_the_table_is_a_table() -> None:
-    assert len({case.name for case in REFUSED}) == len(REFUSED) == 27
+    assert len({case.name for case in REFUSED}) == len(REFUSED) == 31
 
 
 # Commands that need no settings.
