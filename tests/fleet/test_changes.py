@@ -137,6 +137,30 @@ def test_a_new_server_name_is_in_the_certificate_without_a_restart(
     assert run(deployment) == []
 
 
+def test_an_address_that_no_host_has_is_no_success_and_taking_it_out_is_enough(
+    host: BenchHost, deployment: Deployment
+) -> None:
+    wrong = "10.255.255.9"
+    host.run(
+        f"ip route add unreachable {wrong}"
+    )  # the engine learns at once what it would after half a minute
+    change_settings(deployment, registry_address=wrong)
+    ran = deployment.run()
+    name = next(iter(ran.problems), "").partition("]")[0]
+    assert ran.exit_code == 1
+    assert (
+        f"registry_address = {wrong} is no address of this host, which has {host.address}; correct it"
+        in ran.output
+    )
+    assert f"{name}] no client was seen to reach registry_address = {wrong}" in "\n".join(ran.problems)
+    assert ran.trusted_by("Docker") == []
+    host.run(f"ip route del unreachable {wrong}")
+    change_settings(deployment)
+    again = deployment.run()
+    assert (again.exit_code, again.trusted_by("Docker")) == (0, ran.has_ca("Docker")), again.output
+    assert wrong not in served_certificate(host)
+
+
 def test_a_vpn_changes_no_address_and_a_new_lease_is_named(host: BenchHost, deployment: Deployment) -> None:
     """A VPN takes the default route, as most do. Then the host has another address, and the first one no more."""
     old, route = host.address, host.run("ip route show default").stdout.strip()
