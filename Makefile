@@ -159,6 +159,9 @@ CHECK_PYTHON = command -v $(PYTHON) >/dev/null || { \
     $(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Python 3.11 or later is needed, this is \
     %d.%d; make $(MAKECMDGOALS) PYTHON=python3.11" % v[:2])'
 
+# What pyinfra meets before it reads config.py is caught in a program of our own, which pip's is turned into.
+OWN_PROGRAM := import os; sys.path.insert(0, os.path.realpath(sys.path[0] + "/../..")); from tasks.cli.program import main
+
 .PHONY: broken
 .venv/ready: requirements.txt $(BROKEN)
 	@$(CHECK_PYTHON)
@@ -168,6 +171,7 @@ CHECK_PYTHON = command -v $(PYTHON) >/dev/null || { \
 	    apt-get install -q -y --no-remove python3-venv >/dev/null; }
 	$(PYTHON) -m venv $(if $(BROKEN),--clear )$(@D)
 	.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	@sed -i.pip 's|^from pyinfra_cli.main import main|$(OWN_PROGRAM)|' .venv/bin/pyinfra
 	@touch $@
 
 .venv/ready-dev: .venv/ready requirements-dev.txt
