@@ -9,6 +9,7 @@ ON = $(call quoted,$(or $(if $(HOME_DIR),$(wildcard $(HOME_DIR)/$(INVENTORY))),$
 quoted = $(if $(word 2,$(subst ', ,$(1))),$(call in_quotes,$(1)),$(1))
 in_quotes = '$(subst ','\'',$(1))'
 ONE_ACCOUNT = $(if $(ACCOUNT), --data registry_rotate_account=$(ACCOUNT))
+MORE = $(if $(call typed,DATA), $(addprefix --data ,$(DATA)))
 
 # Each module of tests has hosts of its own, which wait for each other's engines more than they compute.
 BY_MODULE := --dist loadfile --no-loadscope-reorder
@@ -21,7 +22,7 @@ OTHERS := help init test test-unit test-all test-hosts test-cluster test-nodes t
 .PHONY: $(VERBS) $(OTHERS) which
 help: ; @sed -n 's/^## //p' Makefile
 
-READ := INVENTORY HOME_DIR ACCOUNT NAME HOSTS KEY REGISTRY PYTHON SEED AS_ROOT
+READ := INVENTORY HOME_DIR ACCOUNT DATA NAME HOSTS KEY REGISTRY PYTHON SEED AS_ROOT
 GIVEN := $(foreach each,$(.VARIABLES),$(if $(filter command,$(origin $(each))),$(each)))
 which:
 	@$(if $(wildcard .venv/ready),,$(CHECK_PYTHON))
@@ -40,13 +41,14 @@ init: which .venv/ready
 option = $(if $(2),--$(1) $(call in_quotes,$(2)))
 typed = $(if $(filter command,$(origin $(1))),$($(1)))
 
-## make deploy [INVENTORY=...]   bring every host of the inventory to what it should be
+## make deploy [INVENTORY=...]   bring every host of the inventory to what it should be; DATA="KEY=VALUE ..." is for settings
+##                               of this one run, here and below
 deploy: which .venv/ready
-	.venv/bin/pyinfra -y $(ON) deploy.py
+	.venv/bin/pyinfra -y$(MORE) $(ON) deploy.py
 
 ## make plan [INVENTORY=...]     print what `make deploy` would do, and change nothing
 plan: which .venv/ready
-	.venv/bin/pyinfra --dry $(ON) deploy.py
+	.venv/bin/pyinfra --dry$(MORE) $(ON) deploy.py
 
 ## make verify [INVENTORY=...]   prove from every host that it all works
 verify: which .venv/ready
@@ -71,27 +73,27 @@ timer-off: which .venv/ready
 
 ## make rotate-certificate       give the registry a new certificate now
 rotate-certificate: which .venv/ready
-	.venv/bin/pyinfra -y $(ON) deploys/rotate_certificate.py
+	.venv/bin/pyinfra -y$(MORE) $(ON) deploys/rotate_certificate.py
 
 ## make rotate-passwords [ACCOUNT=...]  give every account, or one, a new password
 rotate-passwords: which .venv/ready
-	.venv/bin/pyinfra -y$(ONE_ACCOUNT) $(ON) deploys/rotate_credentials.py
+	.venv/bin/pyinfra -y$(MORE)$(ONE_ACCOUNT) $(ON) deploys/rotate_credentials.py
 
 ## make revoke-passwords [ACCOUNT=...]  end former passwords now, whoever still uses them
 revoke-passwords: which .venv/ready
-	.venv/bin/pyinfra -y$(ONE_ACCOUNT) $(ON) deploys/revoke_credentials.py
+	.venv/bin/pyinfra -y$(MORE)$(ONE_ACCOUNT) $(ON) deploys/revoke_credentials.py
 
 ## make rotate-ca                replace the certificate authority, old and new side by side for a time
 rotate-ca: which .venv/ready
-	.venv/bin/pyinfra -y $(ON) deploys/rotate_ca.py
+	.venv/bin/pyinfra -y$(MORE) $(ON) deploys/rotate_ca.py
 
 ## make retire-ca                end that time now
 retire-ca: which .venv/ready
-	.venv/bin/pyinfra -y $(ON) deploys/retire_ca.py
+	.venv/bin/pyinfra -y$(MORE) $(ON) deploys/retire_ca.py
 
 ## make adopt                    take over a registry whose state is lost; read docs/by-task.md first
 adopt: which .venv/ready
-	.venv/bin/pyinfra -y $(ON) deploys/adopt.py
+	.venv/bin/pyinfra -y$(MORE) $(ON) deploys/adopt.py
 
 ## make test-unit                the tests that need no host; half a minute
 test-unit: .venv/ready-dev
@@ -159,8 +161,10 @@ CHECK_PYTHON = command -v $(PYTHON) >/dev/null || { \
     $(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Python 3.11 or later is needed, this is \
     %d.%d; make $(MAKECMDGOALS) PYTHON=python3.11" % v[:2])'
 
-# What pyinfra meets before it reads config.py is caught in a program of our own, which pip's is turned into.
-OWN_PROGRAM := import os; sys.path.insert(0, os.path.realpath(sys.path[0] + "/../..")); from tasks.cli.program import main
+# What pyinfra meets before it reads config.py is caught in a program of our own, if this version of the project has one.
+PIPS := from pyinfra_cli.main import main
+PROJECT_FIRST := sys.path.insert(0, __import__("os").path.realpath(sys.path[0] + "/../.."))
+OWN_PROGRAM := $(PROJECT_FIRST)\ntry:\n    from tasks.cli.program import main\nexcept ModuleNotFoundError:\n    $(PIPS)
 
 .PHONY: broken
 .venv/ready: requirements.txt $(BROKEN)
@@ -171,7 +175,7 @@ OWN_PROGRAM := import os; sys.path.insert(0, os.path.realpath(sys.path[0] + "/..
 	    apt-get install -q -y --no-remove python3-venv >/dev/null; }
 	$(PYTHON) -m venv $(if $(BROKEN),--clear )$(@D)
 	.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
-	@sed -i.pip 's|^from pyinfra_cli.main import main|$(OWN_PROGRAM)|' .venv/bin/pyinfra
+	@sed -i 's|^$(PIPS)|$(OWN_PROGRAM)|' .venv/bin/pyinfra
 	@touch $@
 
 .venv/ready-dev: .venv/ready requirements-dev.txt

@@ -16,7 +16,7 @@ VERBS = (
 """The goals of the Makefile that take an inventory."""
 
 _COMMAND = re.compile(
-    rf"(?>\bmake (?:{'|'.join(VERBS)})(?![\w-])(?: ACCOUNT=[\w-]+(?:\.[\w-]+)*)?)(?! INVENTORY=)"
+    rf"(?>\bmake (?:{'|'.join(VERBS)})(?![\w-])(?: (?:ACCOUNT|DATA)=[\w=@*,.-]*[\w*])*)(?! INVENTORY=)"
 )
 
 

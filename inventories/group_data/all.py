@@ -98,15 +98,15 @@ registry_ca_overlap_days = 30
 registry_password_grace_days = 0
 
 # The account whose password `make rotate-passwords` changes. `None`: all. For one run:
-# `--data registry_rotate_account=ci`.
+# `make rotate-passwords ACCOUNT=ci`.
 registry_rotate_account = None
 
 # Hosts that a rotation does not wait for because they are gone for good. For one run:
-# `--data registry_excused_hosts=nas,attic`.
+# `make deploy DATA=registry_excused_hosts=nas,attic`.
 registry_excused_hosts = []
 
 # Today's date, if a run asks for it because the controller's clock is behind what is in the state. For one
-# run: `--data registry_today=2026-03-01`.
+# run: `make deploy DATA=registry_today=2026-03-01`.
 registry_today = None
 
 # How often the timer of `make timer` runs `deploy.py`: `"daily"`, `"weekly"` or `"monthly"`.

@@ -63,5 +63,5 @@ def _pending_note(found: Authorities, pending: list[str]) -> str:
     )
     return (
         f"{first} before one run has finished every host, and waits for {', '.join(pending)}: run again when all can "
-        f"be reached, or if they are gone for good with --data registry_excused_hosts={','.join(pending)}"
+        f"be reached, or if they are gone for good make deploy DATA=registry_excused_hosts={','.join(pending)}"
     )

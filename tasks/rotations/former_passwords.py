@@ -90,7 +90,7 @@ def _ready(run: Run, name: str, now: dt.datetime) -> bool:
             run,
             name,
             f"{', '.join(missing)} may still need it; fix that and run again, or excuse a host that is gone for good "
-            f"(--data registry_excused_hosts={missing[0]})",
+            f"(make deploy DATA=registry_excused_hosts={missing[0]})",
         )
         return False
     until, why = former_passwords.good_until(context.desired.former[name], settings)

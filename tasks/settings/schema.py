@@ -163,17 +163,17 @@ class RunWideKeys(_Strict):
 
     registry_rotate_account: AccountOrNone = None
     """The account whose password `make rotate-passwords` changes. `None`: all. For one run:
-    `--data registry_rotate_account=ci`.
+    `make rotate-passwords ACCOUNT=ci`.
     """
 
     registry_excused_hosts: HostNames = ()
     """Hosts that a rotation does not wait for because they are gone for good. For one run:
-    `--data registry_excused_hosts=nas,attic`.
+    `make deploy DATA=registry_excused_hosts=nas,attic`.
     """
 
     registry_today: DateOrNone = None
     """Today's date, if a run asks for it because the controller's clock is behind what is in the state. For one
-    run: `--data registry_today=2026-03-01`.
+    run: `make deploy DATA=registry_today=2026-03-01`.
     """
 
     registry_timer: TimerInterval = "weekly"

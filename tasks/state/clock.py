@@ -38,7 +38,7 @@ def check(state: State, folder: Path, today: str | None, now: dt.datetime) -> No
             f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, but {folder}/{what} is from "
             f"{moment:%Y-%m-%d %H:%M} UTC",
             "set the clock (timedatectl set-ntp true) and run again; or, if it is right now and was ahead then, run "
-            f"again with --data registry_today={now:%Y-%m-%d}",
+            f"make deploy DATA=registry_today={now:%Y-%m-%d}",
         )
 
 

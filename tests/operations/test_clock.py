@@ -40,7 +40,7 @@ def test_a_certificate_from_the_future_stops_the_run_until_a_person_says_that_th
     stopped = ran(tmp_path)
     (problem,) = problems(stopped)
     assert f"/leaf.pem is from {NOW + AHEAD:%Y-%m-%d %H:%M} UTC" in problem
-    assert f"--data registry_today={NOW:%Y-%m-%d}" in problem
+    assert f"run make deploy DATA=registry_today={NOW:%Y-%m-%d} INVENTORY={tmp_path}/" in problem
     assert "  + [" not in stopped.output
     assert (made.folder / "leaf.pem").read_text() == before
     repaired = ran(tmp_path, *TODAY)
@@ -60,7 +60,7 @@ def test_a_ca_from_the_future_is_replaced_at_once_when_asked_for(tmp_path: Path)
     made.write_leaf(ca.make_leaf(future, NAMES, 397, NOW + AHEAD))
     (problem,) = problems(ran(tmp_path, *TODAY))
     assert "the certificate authority is not valid before" in problem
-    assert "run make rotate-ca" in problem
+    assert f"run make rotate-ca DATA=registry_today={NOW:%Y-%m-%d} INVENTORY={tmp_path}/" in problem
     found = ran(tmp_path, *TODAY, deploy="deploys/rotate_ca.py")
     assert "] make a new certificate authority" in found.output
     state = made.read()

@@ -21,6 +21,11 @@ LAB = "INVENTORY=inventories/lab.py"
         ("run make rotate-ca", f"run make rotate-ca {LAB}"),
         ("(make retire-ca), then make adopt, again", f"(make retire-ca {LAB}), then make adopt {LAB}, again"),
         ("make rotate-passwords ACCOUNT=a.b-c, now", f"make rotate-passwords ACCOUNT=a.b-c {LAB}, now"),
+        (
+            "make deploy DATA=registry_excused_hosts=a-1.b,c.",
+            f"make deploy DATA=registry_excused_hosts=a-1.b,c {LAB}.",
+        ),
+        ("(make deploy DATA=a=b ACCOUNT=ci)", f"(make deploy DATA=a=b ACCOUNT=ci {LAB})"),
         ("make timer-off", f"make timer-off {LAB}"),
         ("make deploy INVENTORY=inventories/other.py", "make deploy INVENTORY=inventories/other.py"),
         ("make password ACCOUNT=ci INVENTORY=x.py", "make password ACCOUNT=ci INVENTORY=x.py"),

@@ -192,9 +192,10 @@ def _authorities(run: Run, now: dt.datetime) -> list[AnyStep]:
         present, successor, settings.registry_ca_overlap_days, now
     )
     if found.invalid and (successor is None or found.stage == "abandoned"):
+        today = f" DATA=registry_today={settings.registry_today}" if settings.registry_today else ""
         raise Conflict(
             f"the certificate authority {found.invalid}, and so no certificate of the registry is valid",
-            "run make rotate-ca, which makes a new one and gives it to every host"
+            f"run make rotate-ca{today}, which makes a new one and gives it to every host"
             if successor is None
             else "neither is the one that was to replace it: move the state away and run make adopt",
         )

@@ -98,6 +98,18 @@ def test_one_account(project: Path, verb: str) -> None:
     assert make(project, verb, "ACCOUNT=ci")[1] == [f".venv/bin/{command}", f"ran: {command}"]
 
 
+def test_settings_of_one_run(project: Path) -> None:
+    """A variable DATA of the environment is not meant."""
+    given = "DATA=registry_today=2026-03-01 registry_excused_hosts=a,b"
+    options = "--data registry_today=2026-03-01 --data registry_excused_hosts=a,b"
+    assert make(project, "plan", "rotate-ca", "rotate-passwords", given, "ACCOUNT=ci")[1][1::2] == [
+        f"ran: pyinfra --dry {options} inventories/local.py deploy.py",
+        f"ran: pyinfra -y {options} inventories/local.py deploys/rotate_ca.py",
+        f"ran: pyinfra -y {options} --data {ACCOUNT} inventories/local.py deploys/rotate_credentials.py",
+    ]
+    assert make(project, "deploy", DATA="x")[1][1:] == ["ran: pyinfra -y inventories/local.py deploy.py"]
+
+
 def test_a_password_is_all_that_standard_output_gets(project: Path) -> None:
     os.utime(project / ".venv/ready", (0, 0))  # so that make has to make it again
     code, lines, _ = make(project, "password", "ACCOUNT=ci", f"PYTHON={project}/.venv/bin/python")

@@ -43,7 +43,7 @@ def test_a_clock_before_what_the_state_says_stops_the_run(name: str) -> None:
             f"this machine's clock says {at(days):%Y-%m-%d %H:%M} UTC, but state/x/{name} is from 2026-03-01 12:00 UTC"
         )
         assert "timedatectl set-ntp true" in stop.value.remedy
-        assert f"--data registry_today={at(days):%Y-%m-%d}" in stop.value.remedy
+        assert f"run make deploy DATA=registry_today={at(days):%Y-%m-%d}" in stop.value.remedy
     for days in (-0.9 * HOUR, 0, 5000):
         clock.check(STATES[name], Path("state/x"), None, at(days))
     clock.check(State(), Path("state/x"), None, at(-20 * 365))
