@@ -311,6 +311,13 @@ def test_the_other_hosts_are_finished_without_a_traceback_or_a_secret(
     assert "hunter2" not in ran.output
 
 
+def test_a_known_hosts_file_that_the_first_login_makes_is_no_complaint(
+    run: tuple[Ran, dict[str, str]],
+) -> None:
+    ran, _ = run
+    assert "Failed to load host keys" not in ran.output
+
+
 def test_a_connection_that_is_lost_is_the_failure_of_that_host_alone(
     run: tuple[Ran, dict[str, str]],
 ) -> None:
