@@ -59,6 +59,9 @@ def merge(text: str, address: str | None, names: Iterable[str], path: str = PATH
     placed = False
     for number, line in enumerate(split_lines(text), 1):
         if line.rstrip().endswith(MARK):
+            if _is_another_registry_s(line, f"{path} line {number}", address, names):
+                lines.append(line)
+                continue
             lines += [] if placed else [ours]
             placed = True
             continue
@@ -127,6 +130,23 @@ def _template(found: HostsFile, address: str | None, names: list[str]) -> list[S
         "cloud-init makes /etc/hosts from it at each boot" if address else "our entry is no longer wanted"
     )
     return [files.rewrite(found.template, wanted, reason)]
+
+
+def _is_another_registry_s(line: str, where: str, address: str | None, names: list[str]) -> bool:
+    """Return whether a marked line was written for another registry, by the run of another inventory.
+
+    A registry that was renamed has its address still, one that moved a name. Raises `Conflict` if ours would go there
+    (`address` is not None): this machine would not find the other one any more.
+    """
+    found, *others = _WORD.findall(line.partition("#")[0]) or [""]
+    if not others or found == address or set(others) & set(names):
+        return False
+    if address:
+        raise Conflict(
+            f"{where} is the entry of another registry, {others[0]}, and a machine can have one: {line.strip()!r}",
+            "take this host out of one of the two inventories, or remove that line if that registry is gone; run again",
+        )
+    return True
 
 
 def _check(line: str, where: str, address: str | None, names: list[str]) -> None:

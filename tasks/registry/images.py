@@ -16,6 +16,13 @@ HOST = "homelab-registry.invalid"
 """The registry in the names of images that are built: no engine and no updater ever finds it (RFC 2606, section 2).
 Without a registry the name would be one of Docker Hub's, where anyone may take it."""
 
+ONE_AT_A_TIME = """
+exec 9> /run/homelab-registry.build && flock -w 900 9 || { echo "another build is under way" >&2; exit 1; }
+! docker image inspect "$4" >/dev/null 2>&1 || exit 0
+"""
+"""A build goes on when its run is killed: nobody tells a program without a terminal that its SSH connection ended.
+Each build removes the folders of those before it, so it waits for them, and takes what they made."""
+
 
 @dataclass(frozen=True)
 class Build:
@@ -77,7 +84,7 @@ def _built(build: Build, script: str) -> Image:
     arguments = shlex.join([build.package, build.program, build.target, tag])
     step = Step(
         f"build the image {tag} from the package {build.package}: it is missing",
-        f"{OWN_ENGINE}set -- {arguments}\n{script}",
+        f"{OWN_ENGINE}set -- {arguments}{ONE_AT_A_TIME}{script}",
     )
     return Image(tag, tag, step, built=True)
 

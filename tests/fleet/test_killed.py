@@ -46,7 +46,7 @@ def kill_points(uninterrupted: RunResult, soak: bool) -> list[tuple[int, int]]:
     within = [(0, number) for number, command in enumerate(uninterrupted.commands, 1) if " host+ " in command]
     # Six files of the registry host, the login to ask its registry with, the CA, /etc/hosts.
     assert len(within) == 9, uninterrupted.commands
-    return after + within if soak else [*after[6::18], *within[::4]]
+    return after + within if soak else [*after[6::18], *within[1::4]]
 
 
 def test_a_killed_run_is_finished_by_the_next(
@@ -68,3 +68,18 @@ def test_a_killed_run_is_finished_by_the_next(
             verified = deployment.verify()
             assert verified.returncode == 0, f"{where}: {verified.stdout}"
         print(where, "and finished")
+
+
+@pytest.mark.usefixtures("uninterrupted")
+def test_a_build_that_outlives_its_run_is_waited_for(host: BenchHost, deployment: Deployment) -> None:
+    """Its host hears nothing of the kill; a second build beside it would remove the folder that it works in."""
+    tag = host.run("docker inspect -f '{{.Config.Image}}' homelab-registry-gateway").stdout.strip()
+    made = host.run(
+        f"docker tag {tag} kept && docker rmi -f {tag} >&2; docker inspect -f '{{{{.Id}}}}' kept"
+    ).stdout
+    ends = f"until pgrep -xf 'flock -w 900 9'; do sleep 0.1; done; docker tag kept {tag} && docker rmi kept"
+    host.run(f'nohup flock /run/homelab-registry.build sh -c "{ends}" >/dev/null 2>&1 &')
+    ran = deployment.run()
+    assert ran.exit_code == 0, ran.output
+    assert ran.steps[0] == f"build the image {tag} from the package nginx-light: it is missing"
+    assert host.run(f"docker inspect -f '{{{{.Id}}}}' {tag}").stdout == made

@@ -70,8 +70,9 @@ def files(draw: st.DrawFn, ours: Sequence[str], address: str) -> str:
     """Draw a file; it may have lines that earlier runs wrote for `ours`."""
     found = draw(st.lists(lines(ours, address), max_size=8))
     for _ in range(draw(st.integers(0, 2))):
-        names = draw(st.sampled_from([" ".join(ours), "old.name"]))
-        found.insert(draw(st.integers(0, len(found))), f"{draw(ADDRESSES)} {names} # homelab-registry")
+        # That of another address with none of our names is another registry's.
+        entry = draw(st.sampled_from([f"{draw(ADDRESSES)} {' '.join(ours)}", f"{address} old.name"]))
+        found.insert(draw(st.integers(0, len(found))), f"{entry} # homelab-registry")
     if draw(st.integers(0, 30)) == 0:
         found += ["192.0.2.7 ads.example tracker.example"] * 100
     end = draw(st.sampled_from(["\n", "\n", "\n", "\r\n"]))

@@ -22,7 +22,9 @@ USERS = "127.0.0.1 localhost\n\n# mine\n10.0.0.5\tprinter  # registry.homelab.lo
         ("127.0.0.1 localhost", "127.0.0.1 localhost\n" + OURS),
         (USERS + OURS, USERS + OURS),
         ("a\n" + OURS + "b\n", "a\n" + OURS + "b\n"),
-        ("1.2.3.4 old.name # homelab-registry\n" + USERS, OURS + USERS),
+        ("192.168.1.10 old.name # homelab-registry\n" + USERS, OURS + USERS),
+        ("1.2.3.4 old.name images.homelab.local # homelab-registry\n" + USERS, OURS + USERS),
+        ("# homelab-registry\n" + USERS, OURS + USERS),
         (OURS + USERS + OURS, OURS + USERS),
         ("\x0b127.0.0.1 x\r\n", "\x0b127.0.0.1 x\r\n" + OURS),
         ("192.168.1.10 registry.homelab.local\n", "192.168.1.10 registry.homelab.local\n" + OURS),
@@ -54,6 +56,16 @@ def test_a_line_with_another_address_is_a_conflict_and_quoted(line: str, address
     assert hosts_file.merge(f"{OURS}{line}\n", None, NAMES) == f"{line}\n"
 
 
+def test_another_registry_s_entry_is_a_conflict_and_stays() -> None:
+    line = "192.168.1.99 registry.home.arpa # homelab-registry"
+    with pytest.raises(
+        Conflict, match=r"line 2 is the entry of another registry, registry\.home\.arpa"
+    ) as stop:
+        hosts_file.merge(f"127.0.0.1 localhost\n{line}\n", "192.168.1.10", NAMES)
+    assert line in stop.value.problem
+    assert hosts_file.merge(f"{OURS}{line}\n", None, NAMES) == f"{line}\n"
+
+
 @pytest.mark.parametrize("managed", [True, False])
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.1.1", "::1", "::ffff:127.0.0.1"])
 @pytest.mark.parametrize("beside", [OURS, "192.168.1.10 images.homelab.local\n", ""])
@@ -78,7 +90,7 @@ def steps(text: str, rescue: str | None = None, *, mount: bool = False) -> list[
 def test_the_step_names_the_reason() -> None:
     assert steps(USERS + OURS) == []
     assert steps(USERS) == [f"write /etc/hosts: our entry is missing <- {USERS + OURS!r}"]
-    assert steps("1.2.3.4 x # homelab-registry\n") == [
+    assert steps("192.168.1.10 x # homelab-registry\n") == [
         f"write /etc/hosts: our entry is not as it should be <- {OURS!r}"
     ]
 

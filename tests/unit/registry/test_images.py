@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tasks.registry import images
-from tasks.registry.images import BUILDS, Build, Image
+from tasks.registry.images import BUILDS, ONE_AT_A_TIME, Build, Image
 from tasks.remote.docker import OWN_ENGINE
 from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings
@@ -51,8 +51,8 @@ def test_from_debian_both_are_built_under_a_tag_that_is_known_before() -> None:
         f"build the image {TAGS['gateway']} from the package nginx-light: it is missing",
     ]
     assert [image.step.script for image in found.values()] == [
-        f"{OWN_ENGINE}set -- docker-registry /usr/bin/docker-registry registry {TAGS['registry']}\n{SCRIPT}",
-        f"{OWN_ENGINE}set -- nginx-light /usr/sbin/nginx nginx {TAGS['gateway']}\n{SCRIPT}",
+        f"{OWN_ENGINE}set -- docker-registry /usr/bin/docker-registry registry {TAGS['registry']}{ONE_AT_A_TIME}{SCRIPT}",
+        f"{OWN_ENGINE}set -- nginx-light /usr/sbin/nginx nginx {TAGS['gateway']}{ONE_AT_A_TIME}{SCRIPT}",
     ]
 
 
