@@ -44,6 +44,14 @@ registry_gateway_image = "docker.io/library/nginx:stable"
 # Folder of the images on the registry host. No run ever deletes anything in it.
 registry_storage_path = "/var/lib/homelab-registry"
 
+# How much that folder may take up on its disk, such as `"30GB"` or `"500GiB"`. At the limit new uploads are
+# refused, and pulls, deletes and uploads under way go on. It is measured every 10 seconds. `None`: no limit, and
+# nothing measures.
+registry_storage_limit = None
+
+# From how many percent of `registry_storage_limit` on each run, `make status` and `make verify` warn.
+registry_storage_warn = 80
+
 # Accounts as name: role. `pull` reads, `push` also writes, `admin` also deletes.
 registry_accounts = {"admin": "admin", "ci": "push", "cluster": "pull"}
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from tasks.settings import listen
+from tasks.settings import listen, sizes
 from tasks.settings.types import (
     Account,
     AccountOrNone,
@@ -36,10 +36,12 @@ from tasks.settings.types import (
     ObjectName,
     ObjectNames,
     OverlapDays,
+    Percent,
     Port,
     RenewBefore,
     Runtimes,
     ServerNames,
+    SizeOrNone,
     StateFolder,
     StorageFolder,
     Switch,
@@ -104,6 +106,15 @@ class RunWideKeys(_Strict):
 
     registry_storage_path: StorageFolder = "/var/lib/homelab-registry"
     """Folder of the images on the registry host. No run ever deletes anything in it."""
+
+    registry_storage_limit: SizeOrNone = None
+    """How much that folder may take up on its disk, such as `"30GB"` or `"500GiB"`. At the limit new uploads are
+    refused, and pulls, deletes and uploads under way go on. It is measured every 10 seconds. `None`: no limit, and
+    nothing measures.
+    """
+
+    registry_storage_warn: Percent = 80
+    """From how many percent of `registry_storage_limit` on each run, `make status` and `make verify` warn."""
 
     registry_accounts: Accounts = {"admin": "admin", "ci": "push", "cluster": "pull"}
     """Accounts as name: role. `pull` reads, `push` also writes, `admin` also deletes."""
@@ -268,6 +279,11 @@ class Settings(RunWideKeys):
     def local_endpoint(self) -> str:
         """Address and port at which the registry host reaches its own registry."""
         return f"{listen.local(self.registry_listen_address or listen.ALL_IPV4)}:{self.registry_port}"
+
+    @property
+    def storage_limit(self) -> int | None:
+        """`registry_storage_limit` in bytes."""
+        return sizes.size_in_bytes(self.registry_storage_limit) if self.registry_storage_limit else None
 
     @property
     def renew_before_days(self) -> int:

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from tasks.settings import sizes
+
 LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 """A DNS label: at most 63 octets, letters, digits and inner hyphens (RFC 1123, section 2.1)."""
 
@@ -298,6 +300,14 @@ Runtimes = Annotated[
     Field(description=f"None or a list of {', '.join(get_args(RuntimeName))}, without duplicates"),
 ]
 
+SizeOrNone = Annotated[
+    Annotated[str, AfterValidator(sizes.normalize)] | None,
+    Field(
+        description='None or a size above 0 such as "30GB" or "500 GiB": a number and MB, GB, TB, PB (powers of 1000) '
+        "or MiB, GiB, TiB, PiB (powers of 1024)"
+    ),
+]
+Percent = Annotated[int, Field(ge=1, le=100, description="a whole number of percent, 1 to 100")]
 MaxRequests = Annotated[int, Field(ge=1, le=4096, description="a whole number, 1 to 4096")]
 MaxGuesses = Annotated[int, Field(ge=1, le=1000, description="a whole number, 1 to 1000")]
 # Apple's platforms refuse a leaf valid for more than 825 days, from private CAs too (support.apple.com/103769).
