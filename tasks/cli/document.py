@@ -9,6 +9,7 @@ from typing import Any
 
 from pyinfra.context import ctx_state
 
+from tasks.cli import standing
 from tasks.run.context import Run
 
 
@@ -30,7 +31,14 @@ def document(run: Run, headline: str, remarks: Sequence[str]) -> str:
         for name in names
     }
     return _dump(
-        {"plan": run.dry, "summary": headline, "hosts": hosts, "notes": list(remarks), "problems": []}
+        {
+            "plan": run.dry,
+            "summary": headline,
+            "storage": asdict(standing.storage(run)),
+            "hosts": hosts,
+            "notes": list(remarks),
+            "problems": [],
+        }
     )
 
 

@@ -11,8 +11,10 @@ from pyinfra.api.output import format_text
 from tasks.certificates.renewal import renewal_time
 from tasks.clients.claims import Claims
 from tasks.registry.context import RegistryContext
+from tasks.registry.usage import Summary, summarize
 from tasks.run.context import Run
 from tasks.timer.units import timer_for
+from tasks.verbs import with_inventory
 
 RIGHTS = {"admin": "everything"}
 """What the end of a run calls a role, if not by its name."""
@@ -23,7 +25,7 @@ def lines(run: Run) -> list[str]:
     context = run.part(RegistryContext)
     if not context.served or context.desired.leaf is None:
         return []
-    rows = [*_registry(run), *_clients(run), *_pods(run), *_certificate(run)]
+    rows = [*_registry(run), *_storage(run), *_clients(run), *_pods(run), *_certificate(run)]
     if run.report.count("taken"):
         rows += _accounts(run)
     return ["", *(f"  {title:<12} {text}".rstrip() for title, text in rows)]
@@ -50,6 +52,21 @@ def _registry(run: Run) -> list[tuple[str, str]]:
     if doubt := _doubt(run):
         rows.append(("", format_text(doubt, "yellow")))
     return rows
+
+
+def storage(run: Run) -> Summary:
+    """Return how full the registry's storage is."""
+    found = run.part(RegistryContext).found
+    settings = run.configuration.settings
+    return summarize(settings, found.usage, run.store.read_history()) if found else Summary()
+
+
+def _storage(run: Run) -> list[tuple[str, str]]:
+    found = storage(run)
+    if not found.text:
+        return []
+    text = with_inventory(found.text, run.inventory)
+    return [("Storage", text if found.level == "good" else format_text(text, "yellow"))]
 
 
 def _doubt(run: Run) -> str:

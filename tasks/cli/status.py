@@ -56,8 +56,9 @@ def main(arguments: list[str]) -> int:
     except (StateError, OSError) as error:
         print(with_inventory(str(error), inventory), file=sys.stderr)
         return PROBLEM
-    code, rows = planned(_plan(inventory))
-    _show(rows, inventory)
+    document = _plan(inventory)
+    code, rows = planned(document)
+    _show([*storage(document), *rows], inventory)
     return code
 
 
@@ -96,6 +97,12 @@ def timer(inventory: str) -> list[Row]:
     if not found.succeeded.exists():
         return [("Timer", "on; it has not run yet")]
     return [("Timer", timer_status.summary(found))]
+
+
+def storage(document: Mapping[str, Any]) -> list[Row]:
+    """Return how full the registry's storage is, from the document of a plan."""
+    text = document.get("storage", {}).get("text")
+    return [("Storage", text)] if text else []
 
 
 def planned(document: Mapping[str, Any]) -> tuple[int, list[Row]]:

@@ -128,7 +128,9 @@ def _note_failed(run: Run) -> None:
 def _remarks(run: Run) -> list[str]:
     """Return what is to be kept in mind of the registry as a whole."""
     if run.dry:
-        lines = _timer(run)
+        found = standing.storage(run)
+        full = [f"Storage: {found.text}"] if found.level != "good" else []
+        lines = [*full, *_timer(run)]
     else:
         lines = [*custom_passwords(run), *authorities(run, dt.datetime.now(dt.UTC)), *_timer(run)]
     return [with_inventory(line, run.inventory) for line in lines]

@@ -103,6 +103,11 @@ class Container:
         url = f"http://{HEALTH_ADDRESS}{self.health_path}"
         return f"wget -q -O /dev/null {url} || curl -fs -o /dev/null {url}"
 
+    @property
+    def bounds(self) -> tuple[str, ...]:
+        """Further arguments of `docker create`."""
+        return ()
+
 
 def registry(image: str, folder: str, storage: str, config_sha256: str, user: int = UID) -> Container:
     """Return the registry's container. It has no network: the gateway reaches it by a socket in a shared folder."""
@@ -182,6 +187,7 @@ def create(container: Container, digest: str, kept: Sequence[str] = ()) -> list[
         f"--ulimit=nofile={OPEN_FILES}:{OPEN_FILES}",
         f"--label={MEMORY_LABEL}={container.memory}",
         f"--memory={container.memory}",
+        *container.bounds,
         *kept,
         "--tmpfs=/tmp:rw,noexec,nosuid,nodev,mode=1777,size=64m",
         "--log-driver=json-file",
@@ -225,6 +231,11 @@ def drift(container: Container, found: Mapping[str, Any] | None, image_id: str |
     if found["State"].get("Health", {}).get("Status") == "unhealthy":
         return "it is unhealthy"
     return None
+
+
+def is_ours(found: Mapping[str, Any]) -> bool:
+    """Return whether this project made a container."""
+    return LABEL in (found["Config"].get("Labels") or {})
 
 
 def socket(found: Mapping[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""What the registry host should have: files, flag files for the gateway, and two containers."""
+"""What the registry host should have: files, flag files for the gateway, and its containers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from posixpath import basename
 
 from tasks.accounts import passwords
-from tasks.registry import containers, leaf, storage
+from tasks.registry import containers, keeper, leaf, storage
 from tasks.registry.containers import FORMER_UID, UID, Container
 from tasks.registry.storage import MARK, Record
 from tasks.remote import files
@@ -82,16 +82,18 @@ def desire(
 ) -> Desired:
     """Return what the registry host should have.
 
-    `images` gives the image of each container by role (`registry`, `gateway`). `templates` is their folder. `record`
-    says where the images are kept from now on, `user` whose they are (`user_of`), `listen` where the port is open.
+    `images` gives the image by role (`registry`, which is the keeper's too, and `gateway`). `templates` is their
+    folder. `record` says where the images are kept from now on, `user` whose they are (`user_of`), `listen` where the
+    port is open.
     """
     folder, port = settings.registry_storage_path, settings.registry_port
     contents = _contents(settings, secrets, templates)
     flags = _wanted_flags(secrets.htpasswd)
+    folders = (*FOLDERS, *keeper.FOLDERS) if keeper.SCRIPT in contents else FOLDERS
     return Desired(
         files=(
             Folder(FOLDER),
-            *(Folder(f"{FOLDER}/{name}", "0700", user, user) for name in FOLDERS),
+            *(Folder(f"{FOLDER}/{name}", "0700", user, user) for name in folders),
             Folder(folder, "0700", user, user),
             # The mark first: a record without it would say that the images are lost.
             File(f"{folder}/{MARK}", "0600", user, user, storage.mark_text(record.id or "")),
@@ -110,6 +112,11 @@ def desire(
             containers.gateway(
                 images["gateway"], FOLDER, folder, port, _sha256(contents[GATEWAY_CONFIG]), user, listen
             ),
+            *(
+                keeper.keeper(images["registry"], FOLDER, folder, _sha256(text), user)
+                for name, text in contents.items()
+                if name == keeper.SCRIPT
+            ),
         ),
         certificate=secrets.certificate_pem,
         port=port,
@@ -123,15 +130,16 @@ def paths(settings: Settings) -> list[str]:
     written.
     """
     names = (
-        STORAGE_RECORD, leaf.LINK, GATEWAY_CONFIG, REGISTRY_CONFIG, HTPASSWD, *_all_flags(settings),
+        STORAGE_RECORD, leaf.LINK, GATEWAY_CONFIG, REGISTRY_CONFIG, HTPASSWD, keeper.SCRIPT, *_all_flags(settings),
     )  # fmt: skip
     written = [f"{settings.registry_storage_path}/{MARK}", *(f"{FOLDER}/{name}" for name in (*names, SOCKET))]
-    folders = [FOLDER, *(f"{FOLDER}/{name}" for name in FOLDERS), settings.registry_storage_path]
+    own = (*FOLDERS, *keeper.FOLDERS)
+    folders = [FOLDER, *(f"{FOLDER}/{name}" for name in own), settings.registry_storage_path]
     return [*folders, *written, *map(files.temporary, written)]
 
 
 def user_of(observed: Observed | None) -> int:
-    """Return the user of both containers, given what is at the images' folder: what owned it stays."""
+    """Return the user of the containers, given what is at the images' folder: what owned it stays."""
     return FORMER_UID if observed and observed.owner == FORMER_UID else UID
 
 
@@ -144,14 +152,18 @@ def _contents(settings: Settings, secrets: Secrets, templates: str) -> dict[str,
         "container": containers,
         "http_secret": secrets.http_secret,
         "custom_accounts": f"{containers.GATEWAY_CONFIG}/{basename(CUSTOM_PASSWORDS)}",
+        "limit": f"{containers.GATEWAY_CONFIG}/{basename(keeper.LIMIT)}",
+        "refusal": keeper.REFUSAL,
         "two_passwords": f"{containers.GATEWAY_CONFIG}/{basename(TWO_PASSWORDS)}",
         "next_prefix": b64encode(passwords.NEXT.encode()).decode(),
         "decoy": b64encode(f"{passwords.DECOY}:".encode()).decode(),
     }
+    limited = {keeper.SCRIPT: keeper.script(settings, templates)} if settings.storage_limit else {}
     return {
         GATEWAY_CONFIG: render("gateway.conf.j2").render(context),
         REGISTRY_CONFIG: render("registry.yml.j2").render(context),
         HTPASSWD: secrets.htpasswd,
+        **limited,
     }
 
 

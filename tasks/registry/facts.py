@@ -9,7 +9,7 @@ from base64 import b64decode
 from pyinfra.api.facts import FactBase
 
 from tasks.accounts import passwords
-from tasks.registry import address, desired, image_age, leaf, plan, storage, suitable
+from tasks.registry import address, desired, image_age, keeper, leaf, proof, storage, suitable, usage
 from tasks.registry.containers import (
     CONFIG,
     FORMER,
@@ -42,13 +42,13 @@ class RegistryFact(FactBase[RegistryHost | None]):
         """
         port = settings.registry_port
         others = listen.elsewhere(settings.registry_listen_address)
-        targets = [CONFIG, GATEWAY_CONFIG, SOCKETS, STORAGE]
+        targets = [CONFIG, GATEWAY_CONFIG, SOCKETS, STORAGE, keeper.CONFIG, keeper.ANSWERS]
         format_ = shlex.quote(image_age.FORMAT)
         leaves, leaf_link, first = (
             f"{desired.FOLDER}/{name}" for name in (leaf.FOLDER, leaf.LINK, leaf.FIRST)
         )
         link = shlex.quote(f"{desired.FOLDER}/{desired.SOCKET}")
-        inner = plan.handshake(f'"$inner":{GATEWAY_PORT}', settings.registry_hostname)
+        inner = proof.handshake(f'"$inner":{GATEWAY_PORT}', settings.registry_hostname)
         htpasswd = shlex.quote(f"{desired.FOLDER}/{desired.HTPASSWD}")
         return script(
             # A run that was killed may still be replacing a container: the shell on a host outlives its connection.
@@ -61,9 +61,9 @@ class RegistryFact(FactBase[RegistryHost | None]):
             ),
             f"""
 echo "leaf|$(readlink {leaf_link})"
-public() {{ {plan.ONLY_CERTIFICATES} "$1" 2>/dev/null; }}
+public() {{ {proof.ONLY_CERTIFICATES} "$1" 2>/dev/null; }}
 installed=$( (public {leaf_link} || public {first}) | base64 -w 0)
-served=$({plan.handshake(settings.local_endpoint, settings.registry_hostname)} | base64 -w 0)
+served=$({proof.handshake(settings.local_endpoint, settings.registry_hostname)} | base64 -w 0)
 echo "installed|$installed"
 echo "served|$served"
 [ ! -L {link} ] || echo "socket|$(readlink {link})"
@@ -74,7 +74,7 @@ if command -v openssl >/dev/null; then echo 'handshake|yes'; fi
 {OWN_ENGINE}
 docker() {{ timeout 20 docker "$@"; }}
 # Each call of docker takes as long as all else here: as few as will do.
-ids=$(docker ps -aq --no-trunc --filter 'name=^/?({REGISTRY}|{GATEWAY})({NEXT}|{FORMER})?$' 2>/dev/null)
+ids=$(docker ps -aq --no-trunc --filter 'name=^/?({REGISTRY}|{GATEWAY}|{keeper.NAME})({NEXT}|{FORMER})?$' 2>/dev/null)
 case $? in
     (0) engine=running ;;
     (124) engine=silent ;;
@@ -122,6 +122,7 @@ if [ $engine = running ]; then
 fi
 """,
             image_age.LOOK,
+            usage.look(settings.registry_storage_path, desired.FOLDER),
             suitable.look([desired.FOLDER, settings.registry_storage_path]),
         )
 
@@ -147,6 +148,7 @@ fi
             installed=_text(answer.one("installed")),
             handshake=answer.one("handshake") is not None,
             places=storage.read_places(answer),
+            usage=usage.read(answer),
             storage=storage.read_record(_text(answer.one("record"))),
             served=_text(answer.one("served")),
             inner={name: _text(pem) for name, pem in answer.all("inner")},

@@ -11,13 +11,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from tasks.accounts import passwords
-from tasks.registry import containers, leaf, replacement
+from tasks.registry import containers, keeper, leaf, replacement
 from tasks.registry.address import Addresses
 from tasks.registry.containers import Container
 from tasks.registry.desired import FOLDER, HTPASSWD, TWO_PASSWORDS, Desired
 from tasks.registry.image_age import Built, Debian
 from tasks.registry.storage import Place, Record
 from tasks.registry.suitable import Confinement
+from tasks.registry.usage import Usage
 from tasks.remote import files
 from tasks.remote.docker import OWN_ENGINE
 from tasks.remote.files import File, Observed
@@ -25,7 +26,6 @@ from tasks.remote.steps import Conflict, Step
 from tasks.run.machines import Engine
 
 CERTIFICATE = f"{FOLDER}/{leaf.LINK}"
-ONLY_CERTIFICATES = "sed -n '/BEGIN CERTIFICATE/,/END CERTIFICATE/p'"
 
 DRAIN = Step("wait for 3 seconds: for requests that passed the gateway before it looked there", "sleep 3")
 """Such requests are about to be checked against the entry that let them in. Nothing shows when they were."""
@@ -44,8 +44,8 @@ class RegistryHost:
     port, and `rules` are the NAT rules for the port that are not Docker's. Nothing is known of containers unless
     `engine` is `running`. `built` says of what an image was built, by reference, and `debian` what it would be built of
     now. `confinement` is what keeps the engine from our folders. `places` has what is at the images' folder and where
-    it was before, `storage` where the host knows it to be. `change` is the last change of the passwords that the host's
-    htpasswd names, or empty.
+    it was before, `storage` where the host knows it to be, and `usage` how full it is there. `change` is the last
+    change of the passwords that the host's htpasswd names, or empty.
     """
 
     addresses: Addresses = field(default_factory=Addresses)
@@ -70,6 +70,7 @@ class RegistryHost:
     confinement: Confinement = field(default_factory=Confinement)
     places: Mapping[str, Place] = field(default_factory=dict)
     storage: Record | None = None
+    usage: Usage | None = None
 
 
 def steps(desired: Desired, found: RegistryHost, new_images: frozenset[str] = frozenset()) -> list[Step]:
@@ -84,6 +85,8 @@ def steps(desired: Desired, found: RegistryHost, new_images: frozenset[str] = fr
     if found.paths[flag] and flag in desired.unwanted_flags and any(step.path == htpasswd for step in placed):
         placed = [step for step in placed if step.path != htpasswd] + revoke(desired)
         found = replace(found, paths={**found.paths, flag: None})
+    if not any(container.name == keeper.NAME for container in desired.containers):
+        placed += keeper.removal(FOLDER, found.containers, found.paths)
     for path, why in desired.unwanted_flags.items():
         placed += files.remove([path], found.paths, why)
     steps = placed + _network(found) + _containers(desired, found, placed, new_images)
@@ -114,32 +117,6 @@ def revoke(desired: Desired, present_flags: Iterable[str] = ()) -> list[Step]:
         files.write(wanted, "each account needs only one entry again"),
         *others,
     ]
-
-
-def handshake(endpoint: str, server_name: str) -> str:
-    """Return the command that prints what is served at an address and port, in PEM: the leaf, then its chain."""
-    return (
-        f"echo | timeout 10 openssl s_client -connect {endpoint} -servername {server_name} -showcerts "
-        f"2>/dev/null | {ONLY_CERTIFICATES}"
-    )
-
-
-def proof(endpoint: str, server_name: str) -> Step:
-    """Return the step that asks the gateway for a certificate which is new on the host."""
-    return Step(
-        "ask the gateway for its certificate: it has a new one",
-        f"command -v openssl >/dev/null || exit 0\n{handshake(endpoint, server_name)}\necho asked",
-    )
-
-
-def check_proof(desired: Desired, output: str) -> bool:
-    """Return whether the proof could be asked for; `ValueError` if another certificate than `desired` is served."""
-    *shown, last = output.split() or [""]
-    if last == "asked" and shown != desired.certificate.split():
-        raise ValueError(
-            f"port {desired.port} {'still serves another one' if shown else 'does not answer to a handshake'}"
-        )
-    return last == "asked"
 
 
 def _remove_flag(desired: Desired, path: str) -> Step:
@@ -176,7 +153,8 @@ def _containers(
             text = f"{verb} the container {container.name}: {reason}"
             kept = containers.owner_limits(found.containers[name]) if name in found.containers else []
             script = replacement.replace(container, FOLDER, desired.server_name, kept)
-            wanted.append(Step(text, script, None if container.publish else desired.authorization))
+            login = desired.authorization if container.name == containers.REGISTRY else None
+            wanted.append(Step(text, script, login))
         elif any(each in found.containers for each in replacement.names(container)[1:]):
             text = f"remove what is left of replacing the container {container.name}: a run was killed"
             wanted.append(Step(text, replacement.finish(container, FOLDER)))
@@ -198,7 +176,9 @@ def _serves_in_the_link_s_place(found: RegistryHost) -> bool:
 def _in_service(container: Container, found: RegistryHost) -> str:
     """Return the name of the container that serves now, by the same rules as the scripts in `replacement`."""
     name, spare, former = replacement.names(container)
-    if not container.publish:
+    if name == keeper.NAME:
+        return keeper.in_service(found.containers)
+    if name == containers.REGISTRY:
         present = [each for each in (name, spare, former) if each in found.containers]
         serving = [each for each in present if containers.socket(found.containers[each]) == found.socket]
         return (serving or [name])[0]
@@ -217,7 +197,7 @@ def _drift(container: Container, name: str, found: RegistryHost, placed: list[St
         folder = found.paths[mount.source]
         if folder is None or found.inside.get((name, mount.target)) != folder.inode:
             return f"it does not see the folder {mount.source} that is there now"
-    if not container.publish and containers.socket(report) != found.socket:
+    if container.name == containers.REGISTRY and containers.socket(report) != found.socket:
         return "the gateway's link does not lead to its socket"
     config = found.paths[container.config]
     started = dt.datetime.fromisoformat(report["State"]["StartedAt"].replace("Z", "+00:00"))
@@ -245,7 +225,7 @@ def _wrong_service(desired: Desired, found: RegistryHost, placed: list[Step]) ->
 def _check_ours(container: Container, found: RegistryHost) -> None:
     for name in replacement.names(container):
         report = found.containers.get(name)
-        if report and containers.LABEL not in (report["Config"].get("Labels") or {}):
+        if report and not containers.is_ours(report):
             raise Conflict(
                 f"there is a container {name} that this project did not make",
                 f"rename it (docker rename {name} NAME) or remove it, and run again",

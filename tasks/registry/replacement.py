@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from tasks.registry import containers
+from tasks.registry import containers, keeper
 from tasks.registry.containers import FORMER, GATEWAY_PORT, NEXT, SOCKET_LABEL, SOCKETS, Container
 from tasks.registry.desired import SOCKET
 from tasks.remote import files
@@ -203,6 +203,9 @@ retire "$former"
 """
 
 
+FIND = {containers.REGISTRY: FIND_REGISTRY, containers.GATEWAY: FIND_GATEWAY, keeper.NAME: keeper.FIND}
+
+
 def names(container: Container) -> tuple[str, str, str]:
     """Return the names under which there may be a container of this kind, the one that lasts first."""
     return container.name, container.name + NEXT, container.name + FORMER
@@ -216,6 +219,11 @@ def replace(container: Container, folder: str, server_name: str, kept: Sequence[
     The registry's script reads an Authorization header from standard input.
     """
     arguments = shlex.join(containers.create(container, container.digest, kept))
+    if container.name == keeper.NAME:
+        figures = {"figures": f"{folder}/{keeper.LIMIT}/{keeper.FIGURES}"}
+        return "".join(
+            [_begin(container, folder, figures), f"set -- {arguments}\n", keeper.FIND, keeper.REPLACE]
+        )
     if container.publish:
         more = {
             "host": server_name,
@@ -240,7 +248,7 @@ def replace(container: Container, folder: str, server_name: str, kept: Sequence[
 
 def finish(container: Container, folder: str) -> str:
     """Return the script that leaves of the containers of one kind only the one in service, under its lasting name."""
-    return _begin(container, folder, {}) + (FIND_GATEWAY if container.publish else FIND_REGISTRY)
+    return _begin(container, folder, {}) + FIND[container.name]
 
 
 def seconds_closed(output: str) -> float | None:

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from tasks.accounts.passwords import FormerPassword
 from tasks.certificates.ca import KeyPair, read_key_pair
 from tasks.certificates.rollover import Successor
+from tasks.state import history
 from tasks.state.accounts import AccountFiles
 from tasks.state.authorities import AuthorityFolders
 from tasks.state.changes import Change
@@ -32,6 +33,7 @@ from tasks.state.files import (
     list_folder,
     read_text,
 )
+from tasks.state.history import Day
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,17 @@ class Store(AccountFiles):
             }
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}
+
+    def read_history(self) -> tuple[Day, ...]:
+        """Return how much was used on past days, as far as that is known."""
+        try:
+            return history.read((self.folder / "usage").read_text().splitlines())
+        except (OSError, ValueError):
+            return ()
+
+    def write_history(self, days: Sequence[Day]) -> None:
+        """Write how much was used on past days."""
+        self._files.write(self.folder / "usage", "".join(f"{day}\n" for day in days))
 
     def _read_leaf(self) -> KeyPair | None:
         path = self.folder / "leaf.pem"

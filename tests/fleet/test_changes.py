@@ -115,6 +115,46 @@ def test_a_custom_password_is_set_and_removed_without_a_restart(
     assert start_times(host) == running
 
 
+def test_a_storage_limit_is_set_raised_and_removed_without_a_restart(
+    host: BenchHost, deployment: Deployment
+) -> None:
+    """A keeper that died leaves what it said last: the next run replaces it."""
+    conf, keeper = "/etc/homelab-registry", "homelab-registry-keeper"
+    running, password = start_times(host), deployment.store.read().passwords["ci"]
+    upload = ("ci", password, "/v2/new/blobs/uploads/", "-X", "POST")
+    host.run("head -c 2000000 /dev/zero > /var/lib/homelab-registry/.homelab-registry-fill")
+
+    def limit(size: str | None) -> list[str]:
+        change_settings(deployment, registry_storage_limit=size)
+        return run(deployment)
+
+    written = f"write {conf}/keeper/keeper.sh: its content is not as it should be"
+    assert limit("1MB") == [
+        f"make {conf}/keeper: it is missing",
+        f"make {conf}/gateway/limit: it is missing",
+        f"write {conf}/keeper/keeper.sh: it is missing",
+        f"create the container {keeper}: it does not exist",
+    ]
+    assert request_status(host, deployment, *upload) == "403"
+    verified = deployment.verify("-k", "storage_is_below or bounds or can_write")
+    assert re.search(
+        r": storage: 2\.\d of 1 MB are used \(2\d\d %\): new uploads are refused; make room .*\[test_storage_is_below",
+        verified.stdout,
+    )
+    assert "1 failed, 6 passed" in verified.stdout
+    host.run(f"docker kill {keeper}")
+    assert request_status(host, deployment, *upload) == "403"
+    assert run(deployment) == [f"recreate the container {keeper}: it is exited"]
+    assert limit("100MB") == [written, f"recreate the container {keeper}: it was started in another way"]
+    assert request_status(host, deployment, *upload) == "202"
+    assert limit(None) == [f"remove {keeper} and what it measured: registry_storage_limit is not set"]
+    left = f"docker ps -aq --filter name=keeper; ls -d {conf}/keeper {conf}/gateway/limit 2>/dev/null"
+    assert host.run(left, check=False).stdout == ""
+    host.run("rm /var/lib/homelab-registry/.homelab-registry-fill")
+    assert run(deployment) == []
+    assert start_times(host) == running
+
+
 def test_a_new_server_name_is_in_the_certificate_without_a_restart(
     host: BenchHost, deployment: Deployment
 ) -> None:

@@ -1,16 +1,19 @@
-"""What each client shows if the account's role does not permit the request; and the roles over HTTP/2."""
+"""What each client shows if the account's role does not permit the request, or storage is full; roles over HTTP/2."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 
 import pytest
 
-from tests.bench.hosts import Result
+from tests.bench.hosts import BenchHost, Result
+from tests.bench.programs import BUILDKIT
 from tests.gateway import access
 from tests.gateway.access import ROLES, denial_message, endpoints, expected, unknown_callers
 from tests.gateway.gateway import ACCOUNTS, NAME, Gateway
-from tests.gateway.wire import all_stored, store
+from tests.gateway.wire import STORED, all_stored, store
 
 CA = f"/etc/docker/certs.d/{NAME}/ca.crt"
 IMAGE = f"{NAME}/refused/image:v1"
@@ -127,3 +130,86 @@ def test_roles_over_http2(host: Gateway) -> None:
             wrong.append(f"{caller}: {method} {target}: {line}")
     assert wrong == []
     assert all_stored(host) == before
+
+
+FULL = (
+    r"the registry's storage is full: \d+\.\d of 0\.01 MB are used; make room \(docs/by-task\.md#the-disk-is-full\) or "
+    "raise registry_storage_limit, and push again"
+)
+LARGE = 2**31
+LARGE_DIGEST = "a7c744c13cc101ed66c29f672f92455547889cc586ce6d44fe76ae824958ea51"
+"""SHA-256 of that many bytes of zero."""
+
+BUILD = f"""
+mkdir -p /tmp/build && cd /tmp/build && date +%N > content && printf 'FROM scratch\nCOPY content /\n' > Dockerfile
+printf '[registry."{NAME}"]\n  ca = ["{CA}"]\n' > buildkitd.toml
+buildkitd --config buildkitd.toml --oci-worker-snapshotter=native > log 2>&1 &
+trap "kill $!" EXIT
+until buildctl debug workers > /dev/null 2>&1; do sleep 0.2; done
+buildctl build --frontend dockerfile.v0 --local context=. --local dockerfile=. --output type=image,name={NAME}/built:v1,push=true
+"""
+
+
+@pytest.fixture(scope="module")
+def full(host: Gateway) -> Gateway:
+    """The registry with a limit below what it stores, and in each client an image that it does not have."""
+    store(host, "roles/second")
+    host.deploy(registry_max_guesses=1000, registry_storage_limit="0.01MB")
+    run = host.host.run
+    run("date > /tmp/content && tar -C /tmp -cf /tmp/other.tar content")
+    run(f"docker import /tmp/other.tar {NAME}/other:v1 && podman import -q /tmp/other.tar {NAME}/other:v1")
+    give_large_image(host.host)
+    host.host.give(*BUILDKIT)
+    return host
+
+
+def give_large_image(host: BenchHost) -> None:
+    """Make an image with one sparse layer, in the form that skopeo and crane push from."""
+    blobs = "/tmp/large/blobs/sha256"
+    index = json.loads(host.read(f"{LAYOUT}/index.json"))
+    manifest = json.loads(host.read(f"{LAYOUT}/blobs/{index['manifests'][0]['digest'].replace(':', '/')}"))
+    manifest["layers"][0].update(size=LARGE, digest=f"sha256:{LARGE_DIGEST}")
+    text = json.dumps(manifest)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    index["manifests"][0].update(size=len(text), digest=f"sha256:{digest}")
+    host.run(f"cp -r {LAYOUT} /tmp/large && truncate -s {LARGE} {blobs}/{LARGE_DIGEST}")
+    host.write(f"{blobs}/{digest}", text)
+    host.write("/tmp/large/index.json", json.dumps(index))
+
+
+def unfinished(gateway: Gateway) -> str:
+    """Return the files of uploads that were begun and not finished."""
+    return gateway.host.run(f"find {STORED} -type f -path '*/_uploads/*'").stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"docker push {NAME}/other:v1",
+        f"podman push {NAME}/other:v1",
+        f"skopeo copy oci:/tmp/large docker://{NAME}/other:v1",
+        f"crane push /tmp/large {NAME}/other:v1",
+        BUILD,
+    ],
+    ids=["docker", "podman", "skopeo", "crane", "buildkit"],
+)
+def test_a_push_to_full_storage_shows_figures_and_remedy(full: Gateway, command: str) -> None:
+    before = all_stored(full) + unfinished(full)
+    result = client(full, "push", command)
+    print(result.stdout, result.stderr)
+    assert result.exit_code != 0
+    assert re.search(FULL, result.stdout + result.stderr)
+    assert all_stored(full) + unfinished(full) == before
+
+
+def test_a_push_of_2_gb_is_refused_within_a_second_before_its_first_byte(full: Gateway) -> None:
+    before = all_stored(full) + unfinished(full)
+    config = f'user = "{ACCOUNTS["push"]}:{full.password("push")}"\ncacert = {CA}\n'
+    full.host.write("/tmp/curl", config, "0600")
+    curl = "curl -sS -K /tmp/curl -o /dev/null -w '%{http_code} %{size_upload} %{time_total}' -X POST"
+    status, sent, seconds = full.host.run(f"{curl} https://{NAME}/v2/other/blobs/uploads/").stdout.split()
+    assert (status, sent, float(seconds) < 1) == ("403", "0", True)
+    crane = client(full, "push", f"bash -c 'time crane push /tmp/large {NAME}/other:v1'")
+    minutes, took = re.findall(r"real\t(\d+)m([\d.]+)s", crane.stderr)[0]
+    assert (minutes, float(took) < 1) == ("0", True), crane.stderr
+    assert all_stored(full) + unfinished(full) == before

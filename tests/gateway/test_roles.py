@@ -18,6 +18,7 @@ from tests.gateway.access import (
     unknown_callers,
 )
 from tests.gateway.gateway import ACCOUNTS, NAME, Answer, Gateway, basic
+from tests.gateway.limit import check_limit
 from tests.gateway.wire import all_stored, ask_all, ask_registry, store
 
 SIMILAR_NAMES: dict[str, str] = {"admin-2": "pull", "2.admin": "pull", "my.admin": "pull", "my-admin": "push"}
@@ -247,6 +248,10 @@ def test_old_and_malformed_request_heads(gate: Gateway, head: str) -> None:
 def test_an_unknown_http_version_is_malformed(gate: Gateway) -> None:
     answer = gate.send(f"GET /v2/ HTTP/2.0\r\nHost: {NAME}\r\n\r\n".encode())
     assert access.differences_from_gateway(answer, 400, Request("pull", "GET", "/v2/")) == []
+
+
+def test_at_the_storage_limit_no_upload_begins_and_all_else_goes_on(gate: Gateway) -> None:
+    check_limit(gate)
 
 
 def test_with_deletes_disabled_the_gateway_refuses_admins_too(deletes_disabled: Gateway) -> None:

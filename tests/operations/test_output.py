@@ -196,6 +196,7 @@ def test_the_document_of_a_run(tmp_path: Path) -> None:
     assert ran.exit_code == 1
     found = document(ran)
     assert (found["plan"], found["notes"], found["problems"]) == (False, [], [])
+    assert found["storage"] == {"text": "", "level": "good", "figures": None}
     assert re.fullmatch(r"2 changes in [\d.]+ s; 1 of 3 hosts finished\.", found["summary"])
     hosts = found["hosts"]
     assert sorted(hosts) == ["@fake/failing", "@fake/idle", "gone"]

@@ -19,7 +19,9 @@ with warnings.catch_warnings():
 from tasks.certificates.ca import subject_alt_names
 from tasks.certificates.rollover import Authorities
 from tasks.clients import answers
+from tasks.registry import keeper
 from tasks.registry.address import LOOK, choose, read_addresses, told
+from tasks.registry.containers import GATEWAY, REGISTRY
 from tasks.remote.fact_scripts import read_answer
 from tasks.settings.load import Settings
 from tasks.state.store import State, Store
@@ -74,6 +76,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for fixture, names in _subjects(metafunc.config, plain="unmanaged" in metafunc.fixturenames).items():
         if fixture in metafunc.fixturenames:
             metafunc.parametrize(fixture, names, indirect=True, scope="session")
+    if "container" in metafunc.fixturenames:
+        metafunc.parametrize("container", _containers(metafunc.config), indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -138,6 +142,15 @@ def _find(config: pytest.Config) -> Deployment:
     if FOUND not in config.stash:
         config.stash[FOUND] = deployments.read(config.getoption("inventory", "inventories/local.py"))
     return config.stash[FOUND]
+
+
+def _containers(config: pytest.Config) -> list[str]:
+    """Return the names of the registry's containers."""
+    try:
+        limit = _find(config).configuration.settings.storage_limit
+    except ValueError:  # reported at the start of the session
+        limit = None
+    return [REGISTRY, GATEWAY, *([keeper.NAME] if limit else [])]
 
 
 def _subjects(config: pytest.Config, *, plain: bool) -> dict[str, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from pyinfra import host
@@ -11,7 +12,7 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
 from tasks.accounts import passwords
-from tasks.registry import plan
+from tasks.registry import keeper, plan, proof, usage
 from tasks.registry.context import RegistryContext
 from tasks.registry.desired import Desired, Secrets, desire, user_of
 from tasks.registry.replacement import CLOSED, seconds_closed
@@ -19,6 +20,7 @@ from tasks.remote.steps import Step
 from tasks.run.apply import AnyStep, LocalStep, RemoteStep, apply_steps
 from tasks.run.context import ROOT, Run, current
 from tasks.settings import listen
+from tasks.state import history
 from tasks.state.store import State
 
 
@@ -28,6 +30,17 @@ def serve() -> Generator[PyinfraCommand, None, None]:
     yield from apply_steps(host, _decide, "its files and containers are as they should be")
     if host.state.is_executing:  # reached only after the last step went well
         current().part(RegistryContext).served = True
+        _keep_usage(current())
+
+
+def _keep_usage(run: Run) -> None:
+    """Keep how much is used in the state, once a day: a run that changes nothing writes nothing else."""
+    found = run.part(RegistryContext).found
+    if found is None or found.usage is None:
+        return
+    days = run.store.read_history()
+    if (kept := history.add(days, usage.day_of(found.usage))) != days:
+        run.store.write_history(kept)
 
 
 def certificate(run: Run) -> list[AnyStep]:
@@ -105,14 +118,16 @@ def _steps(run: Run, desired: Desired) -> list[Step]:
 
 
 def _with_proof(run: Run, desired: Desired, steps: Sequence[Step]) -> list[AnyStep]:
-    told: list[AnyStep] = [
-        RemoteStep(step, partial(_note_gap, run)) if CLOSED in step.script else step for step in steps
-    ]
+    then = {CLOSED: _note_gap, keeper.REPLACE: _note_measured}
+    told: list[AnyStep] = []
+    for step in steps:
+        found = next((note for sign, note in then.items() if sign in step.script), None)
+        told.append(RemoteStep(step, partial(found, run)) if found else step)
     if not any(map(_writes_certificate, steps)):
         return told
     settings = run.configuration.settings
-    proof = plan.proof(settings.local_endpoint, settings.registry_hostname)
-    return [*told, RemoteStep(proof, partial(_prove, run, desired))]
+    asked = proof.proof(settings.local_endpoint, settings.registry_hostname)
+    return [*told, RemoteStep(asked, partial(_prove, run, desired))]
 
 
 def _note_gap(run: Run, output: str) -> None:
@@ -124,12 +139,20 @@ def _note_gap(run: Run, output: str) -> None:
         )
 
 
+def _note_measured(run: Run, output: str) -> None:
+    """Note what a new keeper has measured already."""
+    context, measured = run.part(RegistryContext), usage.read_measured(output)
+    if measured and context.found and context.found.usage:
+        now = replace(context.found.usage, measured=measured, now=measured.at)
+        context.found = replace(context.found, usage=now)
+
+
 def _writes_certificate(step: Step) -> bool:
     return step.writes and step.path == plan.CERTIFICATE
 
 
 def _prove(run: Run, desired: Desired, output: str) -> None:
-    if not plan.check_proof(desired, output):
+    if not proof.check_proof(desired, output):
         run.report.note(
             host.name,
             "the certificate that is served was not checked: install openssl there to have it checked",

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 
-from tasks.cli import standing
+from tasks.cli import standing, summary
 from tasks.clients.claims import Claim, Claims
+from tasks.registry.context import RegistryContext
+from tasks.registry.plan import RegistryHost
+from tasks.registry.usage import Measured, Summary, Usage
 from tasks.run.context import Run
 from tasks.settings.load import Configuration, Settings
 from tasks.state.store import Store
 
 NAME = "registry.homelab.local"
+NOW = 1_800_000_000
 
 
 def lab() -> Run:
@@ -92,3 +97,44 @@ def test_paths_can_be_pasted_where_the_run_was_started(
     monkeypatch.chdir(tmp_path)
     assert standing.shown(tmp_path / "state/lab") == "state/lab"
     assert standing.shown(Path("/srv/state")) == "/srv/state"
+
+
+def of_storage(limit: str | None, used: int) -> Run:
+    """A run that saw so many GB used, on a disk with 50 of 100 GB free."""
+    run = Run(
+        Configuration(Settings(registry_storage_limit=limit), {}, "nas"),
+        Store(Path("/nowhere")),
+        "lab.py",
+        dry=True,
+    )
+    measured = Measured(used * 10**9, NOW, NOW + 60) if limit else None
+    usage = Usage(100 * 10**9, 50 * 10**9, NOW, measured)
+    run.part(RegistryContext).found = RegistryHost(usage=usage)
+    return run
+
+
+USED = "12.0 of 30 GB are used (40 %)"
+FULL = (
+    "31.0 of 30 GB are used (103 %): new uploads are refused; make room (docs/by-task.md#the-disk-is-full) or raise "
+    "registry_storage_limit"
+)
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "row", "remark"),
+    [
+        (None, 0, None, None),
+        ("30GB", 12, USED, None),
+        ("30GB", 31, FULL, f"Storage: {FULL}"),
+    ],
+)
+def test_how_full_the_storage_is(limit: str | None, used: int, row: str | None, remark: str | None) -> None:
+    """A plan has no rows, and says only what is to be kept in mind."""
+    run = of_storage(limit, used)
+    shown = [(title, click.unstyle(text)) for title, text in standing._storage(run)]
+    assert shown == ([("Storage", row)] if row else [])
+    assert summary._remarks(run) == ([remark] if remark else [])
+
+
+def test_of_a_registry_host_that_was_not_seen_nothing_is_said() -> None:
+    assert standing.storage(lab()) == Summary()

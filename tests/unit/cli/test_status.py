@@ -54,6 +54,21 @@ def test_before_the_first_run() -> None:
     assert lines(State()) == {"Registry": "none yet: state/lab has no finished deployment"}
 
 
+@pytest.mark.parametrize(
+    ("found", "rows"),
+    [
+        (
+            {"storage": {"text": "12.0 of 30 GB are used (40 %)"}},
+            [("Storage", "12.0 of 30 GB are used (40 %)")],
+        ),
+        ({"storage": {"text": ""}}, []),
+        ({"problems": ["the plan could not be made"]}, []),
+    ],
+)
+def test_how_full_the_storage_is(found: dict[str, Any], rows: list[status.Row]) -> None:
+    assert status.storage(found) == rows
+
+
 def test_the_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = in_folder(tmp_path)
     monkeypatch.setattr(status, "timer_for", lambda _: found)

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from tasks.registry import containers, leaf
+from tasks.registry import containers, leaf, proof
 from tasks.registry import desired as layout
 from tasks.registry import plan as registry
 from tasks.registry.containers import UID
@@ -541,7 +541,7 @@ def test_no_request_is_caught_between_two_passwords_and_one() -> None:
     ids=["without openssl", "the new one"],
 )
 def test_a_new_certificate_is_proven_by_what_is_served(told: str, proven: bool) -> None:
-    assert registry.check_proof(desire(), told) == proven
+    assert proof.check_proof(desire(), told) == proven
 
 
 @pytest.mark.parametrize(
@@ -553,7 +553,7 @@ def test_a_new_certificate_is_proven_by_what_is_served(told: str, proven: bool) 
 )
 def test_another_certificate_is_no_proof(told: str, problem: str) -> None:
     with pytest.raises(ValueError, match=f"^{problem}$"):
-        registry.check_proof(desire(), told)
+        proof.check_proof(desire(), told)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import os
 import socket
 import stat
 import subprocess
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
@@ -31,6 +32,7 @@ from tasks.registry.facts import RegistryFact
 from tasks.registry.image_age import Built, Debian
 from tasks.registry.plan import RegistryHost
 from tasks.registry.storage import Mount, Place, Record
+from tasks.registry.usage import Measured
 from tasks.remote.fact_scripts import PREAMBLE, Answer, emit_paths, read_answer, script
 from tasks.remote.files import Observed
 from tasks.run.machines import MachineFact
@@ -344,7 +346,7 @@ printf 'nginx:\\n  Installed: 1.0\\n  Candidate: 1:1.23\\n  Version table:\\n **
 case " $FAILING " in (*" $1 "*) echo no >&2; exit "$CODE" ;; esac
 case "$*" in
     version) ;;
-    'ps -aq --no-trunc --filter name=^/?(homelab-registry|homelab-registry-gateway)(-next|-former)?$')
+    'ps -aq --no-trunc --filter name=^/?(homelab-registry|homelab-registry-gateway|homelab-registry-keeper)(-next|-former)?$')
         echo c0ffee; [ -z "$BOTH" ] || echo beef ;;
     'container inspect -f {{.Name}}|{{.State.Pid}}|{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}|{{json .}} c0ffee'*)
         echo '/homelab-registry|0||{"Id": "c0|fee\\u003c"}'
@@ -402,6 +404,7 @@ def test_the_registry_fact_s_script_with_an_engine_that_is_a_stub(folder: Path) 
     assert found == RegistryHost(
         addresses=replace(found.addresses, default=("eth0", "10.0.0.7")),
         places=found.places,
+        usage=found.usage,
         paths={path: seen(Path(path)) if Path(path).exists() else None for path in found.paths},
         engine="running",
         containers={"homelab-registry": {"Id": "c0|fee<"}},
@@ -439,6 +442,21 @@ def test_the_link_to_the_registry_s_socket_is_told(folder: Path) -> None:
     (folder / "run").mkdir()
     (folder / layout.SOCKET).symlink_to("b.sock")
     assert registry_host(folder).socket == "b.sock"
+
+
+def test_how_full_the_disk_is_and_what_the_keeper_measured(folder: Path) -> None:
+    found = registry_host(folder).usage
+    disk = os.statvfs(folder)
+    assert found is not None
+    assert found.measured is None
+    assert found.size == disk.f_frsize * disk.f_blocks
+    assert 0 < found.free < found.size
+    assert abs(found.now - time.time()) < 60
+    (folder / "gateway/limit").mkdir()
+    (folder / "gateway/limit/figures").write_text("123456789012 1800000000 1800000370\n")
+    found = registry_host(folder).usage
+    assert found is not None
+    assert found.measured == Measured(123456789012, 1800000000, 1800000370)
 
 
 def test_what_an_image_was_built_of_and_what_there_is_now(folder: Path) -> None:
