@@ -98,7 +98,7 @@ def next_steps(run: Run) -> list[str]:
 def _backup(run: Run) -> str:
     """Return why the state is to be backed up now, if it has a new key or new passwords."""
     context, folder = run.part(RegistryContext), shown(run.store.folder)
-    before, after = context.present, context.authorities
+    before, after = context.before or context.present, context.authorities
     known = {
         each.fingerprint for each in (before.authority, before.successor and before.successor.ca) if each
     }

@@ -43,17 +43,22 @@ def show(run: Run) -> None:
 
 
 def _body(run: Run, remarks: Sequence[str]) -> list[str]:
-    notes = [
-        f"[{host}] {line}"
-        for host in standing.in_order(run, run.report.notes)
-        for line in run.report.notes[host]
-    ]
+    notes = _notes(run)
     warnings = [format_text(f"  {line}", "yellow") for line in (*remarks, *notes)]
     if run.dry:
         return warnings
     push = first_push(run)
     last = next_steps(run) if run.report.count("taken") and run.part(RegistryContext).served else []
     return [*standing.lines(run), *warnings, *push, *last]
+
+
+def _notes(run: Run) -> list[str]:
+    """Return a line for each note, with all hosts that it is of."""
+    hosts: dict[str, list[str]] = {}
+    for host in standing.in_order(run, run.report.notes):
+        for line in run.report.notes[host]:
+            hosts.setdefault(line, []).append(host)
+    return [f"[{', '.join(names)}] {line}" for line, names in hosts.items()]
 
 
 def _colored(run: Run, headline: str) -> str:

@@ -43,9 +43,14 @@ def finished_registry(host: Host) -> FinishedRegistry:
     unready = not accounts <= set(passwords)
     unserved = host.state.is_executing and not context.served
     if context.authorities is None or context.address is None or unready or unserved:
+        if not host.state.is_host_in_limit(registry_host):
+            raise Conflict(
+                f"the registry host {registry_host.name} is left out by --limit or --exclude, and clients need it",
+                f"run again with --limit {registry_host.name} too, or without these options",
+            )
         raise Conflict(
-            f"the registry host {run.configuration.registry_host} is not finished, so no client is configured",
-            "fix that host first, or take it into --limit, and run again",
+            f"the registry host {registry_host.name} is not finished, so no client is configured",
+            "fix that host first, and run again",
         )
     logins = {account: context.login(account) for account in accounts}
     login = logins[settings.registry_login_account]

@@ -17,12 +17,14 @@ from tasks.state.store import State
 class RegistryContext:
     """Filled in by the registry's operations, in their order; what is None was not reached.
 
-    `present` is the controller's state as it was read, `desired` as this run leaves it; a plan decides the same and
-    writes nothing. `outdated` means that `present` is an older copy, with which the registry is taken over. `found` is
-    what the registry host has, `storage` where the images are kept. `images` names the image of each container by role,
-    `made_images` those that this run makes. `served` means that the registry host is finished.
+    `before` is the controller's state as this run found it, `present` as it was read last, `desired` as this run leaves
+    it; a plan decides the same and writes nothing. `outdated` means that `present` is an older copy, with which the
+    registry is taken over. `found` is what the registry host has, `storage` where the images are kept. `images` names
+    the image of each container by role, `made_images` those that this run makes. `served` means that the registry host
+    is finished.
     """
 
+    before: State | None = None
     present: State = field(default_factory=State)
     desired: State = field(default_factory=State)
     outdated: bool = False

@@ -56,12 +56,13 @@ def under_way(text: str) -> Iterator[None]:
 
 def moving_line(now: float, width: int) -> str:
     """Return what is longest under way, if that is long enough to be shown, in one line of at most `width` columns."""
-    if not _under_way:
+    shown = sorted(each for each in _under_way.values() if now - each[0] >= MOVES_AFTER)
+    # What is under way on hosts says more than what all of it is for.
+    shown = [each for each in shown if each[1].startswith("[")] or shown[:1]
+    if not shown:
         return ""
-    begun, text = min(_under_way.values())
-    if now - begun < MOVES_AFTER:
-        return ""
-    others = f" (and {len(_under_way) - 1} more)" if len(_under_way) > 1 else ""
+    begun, text = shown[0]
+    others = f" (and {len(shown) - 1} more)" if len(shown) > 1 else ""
     end = f" … {now - begun:.0f} s{others}"
     return f"    {text}"[: max(width - len(end), 0)] + end
 

@@ -307,7 +307,10 @@ def connects(home: Home, certificate: str) -> bool:
 def test_a_new_ca_is_trusted_beside_the_old_one_and_then_alone(home: Home) -> None:
     old, running = home.deployment.store.read().authority, start_times(home.nas)
     assert old
-    home.run(deploy="deploys/rotate_ca.py")
+    assert (
+        "now: it holds the CA's key, and this run made a new one."
+        in home.run(deploy="deploys/rotate_ca.py").output
+    )
     successor = home.deployment.store.read().successor
     assert successor
     new = successor.ca

@@ -47,7 +47,9 @@ WRONG: dict[str, dict[str, str | int]] = {
 }
 """Data that lets nobody log in to the host `good`."""
 
-UNFINISHED = "the registry host nas is not finished, so no client is configured; fix that host first, or take it into --limit, and run again"
+UNFINISHED = (
+    "the registry host nas is not finished, so no client is configured; fix that host first, and run again"
+)
 
 
 @pytest.fixture(scope="module")
@@ -327,7 +329,7 @@ def test_hosts_of_every_kind_are_finished_and_nothing_is_switched_on(fleet: Flee
     lost = "our entry in /etc/hosts will be lost, since WSL makes it at each start; set generateHosts = false below"
     assert f"[good] {lost}" in ran.output
     assert [line for line in verified.stdout.splitlines() if ": " in line and " [" in line] == [
-        f"good: {lost} [network] in /etc/wsl.conf, and run make deploy  [test_its_entry_in_etc_hosts_lasts[good]]"
+        f"good: {lost} [network] in /etc/wsl.conf, and run make deploy INVENTORY={deployment.inventory}  [test_its_entry_in_etc_hosts_lasts[good]]"
     ], verified.stdout
     assert (
         "good: Docker Engine is off on purpose (docker.service is disabled), so it was asked nothing"

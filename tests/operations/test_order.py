@@ -40,3 +40,14 @@ def test_hosts_of_one_group_each_come_after_the_registry(tmp_path: Path) -> None
         "@fake/pi"
     ]  # a fake engine cannot be asked
     assert "not finished, so no client" not in ran.output
+
+
+def test_clients_alone_are_told_which_host_they_need(tmp_path: Path) -> None:
+    inventory = tmp_path / f"{STEM}.py"
+    inventory.write_text(answering_hosts())
+    arguments = ("-y", "--limit", "@fake/pi", "--data", f"registry_state_dir={tmp_path}/state")
+    ran = pyinfra(*arguments, str(inventory), "deploy.py")
+    assert printed.not_finished(ran.output) == [
+        "[@fake/pi] the registry host @fake/nas is left out by --limit or --exclude, and clients need it; run again with "
+        "--limit @fake/nas too, or without these options"
+    ]

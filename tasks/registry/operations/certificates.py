@@ -44,6 +44,7 @@ def read_facts(run: Run) -> RegistryHost:
     context = run.part(RegistryContext)
     settings = run.configuration.settings
     context.present = run.store.read(settings.registry_accounts)
+    context.before = context.before or context.present
     script = (ROOT / "files/build_image.sh").read_text()
     needed = images.wanted(settings, context.present.images, script)
     references = [image.reference for image in needed.values() if image.reference]

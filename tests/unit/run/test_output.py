@@ -35,4 +35,8 @@ def test_the_moving_line_shows_what_takes_longest_and_fits() -> None:
             line = output.moving_line(now + 65, 40)
             assert len(line) == 40
             assert line.endswith(" … 65 s (and 1 more)")
+    with output.under_way("look at the hosts"):
+        assert output.moving_line(now + 5, 80) == "    look at the hosts … 5 s"
+        with output.under_way("[nas] see what it has"):
+            assert output.moving_line(now + 5, 80) == "    [nas] see what it has … 5 s"
     assert output.moving_line(now + 5, 80) == ""
