@@ -17,6 +17,7 @@ from tasks.remote.files import File, Folder, Observed
 from tasks.remote.templates import environment
 from tasks.settings.listen import ALL_IPV4
 from tasks.settings.load import Settings
+from tasks.storage import trash
 
 FOLDER = "/etc/homelab-registry"
 """Our folder on the registry host. The paths below are relative to it."""
@@ -155,6 +156,7 @@ def _contents(settings: Settings, secrets: Secrets, templates: str) -> dict[str,
         "limit": f"{containers.GATEWAY_CONFIG}/{basename(keeper.LIMIT)}",
         "refusal": keeper.REFUSAL,
         "two_passwords": f"{containers.GATEWAY_CONFIG}/{basename(TWO_PASSWORDS)}",
+        "told_absent": f"{containers.STORAGE}/{trash.TOLD}",
         "next_prefix": b64encode(passwords.NEXT.encode()).decode(),
         "decoy": b64encode(f"{passwords.DECOY}:".encode()).decode(),
     }
