@@ -13,6 +13,7 @@ from typing import Any
 
 from tasks.registry import containers
 from tasks.registry.containers import FORMER, NEXT, STORAGE, UID, Container, Mount
+from tasks.registry.storage import MARK
 from tasks.remote.docker import OWN_ENGINE
 from tasks.remote.steps import Step
 from tasks.remote.templates import environment
@@ -93,6 +94,7 @@ def script(settings: Settings, templates: str) -> str:
         .get_template("keeper.sh.j2")
         .render(
             container=containers,
+            mark=MARK,
             keeper={"ANSWERS": ANSWERS, "REFUSAL": REFUSAL, "FIGURES": FIGURES},
             limit=settings.storage_limit,
             tenth=sizes.UNITS[sizes.unit_of(limit)] // 10,

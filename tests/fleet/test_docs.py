@@ -15,6 +15,8 @@ from tests.bench.hosts import BenchHost
 from tests.bench.programs import BUILDKIT
 from tests.bench.recipes import TRIXIE_NODE
 from tests.fleet.deployment import Deployment
+from tests.gateway.gateway import Gateway
+from tests.gateway.limit import check_limit
 
 ROOT = Path(__file__).parents[2]
 NAME = "registry.homelab.local"
@@ -99,6 +101,14 @@ def test_a_builder_in_a_container_pulls_and_pushes(host: BenchHost) -> None:
     host.run("docker buildx rm homelab")
     host.run(f"docker create -q --name web {NAME}/apps/web:1 /own")
     assert host.run("docker cp web:/own - | tar -xO; docker rm web").stdout == "ownweb\n"
+
+
+def test_at_the_storage_limit_no_upload_begins_and_all_else_goes_on(
+    host: BenchHost, deployment: Deployment
+) -> None:
+    """Here the gateway is nginx 1.26; tests/gateway has it with 1.22."""
+    check_limit(Gateway(host, deployment, "2.8"))
+    host.run(f"rm -r {STORAGE}/docker/registry/v2/repositories/limit")  # no client would pull these
 
 
 @pytest.mark.usefixtures("deployment")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -34,13 +35,17 @@ def serve() -> Generator[PyinfraCommand, None, None]:
 
 
 def _keep_usage(run: Run) -> None:
-    """Keep how much is used in the state, once a day: a run that changes nothing writes nothing else."""
+    """Keep how much is used in the state, once a day: a run that changes nothing writes nothing else.
+
+    It is no reason for a run to fail.
+    """
     found = run.part(RegistryContext).found
     if found is None or found.usage is None:
         return
     days = run.store.read_history()
     if (kept := history.add(days, usage.day_of(found.usage))) != days:
-        run.store.write_history(kept)
+        with suppress(OSError):
+            run.store.write_history(kept)
 
 
 def certificate(run: Run) -> list[AnyStep]:

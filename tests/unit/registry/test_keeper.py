@@ -18,6 +18,7 @@ import pytest
 from tasks.registry import containers, keeper
 from tasks.registry import desired as layout
 from tasks.registry import plan as registry
+from tasks.registry.storage import MARK
 from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings
 from tests.unit.registry.test_plan import IMAGES, TEMPLATES, converged, desire, inspected, texts
@@ -111,6 +112,7 @@ class Running:
         self.due = folder / "due"
         for each in (self.storage, self.answers):
             each.mkdir(exist_ok=True)
+        (self.storage / MARK).touch()
         text = keeper.script(Settings(registry_storage_limit=limit), TEMPLATES)
         for there, here in (
             (containers.STORAGE, self.storage), (keeper.ANSWERS, self.answers), ("/tmp/due", self.due),
@@ -196,6 +198,16 @@ def test_what_cannot_be_measured_changes_nothing_and_is_reported(tmp_path: Path,
     with made.running(PATH=f"{tools}:{os.environ['PATH']}"):
         wait_for(lambda: not made.is_well())
         assert (made.refusal.exists(), made.figures.read_text()) == (full, before)
+
+
+def test_without_its_disk_the_folder_is_not_taken_for_empty(tmp_path: Path) -> None:
+    made = Running(tmp_path, "1MB")
+    made.refusal.write_text("the answer of before\n")
+    (made.storage / MARK).unlink()
+    with made.running():
+        wait_for(made.due.exists)
+        wait_for(lambda: not made.is_well())
+    assert [path.name for path in made.answers.iterdir()] == [keeper.REFUSAL]
 
 
 def test_files_that_go_meanwhile_are_no_error(tmp_path: Path) -> None:
