@@ -20,7 +20,7 @@ from tasks.run.context import ROOT, Run
 from tasks.settings import inventory
 from tasks.settings.load import SettingsError, configure
 from tasks.state.files import StateError
-from tasks.state.place import store_of
+from tasks.state.place import describe, store_of
 from tasks.verbs import with_inventory
 
 FOR_ALL_HOSTS = ("rotate_ca.py", "retire_ca.py")
@@ -110,7 +110,7 @@ def _hold_state(run: Run) -> str | None:
     except StateError as error:
         return str(error)
     except OSError as error:
-        return f"{run.store.folder} cannot be used: {error.strerror}; choose another registry_state_dir"
+        return describe(error, run.store.folder)
     return None
 
 

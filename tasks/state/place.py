@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shlex
 from pathlib import Path
@@ -37,3 +38,13 @@ def store_of(inventory: str, state_dir: str, project: Path) -> Store:
             f"mkdir -p {shlex.quote(str(store.folder.parent))} && mv -T {old} {new}, and run again{not_its_own}",
         )
     return store
+
+
+def describe(error: OSError, folder: Path) -> str:
+    """Return why a state's folder cannot be used and what to do; to another folder the CA would be unknown."""
+    if isinstance(error, PermissionError):
+        make_mine = shlex.join(["sudo", "chown", "-R", f"{getpass.getuser()}:", str(folder)])
+        remedy = f"run as the user who owns the state, or if a run with sudo made it: {make_mine}"
+    else:
+        remedy = "choose another registry_state_dir"
+    return f"{folder} cannot be used: {error.strerror}; {remedy}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import getpass
+import os
 from pathlib import Path
 
 import pytest
 
 from tasks.state.files import StateError
-from tasks.state.place import store_of
+from tasks.state.place import describe, store_of
 
 
 @pytest.mark.parametrize(
@@ -86,3 +89,19 @@ def test_a_password_of_ones_own_alone_is_no_state(tmp_path: Path) -> None:
     begin(project / "state/yours")
     with pytest.raises(StateError, match="belongs into"):
         store_of(inventory, "state/yours", project)
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (
+            errno.EACCES,
+            "run as the user who owns the state, or if a run with sudo made it: "
+            f"sudo chown -R {getpass.getuser()}: '/home/me/my state'",
+        ),
+        (errno.EROFS, "choose another registry_state_dir"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_said_with_what_to_do(code: int, remedy: str) -> None:
+    folder, why = Path("/home/me/my state"), os.strerror(code)
+    assert describe(OSError(code, why), folder) == f"{folder} cannot be used: {why}; {remedy}"
