@@ -18,7 +18,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.v2 = folder / "docker/registry/v2"
-        (self.v2 / "repositories").mkdir(parents=True)
+        (self.v2 / "repositories").mkdir(parents=True, exist_ok=True)
 
     def manifest(self, repository: str, **content: object) -> str:
         text = json.dumps(content).encode()
@@ -43,6 +43,17 @@ class Store:
         link = self.v2 / "repositories" / repository / "_manifests" / place / "link"
         link.parent.mkdir(parents=True, exist_ok=True)
         link.write_text(digest and f"sha256:{digest}")
+
+    def broken(self) -> list[str]:
+        """Return the tags whose manifest has no link or no data."""
+        links = sorted(self.v2.glob("repositories/**/_manifests/tags/*/current/link"))
+        return [str(link) for link in links if not self._leads_to_data(link)]
+
+    def _leads_to_data(self, link: Path) -> bool:
+        digest = link.read_text().removeprefix("sha256:")
+        revision = link.parents[3] / "revisions/sha256" / digest / "link"
+        data = self.v2 / "blobs/sha256" / digest[:2] / digest / "data"
+        return revision.exists() and data.exists()
 
     def untagged(self) -> list[str]:
         done = subprocess.run(["sh", SCRIPT, self.folder], capture_output=True, text=True, check=True)

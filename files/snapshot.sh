@@ -1,0 +1,69 @@
+# Copies the images of a registry that goes on to a folder, so that each tag of the copy is whole. What points is copied
+# before what it points at: tags, the links to manifests and layers, then blobs. Pushes go the other way (distribution,
+# registry/handlers/manifests.go). Blobs never change, so they become hard links. Killed anywhere, it begins again.
+# Arguments: the images' folder; the copy, which is replaced; a lock file. Prints when the copy was begun.
+set -eu
+export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+umask 077
+images=$1 copy=$2 lock=$3
+from=$images/docker/registry/v2 to=$copy/docker/registry/v2
+
+exec 9> "$lock"
+flock -w 600 9 || { echo "a backup that was begun earlier is still under way (see ps)" >&2; exit 1; }
+
+# What was deleted or written while it was read is no error; anything else is.
+check() {
+    ! grep -vE ': (No such file or directory|file changed as we read it|File removed before we read it)$|File shrank by|Exiting with failure' \
+        "$copy.log" >&2
+}
+copy_links() {
+    tar -C "$from" --null --no-recursion --ignore-failed-read -T - -cf - 2>> "$copy.log" | tar -C "$to" -xpf -
+    check
+}
+# 2.8 truncates a link in place before it writes it: copy those again that are not complete.
+finish_links() {
+    for _ in 1 2 3 4 5; do
+        unfinished=$(cd "$to" && grep -rLaE '^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$' repositories) || true
+        [ -n "$unfinished" ] || return 0
+        sleep 0.2
+        printf '%s\n' "$unfinished" | tr '\n' '\0' | copy_links
+    done
+}
+# Take out tags that were deleted meanwhile, and print those that were moved so that their manifest came too late.
+moved_tags() {
+    cd "$to"
+    find repositories -path '*/_manifests/tags/*/current/link' | while IFS= read -r link; do
+        digest=
+        read -r digest < "$link" || :
+        [ ! -e "${link%/_manifests/tags/*}/_manifests/revisions/${digest%%:*}/${digest#*:}/link" ] || continue
+        if [ -e "$from/$link" ]; then echo "$link"; else rm -rf -- "${link%/current/link}"; fi
+    done
+}
+take() {
+    rm -rf -- "$copy"
+    mkdir -p -- "$to/repositories" "$to/blobs"
+    : > "$copy.log"
+    [ -d "$from/repositories" ] || return 0
+    cd "$from"
+    find repositories \( -name _layers -o -name _uploads \) ! -path '*/_manifests/*' -prune \
+        -o -path '*/_manifests/tags/*' -name link -type f -print0 2>> "$copy.log" | copy_links
+    find repositories -name _uploads ! -path '*/_manifests/*' -prune -o -path '*/_manifests/tags' -prune \
+        -o -name link -type f -print0 2>> "$copy.log" | copy_links
+    finish_links
+    cd "$from"
+    cp "$linked" -- blobs "$to/" 2>> "$copy.log" || check
+}
+
+begun=$(date -u +%Y-%m-%d-%H%M%S)
+rm -rf -- "$copy"
+mkdir -p -- "$copy"
+linked=-al
+: > "$copy/one"
+ln -- "$copy/one" "$copy/other" 2> /dev/null || linked=-a # a file system without hard links needs the space
+for _ in 1 2 3; do
+    take
+    [ -n "$(moved_tags)" ] || break
+done
+[ ! -f "$images/.homelab-registry" ] || cp -p -- "$images/.homelab-registry" "$copy/"
+rm -f -- "$copy.log"
+echo "$begun"
