@@ -16,13 +16,13 @@ BY_MODULE := --dist loadfile --no-loadscope-reorder
 AT_ONCE := -n 3 $(BY_MODULE)
 
 VERBS := deploy plan verify status timer timer-off password rotate-certificate rotate-passwords revoke-passwords rotate-ca \
-    retire-ca adopt
+    retire-ca adopt backup restore
 OTHERS := help init test test-unit test-all test-hosts test-cluster test-nodes test-served soak bench bench-up bench-down \
     format lint
 .PHONY: $(VERBS) $(OTHERS) which
 help: ; @sed -n 's/^## //p' Makefile
 
-READ := INVENTORY HOME_DIR ACCOUNT DATA NAME HOSTS KEY REGISTRY PYTHON SEED AS_ROOT
+READ := INVENTORY HOME_DIR ACCOUNT DATA FROM REPOSITORY OLDER NAME HOSTS KEY REGISTRY PYTHON SEED AS_ROOT
 GIVEN := $(foreach each,$(.VARIABLES),$(if $(filter command,$(origin $(each))),$(each)))
 which:
 	@$(if $(wildcard .venv/ready),,$(CHECK_PYTHON))
@@ -94,6 +94,18 @@ retire-ca: which .venv/ready
 ## make adopt                    take over a registry whose state is lost; read docs/by-task.md first
 adopt: which .venv/ready
 	.venv/bin/pyinfra -y$(MORE) $(ON) deploys/adopt.py
+
+## make backup                   back up the images now; set up first what keeps them: docs/by-task.md, Back up
+backup: which .venv/ready
+	.venv/bin/pyinfra -y$(MORE) $(ON) deploys/backup.py
+
+## make restore FROM=... [REPOSITORY=...] [OLDER=yes]  put images back: FROM=latest, HOST:latest, a backup's name, or a folder
+##                               on the registry host; tags that are newer there stay, unless OLDER=yes
+RESTORED = $(call data,restore,$(call typed,FROM))$(call data,restore_repository,$(call typed,REPOSITORY))$(call \
+    data,restore_older,$(if $(call typed,OLDER),true))
+data = $(if $(2), --data $(call quoted,registry_$(1)=$(2)))
+restore: which .venv/ready
+	.venv/bin/pyinfra -y$(RESTORED)$(MORE) $(ON) deploys/restore.py
 
 ## make test-unit                the tests that need no host; half a minute
 test-unit: .venv/ready-dev

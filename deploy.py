@@ -9,6 +9,7 @@ if not Path("deploy.py").is_file():
     raise PyinfraError(f"run it from the project's folder: cd {Path(__file__).resolve().parent}")
 
 from tasks import docker_engine
+from tasks.backup import deploy as backup
 from tasks.clients import deploy as clients
 from tasks.cluster_control import deploy as cluster_control
 from tasks.cluster_nodes import deploy as cluster_nodes
@@ -26,3 +27,4 @@ if inspect_host(host):
     clients.ask()
     rotations.finish()
     clients.prove_address()
+    backup.save_by_timer()

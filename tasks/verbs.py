@@ -11,13 +11,12 @@ import shlex
 
 VERBS = (
     "deploy", "plan", "verify", "status", "timer", "timer-off", "password", "rotate-certificate", "rotate-passwords",
-    "revoke-passwords", "rotate-ca", "retire-ca", "adopt",
+    "revoke-passwords", "rotate-ca", "retire-ca", "adopt", "backup", "restore",
 )  # fmt: skip
 """The goals of the Makefile that take an inventory."""
 
-_COMMAND = re.compile(
-    rf"(?>\bmake (?:{'|'.join(VERBS)})(?![\w-])(?: (?:ACCOUNT|DATA)=[\w=@*,.-]*[\w*])*)(?! INVENTORY=)"
-)
+_GIVEN = r"(?:ACCOUNT|DATA|FROM|REPOSITORY|OLDER)=[\w=@*,.:/-]*[\w*]"
+_COMMAND = re.compile(rf"(?>\bmake (?:{'|'.join(VERBS)})(?![\w-])(?: {_GIVEN})*)(?! INVENTORY=)")
 
 
 def with_inventory(message: str, inventory: str) -> str:

@@ -124,6 +124,33 @@ registry_timer = "weekly"
 # printed under "Not finished". It keeps its own secrets. `None`: no program.
 registry_timer_program = None
 
+# Folder of the registry host, on another disk than the images, that keeps backups. `None`: no such folder.
+registry_backup_folder = None
+
+# Path of a program on the registry host that backs up the folder that it gets as its argument, as root. It keeps
+# its own secrets, and its own backups. `None`: no program.
+registry_backup_program = None
+
+# Which backups hosts in `backup_hosts` and `registry_backup_folder` keep: the last one of so many days, weeks and
+# months that have one.
+registry_backup_keep = {"daily": 7, "weekly": 4}
+
+# After how many days without a good backup `make verify` fails.
+registry_backup_days = 8
+
+# Path of a file on the controller with public keys, as `age -R` reads them (of age, or of SSH): `state/` and the
+# inventory go into backups, encrypted for these. `None`: they are in no backup.
+registry_backup_recipients = None
+
+# The backup that `deploys/restore.py` puts back: `make restore FROM=...`.
+registry_restore = None
+
+# The one repository that it puts back. `None`: all.
+registry_restore_repository = None
+
+# Whether it also puts back tags that were pushed again since the backup.
+registry_restore_older = False
+
 # Per host: a host's own data may set these differently.
 
 # System users on Docker hosts who are logged in: a list of them, with `registry_login_account`; or
@@ -140,3 +167,6 @@ registry_node_login = False
 
 # Also add the certificate authority to the system's trust store.
 registry_system_trust = False
+
+# Folder of a host in `backup_hosts` that keeps backups.
+registry_backup_host_folder = "/var/lib/homelab-registry-backup"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from pyinfra.api.output import format_text
 
+from tasks.backup import age
 from tasks.certificates.renewal import renewal_time
 from tasks.clients.claims import Claims
 from tasks.registry.context import RegistryContext
@@ -23,11 +25,15 @@ RIGHTS = {"admin": "everything"}
 def lines(run: Run) -> list[str]:
     """Return a line for each thing that is known, without the accounts if this run changed nothing."""
     context = run.part(RegistryContext)
-    if not context.served or context.desired.leaf is None:
-        return []
-    rows = [*_registry(run), *_storage(run), *_clients(run), *_pods(run), *_certificate(run)]
-    if run.report.count("taken"):
+    is_known = context.served and context.desired.leaf is not None
+    rows = (
+        [*_registry(run), *_storage(run), *_clients(run), *_pods(run), *_certificate(run)] if is_known else []
+    )
+    rows += _backup(run)
+    if is_known and run.report.count("taken"):
         rows += _accounts(run)
+    if not rows:
+        return []
     return ["", *(f"  {title:<12} {text}".rstrip() for title, text in rows)]
 
 
@@ -123,6 +129,14 @@ def _certificate(run: Run) -> list[tuple[str, str]]:
     return [
         ("Certificate", f"until {end:%Y-%m-%d}; the first run after {renew:%Y-%m-%d} renews it ({timer})"),
     ]
+
+
+def _backup(run: Run) -> list[tuple[str, str]]:
+    """Return how old the last good backup is, if there is to be one."""
+    if not (targets := age.targets(run.configuration)):
+        return []
+    last = age.read_last(run.store.read_backups())
+    return [("Backup", age.describe(targets, last, dt.datetime.now(dt.UTC)))]
 
 
 def has_timer(run: Run) -> bool:

@@ -14,11 +14,12 @@ import click
 from pyinfra.context import ctx_state
 from pyinfra_cli.util import parse_cli_arg
 
+from tasks.backup import age
 from tasks.cli import arguments, connections, pyinfra_output, pyinfra_patches, selection, summary
 from tasks.run import context, output
 from tasks.run.context import ROOT, Run
 from tasks.settings import inventory
-from tasks.settings.load import SettingsError, configure
+from tasks.settings.load import Configuration, SettingsError, configure
 from tasks.state.files import StateError
 from tasks.state.place import describe, store_of
 from tasks.verbs import with_inventory
@@ -71,6 +72,8 @@ def _begin(options: dict[str, Any]) -> list[str]:
         configuration.settings.registry_excused_hosts, {host.name for host in hosts}
     ):
         return [f"registry_excused_hosts = {', '.join(unknown)}: the inventory has no such host"]
+    if problem := _missing({Path(name).name for name in options["operations"]}, configuration):
+        return [problem]
     if options["dry"] or not sys.stdin.isatty():
         pyinfra_patches.never_prompt()
     try:
@@ -116,6 +119,21 @@ def _hold_state(run: Run) -> str | None:
 
 def _unknown_hosts(names: Collection[str], known: Collection[str]) -> list[str]:
     return [name for name in names if name not in known]
+
+
+def _missing(deploys: Collection[str], configuration: Configuration) -> str | None:
+    """Return what a backup or a restore needs to be told first."""
+    if "backup.py" in deploys and not age.targets(configuration):
+        return (
+            "nothing keeps backups; put a host into the group backup_hosts, or set registry_backup_folder (on another "
+            "disk of the registry host) or registry_backup_program: see docs/by-task.md, Back up"
+        )
+    if "restore.py" in deploys and not configuration.settings.registry_restore:
+        return (
+            "no backup is named; make restore FROM=latest (or HOST:latest, a backup's name, a folder of the registry "
+            "host)"
+        )
+    return None
 
 
 def _check_options(options: dict[str, Any], hosts: list[dict[str, Any]]) -> list[str]:

@@ -17,13 +17,14 @@ from typing import Any
 
 from cryptography import x509
 
+from tasks.backup import age
 from tasks.certificates import rollover
 from tasks.certificates.renewal import renewal_time
 from tasks.run.context import ROOT
 from tasks.settings.load import Configuration, SettingsError
 from tasks.state.files import StateError
 from tasks.state.place import store_of
-from tasks.state.store import State
+from tasks.state.store import State, Store
 from tasks.timer import status as timer_status
 from tasks.timer.units import timer_for
 from tasks.verbs import with_inventory
@@ -49,7 +50,7 @@ def main(arguments: list[str]) -> int:
         configuration = _read(inventory)
         store = store_of(inventory, configuration.settings.registry_state_dir, ROOT)
         rows = deployed(store.read(), configuration, store.folder, dt.datetime.now(dt.UTC))
-        _show([*rows, *timer(inventory)], inventory)
+        _show([*rows, *backups(configuration, store, dt.datetime.now(dt.UTC)), *timer(inventory)], inventory)
     except SettingsError as error:
         print(*error.problems, sep="\n", file=sys.stderr)
         return PROBLEM
@@ -85,6 +86,14 @@ def _left(certificate: x509.Certificate, now: dt.datetime) -> str:
     end = certificate.not_valid_after_utc
     days = (end - now).days
     return f"{days} days left (until {end:%Y-%m-%d})" if end > now else f"expired on {end:%Y-%m-%d}"
+
+
+def backups(configuration: Configuration, store: Store, now: dt.datetime) -> list[Row]:
+    """Return how old the last good backup is, as the state knows it."""
+    targets = age.targets(configuration)
+    if not targets:
+        return [("Backup", "none is set up; see docs/by-task.md, Back up")]
+    return [("Backup", age.describe(targets, age.read_last(store.read_backups()), now))]
 
 
 def timer(inventory: str) -> list[Row]:

@@ -14,7 +14,19 @@ from pathlib import Path
 SHIPPED = ("local.py", "homelab.py")
 """The inventories of the project itself. They are no reason to ask which one is meant."""
 
-VARIABLES = ("INVENTORY", "ACCOUNT", "DATA", "HOME_DIR", "NAME", "HOSTS", "KEY", "REGISTRY")
+VARIABLES = (
+    "INVENTORY",
+    "ACCOUNT",
+    "FROM",
+    "REPOSITORY",
+    "OLDER",
+    "DATA",
+    "HOME_DIR",
+    "NAME",
+    "HOSTS",
+    "KEY",
+    "REGISTRY",
+)
 """What the Makefile reads."""
 
 

@@ -18,6 +18,7 @@ COMMENTS = {
     "docker_hosts": "Hosts with Docker Engine that trust the registry.",
     "cluster_nodes": "Nodes of a cluster, and other hosts that pull. The container runtime is detected.",
     "cluster_control": "The host with kubectl and administrator rights, for the pull secrets.",
+    "backup_hosts": "Other hosts that keep backups of the images.",
 }
 
 NOT_NAMES = {*GROUPS, "all"}

@@ -10,12 +10,13 @@ from tasks.problem import some_of
 from tasks.settings.redact import redacted, safe_name
 
 PREFIX = "registry_"
-GROUPS = ("registry", "docker_hosts", "cluster_nodes", "cluster_control")
+GROUPS = ("registry", "docker_hosts", "cluster_nodes", "cluster_control", "backup_hosts")
 
 WORDS = {
     "docker_hosts": "docker|moby|swarm|builder",
     "cluster_control": "control|master|server|kubectl|plane",
     "cluster_nodes": "node|worker|agent|cluster|k3s|k8s|kube|rke2|podman|crio|containerd",
+    "backup_hosts": "backup|restic|borg|rsync",
     "registry": "registry|registries|harbor|images",
 }
 """What is in the names that people give to groups, by the group that they mean, the surest first."""
@@ -48,6 +49,12 @@ def problems(groups: Mapping[str, Sequence[str]], hosts: Sequence[str], stem: st
         found.append(
             f"cluster_control = {redacted('', control)} ({place}): must be a group of at most one host"
         )
+    for host in registry:
+        if host in groups.get("backup_hosts", ()):
+            found.append(
+                f"backup_hosts ({place}): {safe_name(host)} is the registry host, and a backup there is lost with it; "
+                "put another host there, or set registry_backup_folder to a folder on another disk"
+            )
     return found
 
 

@@ -78,11 +78,12 @@ class Sources:
 
 @dataclass(frozen=True)
 class Configuration:
-    """The settings of a run, those of each host by its name, and the name of the host in the group `registry`."""
+    """The settings of a run, those of each host by its name, and who is in the groups `registry` and `backup_hosts`."""
 
     settings: Settings
     hosts: Mapping[str, HostSettings]
     registry_host: str
+    backup_hosts: tuple[str, ...] = ()
 
 
 def configure(sources: Sources) -> Configuration:
@@ -105,6 +106,7 @@ def configure(sources: Sources) -> Configuration:
             for host, values in by_host.items()
         },
         registry_host=sources.groups["registry"][0],
+        backup_hosts=tuple(dict.fromkeys(sources.groups.get("backup_hosts", ()))),
     )
 
 

@@ -19,6 +19,8 @@ from tasks.settings.types import (
     AccountOrNone,
     Accounts,
     Address,
+    BackupDays,
+    BackupKeep,
     CaDays,
     DateOrNone,
     DnsName,
@@ -39,6 +41,8 @@ from tasks.settings.types import (
     Percent,
     Port,
     RenewBefore,
+    Repository,
+    RestoreFrom,
     Runtimes,
     ServerNames,
     SizeOrNone,
@@ -195,6 +199,36 @@ class RunWideKeys(_Strict):
     printed under "Not finished". It keeps its own secrets. `None`: no program.
     """
 
+    registry_backup_folder: File = None
+    """Folder of the registry host, on another disk than the images, that keeps backups. `None`: no such folder."""
+
+    registry_backup_program: File = None
+    """Path of a program on the registry host that backs up the folder that it gets as its argument, as root. It keeps
+    its own secrets, and its own backups. `None`: no program.
+    """
+
+    registry_backup_keep: BackupKeep = {"daily": 7, "weekly": 4}
+    """Which backups hosts in `backup_hosts` and `registry_backup_folder` keep: the last one of so many days, weeks and
+    months that have one.
+    """
+
+    registry_backup_days: BackupDays = 8
+    """After how many days without a good backup `make verify` fails."""
+
+    registry_backup_recipients: File = None
+    """Path of a file on the controller with public keys, as `age -R` reads them (of age, or of SSH): `state/` and the
+    inventory go into backups, encrypted for these. `None`: they are in no backup.
+    """
+
+    registry_restore: RestoreFrom = None
+    """The backup that `deploys/restore.py` puts back: `make restore FROM=...`."""
+
+    registry_restore_repository: Repository = None
+    """The one repository that it puts back. `None`: all."""
+
+    registry_restore_older: Switch = False
+    """Whether it also puts back tags that were pushed again since the backup."""
+
 
 class HostSettings(_Strict):
     """The keys that each host may set for itself."""
@@ -216,6 +250,9 @@ class HostSettings(_Strict):
 
     registry_system_trust: Switch = False
     """Also add the certificate authority to the system's trust store."""
+
+    registry_backup_host_folder: StorageFolder = "/var/lib/homelab-registry-backup"
+    """Folder of a host in `backup_hosts` that keeps backups."""
 
     def login_accounts(self, settings: Settings) -> dict[str, str]:
         """Return the account of each user who is logged in."""

@@ -164,6 +164,14 @@ def _star_only_alone(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _kept_backups(value: dict[str, int]) -> dict[str, int]:
+    if not value or not set(value) <= {"daily", "weekly", "monthly"}:
+        raise ValueError
+    if not all(1 <= number <= 1000 for number in value.values()):
+        raise ValueError
+    return value
+
+
 # Docker reads the part before the first slash as a registry only if it has a dot or a port, or is localhost
 # (github.com/distribution/reference, regexp.go and normalize.go).
 _PART = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -325,4 +333,29 @@ DateOrNone = Annotated[
 ]
 TimerInterval = Annotated[
     Literal["daily", "weekly", "monthly"], Field(description='"daily", "weekly" or "monthly"')
+]
+
+BackupKeep = Annotated[
+    dict[str, int],
+    AfterValidator(_kept_backups),
+    Field(
+        description='a dict of how many backups to keep by "daily", "weekly" and "monthly", each 1 to 1000',
+    ),
+]
+BackupDays = Annotated[int, Field(ge=1, le=365, description="a whole number of days, 1 to 365")]
+Repository = Annotated[
+    Annotated[str, _matching(rf"{_COMPONENT}(?:/{_COMPONENT})*", 255)] | None,
+    Field(description="None or the name of a repository, such as apps/web"),
+]
+BACKUP_NAME = r"\d{4}-\d\d-\d\d-\d{6}"
+"""How a backup is called: when it was begun, in UTC."""
+
+RestoreFrom = Annotated[
+    Annotated[str, _matching(rf"(?:(?:@?[A-Za-z0-9][A-Za-z0-9._/@-]*:)?(?:latest|{BACKUP_NAME})|/.*)", 1000)]
+    | None,
+    AfterValidator(lambda text: _path(text) if text and text.startswith("/") else text),
+    Field(
+        description="None, latest, a backup's name such as 2026-03-01-120000, either of them as HOST:NAME, or a "
+        f"folder of the registry host as an absolute path ({_CHARACTERS})"
+    ),
 ]

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -227,6 +228,18 @@ class Store(AccountFiles):
     def write_history(self, days: Sequence[Day]) -> None:
         """Write how much was used on past days."""
         self._files.write(self.folder / "usage", "".join(f"{day}\n" for day in days))
+
+    def write_backups(self, backups: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write the last good backup by what keeps it: a host's name, or the path of a folder or program."""
+        self._files.write(self.folder / "backups.json", json.dumps(backups, indent=2, sort_keys=True) + "\n")
+
+    def read_backups(self) -> dict[str, dict[str, Any]]:
+        """Return what `write_backups` wrote; nothing if it cannot be read: that no backup is known is then said."""
+        try:
+            record = json.loads((self.folder / "backups.json").read_bytes())
+            return {str(target): dict(backup) for target, backup in record.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
 
     def _read_leaf(self) -> KeyPair | None:
         path = self.folder / "leaf.pem"

@@ -87,7 +87,7 @@ fi
 
 
 @fail_host_on_bad_output
-class StorageFact(FactBase[Stored]):
+class StorageFact(FactBase[Stored | None]):
     """One round trip. With 20,000 blobs and 5,000 tags it reads 15 MB and sends 5."""
 
     def command(self, folder: str) -> str:

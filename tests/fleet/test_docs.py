@@ -236,7 +236,7 @@ def test_each_tag_of_a_copy_is_whole_though_others_pushed_meanwhile(
     host.write("/root/pushing", PUSHING)
     host.run("sh /root/pushing > /tmp/pushed 2>&1 &")
     host.wait_until("grep -c new-1: /tmp/pushed", 30, "the first push")
-    host.run(f"mkdir -p /mnt/backup\n{section('Back up the images').replace(STORAGE, TANK)}")
+    host.run(f"mkdir -p /mnt/backup\n{section('Copy the images by hand').replace(STORAGE, TANK)}")
     host.run("rm /root/pushing")
     host.wait_until("grep -x done /tmp/pushed", 60, "the end of the last push")
     move(deployment, BACKUP)

@@ -175,14 +175,26 @@ REFUSED = [
                "group_data/other.py": "registry_port = = 5443\n"},
     ),
     Refused(
+        "a backup to nowhere",
+        ["nothing keeps backups; put a host into the group backup_hosts, or set registry_backup_folder (on another disk "
+         "of the registry host) or registry_backup_program: see docs/by-task.md, Back up"],
+        deploy="deploys/backup.py",
+    ),
+    Refused(
+        "a restore of nothing",
+        [f"no backup is named; make restore FROM=latest INVENTORY={FILE} (or HOST:latest, a backup's name, a folder of the "
+         "registry host)"],
+        deploy="deploys/restore.py",
+    ),
+    Refused(
         "a group that does nothing",
         [f"k3s_nodes ({FILE}): @fake/pi is in no group that does anything; did you mean cluster_nodes?"],
         'registry = ["@fake/nas"]\nk3s_nodes = ["@fake/pi"]\n',
     ),
     Refused(
         "a host in all alone",
-        [f"all ({FILE}): @fake/pi is in no group that does anything; put it into registry, docker_hosts, cluster_nodes "
-         "or cluster_control"],
+        [f"all ({FILE}): @fake/pi is in no group that does anything; put it into registry, docker_hosts, cluster_nodes, "
+         "cluster_control or backup_hosts"],
         'registry = ["@fake/nas"]\nall = ["@fake/nas", "@fake/pi"]\n',
     ),
     Refused(

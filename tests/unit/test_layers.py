@@ -18,7 +18,7 @@ LAYERS = (
     ("run",),
     ("docker_engine", "timer"),
     ("registry",),
-    ("clients",),
+    ("clients", "backup"),
     ("docker_hosts", "cluster_nodes", "cluster_control"),
     ("rotations",),
     ("cli", "init"),

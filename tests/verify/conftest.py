@@ -42,6 +42,7 @@ SUBJECTS: dict[str, Callable[[Deployment], list[str]]] = {
     "docker_host": lambda found: found.group("docker_hosts"),
     "node": lambda found: found.group("cluster_nodes"),
     "control_host": lambda found: found.group("cluster_control"),
+    "backup_host": lambda found: found.group("backup_hosts"),
     "login_host": lambda found: [
         name for name in found.group("docker_hosts") if found.of(name).registry_login_users
     ],
@@ -215,7 +216,7 @@ def _host(request: pytest.FixtureRequest, deployment: Deployment) -> Host:
     return deployment.hosts.get(request.param)
 
 
-client_host, docker_host, node, control_host, login_host, trusting_host = (
+client_host, docker_host, node, control_host, backup_host, login_host, trusting_host = (
     pytest.fixture(scope="session", name=name)(_host) for name in SUBJECTS
 )
 

@@ -81,7 +81,7 @@ class Deployment:
     @functools.cached_property
     def hosts(self) -> Hosts:
         """The hosts, connected when the first is needed."""
-        others = [*self.clients, *self.group("cluster_control")]
+        others = [*self.clients, *self.group("cluster_control"), *self.group("backup_hosts")]
         return Hosts(self.path, self.inventory, [self.configuration.registry_host, *others])
 
     def login(self, *roles: str) -> Login:

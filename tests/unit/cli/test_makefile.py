@@ -25,6 +25,8 @@ DEPLOYS = {
     "rotate-ca": "rotate_ca",
     "retire-ca": "retire_ca",
     "adopt": "adopt",
+    "backup": "backup",
+    "restore": "restore",
 }
 COMMANDS = {
     "deploy": "pyinfra -y {} deploy.py",
@@ -96,6 +98,15 @@ def test_every_verb_prints_its_command_and_runs_it(project: Path) -> None:
 def test_one_account(project: Path, verb: str) -> None:
     command = f"pyinfra -y --data {ACCOUNT} inventories/local.py deploys/{DEPLOYS[verb]}.py"
     assert make(project, verb, "ACCOUNT=ci")[1] == [f".venv/bin/{command}", f"ran: {command}"]
+
+
+def test_what_is_restored(project: Path) -> None:
+    given = ("FROM=pi:latest", "REPOSITORY=apps/web", "OLDER=yes")
+    options = "--data registry_restore=pi:latest --data registry_restore_repository=apps/web"
+    command = (
+        f"pyinfra -y {options} --data registry_restore_older=true inventories/local.py deploys/restore.py"
+    )
+    assert make(project, "restore", *given)[1] == [f".venv/bin/{command}", f"ran: {command}"]
 
 
 def test_settings_of_one_run(project: Path) -> None:

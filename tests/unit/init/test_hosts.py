@@ -76,7 +76,7 @@ def test_a_host_in_several_groups_is_given_once() -> None:
         (["registry=nas=a@1.2.3.4", "docker_hosts=nas=b@1.2.3.4"],
          "nas is given twice, and differs; give it once, and then its name alone"),
         (["nodes=pi"], f"'nodes=pi' begins with no group; write GROUP={FORM}; groups are registry, docker_hosts, "
-         "cluster_nodes, cluster_control"),
+         "cluster_nodes, cluster_control, backup_hosts"),
         (["registry=pi:0"], "'pi:0' has a port that does not exist; write 1 to 65535"),
     ],
 )  # fmt: skip

@@ -22,8 +22,9 @@ FILE = "inventories/lab.py"
          "did you mean cluster_nodes?"),
         ("kubectl", ["one"], "did you mean cluster_control?"),
         ("docker_hosts2", ["one"], "did you mean docker_hosts?"),
-        ("web", ["one"], "put it into registry, docker_hosts, cluster_nodes or cluster_control"),
-        ("web", ["one", "two"], "put them into registry, docker_hosts, cluster_nodes or cluster_control"),
+        ("backups", ["one"], "did you mean backup_hosts?"),
+        ("web", ["one"], "put it into registry, docker_hosts, cluster_nodes, cluster_control or backup_hosts"),
+        ("web", ["one", "two"], "put them into registry, docker_hosts, cluster_nodes, cluster_control or backup_hosts"),
     ],
 )  # fmt: skip
 def test_hosts_that_are_only_in_a_group_of_another_name_are_named(
@@ -38,3 +39,9 @@ def test_hosts_that_are_only_in_a_group_of_another_name_are_named(
 def test_hosts_that_are_only_in_all_are_named() -> None:
     [line] = groups.problems({"registry": ["nas"], "lab": ["nas", "box"]}, ["nas", "box"], "lab", FILE)
     assert line.startswith(f"all ({FILE}): box is in no group that does anything; put it into registry, ")
+
+
+def test_the_registry_host_keeps_no_backup_of_its_own() -> None:
+    found = {"registry": ["nas"], "backup_hosts": ["nas", "pi"], "lab": ["nas", "pi"]}
+    [line] = groups.problems(found, ["nas", "pi"], "lab", FILE)
+    assert line.startswith(f"backup_hosts ({FILE}): nas is the registry host")

@@ -143,6 +143,11 @@ EXAMPLES: Mapping[str, Any] = {
     "registry_excused_hosts": ("nas",),
     "registry_today": "2026-03-01",
     "registry_timer_program": "/usr/local/bin/tell-me",
+    "registry_backup_folder": "/mnt/usb/backup",
+    "registry_backup_program": "/usr/local/bin/back-up",
+    "registry_backup_recipients": "/root/backup.keys",
+    "registry_restore": "nas:latest",
+    "registry_restore_repository": "apps/web",
     "registry_kubeconfig": "/root/.kube/config",
     "registry_kube_context": "kubernetes-admin@home",
     "registry_login_users": {"alice": "ci"},
@@ -173,7 +178,11 @@ def injected(value: Any, injection: str) -> list[Any]:
         return [[*value[1:], text] for text in injected(value[0], injection)]
     name, text = next(iter(value.items()))
     keys = [{**value, each: text} for each in injected(name, injection)]
-    return keys + [{**value, name: each} for each in injected(text, injection)]
+    return (
+        keys
+        if isinstance(text, int)
+        else keys + [{**value, name: each} for each in injected(text, injection)]
+    )
 
 
 TEXTS = [key for key, value in EXAMPLES.items() if not isinstance(value, NOT_TEXT) and value is not None]

@@ -1,0 +1,256 @@
+"""Backups and restores: to a host over SSH, to another disk and by restic; whole, of one repository, onto an empty host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.bench import registry_images, ssh
+from tests.bench.hosts import BenchHost
+from tests.bench.programs import CRANE
+from tests.bench.recipes import BOOKWORM_DOCKER
+from tests.fleet.deployment import Deployment, RunResult
+
+NAME = "registry.homelab.local"
+STORAGE = "/var/lib/homelab-registry"
+BACKUPS = "/var/lib/homelab-registry-backup"
+USB = "/mnt/usb/images"
+BACKUP, RESTORE = "deploys/backup.py", "deploys/restore.py"
+RESTIC = """#!/bin/sh
+export RESTIC_PASSWORD=x HOME=/root
+cd "$1" && exec restic -q backup -r /mnt/usb/restic --host registry .
+"""
+PUSHING = f"""
+while [ -e /root/go ]; do
+    number=$((${{number:-0}} + 1)); image={NAME}/new-$((number % 5)):1
+    head -c 10000 /dev/urandom > /tmp/pushing && tar -c /tmp/pushing | docker import - $image > /dev/null && docker push $image
+done
+echo done
+"""
+
+
+def push(host: BenchHost, image: str, size: int = 1000) -> str:
+    """Push an image of one layer of random bytes, and return its digest."""
+    host.run(
+        f"head -c {size} /dev/urandom > /tmp/layer; tar -c -C /tmp layer | docker import - {NAME}/{image}"
+    )
+    pushed = host.run(f"docker push {NAME}/{image}").stdout
+    return pushed.rpartition("digest: ")[2].split()[0]
+
+
+def pulled(host: BenchHost, image: str) -> str:
+    """Return the digest of an image that is pulled, with all its layers, or what is said against it."""
+    host.run(
+        "docker image prune -af >/dev/null; docker images -q 'registry.homelab.local/*' | xargs -r docker rmi -f"
+    )
+    done = host.run(f"docker pull {NAME}/{image}", check=False)
+    return done.stdout.partition("Digest: ")[2].partition("\n")[0] or done.stderr
+
+
+def backups(host: BenchHost, folder: str = BACKUPS) -> list[str]:
+    """Return the names of the backups in a folder, the oldest first."""
+    return [name for name in host.run(f"ls {folder}").stdout.split() if name.startswith("20")]
+
+
+@pytest.fixture(scope="module")
+def pi() -> Iterator[BenchHost]:
+    """The host that keeps backups, and takes the registry's place at the end."""
+    host = BenchHost.start(BOOKWORM_DOCKER, "pi")
+    registry_images.load(host)
+    yield host
+    host.remove()
+
+
+@pytest.fixture(scope="module")
+def hosts(host: BenchHost, pi: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An inventory of both."""
+    key = ssh.make_key(tmp_path_factory.mktemp("key"))
+    ssh.allow_key(pi, key)
+    target = f"@docker/{host.name}"
+    return (
+        f"registry = [{target!r}]\ndocker_hosts = [{target!r}]\n"
+        f"backup_hosts = [({pi.name!r}, {ssh.host_data(pi, key)!r})]\n"
+    )
+
+
+@pytest.fixture(scope="module")
+def lab(host: BenchHost, hosts: str, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """A registry, and a host for its backups; the admin account is logged in on the registry host."""
+    deployment = Deployment(tmp_path_factory.mktemp("backup"), hosts)
+    ran = deployment.run()
+    assert ran.exit_code == 0, ran.output
+    host.run(
+        f"docker login -u admin --password-stdin {NAME}", stdin=deployment.store.read().passwords["admin"]
+    )
+    return deployment
+
+
+def restore(lab: Deployment, source: str, **settings: object) -> RunResult:
+    data = {"registry_restore": source, **settings}
+    given = [word for key, value in data.items() for word in ("--data", f"{key}={value}")]
+    return lab.run("-y", *given, deploy=RESTORE)
+
+
+CHECK = r"""
+import hashlib, json, pathlib, sys
+top = pathlib.Path(sys.argv[1], "docker/registry/v2")
+def whole(digest, repository):
+    data = (top / "blobs" / digest[:6] / digest[7:9] / digest[7:] / "data").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == digest[7:], digest
+    found = json.loads(data) if data[:1] == b"{" else {}
+    for kind, each in [("_layers", each) for each in [*found.get("layers", []), found.get("config", {})]] + [
+        ("_manifests/revisions", each) for each in found.get("manifests", [])]:
+        if "digest" in each:
+            assert (repository / kind / each["digest"].replace(":", "/") / "link").read_text() == each["digest"]
+            whole(each["digest"], repository)
+tags = sorted(top.glob("repositories/**/_manifests/tags/*/current/link"))
+for link in tags:
+    whole(link.read_text(), link.parents[4])
+print(len(tags))
+"""
+"""Reads each tag of a folder with all that it needs, by digest, without a line of the project's."""
+
+
+def whole_tags(host: BenchHost, folder: str) -> int:
+    """Return how many tags a folder has, after a look at each byte of each."""
+    return int(host.run(f"python3 - {folder}", stdin=CHECK).stdout)
+
+
+def moved(ran: RunResult) -> float:
+    """Return how many MB a backup moved."""
+    (step,) = [step for step in ran.steps if " MB moved" in step]
+    return float(step.rpartition(" MB moved")[0].rpartition(" ")[2])
+
+
+def test_a_backup_is_restored_and_newer_tags_stay(lab: Deployment, host: BenchHost, pi: BenchHost) -> None:
+    one, two = push(host, "apps/web:1", 20_000_000), push(host, "team/base:1")
+    ran = lab.run(deploy=BACKUP)
+    assert ran.exit_code == 0, ran.output
+    assert moved(ran) > 20
+    (first,) = backups(pi)
+    newer = push(host, "apps/web:1")
+    host.run(f"rm -rf {STORAGE}/docker/registry/v2/repositories/team && docker restart homelab-registry")
+    done = restore(lab, "latest")
+    assert done.exit_code == 0, done.output
+    assert "1 tags were pushed again since the backup, and stay: apps/web:1" in done.output
+    assert (pulled(host, "apps/web:1"), pulled(host, "team/base:1")) == (newer, two)
+    again = restore(
+        lab, f"{pi.name}:{first}", registry_restore_repository="apps/web", registry_restore_older=True
+    )
+    assert again.exit_code == 0, again.output
+    assert pulled(host, "apps/web:1") == one
+    assert "-wo" in pi.read("/etc/homelab-registry-backup/.ssh/authorized_keys")
+    assert host.run(f"ls -A {STORAGE}").stdout.split() == [".homelab-registry", "docker"]
+
+
+def test_backups_under_pushes_are_whole_and_move_what_is_new(
+    lab: Deployment, host: BenchHost, pi: BenchHost, soak: bool
+) -> None:
+    host.write("/root/pushing", PUSHING)
+    for _ in range(100 if soak else 1):
+        host.run("touch /root/go && sh /root/pushing > /tmp/pushed 2>&1 &")
+        host.wait_until("grep -c digest /tmp/pushed", 30, "the first push")
+        ran = lab.run(deploy=BACKUP)
+        host.run("rm /root/go")
+        host.wait_until("grep -x done /tmp/pushed", 60, "the end of the last push")
+        assert ran.exit_code == 0, ran.output
+        assert whole_tags(pi, f"{BACKUPS}/{backups(pi)[-1]}") > 0
+    host.run("docker image prune -af")
+    before = lab.run(deploy=BACKUP)
+    push(host, "apps/large:1", 20_000_000)
+    after = lab.run(deploy=BACKUP)
+    assert before.exit_code == after.exit_code == 0, after.output
+    assert 20 < moved(after) <= 20 + 1
+    assert len(backups(pi)) == 1, "the last one of a day stays"
+
+
+def test_a_killed_backup_counts_for_nothing_and_the_next_is_whole(
+    lab: Deployment, host: BenchHost, pi: BenchHost, soak: bool
+) -> None:
+    assert lab.run(deploy=BACKUP).exit_code == 0
+    (last,) = backups(pi)
+    for number in range(1, 16) if soak else [8]:
+        push(host, "apps/killed:1")
+        killed = lab.run(deploy=BACKUP, kill_after=number)
+        assert killed.exit_code < 0, killed.output
+        assert backups(pi)[0] == last
+        ran = lab.run(deploy=BACKUP)
+        assert ran.exit_code == 0, ran.output
+        (last,) = backups(pi)
+        assert whole_tags(pi, f"{BACKUPS}/{last}") > 0
+    assert host.run(f"ls -A {STORAGE}").stdout.split() == [".homelab-registry", "docker"]
+
+
+def test_another_disk_restic_and_the_state(
+    lab: Deployment, host: BenchHost, pi: BenchHost, hosts: str
+) -> None:
+    """The controller's own age is that of the registry host, so that this machine needs none."""
+    age = lab.folder / "bin/age"
+    age.parent.mkdir()
+    age.write_text(f'#!/bin/sh\nexec docker exec -i {host.name} age "$@"\n')
+    age.chmod(0o755)
+    lab.inventory.write_text(f"import os\nos.environ['PATH'] = '{age.parent}:' + os.environ['PATH']\n{hosts}")
+    host.run("apt-get install -q -y restic age && mkdir -p /mnt/usb && mount -t tmpfs none /mnt/usb")
+    host.run("age-keygen -o /root/backup.key && age-keygen -y /root/backup.key > /etc/homelab-backup.keys")
+    host.write("/root/restic", RESTIC, "0755")
+    host.run("RESTIC_PASSWORD=x restic -q init -r /mnt/usb/restic")
+    settings = {
+        "registry_backup_folder": USB, "registry_backup_program": "/root/restic",
+        "registry_backup_recipients": "/etc/homelab-backup.keys", "registry_state_dir": f"{lab.folder}/state",
+    }  # fmt: skip
+    lab.set(**settings)
+    push(host, "apps/third:1")
+    ran = lab.run(deploy=BACKUP)
+    assert ran.exit_code == 0, ran.output
+    host.run(
+        "cd /mnt/usb && RESTIC_PASSWORD=x restic -q restore latest -r /mnt/usb/restic --target /mnt/usb/restored"
+    )
+    (name,) = backups(host, USB)
+    counts = {whole_tags(host, folder) for folder in (f"{USB}/{name}", "/mnt/usb/restored")}
+    counts.add(whole_tags(pi, f"{BACKUPS}/{backups(pi)[-1]}"))
+    assert len(counts) == 1
+    decrypted = "age -d -i /root/backup.key /mnt/usb/restored/state.tar.age | tar -t"
+    assert {"bench.py", "state/ca.crt", "state/accounts/ci.password"} <= set(
+        host.run(decrypted).stdout.split()
+    )
+    assert "less than a day old" in ran.output
+    host.run("umount -l /mnt/usb")
+    lost = lab.run(deploy=BACKUP)
+    assert lost.exit_code == 1
+    assert (
+        f"{USB} had backups, and has none now" in lost.output
+        or "is on the file system of the images" in lost.output
+    )
+    lab.set(registry_state_dir=f"{lab.folder}/state")
+    assert lab.verify("-k", "backup").returncode == 0
+    lab.store.write_backups({pi.name: {**lab.store.read_backups()[pi.name], "name": "2026-01-01-000000"}})
+    old = lab.verify("-k", "backup")
+    assert old.returncode == 1
+    assert "no good backup for 8 days" in old.stdout
+
+
+def test_an_empty_host_takes_the_registrys_place(
+    lab: Deployment, host: BenchHost, pi: BenchHost, hosts: str
+) -> None:
+    """The registry host is gone; the host that has the backup serves it, with the CA and the passwords that were."""
+    host.run("docker rm -f homelab-registry-gateway homelab-registry")
+    *_, connection = hosts.splitlines()
+    lab.inventory.write_text(connection.replace("backup_hosts", "registry"))
+    pi.run(f"rm -rf {STORAGE}")
+    restored = restore(lab, f"{BACKUPS}/{backups(pi)[-1]}")
+    assert restored.exit_code == 0, restored.output
+    assert "no registry runs here yet" in restored.output
+    adopted = lab.run(deploy="deploys/adopt.py")
+    assert adopted.exit_code == 0, adopted.output
+    tags = whole_tags(pi, STORAGE)
+    pi.give(CRANE)
+    password = lab.store.read().passwords["cluster"]
+    pi.write("/usr/local/share/ca-certificates/lab.crt", lab.store.ca_bundle_path.read_text())
+    pi.run(f"update-ca-certificates && echo '{pi.address} {NAME}' >> /etc/hosts")
+    pi.run(f"crane auth login -u cluster --password-stdin {NAME}", stdin=password)
+    images = pi.run(
+        f"for name in $(crane catalog {NAME}); do for tag in $(crane ls {NAME}/$name); do "
+        f"crane pull {NAME}/$name@$(crane digest {NAME}/$name:$tag) /tmp/image.tar || exit 1; echo $name:$tag; done; done"
+    ).stdout.split()
+    assert len(images) == tags > 2
