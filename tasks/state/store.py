@@ -124,8 +124,11 @@ class Store(AccountFiles):
 
     def _try_lock(self) -> int | None:
         """Return a handle that holds the lock; None if another run holds it, or removed the folder meanwhile."""
-        self._files.make_folder(self.folder)
-        handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self._files.make_folder(self.folder)
+            handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:  # another run has just ended, and removed it
+            return None
         with suppress(BlockingIOError, FileNotFoundError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(handle), self.folder.stat()):

@@ -344,7 +344,7 @@ def test_nothing_was_connected_to_or_made_and_no_secret_is_shown(refused: tuple[
 
 
 def test_the_table_is_a_table() -> None:
-    assert len({case.name for case in REFUSED}) == len(REFUSED) == 31
+    assert len({case.name for case in REFUSED}) == len(REFUSED) == 33
 
 
 # Commands that need no settings.
