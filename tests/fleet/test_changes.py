@@ -124,12 +124,19 @@ def test_a_storage_limit_is_set_raised_and_removed_without_a_restart(
     upload = ("ci", password, "/v2/new/blobs/uploads/", "-X", "POST")
     host.run("head -c 2000000 /dev/zero > /var/lib/homelab-registry/.homelab-registry-fill")
 
-    def limit(size: str | None) -> list[str]:
+    def limit(size: str | None, said: str = "") -> list[str]:
         change_settings(deployment, registry_storage_limit=size)
-        return run(deployment)
+        ran = deployment.run()
+        assert ran.exit_code == 0, ran.output
+        assert (
+            re.search(rf"^  Storage      {said}$", ran.output, re.MULTILINE)
+            if said
+            else "Storage" not in ran.output
+        )
+        return ran.steps
 
     written = f"write {conf}/keeper/keeper.sh: its content is not as it should be"
-    assert limit("1MB") == [
+    assert limit("1MB", r"2\.\d of 1 MB are used \(2\d\d %\): new uploads are refused; make room .*") == [
         f"make {conf}/keeper: it is missing",
         f"make {conf}/gateway/limit: it is missing",
         f"write {conf}/keeper/keeper.sh: it is missing",
@@ -144,8 +151,13 @@ def test_a_storage_limit_is_set_raised_and_removed_without_a_restart(
     assert "1 failed, 6 passed" in verified.stdout
     host.run(f"docker kill {keeper}")
     assert request_status(host, deployment, *upload) == "403"
-    assert limit("100MB") == [written, f"recreate the container {keeper}: it was started in another way"]
+    assert limit("100MB", r"2\.\d of 100 MB are used \(2 %\)") == [
+        written,
+        f"recreate the container {keeper}: it was started in another way",
+    ]
     assert request_status(host, deployment, *upload) == "202"
+    (today,) = deployment.store.read_history()
+    assert 2_000_000 < (today.used or 0) < 3_000_000
     assert limit(None) == [f"remove {keeper} and what it measured: registry_storage_limit is not set"]
     left = f"docker ps -aq --filter name=keeper; ls -d {conf}/keeper {conf}/gateway/limit 2>/dev/null"
     assert host.run(left, check=False).stdout == ""
