@@ -15,7 +15,7 @@ def describe_faults(stored: Stored) -> Iterator[str]:
     if broken := faults(stored):
         tag, (fault, *_) = next(iter(broken.items()))
         names = some_of([f"{each.repository}:{each.name}" for each in broken])
-        yield f"{len(broken)} tags cannot be pulled, and are so in the backup too: {names} ({tag.name}: {fault.text})"
+        yield f"not to be pulled, from the backup neither ({len(broken)}): {names} ({tag.name}: {fault.text})"
 
 
 def compare(stored: Stored, copied: Stored, place: str) -> None:

@@ -98,7 +98,7 @@ look_at_programs {shlex.join(programs)}
 existing_part {path}
 echo "images-device|$(stat -c %d -- "$place")"
 [ ! -d {path} ] || echo "owner|$(stat -c %u:%g -- {path})"
-pgrep -f '^registry serve|/registry serve' >/dev/null && echo 'running|yes'
+! pgrep -x registry >/dev/null || echo 'running|yes'
 """,
             f"look_at_backups {shlex.quote(folder)}" if folder else "",
             f"[ ! -x {shlex.quote(program)} ] || echo 'program|yes'" if program else "",

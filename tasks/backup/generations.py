@@ -77,7 +77,7 @@ def surplus(names: Iterable[str], keep: Mapping[str, int]) -> list[str]:
     Of each period that is to be kept, the last backup stays, and of as many periods as have one. The last of all stays.
     """
     newest_first = sorted(names, reverse=True)
-    kept = set(newest_first[:1])
+    kept: set[str] = set()
     for period, number in keep.items():
         last_of: dict[object, str] = {}
         for name in newest_first:

@@ -76,6 +76,11 @@ def read_source(run: Run) -> SourceHost:
     )  # fmt: skip
 
 
+def is_postponed(run: Run) -> bool:
+    """Return whether it is too early to look: what keeps a timer's run from a backup keeps it from nothing else."""
+    return run.by_timer and not host.state.is_executing
+
+
 def wait_for_source(run: Run) -> None:
     """Wait until the registry host was looked at: a plan asks all hosts at once."""
     registry_host = host.inventory.get_host(run.configuration.registry_host)
@@ -90,6 +95,8 @@ def prepare_source() -> Generator[PyinfraCommand, None, None]:
 
 
 def _prepare_source(run: Run) -> list[AnyStep]:
+    if is_postponed(run):
+        return []
     context, settings = run.part(BackupContext), run.configuration.settings
     context.source = found = read_source(run)
     plan.check_source(found, settings, "make deploy")
@@ -109,6 +116,8 @@ def prepare_host() -> Generator[PyinfraCommand, None, None]:
 
 
 def _prepare_host(run: Run) -> list[AnyStep]:
+    if is_postponed(run):
+        return []
     context = run.part(BackupContext)
     wait_for_source(run)
     if context.source is None:
@@ -131,6 +140,8 @@ def take_snapshot() -> Generator[PyinfraCommand, None, None]:
 
 
 def _take_snapshot(run: Run) -> list[AnyStep]:
+    if is_postponed(run):
+        return []
     context, settings = run.part(BackupContext), run.configuration.settings
     arguments = f"{settings.registry_storage_path} {snapshot_path(run)} {LOCK}"
     take = f"{scripts.MAKE_KEYS_FOLDER}set -- {arguments}\n{(ROOT / 'files/snapshot.sh').read_text()}"
@@ -162,6 +173,8 @@ def send() -> Generator[PyinfraCommand, None, None]:
 
 
 def _send(run: Run) -> list[AnyStep]:
+    if is_postponed(run):
+        return []
     context, settings = run.part(BackupContext), run.configuration.settings
     snapshot = snapshot_path(run)
     if host.state.is_executing:

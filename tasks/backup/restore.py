@@ -233,17 +233,17 @@ def _prove(run: Run) -> list[AnyStep]:
 
 def _note(run: Run, outcome: Outcome, chosen: Selection) -> None:
     origin = run.part(RestoreContext).origin
-    run.report.note(host.name, f"{len(outcome.restored)} tags are as in {origin}, and each was seen whole")
+    run.report.note(host.name, f"as in {origin}, and seen whole: {len(outcome.restored)} tags")
     if outcome.newer:
         run.report.note(
             host.name,
-            f"{len(outcome.newer)} tags were pushed again since the backup, and stay: {_names(outcome.newer)}; "
+            f"pushed again since the backup, and stay as they are ({len(outcome.newer)}): {_names(outcome.newer)}; "
             "OLDER=yes puts back those of the backup",
         )
     if chosen.broken:
         run.report.problem(
             host.name,
-            f"{len(chosen.broken)} tags are damaged in the backup, and were left out: {_names(chosen.broken)}",
+            f"damaged in the backup, and left out ({len(chosen.broken)}): {_names(chosen.broken)}",
             "take them from another backup (FROM=NAME)",
         )
 

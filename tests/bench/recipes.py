@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import docker
@@ -84,6 +84,12 @@ BOOKWORM_DOCKER = Recipe(
     "bookworm",
     (*BASE, "docker.io", "openssl", "sudo", "strace", "python3-venv", "git"),
     (("cat /etc/debian_version", r"12\."), ("docker --version", r"Docker version 20\.10\.")),
+)
+BOOKWORM_BACKUP = replace(
+    BOOKWORM_DOCKER,
+    name="bookworm-backup",
+    packages=(*BOOKWORM_DOCKER.packages, "rsync", "restic", "age"),
+    versions=(*BOOKWORM_DOCKER.versions, ("restic version", r"restic 0\.14\.")),
 )
 NODE = (*BASE, "openssl", "sudo", "strace")
 BOOKWORM_NODE = Recipe(
@@ -184,7 +190,15 @@ KUBE_CONTROL = Recipe(
 CLUSTER = (KUBE_CONTROL, KUBE16_NODE, KUBE23_NODE)
 RECIPES = {
     recipe.name: recipe
-    for recipe in (BOOKWORM, BOOKWORM_DOCKER, BOOKWORM_NODE, TRIXIE_NODE, CONTAINERD23_NODE, *CLUSTER)
+    for recipe in (
+        BOOKWORM,
+        BOOKWORM_DOCKER,
+        BOOKWORM_BACKUP,
+        BOOKWORM_NODE,
+        TRIXIE_NODE,
+        CONTAINERD23_NODE,
+        *CLUSTER,
+    )
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.bench import registry_images, ssh
 from tests.bench.hosts import BenchHost
 from tests.bench.programs import CRANE
-from tests.bench.recipes import BOOKWORM_DOCKER
+from tests.bench.recipes import BOOKWORM_BACKUP
 from tests.fleet.deployment import Deployment, RunResult
 
 NAME = "registry.homelab.local"
@@ -54,12 +54,22 @@ def backups(host: BenchHost, folder: str = BACKUPS) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def pi() -> Iterator[BenchHost]:
-    """The host that keeps backups, and takes the registry's place at the end."""
-    host = BenchHost.start(BOOKWORM_DOCKER, "pi")
+def host() -> Iterator[BenchHost]:
+    """The registry host. It has restic and age."""
+    host = BenchHost.start(BOOKWORM_BACKUP)
     registry_images.load(host)
     yield host
     host.remove()
+
+
+@pytest.fixture(scope="module")
+def pi() -> Iterator[BenchHost]:
+    """The host that keeps backups, and takes the registry's place at the end. It has no rsync, which a backup installs."""
+    pi = BenchHost.start(BOOKWORM_BACKUP, "pi")
+    registry_images.load(pi)
+    pi.run("dpkg --purge rsync")
+    yield pi
+    pi.remove()
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +143,8 @@ def test_a_backup_is_restored_and_newer_tags_stay(lab: Deployment, host: BenchHo
     host.run(f"rm -rf {STORAGE}/docker/registry/v2/repositories/team && docker restart homelab-registry")
     done = restore(lab, "latest")
     assert done.exit_code == 0, done.output
-    assert "1 tags were pushed again since the backup, and stay: apps/web:1" in done.output
+    assert "no registry runs here" not in done.output
+    assert "pushed again since the backup, and stay as they are (1): apps/web:1" in done.output
     assert (pulled(host, "apps/web:1"), pulled(host, "team/base:1")) == (newer, two)
     again = restore(
         lab, f"{pi.name}:{first}", registry_restore_repository="apps/web", registry_restore_older=True
@@ -191,7 +202,7 @@ def test_another_disk_restic_and_the_state(
     age.write_text(f'#!/bin/sh\nexec docker exec -i {host.name} age "$@"\n')
     age.chmod(0o755)
     lab.inventory.write_text(f"import os\nos.environ['PATH'] = '{age.parent}:' + os.environ['PATH']\n{hosts}")
-    host.run("apt-get install -q -y restic age && mkdir -p /mnt/usb && mount -t tmpfs none /mnt/usb")
+    host.run("mkdir -p /mnt/usb && mount -t tmpfs none /mnt/usb")
     host.run("age-keygen -o /root/backup.key && age-keygen -y /root/backup.key > /etc/homelab-backup.keys")
     host.write("/root/restic", RESTIC, "0755")
     host.run("RESTIC_PASSWORD=x restic -q init -r /mnt/usb/restic")
@@ -222,6 +233,18 @@ def test_another_disk_restic_and_the_state(
         f"{USB} had backups, and has none now" in lost.output
         or "is on the file system of the images" in lost.output
     )
+    host.run("docker rm -f homelab-registry-gateway")
+    lab.inventory.write_text(f"import os\nos.environ['HOMELAB_REGISTRY_PATIENCE'] = '1'\n{hosts}")
+    by_timer = lab.run()
+    assert by_timer.exit_code == 1
+    assert by_timer.problems == lost.problems, (
+        "the timer backs up too, and what keeps it from that keeps it from nothing else"
+    )
+    assert host.run("docker ps --format '{{.Names}}'").stdout.split() == [
+        "homelab-registry-gateway",
+        "homelab-registry",
+    ]
+    lab.inventory.write_text(hosts)
     lab.set(registry_state_dir=f"{lab.folder}/state")
     assert lab.verify("-k", "backup").returncode == 0
     lab.store.write_backups({pi.name: {**lab.store.read_backups()[pi.name], "name": "2026-01-01-000000"}})

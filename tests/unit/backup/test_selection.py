@@ -113,8 +113,9 @@ def test_what_became_of_the_tags(folder: StoredFolder, tmp_path: Path) -> None:
     assert names == [["apps/multi"], ["apps/web"], ["lost"]]
 
 
-@pytest.mark.parametrize("what", ["tag", "layer", "bytes", "link"])
+@pytest.mark.parametrize("what", ["tag", "layer", "bytes", "link", "what no tag needs"])
 def test_a_copy_that_lacks_anything_is_none(folder: StoredFolder, what: str) -> None:
+    folder.layer("apps/web", b"of a push under way")
     stored = read(folder.path)
     check.compare(stored, read(folder.path), "there")
     match what:
@@ -126,6 +127,8 @@ def test_a_copy_that_lacks_anything_is_none(folder: StoredFolder, what: str) -> 
             folder.data(digest(OWN)).write_bytes(OWN[:-1])
         case "link":
             folder.layer_link("apps/web", digest(OWN)).unlink()
+        case "what no tag needs":
+            folder.data(digest(b"of a push under way")).unlink()
     with pytest.raises(Conflict, match="the copy in there is not complete"):
         check.compare(stored, read(folder.path), "there")
 
@@ -136,4 +139,4 @@ def test_a_tag_that_did_not_pull_before_is_said_and_no_reason_against_the_copy(f
     stored = read(folder.path)
     check.compare(stored, read(folder.path), "there")
     (line,) = check.describe_faults(stored)
-    assert line.startswith("1 tags cannot be pulled, and are so in the backup too: apps/web:1")
+    assert line.startswith("not to be pulled, from the backup neither (1): apps/web:1")

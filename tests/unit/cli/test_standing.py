@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -138,3 +139,10 @@ def test_how_full_the_storage_is(limit: str | None, used: int, row: str | None, 
 
 def test_of_a_registry_host_that_was_not_seen_nothing_is_said() -> None:
     assert standing.storage(lab()) == Summary()
+
+
+def test_the_age_of_the_last_backup_is_said_by_a_run_that_served_nothing_too() -> None:
+    run = lab()
+    assert standing.lines(run) == []
+    run.configuration = replace(run.configuration, backup_hosts=("pi",))
+    assert standing.lines(run) == ["", "  Backup       no good backup yet (pi)"]

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from tasks.accounts.passwords import FormerPassword
+from tasks.backup.generations import FORM, Backup
 from tasks.certificates import ca
 from tasks.cli import status
 from tasks.settings.load import Configuration, Settings
-from tasks.state.store import State
+from tasks.state.store import State, Store
 from tasks.timer import status as timer_status
 from tests.unit.timer.test_units import in_folder
 
@@ -67,6 +68,18 @@ def test_before_the_first_run() -> None:
 )
 def test_how_full_the_storage_is(found: dict[str, Any], rows: list[status.Row]) -> None:
     assert status.storage(found) == rows
+
+
+def test_the_age_of_the_last_backup(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert status.backups(CONFIGURATION, store, NOW) == [
+        ("Backup", "none is set up; see docs/by-task.md, Back up")
+    ]
+    configured = replace(CONFIGURATION, backup_hosts=("pi",))
+    assert status.backups(configured, store, NOW) == [("Backup", "no good backup yet (pi)")]
+    name = (NOW - 3 * DAY).strftime(FORM)
+    store.write_backups({"pi": vars(Backup(name, "ab", 5, 7, has_state=False))})
+    assert status.backups(configured, store, NOW) == [("Backup", "3 days old, 5 tags, without state (pi)")]
 
 
 def test_the_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
