@@ -13,8 +13,8 @@ from tasks.remote.fact_scripts import Answer
 from tasks.storage.manifests import DIGEST, read_manifest
 from tasks.storage.stored import Blob, Manifest, Repository, Stored, Tag, Upload
 
-ABSENT, PROBLEM = "absent", "problem"
-"""The keys of what is not compressed."""
+ABSENT, PROBLEM, WHOLE = "absent", "problem", "whole"
+"""The keys of what is not compressed. `WHOLE` says that all problems were printed."""
 
 END = "==> end <=="
 """Ends each compressed part. Without it the program that wrote the part was stopped."""
@@ -30,6 +30,8 @@ def read_stored(answer: Answer) -> Stored:
     """Return what is stored; `ValueError` or `LookupError` if the answer is not whole."""
     if answer.one(ABSENT) is not None:
         return Stored(0, exists=False)
+    if answer.one(WHOLE) is None:
+        raise ValueError("nothing says that there were no problems")
     tag_lines = _lines(answer, "tags")
     _, now = next(tag_lines, [])
     tags = _read_tags(tag_lines)
@@ -38,7 +40,7 @@ def read_stored(answer: Answer) -> Stored:
     links.read(_lines(answer, "layers"))
     blobs, leftovers = _read_blobs(_lines(answer, "blobs"))
     manifests = _read_manifests(_unpack(answer, "manifests"))
-    unread = [digest for digest in links.had if digest in blobs and digest not in manifests]
+    unread = [digest for digest in links.revisions if digest in blobs and digest not in manifests]
     return Stored(
         read_at=int(now),
         repositories={
@@ -58,20 +60,26 @@ def read_stored(answer: Answer) -> Stored:
         leftovers=leftovers,
         problems=(
             *("|".join(problem) for problem in answer.all(PROBLEM)),
-            *(f"the manifest {digest} was not read" for digest in unread),
+            *links.misplaced,
+            *([f"{len(unread)} manifests were not read, the first is {unread[0]}"] if unread else []),
         ),
     )
 
 
 class _Links:
-    """The links of all repositories, to manifests and to layers, with the folders and uploads beside them."""
+    """The links of all repositories, with what is beside them.
+
+    `revisions` are what any repository has or had a manifest of. `misplaced` are problems: the registry would not find
+    what is there, and its blobs seem to be unused.
+    """
 
     def __init__(self) -> None:
         self.repositories: set[str] = set()
         self.manifests: dict[str, dict[str, int]] = defaultdict(dict)
         self.layers: dict[str, dict[str, int]] = defaultdict(dict)
         self.half_written: dict[str, set[str]] = defaultdict(set)
-        self.had: set[str] = set()
+        self.revisions: set[str] = set()
+        self.misplaced: list[str] = []
         self.aliases: dict[str, str] = {}
         self._uploads: dict[tuple[str, str], tuple[int, int]] = {}
 
@@ -82,8 +90,10 @@ class _Links:
     def read(self, lines: Iterator[list[str]]) -> None:
         """Read the lines `folder PATH`, `link TIME SIZE PATH`, `upload TIME SIZE PATH` and `PATH:CONTENT`."""
         for kind, *fields in lines:
-            repository, _, path = fields[-1].removeprefix("repositories/").partition("/_")
-            place, *parts = path.split("/")
+            repository, place, *parts = _split(fields[-1])
+            if place not in {"manifests", "layers", "uploads"}:
+                self.misplaced.append(f"the registry looks for no repository in {fields[-1]}")
+                continue
             self.repositories.add(repository)
             match kind, place, parts:
                 case "link", "layers", [algorithm, value, _]:
@@ -91,7 +101,7 @@ class _Links:
                 case "link", "manifests", [_, algorithm, value, _]:
                     self._add(self.manifests, repository, f"{algorithm}:{value}", fields)
                 case "folder", "manifests", [_, algorithm, value]:
-                    self.had.add(f"{algorithm}:{value}")
+                    self.revisions.add(f"{algorithm}:{value}")
                 case "upload", "uploads", [name, *_]:
                     size, changed = self._uploads.get((repository, name), (0, 0))
                     self._uploads[repository, name] = size + int(fields[1]), max(changed, _seconds(fields[0]))
@@ -114,8 +124,10 @@ def _read_tags(lines: Iterator[list[str]]) -> dict[str, dict[str, Tag]]:
     pushed: dict[tuple[str, str], int] = {}
     former: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
     for kind, *fields in lines:
-        repository, _, path = fields[-1].removeprefix("repositories/").partition("/_manifests/tags/")
-        name, *parts = path.split("/")
+        repository, place, *parts = _split(fields[-1])
+        if place != "manifests":
+            continue
+        _, name, *parts = parts
         tag = repository, name
         seen.add(tag)
         match kind, parts:
@@ -159,6 +171,12 @@ def _read_manifests(texts: bytes) -> dict[str, Manifest]:
             manifest = read_manifest(digest, text.removesuffix(b"\n"))
             found[digest] = manifest if manifest.whole else read_manifest(digest, text)
     return found
+
+
+def _split(path: str) -> list[str]:
+    """Return the repository that a path is in, and each name that follows; the first without its `_`."""
+    repository, _, rest = path.removeprefix("repositories").partition("/_")
+    return [repository[1:], *rest.split("/")]
 
 
 def _lines(answer: Answer, key: str) -> Iterator[list[str]]:

@@ -20,7 +20,7 @@ import shlex
 from pyinfra.api.facts import FactBase
 
 from tasks.remote.fact_scripts import fail_host_on_bad_output, read_answer, script
-from tasks.storage.answer import ABSENT, END, PROBLEM, read_stored
+from tasks.storage.answer import ABSENT, END, PROBLEM, WHOLE, read_stored
 from tasks.storage.stored import Stored
 
 IMAGES = "docker/registry/v2"
@@ -75,8 +75,10 @@ read_all() {{
 if error=$(stat -L -- "$root" 2>&1 >/dev/null); then
     cd -- "$root" || exit 1
     exec 3>&1
-    problems=$(read_all 2>&1 >&3 | awk '!/No such file or directory$/ && count++ < 50 {{ print "{PROBLEM}|" $0 }}')
-    [ -z "$problems" ] || printf '%s\\n' "$problems"
+    read_all 2>&1 >&3 | awk '
+        !/No such file or directory$/ && count++ < 50 {{ said = said "{PROBLEM}|" $0 "\\n" }}
+        END {{ printf "%s{WHOLE}|\\n", said }}
+    '
 else
     case $error in
         (*'No such file or directory') echo '{ABSENT}|' ;;

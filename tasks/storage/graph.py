@@ -1,6 +1,7 @@
 """What needs what: what a tag is made of, what it shares, what would be free without it, and what nothing needs.
 
-All functions are pure. Of a reading with `problems` they say too little: nothing may be deleted because of it.
+All functions are pure. Nothing may be deleted because of a reading with `problems`, nor with `faults` in a manifest:
+what a damaged one needs is not known.
 """
 
 from __future__ import annotations

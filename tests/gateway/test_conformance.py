@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +10,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tasks.storage.faults import faults
+from tasks.storage.graph import Graph
 from tests.bench import programs
 from tests.bench.hosts import BenchHost
 from tests.gateway.gateway import ACCOUNTS, NAME, Gateway
+from tests.gateway.pushing import MANIFEST, Client, Image, digest, image
+from tests.gateway.stored import Api, own_garbage, read
 
 BARE = "127.0.0.1:5002"
 BARE_HEALTH = "127.0.0.1:5003"
@@ -100,6 +105,68 @@ def test_no_result_is_worse_than_the_registry_s_own(gateway: Gateway, host: Benc
     assert through.figures == Figures(
         alone.figures.asserted, alone.figures.passed + better, alone.figures.failed - better
     )
+
+
+def test_what_is_stored_is_what_the_registry_says(gateway: Gateway, host: BenchHost) -> None:
+    """Of all that the suite left, and of pushes as clients make them."""
+    one, two, other = (image(f"stored/{name}", "v1", 50_000) for name in ("one", "one/two", "other"))
+    push_of_each_kind(gateway, one, two, other)
+    stored, api = read(gateway), Api(gateway)
+    graph, wrong = Graph(stored), faults(stored)
+    assert stored.problems == ()
+    assert set(api.repositories()) <= stored.repositories.keys()
+    assert {name: sorted(each.tags) for name, each in stored.repositories.items()} == {
+        name: api.tags(name) for name in stored.repositories
+    }
+    for tag in stored.tags:
+        assert tag.digest == api.digest(tag.repository, tag.name), tag
+        size = api.size(tag.repository, tag.name)
+        assert (tag in wrong) == (size is None), (tag, wrong.get(tag))
+        assert size == graph.size(tag) or (tag.repository, tag.name) != (one.repository, one.tag)
+    revisions = frozenset(
+        (name, each) for name, found in stored.repositories.items() for each in found.manifests
+    )
+    unreferenced, garbage = Graph(stored, revisions).unreferenced, own_garbage(gateway)
+    assert unreferenced <= garbage <= unreferenced | set(stored.aliases.values()) | only_named(graph)
+
+    (pushed_again,) = (tag for tag in stored.tags if (tag.repository, tag.name) == (one.repository, one.tag))
+    layer, manifest = digest(one.blobs[1]), digest(one.manifest)
+    assert stored.blobs[manifest].written < max(pushed_again.former.values()) <= pushed_again.pushed
+    assert stored.blobs[layer].written < graph.linked[layer]
+
+    (deleted,) = stored.repositories[two.repository].tags.values()
+    freed = sum(graph.freed([deleted]))
+    reference = f"@{deleted.digest}" if gateway.version == "2.8" else ":v1"  # 2.8 deletes by digest only
+    gateway.crane("admin", f"delete {NAME}/{two.repository}{reference}")
+    after = Graph(read(gateway))
+    assert freed == after.stored.size(after.unreferenced - graph.unreferenced) > 50_000
+
+
+def push_of_each_kind(gateway: Gateway, one: Image, two: Image, other: Image) -> None:
+    """Push these, an index, a twin, something attached to `two`, what is mounted; and a second later `one` again."""
+    client = Client(gateway)
+    for each in (one, two, other):
+        client.push(each)
+    names = [f"{NAME}/{each.repository}:{each.tag}" for each in (one, other)]
+    gateway.crane("push", f"copy {names[1]} {NAME}/{one.repository}:other")  # mounts its blobs
+    gateway.crane("push", f"index append -m {names[0]} -m {names[1]} -t {NAME}/{one.repository}:both")
+    gateway.crane("push", f"tag {NAME}/{one.repository}:both latest")
+    subject = {"mediaType": MANIFEST, "digest": digest(two.manifest), "size": len(two.manifest)}
+    attached = json.dumps(json.loads(two.manifest) | {"subject": subject}).encode()
+    target = f"/v2/{two.repository}/manifests/{digest(attached)}"
+    client.ask("PUT of what is attached", "PUT", target, 201, attached, MANIFEST)
+    gateway.host.wait_until(f"[ $(date +%s) -gt {read(gateway).read_at} ]", 5, "the next second")
+    client.blob(one.repository, one.blobs[1])
+    client.manifest(one)
+    client.close()
+
+
+def only_named(graph: Graph) -> frozenset[str]:
+    """Return what is kept because a manifest names it where distribution's own collection does not look."""
+    named = (
+        found.names - found.children.keys() - found.layers.keys() for found in graph.stored.manifests.values()
+    )
+    return graph.closure("", frozenset[str]().union(*named))
 
 
 def run(host: BenchHost, environment: Mapping[str, str]) -> Results:

@@ -37,6 +37,7 @@ from tasks.remote.fact_scripts import PREAMBLE, Answer, emit_paths, read_answer,
 from tasks.remote.files import Observed
 from tasks.run.machines import MachineFact
 from tasks.settings.load import Settings
+from tasks.storage.facts import StorageFact
 
 EMPTY = hashlib.sha256(b"").hexdigest()
 KINDS: dict[Callable[[int], bool], str] = {
@@ -560,6 +561,8 @@ def test_a_certificate_that_is_no_text_is_told_as_the_damaged_thing_it_is() -> N
         (DockerHostFact, ["hosts|hunter2hunter2x"]),
         (ClusterNodeFact, ["started|k3s.service|hunter2|7"]),
         (ClusterNodeFact, ["data|hunter2"]),
+        (StorageFact, ["tags|hunter2"]),
+        (StorageFact, ["whole|", "tags|hunter2"]),
     ],
 )
 def test_an_answer_that_makes_no_sense_is_none_and_is_not_quoted(

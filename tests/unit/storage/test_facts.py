@@ -77,15 +77,28 @@ def test_an_answer_that_was_cut_off_anywhere_fails_the_fact(folder: StoredFolder
             StorageFact().process([*whole[:kept], shorter, *whole[kept + 1 :]])
 
 
-@pytest.mark.parametrize("program", ["find", "grep", "tail", "xargs", "gzip", "base64"])
-def test_a_program_that_is_killed_is_no_end_of_what_there_is(
-    program: str, folder: StoredFolder, tmp_path: Path
+@pytest.mark.parametrize("how", ["kill -9 $$", "exit 2"])
+@pytest.mark.parametrize("program", ["find", "xargs", "awk", "gzip", "base64", "sed"])
+def test_a_program_that_is_stopped_is_no_end_of_what_there_is(
+    program: str, how: str, folder: StoredFolder, tmp_path: Path
 ) -> None:
-    lines = with_program(folder.path, program, "kill -9 $$", tmp_path)
-    try:
-        assert StorageFact().process(lines).problems != ()
-    except FactProcessError:
-        assert program != "grep"
+    with pytest.raises(FactProcessError):
+        StorageFact().process(with_program(folder.path, program, how, tmp_path))
+
+
+def test_nor_is_one_whose_files_are_known(folder: StoredFolder, tmp_path: Path) -> None:
+    lines = with_program(folder.path, "grep", "kill -9 $$", tmp_path)
+    assert StorageFact().process(lines).problems != ()
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n"])
+def test_texts_with_and_without_a_line_feed_at_their_end(end: bytes, tmp_path: Path) -> None:
+    """Between two texts is one of `tail`, and after the last is none."""
+    folder = StoredFolder(tmp_path)
+    for number in range(3):
+        folder.manifest("app", b'{"layers": %d}%b' % (number, end), f"v{number}")
+        stored = read(folder.path)
+        assert (len(stored.tags), faults(stored)) == (number + 1, {})
 
 
 @pytest.mark.parametrize(
@@ -119,7 +132,7 @@ def test_what_vanishes_while_it_is_read_is_absent(folder: StoredFolder, tmp_path
 
 def test_a_manifest_whose_data_was_not_read_is_a_problem(folder: StoredFolder, tmp_path: Path) -> None:
     stored = StorageFact().process(with_program(folder.path, "tail", ":", tmp_path))
-    assert stored.problems == (f"the manifest {stored.tags[0].digest} was not read",)
+    assert stored.problems == (f"1 manifests were not read, the first is {stored.tags[0].digest}",)
 
 
 def test_blobs_without_a_folder_of_repositories_are_a_problem(folder: StoredFolder) -> None:
@@ -127,6 +140,15 @@ def test_blobs_without_a_folder_of_repositories_are_a_problem(folder: StoredFold
     assert read(folder.path).problems == (f"{folder.top}/repositories is missing",)
     folder.repository("").mkdir()
     assert read(folder.path).problems == ()
+
+
+def test_a_repository_that_was_put_aside_is_a_problem(folder: StoredFolder) -> None:
+    (folder.repository("_old")).mkdir()
+    folder.repository("team").rename(folder.repository("_old/team"))
+    assert (
+        "the registry looks for no repository in repositories/_old/team/app/_layers"
+        in read(folder.path).problems
+    )
 
 
 def test_symbolic_links_are_followed_as_the_registry_does(folder: StoredFolder, tmp_path: Path) -> None:

@@ -118,11 +118,11 @@ def test_untagged_since_the_last_tag_moved_and_not_since_it_was_pushed(folder: S
         folder.now += 1000
         content = folder.image("app", [layer])
         text = folder.data(content["digest"]).read_bytes()
-        for each in (tag, "both") if layer == b"1" else (tag,):
+        for each in (tag, "0") if layer == b"1" else (tag,):
             folder.manifest("app", text, each)
         digests.append((content["digest"], folder.now))
     folder.now += 1000
-    folder.manifest("app", folder.data(digests[2][0]).read_bytes(), "both")
+    folder.manifest("app", folder.data(digests[2][0]).read_bytes(), "0")
     moved = folder.now
     by_digest = folder.image("app", [b"6"])["digest"]
     found = graph(folder).untagged
@@ -139,6 +139,9 @@ def test_a_blob_is_as_young_as_its_newest_link(folder: StoredFolder) -> None:
     assert stored.blobs[layer["digest"]].written < again
     assert Graph(stored).linked == {layer["digest"]: again}
     assert Graph(stored).unreferenced == {layer["digest"]}
+
+    folder.write(folder.layer_link("other", f"sha512:{'a' * 128}"), layer["digest"].encode())
+    assert graph(folder).linked == {layer["digest"]: folder.now}
 
 
 def test_tags_that_are_being_written_keep_all_they_may_be(folder: StoredFolder) -> None:
