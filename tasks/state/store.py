@@ -127,7 +127,10 @@ class Store(AccountFiles):
         try:
             self._files.make_folder(self.folder)
             handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:  # another run has just ended, and removed it
+        except (FileExistsError, FileNotFoundError):
+            # Another run has just ended, and removed it: `Path.mkdir` looks again after the system's EEXIST.
+            if os.path.lexists(self.folder) and not self.folder.is_dir():
+                raise
             return None
         with suppress(BlockingIOError, FileNotFoundError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -407,6 +407,31 @@ def test_a_run_that_writes_nothing_leaves_no_folder_and_whoever_waited_for_it_ha
     assert not store.folder.exists()
 
 
+@pytest.mark.parametrize("error", [FileExistsError, None], ids=["while it is made", "before it is opened"])
+def test_a_folder_that_another_run_removes_just_now_is_made_again(
+    error: type[OSError] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "yours")
+    make, calls = store._files.make_folder, []
+
+    def removed(folder: Path) -> None:
+        calls.append(folder)
+        if len(calls) > 1:
+            make(folder)
+        elif error:
+            raise error
+
+    monkeypatch.setattr(store._files, "make_folder", removed)
+    with store.lock(10):
+        assert (len(calls), store.folder.is_dir()) == (2, True)
+
+
+def test_a_file_in_the_place_of_the_state_is_no_other_run(tmp_path: Path) -> None:
+    (tmp_path / "yours").touch()
+    with pytest.raises(FileExistsError), Store(tmp_path / "yours").lock():
+        pass
+
+
 def hold(store: Store) -> str:
     """Wait for the lock, and return what another run is told meanwhile."""
     with store.lock(10), pytest.raises(StateError) as stop, Store(store.folder).lock():
