@@ -16,13 +16,13 @@ BY_MODULE := --dist loadfile --no-loadscope-reorder
 AT_ONCE := -n 3 $(BY_MODULE)
 
 VERBS := deploy plan verify status timer timer-off password rotate-certificate rotate-passwords revoke-passwords rotate-ca \
-    retire-ca adopt backup restore
+    retire-ca adopt backup restore make-room
 OTHERS := help init test test-unit test-all test-hosts test-cluster test-nodes test-served soak bench bench-up bench-down \
     format lint
 .PHONY: $(VERBS) $(OTHERS) which
 help: ; @sed -n 's/^## //p' Makefile
 
-READ := INVENTORY HOME_DIR ACCOUNT DATA FROM REPOSITORY OLDER NAME HOSTS KEY REGISTRY PYTHON SEED AS_ROOT
+READ := INVENTORY HOME_DIR ACCOUNT PLAN DATA FROM REPOSITORY OLDER NAME HOSTS KEY REGISTRY PYTHON SEED AS_ROOT
 GIVEN := $(foreach each,$(.VARIABLES),$(if $(filter command,$(origin $(each))),$(each)))
 which:
 	@$(if $(wildcard .venv/ready),,$(CHECK_PYTHON))
@@ -106,6 +106,10 @@ RESTORED = $(call data,restore,$(call typed,FROM))$(call data,restore_repository
 data = $(if $(2), --data $(call quoted,registry_$(1)=$(2)))
 restore: which .venv/ready
 	.venv/bin/pyinfra -y$(RESTORED)$(MORE) $(ON) deploys/restore.py
+
+## make make-room [PLAN=1]       delete the tags that registry_retention lets go; PLAN=1 prints which and why, and deletes none
+make-room: which .venv/ready
+	.venv/bin/pyinfra $(if $(PLAN),--dry,-y)$(MORE) $(ON) deploys/make_room.py
 
 ## make test-unit                the tests that need no host; half a minute
 test-unit: .venv/ready-dev

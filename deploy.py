@@ -15,6 +15,7 @@ from tasks.cluster_control import deploy as cluster_control
 from tasks.cluster_nodes import deploy as cluster_nodes
 from tasks.docker_hosts import deploy as docker_hosts
 from tasks.registry import deploy as registry
+from tasks.room import deploy as room
 from tasks.rotations import deploy as rotations
 from tasks.run.inspect import inspect_host
 
@@ -28,3 +29,4 @@ if inspect_host(host):
     rotations.finish()
     clients.prove_address()
     backup.save_by_timer()
+    room.make()

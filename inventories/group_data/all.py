@@ -41,7 +41,8 @@ registry_image = "docker.io/library/registry:3"
 # The gateway's image, for `"pull"`.
 registry_gateway_image = "docker.io/library/nginx:stable"
 
-# Folder of the images on the registry host. No run ever deletes anything in it.
+# Folder of the images on the registry host. Only `make make-room` deletes there, and the timer if there is
+# `registry_retention`.
 registry_storage_path = "/var/lib/homelab-registry"
 
 # How much that folder may take up on its disk, such as `"30GB"` or `"500GiB"`. At the limit new uploads are
@@ -57,6 +58,24 @@ registry_accounts = {"admin": "admin", "ci": "push", "cluster": "pull"}
 
 # Whether anything may be deleted from the registry.
 registry_delete_enabled = True
+
+# Which tags `make make-room` and the timer delete: a list of rules, of which the first that matches a tag counts.
+# With `{"repositories": "ci/*", "tags": "pr-*", "keep_last": 5, "keep_days": 14}` a tag goes if 5 of these in its
+# repository are newer and it was pushed at least 14 days ago; `{"repositories": "apps/*", "keep": True}` keeps all.
+# In a pattern `*` is any text, also with `/`, and `?` one character. `[]`: no tag is deleted.
+registry_retention = []
+
+# Keep what a container, a pod or a workload of any host of the inventory uses, whatever the rules say.
+registry_keep_running = True
+
+# After how many days without a tag `make make-room` deletes a manifest. `None`: never.
+registry_untagged_days = 7
+
+# How many days deleted images stay in a trash on the same disk.
+registry_trash_days = 1
+
+# How many minutes a blob that nothing refers to is left alone before it is deleted: a push may still need it.
+registry_gc_grace_minutes = 60
 
 # How many requests of one client address are served at once. Further requests get `429`. Clients behind a NAT or a
 # proxy share one address.

@@ -18,7 +18,9 @@ from tasks.run.report import Report
 from tasks.settings.load import Configuration
 from tasks.state.store import Store
 
-Request = Literal["adopt", "new certificate", "new passwords", "revoke passwords", "new CA", "retire CA"]
+Request = Literal[
+    "adopt", "new certificate", "new passwords", "revoke passwords", "new CA", "retire CA", "make room"
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 """The project's folder."""
@@ -45,7 +47,8 @@ class Run:
     and can be changed, by name; `clocks` how many seconds the clock of each inspected host is ahead. `facts` holds what
     was read of each host, by its name and fact, then by the arguments.
     `finished` holds the hosts that this run brought to what they should be, each with the group it was finished in.
-    `settled` has an event by host: set as soon as a plan will learn no more of that host. `turns` are those of `Step`.
+    `settled` has an event by host: set as soon as a plan will learn no more of that host; `inspected` one that is set
+    once it is known whether `machines` has it. `turns` are those of `Step`.
     """
 
     configuration: Configuration
@@ -63,6 +66,7 @@ class Run:
     facts: dict[tuple[str, type], dict[str, Any]] = field(default_factory=dict, repr=False)
     finished: set[tuple[str, str]] = field(default_factory=set)
     settled: defaultdict[str, Event] = field(default_factory=lambda: defaultdict(Event), repr=False)
+    inspected: defaultdict[str, Event] = field(default_factory=lambda: defaultdict(Event), repr=False)
     turns: defaultdict[str, Turn] = field(default_factory=lambda: defaultdict(Turn), repr=False)
     begun: float = field(default_factory=time.monotonic)
     resources: ExitStack = field(default_factory=ExitStack, repr=False)

@@ -14,6 +14,13 @@ from tasks.run.machines import Machine, MachineFact
 
 def inspect_host(host: Host) -> bool:
     """Inspect a host, and return whether this run can change it; if not, report why and end its run."""
+    try:
+        return _inspect(host)
+    finally:
+        current().inspected[host.name].set()
+
+
+def _inspect(host: Host) -> bool:
     machine = get_fact(host.state, host, MachineFact, kwargs={"_sudo": False}, apply_failed_hosts=False)
     try:
         if machine is None:

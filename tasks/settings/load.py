@@ -289,7 +289,7 @@ def _registry_keys(data: Mapping[str, Any]) -> dict[str, Any]:
 def _subject(key: str, inner: Sequence[str], value: object) -> str:
     """Return `key = value`, or `key[item] = value` for an item in it."""
     if key not in {"registry_accounts", "registry_login_users"} or not (inner or isinstance(value, dict)):
-        return f"{key}{''.join(f'[{each}]' for each in inner)} = {redacted(key, value)}"
+        return f"{key}{''.join(f'[{safe_name(each)}]' for each in inner)} = {redacted(key, value)}"
     if not inner:
         return f"{key} = {HIDDEN}"
     account = f"{key}[{redacted(key, inner[0])}]"

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from tasks.settings import listen, sizes
+from tasks.settings.rules import DaysOrNone, GraceMinutes, Retention, TrashDays
 from tasks.settings.types import (
     Account,
     AccountOrNone,
@@ -109,7 +110,9 @@ class RunWideKeys(_Strict):
     """The gateway's image, for `"pull"`."""
 
     registry_storage_path: StorageFolder = "/var/lib/homelab-registry"
-    """Folder of the images on the registry host. No run ever deletes anything in it."""
+    """Folder of the images on the registry host. Only `make make-room` deletes there, and the timer if there is
+    `registry_retention`.
+    """
 
     registry_storage_limit: SizeOrNone = None
     """How much that folder may take up on its disk, such as `"30GB"` or `"500GiB"`. At the limit new uploads are
@@ -125,6 +128,25 @@ class RunWideKeys(_Strict):
 
     registry_delete_enabled: Switch = True
     """Whether anything may be deleted from the registry."""
+
+    registry_retention: Retention = ()
+    """Which tags `make make-room` and the timer delete: a list of rules, of which the first that matches a tag counts.
+    With `{"repositories": "ci/*", "tags": "pr-*", "keep_last": 5, "keep_days": 14}` a tag goes if 5 of these in its
+    repository are newer and it was pushed at least 14 days ago; `{"repositories": "apps/*", "keep": True}` keeps all.
+    In a pattern `*` is any text, also with `/`, and `?` one character. `[]`: no tag is deleted.
+    """
+
+    registry_keep_running: Switch = True
+    """Keep what a container, a pod or a workload of any host of the inventory uses, whatever the rules say."""
+
+    registry_untagged_days: DaysOrNone = 7
+    """After how many days without a tag `make make-room` deletes a manifest. `None`: never."""
+
+    registry_trash_days: TrashDays = 1
+    """How many days deleted images stay in a trash on the same disk."""
+
+    registry_gc_grace_minutes: GraceMinutes = 60
+    """How many minutes a blob that nothing refers to is left alone before it is deleted: a push may still need it."""
 
     registry_max_requests: MaxRequests = 256
     """How many requests of one client address are served at once. Further requests get `429`. Clients behind a NAT or a

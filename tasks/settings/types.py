@@ -36,7 +36,8 @@ SHARED_FOLDERS = (
 """Folders that others use too. A folder of this project gets an owner of its own and mode 0700."""
 
 
-def _matching(pattern: str, max_length: int) -> AfterValidator:
+def matching(pattern: str, max_length: int) -> AfterValidator:
+    """Return the check that a text has at most this length and matches a pattern as a whole."""
     compiled = re.compile(pattern, re.ASCII)
 
     def check(text: str) -> str:
@@ -130,7 +131,8 @@ def _not_an_image_id(reference: str) -> str:
     return reference
 
 
-def _tuple_from_list(value: Any) -> Any:
+def tuple_from_list(value: Any) -> Any:
+    """Return a list, as people write it, as a tuple, which nobody can change."""
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -203,7 +205,7 @@ Address = Annotated[
 ]
 ServerNames = Annotated[
     tuple[Annotated[str, AfterValidator(_dns_name_or_address)], ...],
-    BeforeValidator(_tuple_from_list),
+    BeforeValidator(tuple_from_list),
     AfterValidator(_no_duplicates),
     Field(
         description=f"a list of lower-case DNS names with a dot and of addresses ({_ADDRESSES}), without duplicates"
@@ -238,7 +240,7 @@ File = Annotated[
 ImageSource = Annotated[Literal["debian", "pull"], Field(description='"debian" or "pull"')]
 Image = Annotated[
     str,
-    _matching(_IMAGE, 500),
+    matching(_IMAGE, 500),
     AfterValidator(_not_an_image_id),
     Field(description="an image reference, registry/name[:tag][@sha256:digest]"),
 ]
@@ -246,7 +248,7 @@ Image = Annotated[
 Role = Literal["pull", "push", "admin"]
 Account = Annotated[
     str,
-    _matching("[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?", 64),
+    matching("[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?", 64),
     AfterValidator(_account_name),
     Field(description=f"the name of an account: {_ACCOUNT}"),
 ]
@@ -258,7 +260,7 @@ Accounts = Annotated[
     ),
 ]
 LoginUsers = Annotated[
-    dict[Annotated[str, _matching("[A-Za-z_][A-Za-z0-9_.-]{0,31}", 32)], Account | None],
+    dict[Annotated[str, matching("[A-Za-z_][A-Za-z0-9_.-]{0,31}", 32)], Account | None],
     BeforeValidator(_keys_from_list),
     Field(
         description="a list of system users (useradd(8)), without duplicates, or a dict with user: account"
@@ -267,31 +269,31 @@ LoginUsers = Annotated[
 """An account of None, as all have of a list, is `registry_login_account`."""
 
 Namespaces = Annotated[
-    tuple[Annotated[str, _matching(rf"\*|{LABEL}", 63)], ...],
-    BeforeValidator(_tuple_from_list),
+    tuple[Annotated[str, matching(rf"\*|{LABEL}", 63)], ...],
+    BeforeValidator(tuple_from_list),
     AfterValidator(_no_duplicates),
     AfterValidator(_star_only_alone),
     Field(description='a list of namespaces (RFC 1123 labels), without duplicates, or ["*"]'),
 ]
 ObjectName = Annotated[
     str,
-    _matching(_SUBDOMAIN, 253),
+    matching(_SUBDOMAIN, 253),
     Field(description="the name of a Kubernetes object: an RFC 1123 subdomain of at most 253 characters"),
 ]
 ObjectNames = Annotated[
-    tuple[Annotated[str, _matching(_SUBDOMAIN, 253)], ...],
-    BeforeValidator(_tuple_from_list),
+    tuple[Annotated[str, matching(_SUBDOMAIN, 253)], ...],
+    BeforeValidator(tuple_from_list),
     AfterValidator(_no_duplicates),
     Field(description="a list of names of Kubernetes objects (RFC 1123 subdomains), without duplicates"),
 ]
 KubeContext = Annotated[
-    Annotated[str, _matching("[A-Za-z0-9_][A-Za-z0-9._:/@+=-]*", 253)] | None,
+    Annotated[str, matching("[A-Za-z0-9_][A-Za-z0-9._:/@+=-]*", 253)] | None,
     Field(description="None or the name of a context: letters, digits and . _ : / @ + = -"),
 ]
 HostNames = Annotated[
-    tuple[Annotated[str, _matching("@?[A-Za-z0-9][A-Za-z0-9._:/@-]*", 253)], ...],
+    tuple[Annotated[str, matching("@?[A-Za-z0-9][A-Za-z0-9._:/@-]*", 253)], ...],
     BeforeValidator(_tuple_from_commas),
-    BeforeValidator(_tuple_from_list),
+    BeforeValidator(tuple_from_list),
     AfterValidator(_no_duplicates),
     Field(description="names of hosts in the inventory, a list or separated by commas, without duplicates"),
 ]
@@ -300,7 +302,7 @@ RuntimeName = Literal["k3s", "rke2", "containerd", "crio", "podman", "docker"]
 Runtimes = Annotated[
     Annotated[
         tuple[RuntimeName, ...],
-        BeforeValidator(_tuple_from_list),
+        BeforeValidator(tuple_from_list),
         AfterValidator(_no_duplicates),
         Field(min_length=1),
     ]
@@ -344,14 +346,14 @@ BackupKeep = Annotated[
 ]
 BackupDays = Annotated[int, Field(ge=1, le=365, description="a whole number of days, 1 to 365")]
 Repository = Annotated[
-    Annotated[str, _matching(rf"{_COMPONENT}(?:/{_COMPONENT})*", 255)] | None,
+    Annotated[str, matching(rf"{_COMPONENT}(?:/{_COMPONENT})*", 255)] | None,
     Field(description="None or the name of a repository, such as apps/web"),
 ]
 BACKUP_NAME = r"\d{4}-\d\d-\d\d-\d{6}"
 """How a backup is called: when it was begun, in UTC."""
 
 RestoreFrom = Annotated[
-    Annotated[str, _matching(rf"(?:(?:@?[A-Za-z0-9][A-Za-z0-9._/@-]*:)?(?:latest|{BACKUP_NAME})|/.*)", 1000)]
+    Annotated[str, matching(rf"(?:(?:@?[A-Za-z0-9][A-Za-z0-9._/@-]*:)?(?:latest|{BACKUP_NAME})|/.*)", 1000)]
     | None,
     AfterValidator(lambda text: _path(text) if text and text.startswith("/") else text),
     Field(

@@ -9,9 +9,13 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from tasks.cluster_control.pull_secrets import document
+from tasks.room.cluster import ClusterUsesFact
+from tasks.settings.load import Settings
 from tests.bench.cluster import BIN
 from tests.cluster.served import ALL, NAME, OWN, RECORDER, Served
 
@@ -111,3 +115,79 @@ def test_a_users_configuration_is_used_with_that_users_rights(served: Served) ->
     (problem,) = ran.problems
     assert "/home/alice/config can be written by others than root" in problem
     control.run("test ! -e /tmp/as-whom")
+
+
+POD_SPEC = {
+    "initContainers": [{"name": "i", "image": "r/init:1"}],
+    "containers": [{"name": "c", "image": "r/IT:1"}],
+}
+
+
+def template(name: str) -> dict[str, Any]:
+    return {"metadata": {"labels": {"a": "b"}}, "spec": json.loads(json.dumps(POD_SPEC).replace("IT", name))}
+
+
+def workload(kind: str, name: str, version: str = "apps/v1", **spec: object) -> dict[str, Any]:
+    selector = {"selector": {"matchLabels": {"a": "b"}}} if version == "apps/v1" else {}
+    metadata = {"name": name, "namespace": "default"}
+    return {
+        "apiVersion": version,
+        "kind": kind,
+        "metadata": metadata,
+        "spec": {**selector, "template": template(name), **spec},
+    }
+
+
+def test_every_image_that_the_cluster_runs_will_run_or_keeps_is_read(served: Served) -> None:
+    """Nothing of it runs: the ReplicaSet is one that is kept for a rollback."""
+    control, settings = served.cluster.control, Settings()
+    cron = {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": template("cron")}}}
+    cron["jobTemplate"]["spec"]["template"]["spec"]["restartPolicy"] = "Never"  # type: ignore[index]
+    job = workload("Job", "job", "batch/v1", suspend=True)
+    job["spec"]["template"]["spec"]["restartPolicy"] = "Never"
+    pod = {**POD_SPEC, "volumes": [{"name": "v", "image": {"reference": "r/volume:1"}}], "nodeName": "gone"}
+    metadata = {"name": "pod", "namespace": "default"}
+    applied = [
+        workload("ReplicaSet", "rollback", replicas=0),
+        workload("StatefulSet", "stateful", replicas=0, serviceName="x"),
+        workload("DaemonSet", "daemon"),
+        workload("Deployment", "deployment", replicas=0),
+        workload("ReplicationController", "controller", "v1", replicas=0, selector={"a": "b"}),
+        job,
+        {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata | {"name": "cron"}, "spec": cron},
+        {"apiVersion": "v1", "kind": "PodTemplate", "metadata": metadata, "template": template("template")},
+        {
+            "apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": metadata, "revision": 1,
+            "data": {"spec": {"template": template("revision")}},
+        },
+        {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod},
+    ]  # fmt: skip
+    served.cluster.kubectl("apply", "-f", "-", stdin=document(applied))
+    status = {"containerStatuses": [{"name": "c", "image": "r/it:1", "imageID": "r/it@sha256:" + "a" * 64, "ready": True,
+                                     "restartCount": 0}]}  # fmt: skip
+    served.cluster.kubectl(
+        "patch", "pod", "pod", "--subresource=status", "--type=merge", "-p", json.dumps({"status": status})
+    )
+    fact = ClusterUsesFact()
+    found = fact.process(control.run(fact.command(settings)).stdout.splitlines())
+    served.cluster.kubectl("delete", "--wait=false", "--force", "-f", "-", stdin=document(applied))
+    assert found.unread == ()
+    by_text = {use.text: use.by for use in found.found if use.by.split(" ")[1].startswith("default/")}
+    assert {text.partition(":")[0].removeprefix("r/") for text in by_text} >= {
+        "rollback", "stateful", "daemon", "deployment", "controller", "job", "cron", "template", "revision", "IT", "init",
+        "volume", "it@sha256",
+    }  # fmt: skip
+    assert by_text["r/rollback:1"] == "ReplicaSet default/rollback"
+    assert by_text["r/volume:1"] == "Pod default/pod on gone"
+
+
+def test_a_cluster_that_refuses_is_unknown(served: Served) -> None:
+    served.cluster.control.write(
+        "/root/few.conf", served.cluster.authority.kubeconfig(served.cluster.server, "few", ["few"]), "0600"
+    )
+    fact = ClusterUsesFact()
+    settings = Settings(registry_kubeconfig="/root/few.conf")
+    found = fact.process(served.cluster.control.run(fact.command(settings)).stdout.splitlines())
+    (line,) = found.unread
+    assert line.startswith('the cluster: the user "few" may not list pods, ')
+    assert found.found == ()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tasks.room.facts import UsedImagesFact
+from tasks.room.uses import Uses
 from tests.bench import registry_images
 from tests.bench.fleet import Fleet
 from tests.bench.programs import CRI_PULL, CRICTL
@@ -175,3 +177,48 @@ def test_what_was_removed_is_named(
     lines = re.findall(rf"^({host}: .*); run make deploy.*\[test_.*\]$", verified.stdout, re.MULTILINE)
     assert f"{host}: differs from what was deployed ({off})" in lines, verified.stdout
     assert not also or any(re.match(also, line) for line in lines), verified.stdout
+
+
+def test_what_its_engines_use_is_read_also_if_it_is_stopped(fleet: Fleet, deployment: Deployment) -> None:
+    """Each engine has a container that was never started, of an image with a name of ours."""
+    host, fact = fleet.hosts["node"], UsedImagesFact()
+
+    def read() -> Uses:
+        return fact.process(host.run(fact.command()).stdout.splitlines())
+
+    create = f"podman import - {NAME}/by/podman:1 && podman create --name waits {NAME}/by/podman:1 x"
+    host.run(
+        "cd /root && echo x > x && tar cf x.tar x && useradd -m -s /bin/sh eve && sed -i /^eve:/d /etc/sub?id"
+    )
+    host.run(
+        f"docker import /root/x.tar {NAME}/by/docker:1 && docker create --name waits {NAME}/by/docker:1 x"
+    )
+    host.run(f"{create} < /root/x.tar")
+    host.run(
+        f"su - eve -c '{create.replace('by/', 'by/eve-').replace('podman ', 'podman --storage-driver=vfs ')}' < /root/x.tar"
+    )
+    host.run(
+        f"docker save {NAME}/by/docker:1 | ctr -n k8s.io images import --no-unpack - && "
+        f"ctr -n k8s.io images tag {NAME}/by/docker:1 {NAME}/by/ctr:1 && ctr -n k8s.io containers create {NAME}/by/ctr:1 waits"
+    )
+    found = read()
+    assert found.unread == ()
+    assert found.pods_on
+    by = {(use.text.removeprefix(f"{NAME}/by/"), use.by) for use in found.found}
+    assert by >= {
+        ("docker:1", "container waits"),
+        ("podman:1", "container waits"),
+        ("eve-podman:1", "eve's container waits"),
+        ("ctr:1", "container waits (k8s.io)"),
+    }
+    docker = host.run(f"docker image inspect -f '{{{{.Id}}}}' {NAME}/by/docker:1").stdout.strip()
+    podman = host.run(f"podman image inspect -f '{{{{.Digest}}}}' {NAME}/by/podman:1").stdout.strip()
+    for digest in (docker, podman):
+        assert any(digest in use.text for use in found.found), digest
+    host.run("systemctl stop docker.socket docker containerd")
+    off = read()
+    host.run("systemctl start containerd docker.socket docker && docker rm waits")
+    assert off.unread == (
+        "Docker Engine: it is off, and has containers in /var/lib/docker",
+        "containerd at /run/containerd/containerd.sock: it is off, and may have containers",
+    )

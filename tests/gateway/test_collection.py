@@ -1,14 +1,22 @@
-"""Blobs and manifests that nothing needs are collected while clients push and pull."""
+"""Tags are deleted by rules, and what nothing needs is collected, while clients push and pull."""
 
 from __future__ import annotations
 
+import re
 import time
+from dataclasses import replace
 
 from tasks.storage import trash
 from tests.gateway.gateway import ACCOUNTS, NAME, Gateway, basic
 from tests.gateway.pushing import STORED, Client, digest, image
 
 STORAGE = "/var/lib/homelab-registry"
+ROOM = "deploys/make_room.py"
+RULES = [
+    {"repositories": "ci/*", "tags": "pr-*", "keep_last": 1, "keep_days": 14},
+    {"repositories": "ci/*", "keep": True},
+]
+TAGS = f"{STORAGE}{STORED}/repositories/ci/web/_manifests/tags"
 TOLD = f"{STORAGE}/{trash.TOLD}"
 
 
@@ -61,3 +69,61 @@ def test_only_who_pushes_is_told_that_something_is_absent(gateway: Gateway) -> N
     assert (copied.exit_code, copied.stderr.count("mounted blob")) == (0, 1), copied
     assert gateway.request("GET", f"/v2/told/copied/blobs/{layer}", callers["pull"]).status == 200
     gateway.host.run(f"rm -rf {TOLD}")
+
+
+def push_with_docker(gateway: Gateway, tag: str) -> str:
+    """Push an image with nothing in it through the host's engine, create a container of it, and return its digest."""
+    reference = f"{NAME}/ci/web:{tag}"
+    gateway.crane("push", "version")
+    gateway.host.run(
+        f"echo {tag} > /root/name && tar -C /root -c name | docker import - {reference} && "
+        f"docker --config /root/crane-push push -q {reference} && docker create --name uses-{tag} {reference} x"
+    )
+    return gateway.crane("push", f"digest {reference}").stdout.strip()
+
+
+def tags(gateway: Gateway) -> set[str]:
+    return set(gateway.crane("push", f"ls {NAME}/ci/web").stdout.split())
+
+
+def test_rules_delete_tags_one_by_one_and_what_a_container_uses_stays(gateway: Gateway) -> None:
+    host = f"@docker/{gateway.host.name}"
+    own = {"registry_state_dir": str(gateway.deployment.store.folder), **gateway.source}
+    gateway.deployment.set(**own, registry_retention=RULES)
+    used = push_with_docker(gateway, "pr-used")
+    moved = push_with_docker(gateway, "pr-moved")
+    client = Client(gateway)
+    twin = image("ci/web", "pr-1", 20_000)
+    for each in (
+        twin,
+        replace(twin, tag="release"),
+        image("ci/web", "pr-moved", 10_000),
+        image("ci/web", "pr-new", 500),
+    ):
+        client.push(each)
+    client.push(image("ci/web", "pr-2", 30_000))
+    gateway.host.run(f"touch -d '63 days ago' {TAGS}/pr-[12um]*/current/link")
+
+    planned = gateway.deployment.run("--dry", deploy=ROOM)
+    assert planned.exit_code == 0, planned.output
+    assert tags(gateway) == {"pr-1", "pr-2", "pr-moved", "pr-new", "pr-used", "release"}
+    ran = gateway.deployment.run(deploy=ROOM)
+    assert ran.exit_code == 0, ran.output
+    why = "1 newer tag matches, pushed 63 days ago, nothing runs it"
+    assert [re.sub(r" \([\d.]+ s\)$", "", line) for line in planned.steps_on(host)] == [
+        f"delete ci/web:pr-1: {why}",
+        f"delete ci/web:pr-2: {why}; frees 30.5 kB",
+    ]
+    assert len(ran.steps_on(host)) == 2
+    for output in (planned.output, ran.output):
+        for tag in ("used", "moved"):
+            assert f"keep ci/web:pr-{tag}: used by container uses-pr-{tag} on {host}" in output
+        assert ", 2 only because of their use; hosts that are not in the inventory are not asked" in output
+    assert tags(gateway) == {"pr-moved", "pr-new", "pr-used", "release"}
+    for reference in (digest(twin.manifest), "release", used, moved):
+        assert gateway.crane(
+            "push", f"manifest {NAME}/ci/web{'@' if ':' in reference else ':'}{reference}"
+        ).stdout
+    again = gateway.deployment.run(deploy=ROOM)
+    assert (again.exit_code, again.steps) == (0, []), again.output
+    client.close()

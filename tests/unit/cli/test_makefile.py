@@ -27,6 +27,7 @@ DEPLOYS = {
     "adopt": "adopt",
     "backup": "backup",
     "restore": "restore",
+    "make-room": "make_room",
 }
 COMMANDS = {
     "deploy": "pyinfra -y {} deploy.py",

@@ -1,0 +1,17 @@
+"""Make room on the registry host: delete the tags that may go, then what nothing needs any more."""
+
+from __future__ import annotations
+
+from pyinfra import host
+from pyinfra.api.deploy import deploy
+
+from tasks.room import operations
+from tasks.run.context import current
+
+
+@deploy("Room")
+def make() -> None:
+    """Delete what may go, if this run was asked to, or is the timer's and there are rules."""
+    if "registry" in host.groups and operations.is_due(current()):
+        operations.delete_tags(name="tags that may go")
+        # Collection follows here. Of each of its readings `operations.kept_manifests` says what stays without a tag.

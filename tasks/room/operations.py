@@ -1,0 +1,148 @@
+"""Read what is stored and what is in use, and delete the tags that may go."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import partial
+
+import gevent
+from pyinfra import host
+from pyinfra.api.command import PyinfraCommand
+from pyinfra.api.facts import FactBase, get_fact
+from pyinfra.api.host import Host
+from pyinfra.api.operation import operation
+
+from tasks.registry.context import RegistryContext
+from tasks.remote.steps import Conflict
+from tasks.room import plan, retention, untag
+from tasks.room.cluster import ClusterUsesFact
+from tasks.room.facts import UsedImagesFact
+from tasks.room.retention import Retention
+from tasks.room.uses import Use, Uses, in_use
+from tasks.run import output
+from tasks.run.apply import AnyStep, RemoteStep, apply_steps
+from tasks.run.context import Run
+from tasks.storage.facts import StorageFact
+from tasks.storage.graph import Root
+from tasks.storage.stored import Stored
+
+
+@dataclass
+class RoomContext:
+    """What is in use. None: that is unknown, and nothing may be deleted."""
+
+    uses: tuple[Use, ...] | None = None
+
+
+def kept_manifests(run: Run, stored: Stored) -> frozenset[Root]:
+    """Return the manifests that stay also without a tag, given a reading that may be newer than that of the tags.
+
+    Raises `Conflict` if it is not known what is in use.
+    """
+    uses = run.part(RoomContext).uses
+    if uses is None:
+        raise Conflict("what is in use is not known, so nothing is deleted", "fix that and run again")
+    return retention.kept_manifests(
+        stored, in_use(stored, uses), run.configuration.settings.registry_untagged_days
+    )
+
+
+def is_due(run: Run) -> bool:
+    """Return whether this run deletes: it was asked to, or it is the timer's and there are rules."""
+    return "make room" in run.requests or (
+        run.by_timer and bool(run.configuration.settings.registry_retention)
+    )
+
+
+@operation()
+def delete_tags() -> Generator[PyinfraCommand, None, None]:
+    """Delete the tags that the rules let go and nothing uses."""
+    yield from apply_steps(host, _decide, "no tag may go")
+
+
+def _decide(run: Run) -> list[AnyStep]:
+    settings, context = run.configuration.settings, run.part(RegistryContext)
+    if not settings.registry_delete_enabled:
+        raise Conflict(
+            "registry_delete_enabled is off, so nothing is deleted", "set it to True and run again"
+        )
+    if context.storage is None or (host.state.is_executing and not context.served):
+        raise Conflict("the registry is not finished, so nothing is deleted", "fix that and run again")
+    uses = _read_uses(run) if settings.registry_keep_running else Uses()
+    plan.check_uses(uses.unread)
+    run.part(RoomContext).uses = uses.found
+    # Read after what is in use, and right before the decision.
+    stored = get_fact(
+        host.state, host, StorageFact, kwargs={"folder": context.storage.path}, apply_failed_hosts=False
+    )
+    if stored is None:
+        raise Conflict(
+            "what is stored could not be read (see above), so nothing is deleted", "fix that and run again"
+        )
+    plan.check_read(stored)
+    asked = settings.registry_keep_running
+    rules, days = settings.registry_retention, settings.registry_untagged_days
+    decided = retention.decide(stored, rules, in_use(stored, uses.found), days, asked=asked)
+    if unmatched := retention.unmatched(stored, rules):
+        run.report.note(host.name, plan.unmatched(unmatched))
+    run.report.note(host.name, plan.summary(decided, days, asked=asked))
+    _show_kept(run, decided)
+    if not decided.deleted:
+        return []
+    texts = [plan.line(each) for each in decided.deleted]
+    step = untag.step(decided.deleted, texts, context.storage.path)
+    return [RemoteStep(step, partial(_note_outcome, run, decided))]
+
+
+def _show_kept(run: Run, decided: Retention) -> None:
+    for each in decided.kept:
+        if each.spared or run.verbose:
+            output.write("=", host.name, plan.line(each))
+
+
+def _note_outcome(run: Run, decided: Retention, printed: str) -> None:
+    for note in untag.read_outcome(decided.deleted, printed):
+        run.report.note(host.name, note)
+
+
+def _read_uses(run: Run) -> Uses:
+    """Read what every host of the inventory uses, and what the cluster does, at the same time."""
+    settings = run.configuration.settings
+    hosts = [each for each in host.inventory if each.name not in settings.registry_excused_hosts]
+    readers = [gevent.spawn(_read_host, run, each) for each in hosts]
+    control = [each for each in hosts if "cluster_control" in each.groups]
+    readers += [
+        gevent.spawn(_read, run, each, ClusterUsesFact, "the cluster", settings=settings) for each in control
+    ]
+    with output.under_way(f"[{host.name}] see what all hosts use"):
+        gevent.joinall(readers, raise_error=True)
+    found = [each.value for each in readers]
+    unread = [line for uses in found for line in uses.unread]
+    if not control and (pods := [name for uses in found for name in uses.pods_on]):
+        unread.append(
+            f"{pods[0]} has pods, and no host is in cluster_control: what its cluster will start is not known"
+        )
+    return Uses(tuple(use for uses in found for use in uses.found), tuple(unread))
+
+
+def _read_host(run: Run, each: Host) -> Uses:
+    read = _read(run, each, UsedImagesFact, "what it uses")
+    return Uses(
+        tuple(Use(f"{use.by} on {each.name}", use.text) for use in read.found),
+        tuple(f"{each.name}: {line}" if each.name not in line else line for line in read.unread),
+        (each.name,) if read.pods_on else (),
+    )
+
+
+def _read(run: Run, each: Host, fact: type[FactBase[Uses | None]], what: str, **arguments: object) -> Uses:
+    """Read a fact of a host that this run reached, in a greenlet of its own, which has no `pyinfra.host`.
+
+    A plan waits until it knows whether it has rights there.
+    """
+    if not each.state.is_executing and each in each.state.active_hosts:
+        run.inspected[each.name].wait()
+    if not each.connected or each.name not in run.machines:
+        return Uses(unread=(f"{each.name} was not reached",))
+    found: Uses | None = get_fact(each.state, each, fact, kwargs=arguments, apply_failed_hosts=False)
+    return found if found is not None else Uses(unread=(f"{each.name}: {what} could not be read",))
