@@ -59,14 +59,14 @@ settle(1);
 """
 
 
-def step(decisions: Sequence[Decision], texts: Sequence[str], storage: str) -> Step:
+def step(decisions: Sequence[Decision], texts: Sequence[str], storage: str, seconds: int = SECONDS) -> Step:
     """Return the step that deletes these tags; `storage` is the images' folder, `texts` has a line for each tag."""
     lines = [
         f"{number} {each.tag.repository} {each.tag.name} {each.tag.digest} {each.tag.pushed}\n"
         for number, each in enumerate(decisions)
     ]
     taken = f"{storage}/{TAKEN}"
-    arguments = shlex.join([PROGRAM, taken, f"{storage}/{IMAGES}/repositories", str(SECONDS)])
+    arguments = shlex.join([PROGRAM, taken, f"{storage}/{IMAGES}/repositories", str(seconds)])
     script = f"mkdir -p {shlex.quote(taken)} && exec perl -e {arguments}"
     return Step("\n".join(texts), script, stdin="".join(lines))
 

@@ -41,9 +41,11 @@ def tags(folder: StoredFolder) -> dict[str, str]:
     }
 
 
-def start(folder: StoredFolder, *chosen: Tag) -> tuple[list[Decision], subprocess.Popen[str]]:
+def start(
+    folder: StoredFolder, *chosen: Tag, seconds: int = untag.SECONDS
+) -> tuple[list[Decision], subprocess.Popen[str]]:
     decisions = [Decision(tag, True, "old") for tag in chosen]
-    step = untag.step(decisions, ["delete"] * len(chosen), str(folder.path))
+    step = untag.step(decisions, ["delete"] * len(chosen), str(folder.path), seconds)
     started = subprocess.Popen(
         ["sh", "-c", step.script],
         stdin=subprocess.PIPE,
@@ -58,8 +60,8 @@ def start(folder: StoredFolder, *chosen: Tag) -> tuple[list[Decision], subproces
     return decisions, started
 
 
-def run(folder: StoredFolder, *chosen: Tag) -> str:
-    _, started = start(folder, *chosen)
+def run(folder: StoredFolder, *chosen: Tag, seconds: int = 0) -> str:
+    _, started = start(folder, *chosen, seconds=seconds)
     out, errors = started.communicate(timeout=60)
     assert (started.returncode, errors) == (0, "")
     assert list((folder.path / untag.TAKEN).iterdir()) == []
@@ -148,7 +150,7 @@ def test_nothing_that_is_acknowledged_is_lost(folder: StoredFolder) -> None:
 
     pushing = threading.Thread(target=push_on)
     pushing.start()
-    run(folder, *chosen)
+    run(folder, *chosen, seconds=1)
     stop.set()
     pushing.join()
     assert latest
