@@ -34,7 +34,7 @@ OPEN_ON_IPV6 = (
 
 DRIFT = {
     "contents changed": (f"echo x >> {LINK} && echo 'evil:x' >> {CONF}/registry/htpasswd && echo '# x' >> {CA} && "
-        "sed 's/^.*# homelab-registry$/192.168.9.9 x # homelab-registry/' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts",
+        "sed 's/^.*# homelab-registry$/192.168.9.9 registry.homelab.local # homelab-registry/' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts",
         [f"write {CONF}/registry/htpasswd: its content is not as it should be", f"write {LINK}: its content is not as it should be",
          PROOF, f"write {CA}: its content is not as it should be", "write /etc/hosts: our entry is not as it should be"]),
     "files removed": (f"rm LEAF {CONF}/registry/htpasswd {CA} && "

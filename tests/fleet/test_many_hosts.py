@@ -206,7 +206,7 @@ BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 WITHOUT_OURS = f"mv {STORE} /tmp/ours && update-ca-certificates >/dev/null 2>&1 && mv /tmp/ours {STORE}"
 NO_HASH = ("true", f"refresh {BUNDLE}: OpenSSL does not find our certificate by its hash")
 ENTRY_CHANGED = (
-    "sed 's/^.*# homelab-registry$/192.168.9.9 x # homelab-registry/' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts",
+    f"sed 's/^.*# homelab-registry$/192.168.9.9 {NAME} # homelab-registry/' /etc/hosts > /tmp/h; cat /tmp/h > /etc/hosts",
     "write /etc/hosts: our entry is not as it should be",
 )
 ENTRY_REMOVED = (
