@@ -78,12 +78,14 @@ def test_a_new_host_is_deployed_and_serves_an_image(bare: BenchHost) -> None:
     assert "Nothing to do on 1 host (" in make(bare, "plan")
 
     login, push = printed.to_paste(deployed, "Push your first image")
-    _, *readme, pull = pages.to_paste("README.md", "Try it on one machine")
-    assert readme == ["make deploy", login, push]
+    assert [pages.line("README.md", "docker login "), pages.line("README.md", "docker pull alpine ")] == [
+        login,
+        push,
+    ]
     assert "Login Succeeded" in bare.run(f"cd {PROJECT} && {login} 2>&1").stdout
     with hub(bare):
         bare.run(push)
-    assert "Image is up to date" in bare.run(pull).stdout
+    assert "Image is up to date" in bare.run(pages.line("README.md", "docker pull registry.")).stdout
     bare.run(
         "printf 'my own' > /tmp/hello && tar -c -C /tmp hello | docker import - registry.homelab.local/mine:v1"
         " && docker push registry.homelab.local/mine:v1 && docker rmi registry.homelab.local/mine:v1"
@@ -109,9 +111,10 @@ def test_a_rebooted_host_serves_again(bare: BenchHost) -> None:
 
 def test_a_full_disk_for_the_state_is_reported_in_one_line_and_changes_nothing(bare: BenchHost) -> None:
     """A separate state on a file system of two pages, too small for a new CA."""
-    bare.run(
-        f"mkdir -p /full && mount -t tmpfs -o size=8k tmpfs /full; cd {PROJECT}/state && mv local local.away"
+    aside = pages.line("docs/lost-or-stolen.md", "mv state/yours state/yours.stolen").replace(
+        "yours", "local"
     )
+    bare.run(f"mkdir -p /full && mount -t tmpfs -o size=8k tmpfs /full; cd {PROJECT} && {aside}")
     adopt = "pyinfra -y --data registry_state_dir=/full/state inventories/local.py deploys/adopt.py"
     served = "sha256sum /etc/homelab-registry/gateway/tls/current.pem /etc/docker/certs.d/*/ca.crt"
     before = bare.run(served).stdout
@@ -127,9 +130,8 @@ def test_a_full_disk_for_the_state_is_reported_in_one_line_and_changes_nothing(b
     bare.run("mount -o remount,size=1m /full")
     done = bare.run(f"cd {PROJECT} && .venv/bin/{adopt} 2>&1", check=False)
     assert done.exit_code == 0, done.stdout
-    bare.run(
-        f"umount /full && cd {PROJECT} && mv -T state/local.away state/local && .venv/bin/pyinfra -y inventories/local.py deploys/adopt.py"
-    )
+    bare.run(f"umount /full && cd {PROJECT} && mv -T state/local.stolen state/local")
+    make(bare, "adopt")
 
 
 def test_a_backup_is_made_and_put_back_as_the_page_says(bare: BenchHost) -> None:
@@ -138,12 +140,12 @@ def test_a_backup_is_made_and_put_back_as_the_page_says(bare: BenchHost) -> None
         "apt-get install -q -y gnupg && mkdir -p /media/backup /root/elsewhere && mkdir -m 700 /root/.gnupg"
     )
     bare.write("/root/.gnupg/gpg.conf", "batch\npinentry-mode loopback\npassphrase canary\n", "0600")
-    page = "docs/lost-or-stolen.md"
-    backup = "\n".join(pages.to_paste(page, "A backup"))
+    backup = pages.block("docs/lost-or-stolen.md", "file=")
     made = bare.run(f"cd {PROJECT} && bash -s", stdin=backup).stdout
     file = made.removesuffix(" is complete\n")
     assert bare.run(f"stat -c %a {file}").stdout == "600\n"
-    there, read = pages.line(page, "mkdir homelab-registry "), pages.line(page, "gpg -d ")
+    there = pages.line("docs/lost-or-stolen.md", "mkdir homelab-registry ")
+    read = pages.line("docs/lost-or-stolen.md", "gpg -d ")
     bare.run(f"cd /root/elsewhere && {there} && {re.sub(r'/media/backup/[^ ]+', file, read)}")
     bare.run(f"diff -r --exclude=.venv {PROJECT} /root/elsewhere/homelab-registry")
     assert bare.run(f"cat {PROJECT}/state/local/authorities/*/*").stdout != ""

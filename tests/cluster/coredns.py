@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from tests import pages
 from tests.bench.cluster import Cluster
 from tests.bench.programs import COREDNS
 
@@ -37,12 +37,9 @@ import /etc/coredns/custom/*.server
 
 def page_s_config_map(address: str) -> str:
     """Return the manifest from the page, with the address of a registry."""
-    page = (Path(__file__).parents[2] / "docs/other-machines.md").read_text()
-    (manifest,) = (
-        text for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if CONFIG_MAP[1] in text
-    )
+    manifest = pages.block("docs/other-machines.md", "# kubectl apply -f this;")
     assert "192.0.2.10" in manifest
-    return str(manifest).replace("192.0.2.10", address)
+    return manifest.replace("192.0.2.10", address)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import pytest
 from tasks.cluster_control.pull_secrets import document
 from tasks.room.cluster import ClusterUsesFact
 from tasks.settings.load import Settings
+from tests import pages
 from tests.bench.cluster import BIN
 from tests.cluster.served import ALL, NAME, OWN, RECORDER, Served
 
@@ -41,6 +42,26 @@ FAKES = {
         MICROK8S,
     ),
 }
+
+
+def test_the_commands_of_the_pages(served: Served) -> None:
+    control = served.cluster.control
+    assert control.run(pages.in_text("docs/messages.md", "kubectl get --raw /readyz")).stdout == "ok"
+    control.run(pages.in_text("docs/messages.md", "kubectl get validatingwebhookconfigurations"))
+    accounts = control.run(pages.in_text("docs/messages.md", "kubectl get sa "))
+    assert "manager: homelab-registry" in accounts.stdout
+    control.run(pages.in_text("docs/by-task.md", "kubectl -n kube-public delete configmap "))
+    assert served.run(**ALL).steps == [
+        "write the ConfigMap local-registry-hosting in kube-public: it is missing"
+    ]
+    control.write("/root/ca.crt", served.deployment.store.ca_bundle_path.read_text())
+    create = pages.line("docs/other-machines.md", "kubectl -n flux-system ").replace(
+        "flux-system", "team-100"
+    )
+    control.run(f"cd /root && {create}")
+    made = ("secret", "homelab-registry-ca", "-n", "team-100")
+    assert list(served.cluster.get(*made)["data"]) == ["ca.crt"]
+    served.cluster.kubectl("delete", *made)
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.bench.cluster import Cluster
+from tests import pages
+from tests.bench.cluster import ADMIN, Cluster
 from tests.cluster.contract import IMAGE, NAME, POD, SECRET, password, push
 from tests.fleet.deployment import Deployment
 
@@ -70,6 +71,11 @@ def runs(cluster: Cluster, namespace: str) -> dict[str, Any]:
     return pod
 
 
+def as_admin(cluster: Cluster, command: str) -> str:
+    """Run a command with kubectl in it as it is pasted, and return what it prints."""
+    return cluster.control.run(f"export KUBECONFIG={ADMIN}; {command}").stdout
+
+
 def refusal(cluster: Cluster, namespace: str) -> str:
     """Wait until the pull of the pod's image fails, and return the kubelet's message."""
     waiting = "{.status.containerStatuses[0].state.waiting.message}"
@@ -101,13 +107,25 @@ def test_without_the_secret_the_login_is_missing_even_if_the_node_has_the_image(
     for node, namespace in namespaces.items():
         assert IMAGE in cluster.nodes[node].run("ctr -n k8s.io images ls -q").stdout
         apply_pod(cluster, namespace, node)
+    describe = pages.line("docs/by-task.md", "kubectl describe pod ")
     for namespace in namespaces.values():
         said = refusal(cluster, namespace)
+        described = as_admin(cluster, describe.replace("POD", f"-n {namespace} myapp"))
+        assert any(each in described for each in UNAUTHENTICATED), described
         assert any(each in said for each in UNAUTHENTICATED), said
         assert UNTRUSTED not in said
         give_secret(cluster, namespace, f"cluster:{password(deployment, 'cluster')}")
     for namespace in namespaces.values():
         runs(cluster, namespace)
+
+
+def test_the_readme_s_deployment_runs(cluster: Cluster, deployment: Deployment) -> None:
+    """In the namespace `default`, which has the pull secret."""
+    push(cluster, deployment, f"{NAME}/apps/web:1")
+    create = pages.line("README.md", "kubectl create deployment ")
+    as_admin(cluster, create.replace("registry.home.arpa", NAME))
+    cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+    cluster.kubectl("delete", "deployment", "web", "--cascade=foreground")
 
 
 def test_without_our_files_the_certificate_is_rejected_and_a_run_fixes_it(

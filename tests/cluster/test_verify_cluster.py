@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests import pages
 from tests.bench.cluster import ADMIN, CONTROL, KUBECTL, Cluster
 from tests.cluster.coredns import serving
 from tests.fleet.deployment import Deployment
@@ -110,7 +111,7 @@ def test_a_pod_that_somebody_removes_is_reported(cluster: Cluster, deployment: D
         cluster.control.wait_until(there, 60, "the verification's pod")
         cluster.kubectl("delete", *found, "--grace-period=0", "--force")
         done = verified.result()
-    node.run("systemctl start kubelet")
+    node.run(pages.in_text("docs/messages.md", "systemctl restart kubelet"))
     assert done.returncode == 1, done.stdout + done.stderr
     line = lines(done.stdout)["test_pods_pull_and_run_on_every_node"]
     assert "in default was removed while the verification waited for it" in line

@@ -7,13 +7,16 @@ replace upstream's: distribution 3.1.2 from its Go module, and nginx from Debian
 from __future__ import annotations
 
 import subprocess
+from ast import literal_eval
 
+from tests import pages
 from tests.bench import programs
 from tests.bench.hosts import BenchHost
 
 SOURCE = "127.0.0.1:5000"
 REGISTRY, GATEWAY = f"{SOURCE}/library/registry:3", f"{SOURCE}/nginx:stable"
-PULLED = {"registry_image_source": "pull", "registry_image": REGISTRY, "registry_gateway_image": GATEWAY}
+PULL = pages.line("docs/by-task.md", "registry_image_source = ").partition(" = ")
+PULLED = {PULL[0]: literal_eval(PULL[2]), "registry_image": REGISTRY, "registry_gateway_image": GATEWAY}
 """The settings of a deployment that pulls from the source."""
 
 SOURCE_CONFIG = "version: 0.1\nstorage: {filesystem: {rootdirectory: /tmp/source}}\nhttp: {addr: ':5000'}\n"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import pages
 from tests.bench import registry_images, ssh
 from tests.bench.hosts import BenchHost
 from tests.bench.programs import CRANE
@@ -17,10 +18,7 @@ STORAGE = "/var/lib/homelab-registry"
 BACKUPS = "/var/lib/homelab-registry-backup"
 USB = "/mnt/usb/images"
 BACKUP, RESTORE = "deploys/backup.py", "deploys/restore.py"
-RESTIC = """#!/bin/sh
-export RESTIC_PASSWORD=x HOME=/root
-cd "$1" && exec restic -q backup -r /mnt/usb/restic --host registry .
-"""
+RESTIC = pages.block("docs/by-task.md", "#!/bin/sh").replace("sftp:you@nas:/backup", "/mnt/usb/restic")
 PUSHING = f"""
 while [ -e /root/go ]; do
     number=$((${{number:-0}} + 1)); image={NAME}/new-$((number % 5)):1
@@ -203,8 +201,9 @@ def test_another_disk_restic_and_the_state(
     age.chmod(0o755)
     lab.inventory.write_text(f"import os\nos.environ['PATH'] = '{age.parent}:' + os.environ['PATH']\n{hosts}")
     host.run("mkdir -p /mnt/usb && mount -t tmpfs none /mnt/usb")
-    host.run("age-keygen -o /root/backup.key && age-keygen -y /root/backup.key > /etc/homelab-backup.keys")
-    host.write("/root/restic", RESTIC, "0755")
+    host.run(f"cd /root && {pages.line('docs/by-task.md', 'age-keygen ')}")
+    host.write("/root/restic.password", "x\n", "0600")
+    host.write("/root/restic", f"{RESTIC}\n", "0755")
     host.run("RESTIC_PASSWORD=x restic -q init -r /mnt/usb/restic")
     settings = {
         "registry_backup_folder": USB, "registry_backup_program": "/root/restic",
@@ -221,10 +220,10 @@ def test_another_disk_restic_and_the_state(
     counts = {whole_tags(host, folder) for folder in (f"{USB}/{name}", "/mnt/usb/restored")}
     counts.add(whole_tags(pi, f"{BACKUPS}/{backups(pi)[-1]}"))
     assert len(counts) == 1
-    decrypted = "age -d -i /root/backup.key /mnt/usb/restored/state.tar.age | tar -t"
-    assert {"bench.py", "state/ca.crt", "state/accounts/ci.password"} <= set(
-        host.run(decrypted).stdout.split()
-    )
+    there = f"ssh pi sudo cat {BACKUPS}/2026-03-01-030000/"
+    decrypt = pages.line("docs/lost-or-stolen.md", "ssh pi ").replace(there, "cat /mnt/usb/restored/")
+    read = host.run(f"cd /root && {decrypt.replace('tar -xp', 'tar -t')}").stdout.split()
+    assert {"bench.py", "state/ca.crt", "state/accounts/ci.password"} <= set(read)
     assert "less than a day old" in ran.output
     host.run(
         "umount -l /mnt/usb && grep -v homelab-registry$ /etc/hosts > /tmp/hosts && cat /tmp/hosts > /etc/hosts"

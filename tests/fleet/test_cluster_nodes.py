@@ -10,6 +10,7 @@ import pytest
 
 from tasks.cluster_nodes.runtimes import containerd_config
 from tasks.remote import toml_edit
+from tests import pages
 from tests.bench.hosts import BenchHost
 from tests.bench.programs import REGISTRIES_PULL
 from tests.bench.recipes import BOOKWORM_DOCKER
@@ -323,7 +324,9 @@ def test_a_k3s_that_does_not_come_up_again_gets_its_registries_back(
     good = host.read(path)
     theirs = good.partition("configs:")[0] + "# theirs\n"
     host.write(path, theirs, "0640")
-    host.run("echo homelab-registry-ca > /etc/k3s-refuses && systemctl restart k3s")
+    # As the page takes a node out: without our entry and the CA.
+    remove = pages.in_text("docs/by-task.md", "rm /etc/rancher/*/")
+    host.run(f"echo homelab-registry-ca > /etc/k3s-refuses && {remove} && systemctl restart k3s")
     ran = node.run()
     assert ran.exit_code != 0
     [problem] = ran.problems
@@ -332,6 +335,7 @@ def test_a_k3s_that_does_not_come_up_again_gets_its_registries_back(
     assert (
         host.run(f"cat {path}; stat -c %a {path}; systemctl is-active k3s").stdout == f"{theirs}640\nactive\n"
     )
+    assert "k3s.service" in host.run(pages.in_text("docs/messages.md", "journalctl -u k3s")).stdout
     host.run("rm /etc/k3s-refuses /var/lib/homelab-registry-before/k3s.failed")
     assert node.run().steps[-1].startswith("restart k3s.service")
     assert_converged(node)

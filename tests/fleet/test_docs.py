@@ -1,4 +1,4 @@
-"""The commands of docs/, pasted on a real host: buildx, Docker in Docker, `ctr`; making room, a copy of the images, another disk."""
+"""The commands of the pages, pasted on a real host: buildx, Docker in Docker, `ctr`; making room, a copy of the images, another disk."""
 
 from __future__ import annotations
 
@@ -50,20 +50,26 @@ echo done
 """
 
 
-def command(beginning: str, page: str = "other-machines.md") -> str:
-    return pages.line(f"docs/{page}", beginning)
-
-
-def section(heading: str) -> str:
-    """Return all lines to paste below a heading of docs/by-task.md, as one script."""
-    return "\n".join(pages.to_paste("docs/by-task.md", heading))
+# The other hosts of the pages are this one.
+OTHER_NAMES = """
+Host HOST CONTROLLER nas newhost
+  HostName localhost
+  StrictHostKeyChecking accept-new
+  LogLevel ERROR
+"""
+LOG_IN = "cd /root/.ssh && ssh-keygen -q -t ed25519 -N '' -f id_ed25519 && cp id_ed25519.pub authorized_keys"
+RUNTIMES = ["containerd", "podman"]
 
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[BenchHost]:
     host = BenchHost.start(TRIXIE_NODE)
-    yield host
-    host.remove()
+    try:
+        host.write("/root/.ssh/config", OTHER_NAMES)
+        host.run(LOG_IN)
+        yield host
+    finally:
+        host.remove()
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +80,7 @@ def deployment(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Dep
     target = f"@docker/{host.name}"
     groups = ("registry", "docker_hosts", "cluster_nodes")
     hosts = "".join(f"{group} = [{target!r}]\n" for group in groups)
-    deployment = Deployment(tmp_path_factory.mktemp("docs"), hosts, registry_runtime=["containerd"])
+    deployment = Deployment(tmp_path_factory.mktemp("docs"), hosts, registry_runtime=RUNTIMES)
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output
     passwords = deployment.store.read().passwords
@@ -89,16 +95,16 @@ def deployment(host: BenchHost, tmp_path_factory: pytest.TempPathFactory) -> Dep
 def test_a_builder_in_a_container_pulls_and_pushes(host: BenchHost) -> None:
     host.give(*BUILDKIT)
     host.run(BUILD_BUILDER_IMAGE)
-    page = (ROOT / "docs/other-machines.md").read_text()
-    (toml,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    host.write("/root/app/buildkitd.toml", toml)
-    create = f"{command('docker buildx create ')} --driver-opt {BUILDER_IMAGE}"
-    build = f"cd /root/app && {command('docker buildx build ')}"
+    host.write("/root/app/buildkitd.toml", pages.block("docs/other-machines.md", '[registry."registry.'))
+    create = pages.line("docs/other-machines.md", "docker buildx create ")
+    create += f" --driver-opt {BUILDER_IMAGE}"
+    build = f"cd /root/app && {pages.line('docs/other-machines.md', 'docker buildx build ')}"
+    remove = pages.in_text("docs/other-machines.md", "docker buildx rm ")
     host.run(f"cd /root/app && {create.replace(' --buildkitd-config buildkitd.toml', '')}")
     assert UNTRUSTED in host.run(build, check=False).stderr
-    host.run(f"docker buildx rm homelab && cd /root/app && {create}")
+    host.run(f"{remove} && cd /root/app && {create}")
     host.run(build)
-    host.run("docker buildx rm homelab")
+    host.run(remove)
     host.run(f"docker create -q --name web {NAME}/apps/web:1 /own")
     assert host.run("docker cp web:/own - | tar -xO; docker rm web").stdout == "ownweb\n"
 
@@ -112,9 +118,22 @@ def test_at_the_storage_limit_no_upload_begins_and_all_else_goes_on(
 
 
 @pytest.mark.usefixtures("deployment")
+def test_a_host_is_ready_for_an_inventory(host: BenchHost) -> None:
+    host.run(f"{pages.in_text('README.md', 'ssh HOST ')} </dev/null")
+    host.run(f"{pages.in_text('README.md', 'ssh root@HOST ')} </dev/null")
+
+
+@pytest.mark.usefixtures("deployment")
+def test_docker_builds_and_pushes(host: BenchHost) -> None:
+    build = pages.line("README.md", "docker build ").replace("registry.home.arpa", NAME)
+    host.run(f"cd /root/app && {build.replace('web:1', 'built:1')}")
+
+
+@pytest.mark.usefixtures("deployment")
 def test_docker_in_docker_pulls(host: BenchHost) -> None:
     host.run(BUILD_DIND_IMAGE)
-    start = command("docker run -d --privileged ").replace("192.0.2.10", host.address)
+    start = pages.line("docs/other-machines.md", "docker run -d --privileged ")
+    start = start.replace("192.0.2.10", host.address)
     pull = f"docker exec dind docker pull -q {BASE}"
     host.run(re.sub(r" -v \S+", "", start))
     host.wait_until("docker exec dind docker info", 60, "Docker in Docker")
@@ -131,7 +150,7 @@ def test_docker_in_docker_pulls(host: BenchHost) -> None:
 
 @pytest.mark.usefixtures("deployment")
 def test_ctr_needs_the_folder(host: BenchHost) -> None:
-    pull = command("ctr ").replace(f"{NAME}/apps/web:1", BASE)
+    pull = pages.line("docs/other-machines.md", "ctr ").replace(f"{NAME}/apps/web:1", BASE)
     without_login = pull.replace(" --user cluster", "")
     assert "no basic auth credentials" in host.run(without_login, check=False).stderr
     no_folder = without_login.replace(" --hosts-dir /etc/containerd/certs.d", "")
@@ -148,12 +167,28 @@ def is_reached(host: BenchHost) -> bool:
 
 
 @pytest.mark.usefixtures("deployment")
+def test_what_messages_say_to_look_at_shows_it(host: BenchHost) -> None:
+    host.run("command -v nft || { apt-get update -q && apt-get install -q -y nftables; }")
+    served = pages.in_text("docs/messages.md", "openssl s_client -connect registry.")
+    shown = pages.in_text("docs/messages.md", "openssl s_client -connect NAME:443").replace("NAME", NAME)
+    for look, expected in {
+        f"{served} 2>&1": NAME,
+        f"{shown} </dev/null 2>&1": "-----BEGIN CERTIFICATE-----",
+        pages.in_text("docs/messages.md", "ss -ltnp "): "docker-proxy",
+        pages.in_text("docs/messages.md", "iptables-save "): "--dport 443",
+        pages.in_text("docs/messages.md", "nft list ruleset"): "dport 443",
+        pages.in_text("docs/messages.md", "journalctl -u docker"): "dockerd",
+        f"{pages.in_text('docs/messages.md', 'docker logs homelab-registry')} 2>&1": "level=error",
+        pages.in_text("docs/messages.md", "docker logs homelab-registry-gateway"): '"account":"ci"',
+    }.items():
+        assert expected in host.run(look).stdout, look
+
+
+@pytest.mark.usefixtures("deployment")
 def test_rules_of_the_firewall_keep_others_out(host: BenchHost) -> None:
     """The rules of the page, which lets in a network that this machine is not in."""
-    networks, connections = (
-        pages.line("docs/how-it-works.md", f"iptables -I DOCKER-USER -p tcp {options}")
-        for options in ("-m conntrack", "--syn")
-    )
+    networks = pages.line("docs/how-it-works.md", "iptables -I DOCKER-USER -p tcp -m conntrack")
+    connections = pages.line("docs/how-it-works.md", "iptables -I DOCKER-USER -p tcp --syn")
     assert is_reached(host)
     for rule, reached in ((networks, False), (connections, True)):
         host.run(rule)
@@ -187,22 +222,23 @@ def used(host: BenchHost) -> int:
 def test_room_is_made_of_what_lost_its_tag(host: BenchHost, deployment: Deployment) -> None:
     repository = f"{NAME}/apps/again"
     former, latest = push(host, f"{repository}:1", 20), push(host, f"{repository}:1", 20)
-    script = (ROOT / "files/untagged.sh").read_text()
-    listed = host.run(
-        command("ssh nas ", "by-task.md").removeprefix("ssh nas sudo ").partition(" <")[0], stdin=script
-    )
+    host.write("/root/files/untagged.sh", (ROOT / "files/untagged.sh").read_text())
+    listed = host.run(f"cd /root && {pages.line('docs/by-task.md', 'ssh nas ')}")
     assert listed.stdout == f"apps/again@{former}\n"
-    room, login = section("The disk is full"), "skopeo login -u admin "
-    collect = room[room.index("docker stop") : room.index("cd ")]
+    login = pages.line("docs/by-task.md", "skopeo login -u admin ")
+    collect = pages.block("docs/by-task.md", "docker stop homelab-registry-gateway")
     before = used(host)
     host.run(collect)
     assert used(host) >= before, "collected without deleting first: the page need not ask for that"
     host.wait_until(f"skopeo inspect docker://{repository}:1", 30, "the registry")
-    host.run(
-        command(login, "by-task.md").partition(" <")[0], stdin=deployment.store.read().passwords["admin"]
-    )
-    delete = command("skopeo delete docker://registry.homelab.local/apps/web@", "by-task.md")
+    password = deployment.store.read().passwords["admin"]
+    host.write("/root/state/yours/accounts/admin.password", password, "0600")
+    host.run(f"cd /root && {login}")
+    delete = pages.line("docs/by-task.md", "skopeo delete docker://registry.homelab.local/apps/web@")
     host.run(delete.replace("apps/web@sha256:…", f"apps/again@{former}"))
+    delete = pages.line("docs/by-task.md", "skopeo delete docker://registry.homelab.local/apps/web:old")
+    push(host, f"{NAME}/apps/web:old")
+    host.run(delete)
     host.run(collect)
     assert before - 22 <= used(host) <= before - 18
     host.wait_until(
@@ -214,8 +250,9 @@ def test_room_is_made_of_what_lost_its_tag(host: BenchHost, deployment: Deployme
 def move(deployment: Deployment, folder: str) -> None:
     deployment.set(
         registry_state_dir=str(deployment.store.folder),
-        registry_runtime=["containerd"],
+        registry_runtime=RUNTIMES,
         registry_storage_path=folder,
+        registry_system_trust=True,
     )
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output
@@ -224,7 +261,10 @@ def move(deployment: Deployment, folder: str) -> None:
 def test_the_images_move_to_another_disk(host: BenchHost, deployment: Deployment) -> None:
     host.run("apt-get update -q && apt-get install -q -y rsync")
     digest = push(host, f"{NAME}/apps/moved:1")
-    host.run(f"mkdir -p /mnt/tank\n{section('A bigger disk')}")
+    host.run(f"mkdir -p /mnt/tank\n{pages.block('docs/by-task.md', 'rsync -a /var/lib/homelab-registry/ ')}")
+    copy = pages.in_text("docs/by-task.md", "rsync -a --numeric-ids ")
+    host.run(copy.replace(f":{STORAGE}/", ":/mnt/newhost/"))
+    host.run(f"diff -r {STORAGE} /mnt/newhost && rm -r /mnt/newhost")
     move(deployment, TANK)
     assert digest in host.run(f"docker pull {NAME}/apps/moved:1").stdout
 
@@ -236,7 +276,8 @@ def test_each_tag_of_a_copy_is_whole_though_others_pushed_meanwhile(
     host.write("/root/pushing", PUSHING)
     host.run("sh /root/pushing > /tmp/pushed 2>&1 &")
     host.wait_until("grep -c new-1: /tmp/pushed", 30, "the first push")
-    host.run(f"mkdir -p /mnt/backup\n{section('Copy the images by hand').replace(STORAGE, TANK)}")
+    copy = pages.block("docs/by-task.md", "cd /var/lib/homelab-registry && to=").replace(STORAGE, TANK)
+    host.run(f"mkdir -p /mnt/backup\n{copy}")
     host.run("rm /root/pushing")
     host.wait_until("grep -x done /tmp/pushed", 60, "the end of the last push")
     move(deployment, BACKUP)
@@ -248,9 +289,56 @@ def test_each_tag_of_a_copy_is_whole_though_others_pushed_meanwhile(
     host.run("\n".join(f"skopeo copy -q docker://{NAME}/{tag} dir:/tmp/copied" for tag in tags))
 
 
+def test_a_machine_that_leaves_keeps_nothing_and_is_given_the_same_by_hand(
+    host: BenchHost, deployment: Deployment
+) -> None:
+    """On the registry's own host, whose /etc/hosts is no mount any more, as on a machine that is no container."""
+    host.run("cp /etc/hosts /tmp/hosts && umount /etc/hosts && cat /tmp/hosts > /etc/hosts")
+    host.write("/root/homelab-registry/state/yours/ca.crt", deployment.store.ca_bundle_path.read_text())
+    host.run(f"cd /root && {pages.line('docs/other-machines.md', 'scp CONTROLLER:')}")
+    for command in (
+        pages.in_text("docs/by-task.md", "docker logout NAME"),
+        pages.in_text("docs/by-task.md", "rm -r /etc/docker/certs.d/"),
+        pages.in_text("docs/by-task.md", "rm -r /etc/containerd/certs.d/"),
+        pages.in_text("docs/by-task.md", "rm -r /etc/containers/certs.d/"),
+        pages.in_text("docs/by-task.md", "sed -i "),
+        pages.in_text("docs/by-task.md", "rm /usr/local/share/ca-certificates/"),
+    ):
+        host.run(command.replace("NAME", NAME))
+    left = f"grep -rl homelab-registry /etc/hosts /usr/local/share; find /etc -path '*{NAME}*'; cat /root/.docker/config.json"
+    assert host.run(left, check=False).stdout == '{\n\t"auths": {}\n}'
+    pull = f"docker pull -q {BASE}"
+    address = f"getent hosts {NAME} | cut -d ' ' -f 1"
+    assert host.run(address).stdout == ""
+    add_name = pages.line("docs/other-machines.md", "echo '192.0.2.10 ").replace("192.0.2.10", host.address)
+    host.run(add_name)
+    assert host.run(address).stdout == f"{host.address}\n"
+    assert UNTRUSTED in host.run(pull, check=False).stderr
+    host.run(f"cd /root && {pages.line('docs/other-machines.md', 'sudo install -D ')}")
+    assert "no basic auth credentials" in host.run(pull, check=False).stderr
+    # It asks for the password, at a terminal alone.
+    log_in = pages.line("docs/other-machines.md", "docker login -u ci ")
+    password = deployment.store.read().passwords["ci"]
+    host.run(f"script -qec '{log_in}' /dev/null", stdin=f"{password}\n")
+    assert host.run(pull).stdout == f"{BASE}\n"
+    host.run(pages.in_text("docs/by-task.md", "docker logout registry."))
+    host.run(pages.in_text("docs/other-machines.md", "docker login -u ci --password-stdin "), stdin=password)
+
+
+def test_images_are_built_again_after_the_old_ones_are_removed(host: BenchHost) -> None:
+    """Here they are loaded, since building them takes minutes."""
+    built = "docker images -q 'homelab-registry.invalid/*'"
+    host.run(pages.line("docs/settings.md", "docker rmi -f "))
+    assert host.run(built).stdout == ""
+    host.run(f"docker pull -q {BASE}")
+    registry_images.load(host)
+    host.run(f"echo y | {pages.in_text('docs/settings.md', 'docker image prune')}")
+    assert host.run(built).stdout != ""
+
+
 def test_nothing_of_ours_is_left_on_the_registry_host(host: BenchHost) -> None:
     """The last test: it takes the registry away."""
-    host.run(section("Take something back"))
+    host.run(pages.block("docs/by-task.md", "docker rm -f "))
     kept = (
         "docker ps -aq --filter name=homelab-registry; docker network ls -q --filter name=homelab-registry; "
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import printed
+from tests import pages, printed
 from tests.bench import registry_images
 from tests.bench.fleet import Fleet
 from tests.bench.hosts import BenchHost
@@ -361,3 +361,5 @@ def test_a_registry_host_whose_engine_is_off_is_told_how_to_switch_it_on(
         "[nas] the registry needs Docker Engine, which is off on purpose (docker.service is disabled); "
         "switch it on (systemctl enable --now docker) and run again"
     ]
+    nas.run(pages.in_text("docs/messages.md", "systemctl enable --now docker"))
+    assert nas.run("systemctl is-active docker.service").stdout == "active\n"

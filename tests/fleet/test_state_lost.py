@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tasks.certificates import ca
+from tests import pages
 from tests.bench.hosts import BenchHost
 from tests.fleet.conftest import deployment_on
 from tests.fleet.deployment import Deployment, RunResult
@@ -78,7 +79,8 @@ def test_state_removed(host: BenchHost, deployment: Deployment, state: Path, tmp
 def test_state_removed_and_the_registry_adopted(host: BenchHost, deployment: Deployment, state: Path) -> None:
     old = (state / "ca.crt").read_text()
     host.run("echo kept > /var/lib/homelab-registry/an-image")
-    shutil.rmtree(state)
+    damaged = pages.line("docs/by-task.md", "mv state/yours state/yours.damaged")
+    subprocess.run(["sh", "-c", damaged.replace("state/yours", str(state))], check=True)
     assert_run_stops(host, deployment)
     ran = deployment.run(deploy="deploys/adopt.py")
     assert ran.exit_code == 0, ran.output

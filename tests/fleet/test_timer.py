@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests import printed
+from tests import pages, printed
 from tests.bench import registry_images
 from tests.bench.hosts import BenchHost, Result
 from tests.bench.recipes import BOOKWORM_DOCKER
@@ -58,6 +58,11 @@ def make(host: BenchHost, target: str) -> str:
     ran = run_make(host, target)
     assert ran.exit_code == 0, ran.stdout
     return ran.stdout
+
+
+def of_local(command: str) -> str:
+    """Return a command of the pages for the inventory `local`."""
+    return command.replace("@NAME", "@local").replace("INVENTORY", "inventories/local.py")
 
 
 def steps(output: str) -> list[str]:
@@ -136,9 +141,10 @@ def test_the_timer_is_created_once_fixed_if_changed_and_removed_completely(contr
     assert (
         controller.run("docker inspect -f '{{.State.Running}}' homelab-registry-gateway").stdout == "true\n"
     )
-    journal = controller.run(f"journalctl -o cat -u {SERVICE}").stdout
+    printed_by_all = of_local(pages.in_text("docs/how-it-works.md", "journalctl -u "))
+    journal = controller.run(f"{printed_by_all} -o cat").stdout
     assert printed.row(journal, "Trusted by") == "@local (Docker)"
-    assert TIMER in controller.run("systemctl list-timers --no-pager").stdout
+    assert TIMER in controller.run(pages.in_text("docs/how-it-works.md", "systemctl list-timers")).stdout
     show = f"systemctl show --value -p Persistent -p RandomizedDelayUSec -p TimersCalendar {TIMER}"
     assert re.fullmatch(r"{ OnCalendar=Mon \*-\*-\* 00:00:00 ; .*}\n1h\nyes\n", controller.run(show).stdout)
     assert (
@@ -158,6 +164,15 @@ def test_the_timer_is_created_once_fixed_if_changed_and_removed_completely(contr
         f"enable {TIMER}: it is disabled, inactive",
     ]
     assert controller.run(show).stdout.startswith("{ OnCalendar=Mon ")
+    # An hour of the user's own, typed into the editor, stays.
+    controller.write(
+        "/tmp/editor", "#!/bin/sh\nprintf '[Timer]\\nOnCalendar=\\nOnCalendar=Sat 12:00\\n' > $1\n", "0755"
+    )
+    edit = of_local(pages.in_text("docs/how-it-works.md", "systemctl edit "))
+    controller.run(f"SYSTEMD_EDITOR=/tmp/editor script -qec '{edit}' /dev/null")
+    assert steps(make(controller, "timer")) == []
+    assert controller.run(show).stdout.startswith("{ OnCalendar=Sat *-*-* 12:00:00 ;")
+    controller.run(f"rm -r /etc/systemd/system/{TIMER}.d && systemctl daemon-reload")
 
     make(controller, "timer-off")
     assert controller.run(FILES).stdout == before
@@ -205,7 +220,8 @@ def test_a_failure_is_reported_until_a_timer_run_succeeds(with_timer: BenchHost)
         assert PORT_TAKEN in tried.stdout
 
     # A manual run succeeds but still reports the failure, since it does not test the timer.
-    assert "The timer's run of " in make(host, "deploy")
+    by_hand = of_local(pages.in_text("docs/how-it-works.md", ".venv/bin/pyinfra "))
+    assert "The timer's run of " in host.run(f"cd {PROJECT} && {by_hand} 2>&1").stdout
     assert "The timer is on: its last run, " in make(host, "timer")
     host.run(f"! test -e {FOLDER}/failed && ! test -e /etc/motd.d && ! systemctl is-failed {SERVICE}")
     assert "The timer's run of " not in make(host, "plan")
@@ -284,6 +300,23 @@ def test_an_inventory_name_with_special_characters(controller: BenchHost) -> Non
     host.run(f"{switch} on '{inventory}' && {switch} off '{inventory}' && rm '{PROJECT}/{inventory}'")
 
 
+def test_inventories_and_state_go_on_elsewhere(controller: BenchHost) -> None:
+    """After this machine has become one of an inventory of its own."""
+    host = controller
+    host.run(
+        f"cd {PROJECT}/inventories && cp local.py yours.py && cp group_data/local.py group_data/yours.py"
+    )
+    grow = pages.block("docs/by-task.md", "mv state/local ")
+    assert "Nothing to do on 1 host (" in host.run(f"cd {PROJECT}; {{ {grow}\n}} 2>&1").stdout
+    move = pages.block("docs/lost-or-stolen.md", "mkdir -p ~/homelab")
+    moved = host.run(f"set -e; cd {PROJECT}; {{ {move}\n}} 2>&1").stdout
+    assert "Nothing to do on 1 host (" in moved
+    assert "The timer is on: its last run, " in moved
+    status = pages.in_text("docs/how-it-works.md", ".venv/bin/python -m tasks.cli.status ")
+    host.run(f"cd {PROJECT} && {status.replace('INVENTORY', '~/homelab/inventories/yours.py')}")
+    host.run(f"cd {PROJECT} && make timer-off HOME_DIR=~/homelab INVENTORY=inventories/yours.py")
+
+
 def test_an_unprivileged_user_can_have_a_timer(controller: BenchHost) -> None:
     """The timer runs in the user's own service manager, and needs an SSH key without a passphrase."""
     host, home = controller, "/home/ops"
@@ -308,7 +341,7 @@ def test_an_unprivileged_user_can_have_a_timer(controller: BenchHost) -> None:
         "lingering cannot be enabled for ops; run loginctl enable-linger ops as root, then run again"
         in as_ops(timer, False)
     )
-    host.run("loginctl enable-linger ops")
+    host.run(pages.in_text("docs/messages.md", "loginctl enable-linger ").replace("USER", "ops"))
     as_ops("mkdir -p -m 0700 .ssh && ssh-keygen -q -t ed25519 -N secret-word -f .ssh/id_ed25519")
     host.run(f"cat {home}/.ssh/id_ed25519.pub >> /root/.ssh/authorized_keys")
     failed = as_ops(timer, False)
@@ -321,8 +354,11 @@ def test_an_unprivileged_user_can_have_a_timer(controller: BenchHost) -> None:
     host.run("docker rm -f homelab-registry homelab-registry-gateway; rm -r /etc/homelab-registry")
     assert "The timer is on: its last run, " in as_ops(timer)
     assert "Nothing to do: " in as_ops(timer)
-    user = "XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user"
-    assert "homelab-registry@lab.timer" in as_ops(f"{user} list-timers --no-pager")
+    user = "export XDG_RUNTIME_DIR=/run/user/$(id -u)"
+    timers = pages.in_text("docs/how-it-works.md", "systemctl --user list-timers")
+    assert "homelab-registry@lab.timer" in as_ops(f"{user}; {timers}")
+    journal = pages.in_text("docs/how-it-works.md", "journalctl --user ").replace("NAME", "lab")
+    assert "Finished homelab-registry@lab.service" in as_ops(f"{user}; {journal}")
     as_ops(f"cd {PROJECT} && make timer-off INVENTORY={home}/lab.py")
     left = as_ops("find .config .local -name '*homelab*'")
     assert left == ""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import pages
 from tests.bench import registry_images, ssh
 from tests.bench.hosts import BenchHost
 from tests.bench.recipes import BOOKWORM
@@ -146,6 +147,8 @@ def test_a_disk_that_is_not_mounted(host: BenchHost, on_disk: Deployment) -> Non
     host.run(f"umount {TANK}")
     said = (f"{PATH}, does not exist: {TANK} is not mounted; mount it (mount {TANK})", f"findmnt -T {PATH}")
     assert_left_alone(host, on_disk, *said)
+    find = pages.in_text("docs/messages.md", "findmnt -T ").replace("FOLDER", f"$(dirname {TANK})")
+    assert TANK not in host.run(find).stdout
     # The state alone knows it after the host was installed again.
     host.run("mv /etc/homelab-registry/storage /root/storage")
     assert_left_alone(host, on_disk, f"{PATH}, does not exist; mount its disk or share")
@@ -165,7 +168,7 @@ def test_a_disk_that_is_not_mounted(host: BenchHost, on_disk: Deployment) -> Non
 def test_a_disk_that_is_mounted_read_only(host: BenchHost, on_disk: Deployment) -> None:
     host.run(f"mount -o remount,ro {TANK}")
     assert_left_alone(host, on_disk, f"{PATH} is mounted read-only (/dev/loop", f"remount,rw {TANK}")
-    host.run(f"mount -o remount,rw {TANK}")
+    host.run(pages.in_text("docs/messages.md", "mount -o remount,rw ").replace("FOLDER", TANK))
     assert_serves(on_disk)
 
 

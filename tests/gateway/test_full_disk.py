@@ -12,9 +12,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests import pages
 from tests.gateway.gateway import NAME, Gateway
 from tests.gateway.pushing import (
-    STORED,
     Client,
     Image,
     PushLog,
@@ -33,8 +33,9 @@ FULL_MESSAGE = (
 INVALID = {"2.8": (404, "BLOB_UPLOAD_INVALID"), "3.1": (416, "RANGE_INVALID")}
 """The error if only the end of a chunk did not fit: the registry acknowledges the chunk, and finds it too short at
 the next request."""
-REPAIR = f"find {SMALL}{STORED}/blobs -name data -empty -not -path '*/e3b0c44298fc1c14*' -delete"
-"""The repair in docs/by-task.md, for this folder."""
+REPAIR = pages.block("docs/by-task.md", "cd /var/lib/homelab-registry/docker").replace(
+    "/var/lib/homelab-registry", SMALL
+)
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +233,6 @@ def repair_manifests(gateway: Gateway) -> None:
     if not empty:
         return
     assert gateway.version == "2.8", empty
-    gateway.host.run(REPAIR)
+    gateway.host.run(f"set -e\n{REPAIR}")
     health = "docker exec homelab-registry wget -q -O /dev/null http://127.0.0.1:5001/debug/health"
     gateway.host.wait_until(health, 30, "the registry")

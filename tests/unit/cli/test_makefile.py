@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tasks.run.context import ROOT
+from tests import pages
 
 PROGRAM = '#!/bin/sh\necho "ran: ${0##*/} $*"\n'
 """Stands for pyinfra and for the Python of `.venv`."""
@@ -41,6 +42,23 @@ COMMANDS = {
 
 QUIET = ("password", "status")
 """Verbs that print nothing but what was asked for."""
+
+VERBS_OF_PAGES = sorted(
+    {
+        pages.same(command)
+        for _, each in pages.everywhere()
+        for command in each.commands
+        if command.startswith("make ")
+    }
+    - {"make test-all", "make bench"}
+)
+"""The lines with a verb in README.md and docs/. What each runs, other tests run on real hosts."""
+
+COMMANDS_OF_OTHERS = {
+    "init": "python -m tasks.init",
+    "password": "python -m tasks.cli.password {} ci",
+    "status": "python -m tasks.cli.status {}",
+}
 
 
 @pytest.fixture
@@ -95,10 +113,29 @@ def test_every_verb_prints_its_command_and_runs_it(project: Path) -> None:
     assert make(project, *COMMANDS, LAB) == (0, printed, [])
 
 
-@pytest.mark.parametrize("verb", ["rotate-passwords", "revoke-passwords"])
-def test_one_account(project: Path, verb: str) -> None:
-    command = f"pyinfra -y --data {ACCOUNT} inventories/local.py deploys/{DEPLOYS[verb]}.py"
-    assert make(project, verb, "ACCOUNT=ci")[1] == [f".venv/bin/{command}", f"ran: {command}"]
+@pytest.mark.parametrize("line", VERBS_OF_PAGES)
+def test_each_line_of_the_pages_runs_its_command(project: Path, line: str) -> None:
+    (project / "inventories/yours.py").touch()
+    arguments = line.removeprefix("make ").replace("FOLDER", str(project)).split()
+    code, lines, errors = make(project, *arguments, INVENTORY="inventories/yours.py")
+    assert (code, errors) == (0, [])
+    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    verb = next(each for each in arguments if each in COMMANDS | COMMANDS_OF_OTHERS)
+    command = (COMMANDS | COMMANDS_OF_OTHERS)[verb].format("inventories/yours.py")
+    keys = {"ACCOUNT": "registry_rotate_account=", "DATA": "", "FROM": "registry_restore="}
+    for name, value in given.items() if verb in {"deploy", *DEPLOYS} else ():
+        command = command.replace(" -y ", f" -y --data {keys[name]}{value} ")
+    assert f"ran: {command}" in lines
+
+
+def test_an_exported_inventory_is_that_of_every_verb(project: Path) -> None:
+    (project / "inventories/yours.py").touch()
+    block = pages.block("README.md", "export INVENTORY=")
+    ran = subprocess.run(["sh", "-ec", block], cwd=project, capture_output=True, text=True, check=True)
+    commands = [COMMANDS[verb].format("inventories/yours.py") for verb in ("plan", "deploy", "verify")]
+    assert [line for line in ran.stdout.splitlines() if line.startswith("ran: ")] == [
+        f"ran: {each}" for each in commands
+    ]
 
 
 def test_what_is_restored(project: Path) -> None:
@@ -245,3 +282,10 @@ def test_a_venv_whose_python_is_gone_is_made_again(project: Path, tmp_path: Path
     (project / ".venv/bin/pyinfra").write_text("#!/usr/lib/python3.9/gone\n")
     _, lines, _ = make(project, "deploy", f"PYTHON={tmp_path}/python")
     assert "ran: python -m venv --clear .venv" in lines
+
+
+def test_a_venv_that_was_removed_is_made_again(project: Path, tmp_path: Path) -> None:
+    shutil.copy(project / ".venv/bin/python", tmp_path / "python")
+    subprocess.run(["sh", "-c", pages.in_text("docs/messages.md", "rm -r .venv")], cwd=project, check=True)
+    _, lines, _ = make(project, "deploy", f"PYTHON={tmp_path}/python")
+    assert "ran: python -m venv .venv" in lines

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from tasks.run.context import ROOT
 from tasks.timer import units
 from tasks.timer.units import Deployment, Timer
+from tests import pages
 
 TEMPLATES = str(ROOT / "templates")
 ODD = 'my lab\'s 100% "$HOME" \\x'
@@ -170,6 +174,43 @@ def test_a_program_that_fails_makes_the_notice_fail(tmp_path: Path) -> None:
     sh(made, "run", tmp_path)
     assert sh(made, "failed", tmp_path).returncode == 1
     assert in_folder(tmp_path).failed.exists()
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """What stands for ntfy: it keeps the bodies of PUT requests, which curl sends in chunks."""
+
+    protocol_version = "HTTP/1.1"
+    received: ClassVar[list[tuple[str, str]]] = []
+
+    def do_PUT(self) -> None:
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.received.append((self.path, body.decode()))
+        self.send_response(200)
+        self.end_headers()
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+def test_the_program_of_the_page_sends_what_failed(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        text = pages.block("docs/how-it-works.md", "#!/bin/sh")
+        program.write_text(
+            text.replace("https://ntfy.example", f"http://127.0.0.1:{server.server_port}") + "\n"
+        )
+        program.chmod(0o755)
+        made = script(
+            tmp_path, make_deployment(project(tmp_path / "project", "exit 1"), program=str(program))
+        )
+        sh(made, "run", tmp_path)
+        assert sh(made, "failed", tmp_path).returncode == 0
+    assert Receiver.received == [("/my-homelab", in_folder(tmp_path).failed.read_text())]
 
 
 def test_the_script_names_its_project(tmp_path: Path) -> None:
