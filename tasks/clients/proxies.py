@@ -20,7 +20,7 @@ PREFIX = "CONTAINERD_"
 # The value of HTTPS_PROXY may hold a password, and it is enough to know that there is one.
 EMIT = r"""
 emit_proxy() { # NAME PID: the variables that a process has about proxies, and the file of its unit that sets them
-    variables=$(tr '\n\0' ' \n' < "/proc/$2/environ" 2>/dev/null |
+    variables=$(tr '\n\0' ' \n' 2>/dev/null < "/proc/$2/environ" |
         sed -n 's/^\(CONTAINERD_\)\{0,1\}\([Hh][Tt][Tt][Pp][Ss]_[Pp][Rr][Oo][Xx][Yy]\)=..*/\1\2=set/p
             /^\(CONTAINERD_\)\{0,1\}[Nn][Oo]_[Pp][Rr][Oo][Xx][Yy]=/p')
     case $variables in (*=set*) ;; (*) return 0 ;; esac

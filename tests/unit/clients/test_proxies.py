@@ -109,4 +109,5 @@ def test_a_process_that_is_gone_has_none(tmp_path: Path) -> None:
     done = subprocess.run(
         ["sh", "-c", script(proxies.EMIT, "emit_proxy here 0")], capture_output=True, text=True, check=True
     )
+    assert done.stderr == ""
     assert proxies.read(read_answer(done.stdout.splitlines())) == {}
