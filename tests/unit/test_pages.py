@@ -23,15 +23,19 @@ MENTIONED = {
     "make test-all", "make bench",
     # What programs say.
     "knows nothing of", "no such host", "not taken", "unknown error",
-    "denied: the registry's storage is full: 30.1 of 30 GB are used; make room (docs/by-task.md#the-disk-is-full) or raise "
-    "registry_storage_limit, and push again",
 }  # fmt: skip
 EXPLAINED = f"What is marked *{MARK}* no test of the project has run; all other commands are run by them."
 
 
-SETTINGS = sorted(
-    {command for _, each in everywhere() for command in each.commands if command.startswith("registry_")}
-)
+def settings_to_paste() -> Iterator[str]:
+    """Yield the assignments of settings, each whole."""
+    for _, each in everywhere():
+        if any(command.startswith("registry_") for command in each.commands):
+            assigned = (ast.get_source_segment(each.text, node) or "" for node in ast.parse(each.text).body)
+            yield from (text for text in assigned if text.startswith("registry_"))
+
+
+SETTINGS = sorted({*settings_to_paste()})
 
 
 def taken_by_tests() -> Iterator[str]:
@@ -47,7 +51,8 @@ def taken_by_tests() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def run() -> set[str]:
-    return {same(command) for command in (*taken_by_tests(), *VERBS_OF_PAGES, *SETTINGS)}
+    settings = [line for text in SETTINGS for line in text.splitlines()]
+    return {same(command) for command in (*taken_by_tests(), *VERBS_OF_PAGES, *settings)}
 
 
 def test_every_command_is_run_by_a_test_or_marked(run: set[str]) -> None:
@@ -71,9 +76,9 @@ def test_a_page_with_marks_explains_them_at_its_head() -> None:
         assert EXPLAINED in " ".join(head.split()), page
 
 
-@pytest.mark.parametrize("line", SETTINGS)
-def test_a_setting_to_paste_is_accepted(line: str) -> None:
-    key, _, value = line.partition(" = ")
+@pytest.mark.parametrize("text", SETTINGS)
+def test_a_setting_to_paste_is_accepted(text: str) -> None:
+    key, _, value = text.partition(" = ")
     assert getattr(Settings(**{key: ast.literal_eval(value)}), key)
 
 

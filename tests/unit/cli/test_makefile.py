@@ -123,6 +123,8 @@ def test_each_line_of_the_pages_runs_its_command(project: Path, line: str) -> No
     verb = next(each for each in arguments if each in COMMANDS | COMMANDS_OF_OTHERS)
     command = (COMMANDS | COMMANDS_OF_OTHERS)[verb].format("inventories/yours.py")
     keys = {"ACCOUNT": "registry_rotate_account=", "DATA": "", "FROM": "registry_restore="}
+    if given.pop("PLAN", ""):
+        command = command.replace(" -y ", " --dry ")
     for name, value in given.items() if verb in {"deploy", *DEPLOYS} else ():
         command = command.replace(" -y ", f" -y --data {keys[name]}{value} ")
     assert f"ran: {command}" in lines
