@@ -124,20 +124,26 @@ class Store(AccountFiles):
 
     def _try_lock(self) -> int | None:
         """Return a handle that holds the lock; None if another run holds it, or removed the folder meanwhile."""
-        try:
-            self._files.make_folder(self.folder)
-            handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        except (FileExistsError, FileNotFoundError):
-            # Another run has just ended, and removed it: `Path.mkdir` looks again after the system's EEXIST.
-            if os.path.lexists(self.folder) and not self.folder.is_dir():
-                raise
-            return None
+        handle = self._open_folder()
         with suppress(BlockingIOError, FileNotFoundError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(handle), self.folder.stat()):
                 return handle
         os.close(handle)
         return None
+
+    def _open_folder(self) -> int:
+        """Make the folder if it is missing, and return a handle of it; `OSError` if it cannot be made.
+
+        A run that just ends removes it between any two steps, also between the system's EEXIST and `Path.mkdir`'s look
+        at what exists. In one that cannot be made, such as below `/proc`, the same error comes again.
+        """
+        for _ in range(2):
+            with suppress(FileExistsError, FileNotFoundError):
+                self._files.make_folder(self.folder)
+                return os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        self._files.make_folder(self.folder)
+        return os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
 
     def read(self, accounts: Collection[str] | None = None) -> State:
         """Read all files; raise `StateError` if one is damaged, or missing although others refer to it.

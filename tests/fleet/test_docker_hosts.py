@@ -126,11 +126,12 @@ def test_the_status_says_what_a_run_would_do(host: BenchHost, deployment: Deploy
         assert ran.stderr == ""
         return ran.returncode, ran.stdout.splitlines()
 
-    code, [registry, certificate, authority, timer, would] = status()
+    code, [registry, certificate, authority, backup, timer, would] = status()
     assert code == 0
     assert registry == f"Registry     https://{NAME}, on {here}"
     assert certificate.startswith("Certificate  396 days left (until ")
     assert authority.startswith("CA           3649 days left (until ")
+    assert backup == "Backup       none is set up; see docs/by-task.md, Back up"
     assert timer == f"Timer        none; make timer INVENTORY={inventory} has systemd run this every week"
     assert would == "A run        has nothing to do on 1 host"
     with temporarily_without(host, "/root/.docker"):

@@ -432,6 +432,12 @@ def test_a_file_in_the_place_of_the_state_is_no_other_run(tmp_path: Path) -> Non
         pass
 
 
+def test_a_folder_that_cannot_be_made_is_no_other_run() -> None:
+    """The system says ENOENT of it, as of one that was removed."""
+    with pytest.raises(FileNotFoundError), Store(Path("/proc/yours")).lock():
+        pass
+
+
 def hold(store: Store) -> str:
     """Wait for the lock, and return what another run is told meanwhile."""
     with store.lock(10), pytest.raises(StateError) as stop, Store(store.folder).lock():
