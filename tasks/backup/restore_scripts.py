@@ -67,7 +67,9 @@ def put(
 ) -> tuple[str, str]:
     """Return the script that puts files of a backup in `folder` into the images' folder `path`, and their list.
 
-    Each is there by one rename. If the folder is our `own`, on the same disk, files are linked and not copied.
+    Each is there by one rename. A folder without a mark, or with the empty one by which a person takes it for the
+    images, gets that of the backup: the next backup knows by it that it is of the same registry. If the folder is our
+    `own`, on the same disk, files are linked and not copied.
     """
     receive, lines = _listed("".join(f"{each}\n" for each in paths))
     link = f"--link-dest={folder}/{IMAGES}/ " if own and "--update" not in options else ""
@@ -78,7 +80,7 @@ def put(
     chown {owner} {path} {path}/docker {path}/docker/registry {path}/{IMAGES}
     chmod 0700 {path}
 }}
-[ -e {path}/{STORAGE_MARK} ] || [ ! -e {folder}/{STORAGE_MARK} ] || {{
+grep -qs . {path}/{STORAGE_MARK} || [ ! -e {folder}/{STORAGE_MARK} ] || {{
     cp {folder}/{STORAGE_MARK} {path}/{STORAGE_MARK}.new
     chown {owner} {path}/{STORAGE_MARK}.new
     mv {path}/{STORAGE_MARK}.new {path}/{STORAGE_MARK}

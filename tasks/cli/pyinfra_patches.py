@@ -9,15 +9,17 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial, partialmethod
 from getpass import getpass
 from typing import Any, NoReturn
 
 import paramiko.client
 from pyinfra import logger
+from pyinfra.api.config import Config
 from pyinfra.api.exceptions import ConnectError, PyinfraError
 from pyinfra.api.host import Host
+from pyinfra.api.inventory import Inventory
 from pyinfra.api.output import format_text
 from pyinfra.api.state import State
 from pyinfra.connectors import ssh, ssh_util
@@ -44,6 +46,20 @@ def patch(run: Run, state: State) -> None:
     signal.signal(signal.SIGINT, partial(_exit_on_interrupt, run))
     paramiko.client.Transport = _Transport  # type: ignore[attr-defined]
     accept_any_login_shell()
+
+
+def connect_only(state: State, groups: Collection[str]) -> None:
+    """Connect only to hosts of these groups, in addition to what `--limit` and `--exclude` say.
+
+    pyinfra connects to every other host of the inventory too, before it reads the first file of the run.
+    """
+    init = state.init
+
+    def limited(inventory: Inventory, config: Config | None, initial_limit: list[Host] | None = None) -> None:
+        chosen = list(inventory) if initial_limit is None else initial_limit
+        init(inventory, config, [host for host in chosen if not {*groups}.isdisjoint(host.groups)])
+
+    state.init = limited  # type: ignore[method-assign]
 
 
 def _written_order(state: State) -> list[str]:

@@ -27,6 +27,9 @@ from tasks.verbs import with_inventory
 FOR_ALL_HOSTS = ("rotate_ca.py", "retire_ca.py")
 """The files of `deploys/` that make no sense for some of the hosts."""
 
+ONLY_FOR = {"backup.py": ("registry", "backup_hosts"), "restore.py": ("registry", "backup_hosts")}
+"""The files of `deploys/` that need the hosts of some groups alone: whether others can be reached does not matter."""
+
 PATIENCE = "HOMELAB_REGISTRY_PATIENCE"
 """The environment variable with the seconds that a run waits for another one on the same state.
 
@@ -95,6 +98,9 @@ def _begin(options: dict[str, Any]) -> list[str]:
         return [problem]
     context.begin(run)
     pyinfra_patches.patch(run, state)
+    deploys = {Path(name).name for name in options["operations"]}
+    if deploys <= ONLY_FOR.keys():
+        pyinfra_patches.connect_only(state, {group for name in deploys for group in ONLY_FOR[name]})
     pyinfra_output.quieten(run, state)
     pyinfra_patches.keep_connections_apart(partial(connections.note_failure, run))
     output.start_moving_line()

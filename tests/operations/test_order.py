@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests import printed
 from tests.operations.runs import pyinfra
 from tests.operations.test_command_line import STEM, answering_hosts
@@ -51,3 +53,26 @@ def test_clients_alone_are_told_which_host_they_need(tmp_path: Path) -> None:
         "[@fake/pi] the registry host @fake/nas is left out by --limit or --exclude, and clients need it; run again with "
         "--limit @fake/nas too, or without these options"
     ]
+
+
+OFF = 'docker_hosts += [("off.invalid", {"ssh_user": "op"})]\n'
+
+
+@pytest.mark.parametrize(
+    ("deploys", "named"),
+    [
+        (["deploys/backup.py"], ["@fake/nas"]),
+        (["deploys/restore.py"], ["@fake/nas"]),
+        (["deploys/backup.py", "deploy.py"], ["@fake/nas", "@fake/pi", "off.invalid"]),
+    ],
+)
+def test_a_backup_needs_no_other_host_than_those_that_take_part(
+    tmp_path: Path, deploys: list[str], named: list[str]
+) -> None:
+    inventory = tmp_path / f"{STEM}.py"
+    inventory.write_text(answering_hosts() + OFF)
+    settings = {"state_dir": tmp_path / "state", "backup_folder": "/mnt/usb", "restore": "latest"}
+    data = [word for key, value in settings.items() for word in ("--data", f"registry_{key}={value}")]
+    ran = pyinfra("-y", *data, str(inventory), *deploys)
+    hosts = [re.findall(r"\[([^]]*)\]", line)[0] for line in printed.not_finished(ran.output)]
+    assert sorted({*hosts}) == named
