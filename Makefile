@@ -16,13 +16,13 @@ BY_MODULE := --dist loadfile --no-loadscope-reorder
 AT_ONCE := -n 3 $(BY_MODULE)
 
 VERBS := deploy plan verify status timer timer-off password rotate-certificate rotate-passwords revoke-passwords rotate-ca \
-    retire-ca adopt backup restore make-room
+    retire-ca adopt backup restore make-room repair
 OTHERS := help init test test-unit test-all test-hosts test-cluster test-nodes test-served soak bench bench-up bench-down \
     format lint
 .PHONY: $(VERBS) $(OTHERS) which
 help: ; @sed -n 's/^## //p' Makefile
 
-READ := INVENTORY HOME_DIR ACCOUNT PLAN DATA FROM REPOSITORY OLDER NAME HOSTS KEY REGISTRY PYTHON SEED AS_ROOT
+READ := INVENTORY HOME_DIR ACCOUNT PLAN DATA FROM REPOSITORY OLDER DEEP NAME HOSTS KEY REGISTRY PYTHON SEED AS_ROOT
 GIVEN := $(foreach each,$(.VARIABLES),$(if $(filter command,$(origin $(each))),$(each)))
 which:
 	@$(if $(wildcard .venv/ready),,$(CHECK_PYTHON))
@@ -50,9 +50,9 @@ deploy: which .venv/ready
 plan: which .venv/ready
 	.venv/bin/pyinfra --dry$(MORE) $(ON) deploy.py
 
-## make verify [INVENTORY=...]   prove from every host that it all works
+## make verify [INVENTORY=...] [DEEP=1]   prove from every host that it all works; DEEP=1 reads every byte of the images too
 verify: which .venv/ready
-	.venv/bin/python -m pytest -q tests/verify --inventory $(ON)
+	.venv/bin/python -m pytest -q tests/verify$(if $(call typed,DEEP), --deep) --inventory $(ON)
 
 ## make status [INVENTORY=...]   what is deployed, days left, what a run would do; fails unless that is nothing
 status: which .venv/ready
@@ -110,6 +110,11 @@ restore: which .venv/ready
 ## make make-room [PLAN=1]       delete the tags that registry_retention lets go; PLAN=1 prints which and why, and deletes none
 make-room: which .venv/ready
 	.venv/bin/pyinfra $(if $(PLAN),--dry,-y)$(MORE) $(ON) deploys/make_room.py
+
+## make repair [PLAN=1] [DEEP=1]  repair images that cannot be pulled, from a backup if one has them; else by your next push.
+##                               PLAN=1 prints what it would do; DEEP=1 reads every byte of the images
+repair: which .venv/ready
+	.venv/bin/pyinfra $(if $(PLAN),--dry,-y)$(if $(call typed,DEEP), --data registry_repair_deep=true)$(MORE) $(ON) deploys/repair.py
 
 ## make test-unit                the tests that need no host; half a minute
 test-unit: .venv/ready-dev

@@ -11,11 +11,11 @@ import shlex
 
 VERBS = (
     "deploy", "plan", "verify", "status", "timer", "timer-off", "password", "rotate-certificate", "rotate-passwords",
-    "revoke-passwords", "rotate-ca", "retire-ca", "adopt", "backup", "restore", "make-room",
+    "revoke-passwords", "rotate-ca", "retire-ca", "adopt", "backup", "restore", "make-room", "repair",
 )  # fmt: skip
 """The goals of the Makefile that take an inventory."""
 
-_GIVEN = r"(?:ACCOUNT|DATA|FROM|REPOSITORY|OLDER)=[\w=@*,.:/-]*[\w*]"
+_GIVEN = r"(?:ACCOUNT|DATA|FROM|REPOSITORY|OLDER|DEEP)=[\w=@*,.:/-]*[\w*]"
 _COMMAND = re.compile(rf"(?>\bmake (?:{'|'.join(VERBS)})(?![\w-])(?: {_GIVEN})*)(?! INVENTORY=)")
 
 

@@ -170,6 +170,9 @@ registry_restore_repository = None
 # Whether it also puts back tags that were pushed again since the backup.
 registry_restore_older = False
 
+# Whether `deploys/repair.py` hashes every blob, and not only those that may be manifests: `make repair DEEP=1`.
+registry_repair_deep = False
+
 # Per host: a host's own data may set these differently.
 
 # System users on Docker hosts who are logged in: a list of them, with `registry_login_account`; or

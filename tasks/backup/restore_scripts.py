@@ -21,7 +21,8 @@ head -c @LENGTH@ > "$list" && cat > /dev/null
 """Receives a list on standard input as the file `$list`; input ends without an error if the sender dies half-way."""
 
 
-def _listed(lines: str) -> tuple[str, str]:
+def listed(lines: str) -> tuple[str, str]:
+    """Return the script that receives a list, and the list."""
     return LIST.replace("@LENGTH@", str(len(lines.encode()))), lines
 
 
@@ -33,7 +34,7 @@ def fetch(path: str, owner: str, address: str, port: int, blobs: Collection[str]
     there = f"{USER}@{f'[{address}]' if ':' in address else address}"
     staging, rsync = f"{path}/{STAGING}", f"rsync -rlt --delete --timeout=600 -e {shlex.quote(ssh(port))}"
     rules = "" if blobs is None else "".join(f"+ /{_folder(digest)}/***\n" for digest in blobs) + "- /*/*/*\n"
-    receive, lines = _listed(rules)
+    receive, lines = listed(rules)
     return (
         f"""{receive}{ONE_AT_A_TIME}
 mkdir -p {staging}/{IMAGES}/blobs
@@ -47,7 +48,7 @@ chown -R {owner} {staging}/docker
 
 def check(folder: str, blobs: Sequence[str]) -> tuple[str, str]:
     """Return the script that prints the digests of blobs whose data is something else, then `end`."""
-    receive, lines = _listed("".join(sums(blobs, each) for each in ("sha256", "sha512")))
+    receive, lines = listed("".join(sums(blobs, each) for each in ("sha256", "sha512")))
     return (
         f"""{receive}
 cd {folder}/{IMAGES}
@@ -71,7 +72,7 @@ def put(
     images, gets that of the backup: the next backup knows by it that it is of the same registry. If the folder is our
     `own`, on the same disk, files are linked and not copied.
     """
-    receive, lines = _listed("".join(f"{each}\n" for each in paths))
+    receive, lines = listed("".join(f"{each}\n" for each in paths))
     link = f"--link-dest={folder}/{IMAGES}/ " if own and "--update" not in options else ""
     return (
         f"""{receive}{ONE_AT_A_TIME}

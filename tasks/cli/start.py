@@ -27,7 +27,7 @@ from tasks.verbs import with_inventory
 FOR_ALL_HOSTS = ("rotate_ca.py", "retire_ca.py")
 """The files of `deploys/` that make no sense for some of the hosts."""
 
-ONLY_FOR = {"backup.py": ("registry", "backup_hosts"), "restore.py": ("registry", "backup_hosts")}
+ONLY_FOR = dict.fromkeys(("backup.py", "restore.py", "repair.py"), ("registry", "backup_hosts"))
 """The files of `deploys/` that need the hosts of some groups alone: whether others can be reached does not matter."""
 
 PATIENCE = "HOMELAB_REGISTRY_PATIENCE"

@@ -251,6 +251,9 @@ class RunWideKeys(_Strict):
     registry_restore_older: Switch = False
     """Whether it also puts back tags that were pushed again since the backup."""
 
+    registry_repair_deep: Switch = False
+    """Whether `deploys/repair.py` hashes every blob, and not only those that may be manifests: `make repair DEEP=1`."""
+
 
 class HostSettings(_Strict):
     """The keys that each host may set for itself."""

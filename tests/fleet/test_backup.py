@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from base64 import b64decode
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ NAME = "registry.homelab.local"
 STORAGE = "/var/lib/homelab-registry"
 BACKUPS = "/var/lib/homelab-registry-backup"
 USB = "/mnt/usb/images"
-BACKUP, RESTORE = "deploys/backup.py", "deploys/restore.py"
+BACKUP, RESTORE, REPAIR = "deploys/backup.py", "deploys/restore.py", "deploys/repair.py"
 RESTIC = pages.block("docs/by-task.md", "#!/bin/sh").replace("sftp:you@nas:/backup", "/mnt/usb/restic")
 PUSHING = f"""
 while [ -e /root/go ]; do
@@ -192,6 +193,56 @@ def test_a_backup_is_restored_and_newer_tags_stay(lab: Deployment, host: BenchHo
     assert (pulled(host, "apps/web:1"), pulled(host, "team/base:1")) == (newer, two)
     assert "-wo" in pi.read("/etc/homelab-registry-backup/.ssh/authorized_keys")
     assert host.run(f"ls -A {STORAGE}").stdout.split() == [".homelab-registry", "docker"]
+
+
+def data(digest: str) -> str:
+    """Return the path of a blob's data."""
+    value = digest.removeprefix("sha256:")
+    return f"{STORAGE}/docker/registry/v2/blobs/sha256/{value[:2]}/{value}/data"
+
+
+def test_what_is_damaged_is_named_and_repaired(lab: Deployment, host: BenchHost, pi: BenchHost) -> None:
+    """A byte of a layer has changed; two manifests are empty, as 2.8 leaves them on a full disk, one in no backup."""
+    rotten, emptied = push(host, "apps/rotten:1", 5_000_000), push(host, "apps/emptied:1")
+    assert lab.run(deploy=BACKUP).exit_code == 0
+    (name,) = backups(pi)
+    lost = push(host, "apps/lost:1")
+    (layer,) = (each["digest"] for each in json.loads(host.read(data(rotten)))["layers"])
+    host.run(f"printf '\\377\\0\\377' | dd of={data(layer)} bs=1 seek=2000000 conv=notrunc")
+    host.run(f": > {data(emptied)}; : > {data(lost)}")
+
+    verified = lab.verify("--deep", "-k", "every_tag").stdout
+    assert "3 blobs damaged or missing, 3 tags cannot be pulled" in verified
+    assert ": run make repair DEEP=1 INVENTORY=" in verified
+    assert (
+        f"the layer {layer} is damaged: apps/rotten:1 needs it; whole in the backup {pi.name}:{name}"
+        in verified
+    )
+    assert (
+        f"the manifest {emptied} is empty: apps/emptied:1 needs it; whole in the backup {pi.name}:{name}"
+        in verified
+    )
+    assert f"the manifest {lost} is empty: apps/lost:1 needs it; no backup has it whole" in verified
+    planned = lab.run("--dry", "--data", "registry_repair_deep=true", deploy=REPAIR)
+    ran = lab.run("-y", "--data", "registry_repair_deep=true", deploy=REPAIR)
+    assert planned.exit_code == 0, planned.output
+    for output in (planned.output, ran.output):
+        assert f"put back from a backup: the layer {layer} is damaged: apps/rotten:1 needs it" in output
+        assert f"move away: the manifest {lost} is empty: apps/lost:1 needs it" in output
+    assert ran.exit_code == 1, ran.output
+    (problem,) = ran.problems
+    assert "cannot be pulled (1): apps/lost:1; no backup that was read has what is missing" in problem
+    assert "-wo" in pi.read("/etc/homelab-registry-backup/.ssh/authorized_keys")
+
+    assert lost in host.run(f"docker push {NAME}/apps/lost:1").stdout
+    assert [pulled(host, f"apps/{each}:1") for each in ("rotten", "emptied", "lost")] == [
+        rotten,
+        emptied,
+        lost,
+    ]
+    collection = f"{STORAGE}/.homelab-registry.collection"
+    assert len(host.run(f"ls {collection}/damaged").stdout.split()) == 3
+    host.run(f"rm -r {collection}")
 
 
 def test_a_killed_backup_counts_for_nothing_and_the_next_is_whole(

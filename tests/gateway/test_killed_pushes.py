@@ -326,3 +326,65 @@ def test_a_host_of_the_former_layout_is_upgraded(gateway: Gateway) -> None:
     assert link in there
     assert gateway.host.run(f"stat -c %a {RUN}").stdout == "700\n"
     assert gateway.deployment.run().steps == []
+
+
+NO_RANDOMNESS = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [
+        {"names": ["getrandom"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
+        {
+            "names": ["mmap"],
+            "action": "SCMP_ACT_ERRNO",
+            "errnoRet": 22,
+            "args": [{"index": 3, "value": 15, "valueTwo": 8, "op": "SCMP_CMP_MASKED_EQ"}],
+        },
+    ],
+}
+"""A seccomp profile that leaves Go's programs only /dev/urandom: no getrandom(2), and no memory (MAP_DROPPABLE) for the
+one of the vDSO."""
+
+
+def purge_uploads(gateway: Gateway) -> str:
+    """Have a further registry with the deployed configuration and storage purge uploads; return what it logged.
+
+    It waits for a random number of minutes first (distribution, registry/handlers/app.go, startUploadPurger): here all
+    that is random is zero.
+    """
+    gateway.host.write("/root/no-randomness.json", json.dumps(NO_RANDOMNESS))
+    image_id, user = gateway.host.run(
+        f"docker inspect -f '{{{{.Image}}}} {{{{.Config.User}}}}' {REGISTRY}"
+    ).stdout.split()
+    gateway.host.run(
+        f"docker run -d --name purger --volumes-from {REGISTRY} --user {user} --network none -v /dev/zero:/dev/urandom:ro "
+        "--security-opt seccomp=/root/no-randomness.json -e REGISTRY_LOG_LEVEL=info -e REGISTRY_HTTP_ADDR=/tmp/socket "
+        f"-e OTEL_TRACES_EXPORTER=none --entrypoint registry {image_id} serve /etc/registry/config.yml"
+    )
+    try:
+        gateway.host.wait_until("docker logs purger 2>&1 | grep 'Purge uploads finished'", 20, "the purge")
+        return gateway.host.run("docker logs purger 2>&1").stdout
+    finally:
+        gateway.host.run("docker rm -f purger")
+
+
+def test_uploads_that_were_never_finished_are_purged_after_a_week(gateway: Gateway) -> None:
+    log, client, layer = PushLog(), Client(gateway), b"half of a layer"
+    uploads = f"{STORAGE}{STORED}/repositories/unfinished/_uploads"
+    assert push(gateway, image("unfinished", "v1", 1_000), log) == ""
+    places = {}
+    for age in ("8 days ago", "6 days ago", "1 minute ago"):
+        places[age] = client.chunk(client.begin("unfinished"), layer[:7])
+        folder = f"{uploads}/{path_and_query(places[age]).partition('?')[0].rpartition('/')[2]}"
+        gateway.host.run(f"date -u -d '{age}' +%FT%TZ | tr -d '\\n' > {folder}/startedat")
+    printed = purge_uploads(gateway)
+    assert "Num deleted=1, num errors=0" in printed, printed
+    assert len(gateway.host.run(f"ls {uploads}").stdout.split()) == 2
+    for age, place in places.items():
+        rest = client.chunk(place, layer[7:]) if age != "8 days ago" else place
+        if rest is place:
+            with pytest.raises(RefusedError) as refused:
+                client.finish("unfinished", place, layer)
+            assert refused.value.status == 404
+        else:
+            client.finish("unfinished", rest, layer)
+    client.close()
+    assert missing_or_wrong(gateway, log) == []

@@ -20,7 +20,7 @@ LAYERS = (
     ("registry",),
     ("clients", "backup"),
     ("docker_hosts", "cluster_nodes", "cluster_control"),
-    ("rotations", "room"),
+    ("rotations", "room", "repair"),
     ("cli", "init"),
 )
 """Lowest layer first; the folders of one layer do not import each other."""

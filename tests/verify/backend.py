@@ -6,7 +6,7 @@ import contextlib
 import re
 import shlex
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import testinfra.backend.base
 import testinfra.host
@@ -14,7 +14,7 @@ from paramiko.ssh_exception import SSHException
 from pyinfra.api.command import StringCommand
 from pyinfra.api.connect import connect_all, disconnect_all
 from pyinfra.api.exceptions import ConnectError, PyinfraError
-from pyinfra.api.facts import get_fact
+from pyinfra.api.facts import FactBase, get_fact
 from pyinfra.api.host import Host as PyinfraHost
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
@@ -28,6 +28,7 @@ SECONDS = 300
 
 PREAMBLE = f"export LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin{OWN_ENGINE}"
 EXIT = "homelab-verify-exit="
+T = TypeVar("T")
 
 
 class Unreachable(Exception):  # noqa: N818 - a finding about a host, not a fault in the program
@@ -75,6 +76,17 @@ class Host(testinfra.host.Host):  # type: ignore[misc]
     def run_with_input(self, text: str, command: str, *args: str) -> Any:
         """Run a command with a text on its standard input."""
         return self.backend.run_with_input(text, command, *args)
+
+    def fact(self, fact: type[FactBase[T | None]], **arguments: Any) -> T:
+        """Return a fact of the deploy's; it may take long. `Unreachable` with one line if it could not be read."""
+        connected = self.backend.pyinfra_host
+        given = {**arguments, **self.backend.connector_arguments}
+        found: T | None = get_fact(connected.state, connected, fact, kwargs=given, apply_failed_hosts=False)
+        if found is None:
+            raise Unreachable(
+                f"{self.name}: {fact.__name__} could not be read (see above); fix that and run again"
+            )
+        return found
 
     def output(self, command: str, *args: str) -> str:
         """Return what a command prints; `AssertionError` with one line if it fails."""

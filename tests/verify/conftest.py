@@ -55,6 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--inventory", default="inventories/local.py", help="verify the deployment of this inventory"
     )
+    parser.addoption("--deep", action="store_true", help="read every byte of the images, too")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -29,6 +29,7 @@ DEPLOYS = {
     "backup": "backup",
     "restore": "restore",
     "make-room": "make_room",
+    "repair": "repair",
 }
 COMMANDS = {
     "deploy": "pyinfra -y {} deploy.py",
@@ -123,6 +124,9 @@ def test_each_line_of_the_pages_runs_its_command(project: Path, line: str) -> No
     verb = next(each for each in arguments if each in COMMANDS | COMMANDS_OF_OTHERS)
     command = (COMMANDS | COMMANDS_OF_OTHERS)[verb].format("inventories/yours.py")
     keys = {"ACCOUNT": "registry_rotate_account=", "DATA": "", "FROM": "registry_restore="}
+    if given.pop("DEEP", ""):
+        command = command.replace(" -y ", " -y --data registry_repair_deep=true ")
+        command = command.replace("tests/verify ", "tests/verify --deep ")
     if given.pop("PLAN", ""):
         command = command.replace(" -y ", " --dry ")
     for name, value in given.items() if verb in {"deploy", *DEPLOYS} else ():

@@ -264,6 +264,7 @@ VALUES: list[tuple[str, str, Any, str]] = [
     ("restore of a tag", "registry_restore_repository", "apps/web:1", "the name of a repository"),
     ("restore out of the repositories", "registry_restore_repository", "../web", "the name of a repository"),
     ("restore of older ones as text", "registry_restore_older", "yes", "True or False"),
+    ("repair of all as a number", "registry_repair_deep", 1, "True or False"),
     # Images.
     ("unknown image source", "registry_image_source", "docker", '"debian" or "pull"'),
     ("image empty", "registry_image", "", "an image reference"),
