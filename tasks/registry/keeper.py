@@ -37,7 +37,7 @@ REFUSAL = "full.json"
 FIGURES = "figures"
 """What was measured: bytes used, when (Unix time), and when at the latest it is measured again."""
 
-REMEDY = "make room (docs/by-task.md#the-disk-is-full) or raise registry_storage_limit"
+REMEDY = "run make make-room (docs/by-task.md#the-disk-is-full) or raise registry_storage_limit"
 """What clients and people are told to do."""
 
 FOLDERS = ("keeper", LIMIT)

@@ -173,7 +173,9 @@ def _disk(settings: Settings, usage: Usage, left: int | None) -> Summary:
         return Summary()
     free, size = (f"{sizes.in_unit(count, 'GB')} GB" for count in (usage.free, usage.size))
     figures = {"disk_size": usage.size, "disk_free": usage.free, "disk_full_in_days": left}
-    remedy = "" if settings.registry_storage_limit else "; make room as docs/by-task.md#the-disk-is-full says"
+    remedy = (
+        "" if settings.registry_storage_limit else "; run make make-room (docs/by-task.md#the-disk-is-full)"
+    )
     text = (
         f"{'only ' if full else ''}{free} of {size} are free on the disk of {settings.registry_storage_path}"
     )

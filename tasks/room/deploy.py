@@ -14,4 +14,4 @@ def make() -> None:
     """Delete what may go, if this run was asked to, or is the timer's and there are rules."""
     if "registry" in host.groups and operations.is_due(current()):
         operations.delete_tags(name="tags that may go")
-        # Collection follows here. Of each of its readings `operations.kept_manifests` says what stays without a tag.
+        operations.collect(name="blobs that nothing needs")

@@ -13,6 +13,7 @@ from pyinfra.api.facts import FactBase, get_fact
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 
+from tasks.collection import operations as collection
 from tasks.registry.context import RegistryContext
 from tasks.remote.steps import Conflict
 from tasks.room import plan, retention, untag
@@ -23,6 +24,7 @@ from tasks.room.uses import Use, Uses, in_use
 from tasks.run import output
 from tasks.run.apply import AnyStep, RemoteStep, apply_steps
 from tasks.run.context import Run
+from tasks.storage.collection import Times
 from tasks.storage.facts import StorageFact
 from tasks.storage.graph import Root
 from tasks.storage.stored import Stored
@@ -59,6 +61,18 @@ def is_due(run: Run) -> bool:
 def delete_tags() -> Generator[PyinfraCommand, None, None]:
     """Delete the tags that the rules let go and nothing uses."""
     yield from apply_steps(host, _decide, "no tag may go")
+
+
+@operation()
+def collect() -> Generator[PyinfraCommand, None, None]:
+    """Delete what nothing needs any more."""
+    yield from collection.collect(_collection_rules)
+
+
+def _collection_rules(run: Run, stored: Stored) -> tuple[frozenset[Root], Times]:
+    settings = run.configuration.settings
+    grace, days = settings.registry_gc_grace_minutes, settings.registry_trash_days
+    return kept_manifests(run, stored), Times(grace * 60, days * retention.DAY)
 
 
 def _decide(run: Run) -> list[AnyStep]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tasks.problem import some_of
 from tasks.remote.steps import Conflict
 from tasks.room.retention import Decision, Retention
+from tasks.settings import sizes
 from tasks.settings.rules import RetentionRule
 from tasks.storage.stored import Stored
 
@@ -44,18 +45,18 @@ def check_uses(unread: Sequence[str]) -> None:
 
 def line(decision: Decision) -> str:
     """Return what happens to a tag, and why."""
-    freed = f"; frees {size(decision.freed)}" if decision.freed else ""
+    freed = f"; frees {sizes.rounded(decision.freed)}" if decision.freed else ""
     return f"{'delete' if decision.delete else 'keep'} {decision.name}: {decision.reason}{freed}"
 
 
 def summary(retention: Retention, untagged_days: int | None, *, asked: bool) -> str:
     """Return the sums in one line."""
     deleted, spared = len(retention.deleted), sum(each.spared for each in retention.kept)
-    parts = [f"{_tags(deleted)} to delete, which frees {size(retention.freed)}"]
+    parts = [f"{_tags(deleted)} to delete, which frees {sizes.rounded(retention.freed)}"]
     if retention.waiting and untagged_days is None:
-        parts[0] += f" ({size(retention.waiting)} of it not while registry_untagged_days is None)"
+        parts[0] += f" ({sizes.rounded(retention.waiting)} of it not while registry_untagged_days is None)"
     elif retention.waiting:
-        parts[0] += f" ({size(retention.waiting)} of it once it had no tag for {untagged_days} days)"
+        parts[0] += f" ({sizes.rounded(retention.waiting)} of it once it had no tag for {untagged_days} days)"
     parts.append(
         f"{_tags(len(retention.kept))} to keep" + (f", {spared} only because of their use" if spared else "")
     )
@@ -66,16 +67,6 @@ def summary(retention: Retention, untagged_days: int | None, *, asked: bool) -> 
 def unmatched(rules: Sequence[RetentionRule]) -> str:
     """Return the note about rules that are first for no tag."""
     return f"no tag is left for the rule {some_of([str(each) for each in rules])} of registry_retention"
-
-
-def size(number: int) -> str:
-    """Return bytes for people, in powers of 1,000 as disks are sold and `docker images` counts."""
-    value, unit = float(number), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 999.5 or unit == "TB":
-            break
-        value /= 1000
-    return f"{value:.3g} {unit}"
 
 
 def _tags(number: int) -> str:

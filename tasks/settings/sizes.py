@@ -43,3 +43,13 @@ def in_unit(count: int, unit: str) -> str:
     """Return a number of bytes in a unit, with one decimal that is rounded down: 30.0 of 30 GB is never 29.99."""
     tenths = count * 10 // UNITS[unit]
     return f"{tenths // 10}.{tenths % 10}"
+
+
+def rounded(count: int) -> str:
+    """Return a number of bytes in three digits, in powers of 1,000 as disks are sold and `docker images` counts."""
+    value, unit = float(count), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 999.5 or unit == "TB":
+            break
+        value /= 1000
+    return f"{value:.3g} {unit}"

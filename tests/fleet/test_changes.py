@@ -136,7 +136,9 @@ def test_a_storage_limit_is_set_raised_and_removed_without_a_restart(
         return ran.steps
 
     written = f"write {conf}/keeper/keeper.sh: its content is not as it should be"
-    assert limit("1MB", r"2\.\d of 1 MB are used \(2\d\d %\): new uploads are refused; make room .*") == [
+    assert limit(
+        "1MB", r"2\.\d of 1 MB are used \(2\d\d %\): new uploads are refused; run make make-room .*"
+    ) == [
         f"make {conf}/keeper: it is missing",
         f"make {conf}/gateway/limit: it is missing",
         f"write {conf}/keeper/keeper.sh: it is missing",
@@ -145,7 +147,7 @@ def test_a_storage_limit_is_set_raised_and_removed_without_a_restart(
     assert request_status(host, deployment, *upload) == "403"
     verified = deployment.verify("-k", "storage_is_below or bounds or can_write")
     assert re.search(
-        r": storage: 2\.\d of 1 MB are used \(2\d\d %\): new uploads are refused; make room .*\[test_storage_is_below",
+        r": storage: 2\.\d of 1 MB are used \(2\d\d %\): new uploads are refused; run make make-room .*\[test_storage_is_below",
         verified.stdout,
     )
     assert "1 failed, 6 passed" in verified.stdout

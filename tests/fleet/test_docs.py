@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -221,30 +222,24 @@ def used(host: BenchHost) -> int:
 
 def test_room_is_made_of_what_lost_its_tag(host: BenchHost, deployment: Deployment) -> None:
     repository = f"{NAME}/apps/again"
-    former, latest = push(host, f"{repository}:1", 20), push(host, f"{repository}:1", 20)
-    host.write("/root/files/untagged.sh", (ROOT / "files/untagged.sh").read_text())
-    listed = host.run(f"cd /root && {pages.line('docs/by-task.md', 'ssh nas ')}")
-    assert listed.stdout == f"apps/again@{former}\n"
+    push(host, f"{repository}:1", 20)
+    latest = push(host, f"{repository}:1", 20)
+    push(host, f"{NAME}/apps/web:old", 10)
     login = pages.line("docs/by-task.md", "skopeo login -u admin ")
-    collect = pages.block("docs/by-task.md", "docker stop homelab-registry-gateway")
-    before = used(host)
-    host.run(collect)
-    assert used(host) >= before, "collected without deleting first: the page need not ask for that"
-    host.wait_until(f"skopeo inspect docker://{repository}:1", 30, "the registry")
     password = deployment.store.read().passwords["admin"]
     host.write("/root/state/yours/accounts/admin.password", password, "0600")
     host.run(f"cd /root && {login}")
-    delete = pages.line("docs/by-task.md", "skopeo delete docker://registry.homelab.local/apps/web@")
-    host.run(delete.replace("apps/web@sha256:…", f"apps/again@{former}"))
-    delete = pages.line("docs/by-task.md", "skopeo delete docker://registry.homelab.local/apps/web:old")
-    push(host, f"{NAME}/apps/web:old")
-    host.run(delete)
-    host.run(collect)
-    assert before - 22 <= used(host) <= before - 18
-    host.wait_until(
-        f"docker rmi -f {repository}:1; docker pull -q {repository}:1 | grep {repository}", 30, "the registry"
+    host.run(pages.line("docs/by-task.md", "skopeo delete docker://registry.homelab.local/apps/web:old"))
+    host.run(f"find {STORAGE}/docker -type f -exec touch -d '1 hour ago' {{}} +")
+    before = used(host)
+    _, _, data, *_ = shlex.split(pages.line("docs/by-task.md", "make make-room DATA="))
+    given = [*data.removeprefix("DATA=").split(), "registry_untagged_days=0", "registry_keep_running=False"]
+    ran = deployment.run(
+        "-y", *(word for each in given for word in ("--data", each)), deploy="deploys/make_room.py"
     )
-    assert latest in host.run(f"docker image inspect {repository}:1").stdout
+    assert ran.exit_code == 0, ran.output
+    assert before - 33 <= used(host) <= before - 29
+    assert latest in host.run(f"docker rmi -f {repository}:1; docker pull {repository}:1").stdout
 
 
 def move(deployment: Deployment, folder: str) -> None:

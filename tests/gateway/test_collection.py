@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 
 from tasks.storage import trash
+from tasks.storage.collection import Times, blob_path
+from tests.fleet.test_convergence import GATEWAY, REGISTRY
+from tests.gateway.collecting import (
+    VERBS,
+    Clients,
+    Kill,
+    clients,
+    collect,
+    get,
+    real_clients,
+    tags_that_do_not_pull,
+    whole,
+)
 from tests.gateway.gateway import ACCOUNTS, NAME, Gateway, basic
-from tests.gateway.pushing import STORED, Client, digest, image
+from tests.gateway.pushing import STORED, Client, Image, digest, image
 
 STORAGE = "/var/lib/homelab-registry"
 ROOM = "deploys/make_room.py"
@@ -18,6 +33,7 @@ RULES = [
 ]
 TAGS = f"{STORAGE}{STORED}/repositories/ci/web/_manifests/tags"
 TOLD = f"{STORAGE}/{trash.TOLD}"
+STARTED = f"docker inspect -f '{{{{.State.StartedAt}}}} {{{{.RestartCount}}}}' {REGISTRY} {GATEWAY}"
 
 
 def tell_absent(gateway: Gateway, at: float, *digests: str) -> None:
@@ -86,10 +102,20 @@ def tags(gateway: Gateway) -> set[str]:
     return set(gateway.crane("push", f"ls {NAME}/ci/web").stdout.split())
 
 
+def blobs(gateway: Gateway, pushed: Image) -> list[bool]:
+    """Return whether the data of each blob of an image, and of its manifest, is there."""
+    paths = [blob_path(digest(each)) for each in (*pushed.blobs, pushed.manifest)]
+    script = f'cd {STORAGE}{STORED} && for each in {" ".join(paths)}; do [ -e "$each" ]; echo $?; done'
+    return [line == "0" for line in gateway.host.run(script).stdout.split()]
+
+
 def test_rules_delete_tags_one_by_one_and_what_a_container_uses_stays(gateway: Gateway) -> None:
+    """What is free then is collected, given back if it is needed after all, and deleted after its days in the trash."""
     host = f"@docker/{gateway.host.name}"
     own = {"registry_state_dir": str(gateway.deployment.store.folder), **gateway.source}
-    gateway.deployment.set(**own, registry_retention=RULES)
+    gateway.deployment.set(
+        **own, registry_retention=RULES, registry_untagged_days=0, registry_gc_grace_minutes=0
+    )
     used = push_with_docker(gateway, "pr-used")
     moved = push_with_docker(gateway, "pr-moved")
     client = Client(gateway)
@@ -101,8 +127,14 @@ def test_rules_delete_tags_one_by_one_and_what_a_container_uses_stays(gateway: G
         image("ci/web", "pr-new", 500),
     ):
         client.push(each)
-    client.push(image("ci/web", "pr-2", 30_000))
-    gateway.host.run(f"touch -d '63 days ago' {TAGS}/pr-[12um]*/current/link")
+    old = image("ci/web", "pr-2", 30_000)
+    client.push(old)
+    gateway.host.run(
+        f"touch -d '63 days ago' {TAGS}/pr-[12um]*/current/link; cp -a {TAGS}/pr-2 /root; cd {STORAGE}{STORED};"
+        "find blobs repositories/ci/web/_layers repositories/ci/web/_manifests/revisions -type f "
+        "-exec touch -d '1 day ago' {} +"
+    )
+    started = gateway.host.run(STARTED).stdout
 
     planned = gateway.deployment.run("--dry", deploy=ROOM)
     assert planned.exit_code == 0, planned.output
@@ -110,11 +142,13 @@ def test_rules_delete_tags_one_by_one_and_what_a_container_uses_stays(gateway: G
     ran = gateway.deployment.run(deploy=ROOM)
     assert ran.exit_code == 0, ran.output
     why = "1 newer tag matches, pushed 63 days ago, nothing runs it"
-    assert [re.sub(r" \([\d.]+ s\)$", "", line) for line in planned.steps_on(host)] == [
+    assert [re.sub(r" \([\d.]+ s\)$", "", line) for line in planned.steps_on(host)][:2] == [
         f"delete ci/web:pr-1: {why}",
         f"delete ci/web:pr-2: {why}; frees 30.5 kB",
     ]
-    assert len(ran.steps_on(host)) == 2
+    assert re.search(r"[\d.]+ [kM]B that nothing needs goes into the trash for 1 day", ran.output)
+    assert blobs(gateway, old) == [False] * 3
+    assert blobs(gateway, twin) == [True] * 3
     for output in (planned.output, ran.output):
         for tag in ("used", "moved"):
             assert f"keep ci/web:pr-{tag}: used by container uses-pr-{tag} on {host}" in output
@@ -124,6 +158,66 @@ def test_rules_delete_tags_one_by_one_and_what_a_container_uses_stays(gateway: G
         assert gateway.crane(
             "push", f"manifest {NAME}/ci/web{'@' if ':' in reference else ':'}{reference}"
         ).stdout
+
+    emptied = f"{STORAGE}/{trash.FOLDER}/trash/1000/{blob_path('sha256:' + 64 * 'a')}"
+    gateway.host.run(
+        f"mkdir -p {emptied.rpartition('/')[0]} && head -c 2000000 /dev/zero > {emptied};"
+        f"cp -r /root/pr-2 {TAGS} && chown -R --reference={TAGS} {TAGS}/pr-2"
+    )
+    back = gateway.deployment.run(deploy=ROOM)
+    assert back.exit_code == 0, back.output
+    assert re.search(r"give back \d+ files from the trash: they are needed after all", back.output)
+    assert "empty the trash, which frees 2 MB" in back.output
+    assert whole(client, "ci/web", digest(get(client, "/v2/ci/web/manifests/pr-2"))) == ""
+    assert gateway.host.run(f"test -e {emptied}", check=False).exit_code == 1
     again = gateway.deployment.run(deploy=ROOM)
     assert (again.exit_code, again.steps) == (0, []), again.output
+    assert gateway.host.run(STARTED).stdout == started
     client.close()
+
+
+def test_nothing_that_is_needed_is_collected_beside_pushes(gateway: Gateway, soak: bool) -> None:
+    """Each other collection is killed after some step. With `--soak` as many pushes run alone first, to compare."""
+    started = gateway.host.run(STARTED).stdout
+    pushes, collections, seen = (1000, 20, 6) if soak else (50, 2, 2)
+    times, rng = Times(grace=0, trash=0, under_way=seen), random.Random(gateway.version)  # noqa: S311
+    deleted: list[int | None] = []
+    if soak:
+        gateway.host.run("apt-get update -q && apt-get install -q -y --no-install-recommends skopeo")
+        with clients(gateway, "alone") as alone:
+            wait_for_pushes(alone, pushes)
+        tell(gateway, "alone", alone)
+    others = real_clients(gateway, "beside", 15) if soak else nullcontext(list[str]())
+    with clients(gateway, "beside") as beside, others as real:
+        wait_for_pushes(beside, pushes // 5)
+        while len(deleted) < collections or beside.count["pushes"] < pushes:
+            # A run that has no such line is not killed.
+            deleted.append(collect(gateway, times, seen, Kill(VERBS[len(deleted) // 2 % len(VERBS)], rng)))
+            deleted.append(collect(gateway, times, seen))
+    tell(
+        gateway,
+        f"beside {len(deleted)} collections, which deleted {deleted} (None: killed), and {len(real)} rounds of clients",
+        beside,
+    )
+    time.sleep(seen)
+    assert (collect(gateway, times, seen) or 0) + sum(each or 0 for each in deleted) > 0
+    assert tags_that_do_not_pull(gateway, "beside")[1] == []
+    assert [line for line in real if not line.startswith("round ")] == []
+    assert beside.broken == []
+    assert [each for each in beside.failed if " 507 " not in each] == []
+    assert len(beside.failed) <= beside.count["pushes"] / 100 + 1
+    assert gateway.host.run(STARTED).stdout == started
+
+
+def wait_for_pushes(load: Clients, number: int) -> None:
+    end = time.monotonic() + 900
+    while load.count["pushes"] < number:
+        assert time.monotonic() < end, load
+        time.sleep(0.1)
+
+
+def tell(gateway: Gateway, what: str, load: Clients) -> None:
+    print(
+        f"{gateway.version}, {what}: {dict(load.count)}; pushes failed: {load.failed}; pulls failed: {load.broken}; "
+        f"tags that pull, and others: {tags_that_do_not_pull(gateway, load.name)}"
+    )

@@ -133,7 +133,7 @@ def test_roles_over_http2(host: Gateway) -> None:
 
 
 FULL = (
-    r"the registry's storage is full: \d+\.\d of 0\.01 MB are used; make room \(docs/by-task\.md#the-disk-is-full\) or "
+    r"the registry's storage is full: \d+\.\d of 0\.01 MB are used; run make make-room \(docs/by-task\.md#the-disk-is-full\) or "
     "raise registry_storage_limit, and push again"
 )
 LARGE = 2**31

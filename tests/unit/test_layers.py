@@ -18,7 +18,7 @@ LAYERS = (
     ("run",),
     ("docker_engine", "timer"),
     ("registry",),
-    ("clients", "backup"),
+    ("clients", "backup", "collection"),
     ("docker_hosts", "cluster_nodes", "cluster_control"),
     ("rotations", "room", "repair"),
     ("cli", "init"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_untagged import Store
+from tests.unit.backup.store import Store
 
 SCRIPT = Path(__file__).parents[3] / "files/snapshot.sh"
 COPY = ".homelab-registry-snapshot"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -117,7 +118,7 @@ def test_every_verb_prints_its_command_and_runs_it(project: Path) -> None:
 @pytest.mark.parametrize("line", VERBS_OF_PAGES)
 def test_each_line_of_the_pages_runs_its_command(project: Path, line: str) -> None:
     (project / "inventories/yours.py").touch()
-    arguments = line.removeprefix("make ").replace("FOLDER", str(project)).split()
+    arguments = shlex.split(line.removeprefix("make ").replace("FOLDER", str(project)))
     code, lines, errors = make(project, *arguments, INVENTORY="inventories/yours.py")
     assert (code, errors) == (0, [])
     given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
@@ -130,7 +131,8 @@ def test_each_line_of_the_pages_runs_its_command(project: Path, line: str) -> No
     if given.pop("PLAN", ""):
         command = command.replace(" -y ", " --dry ")
     for name, value in given.items() if verb in {"deploy", *DEPLOYS} else ():
-        command = command.replace(" -y ", f" -y --data {keys[name]}{value} ")
+        given_data = "".join(f"--data {keys[name]}{each} " for each in value.split())
+        command = command.replace(" -y ", f" -y {given_data}")
     assert f"ran: {command}" in lines
 
 

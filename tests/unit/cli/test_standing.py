@@ -116,7 +116,8 @@ def of_storage(limit: str | None, used: int) -> Run:
 
 USED = "12.0 of 30 GB are used (40 %)"
 FULL = (
-    "31.0 of 30 GB are used (103 %): new uploads are refused; make room (docs/by-task.md#the-disk-is-full) or raise "
+    "31.0 of 30 GB are used (103 %): new uploads are refused; run make make-room INVENTORY=lab.py "
+    "(docs/by-task.md#the-disk-is-full) or raise "
     "registry_storage_limit"
 )
 

@@ -170,7 +170,7 @@ def test_uploads_are_refused_at_the_limit_and_let_in_below_it(tmp_path: Path) ->
         (error,) = json.loads(made.refusal.read_text())["errors"]
         assert error == {
             "code": "DENIED",
-            "message": "the registry's storage is full: 1.2 of 1 MB are used; make room "
+            "message": "the registry's storage is full: 1.2 of 1 MB are used; run make make-room "
             "(docs/by-task.md#the-disk-is-full) or raise registry_storage_limit, and push again",
         }
         assert made.is_well()

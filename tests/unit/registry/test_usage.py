@@ -16,7 +16,7 @@ from tasks.state.history import Day
 GB = 10**9
 TODAY = dt.datetime(2026, 3, 31, 12, tzinfo=dt.UTC)
 NOW = int(TODAY.timestamp())
-HELP = "make room (docs/by-task.md#the-disk-is-full) or raise registry_storage_limit"
+HELP = "run make make-room (docs/by-task.md#the-disk-is-full) or raise registry_storage_limit"
 
 
 def used(gb: float, *, free: float = 50, size: float = 100, due: int = NOW + 60) -> Usage:
@@ -85,14 +85,14 @@ def test_days_that_are_left(points: list[tuple[int, int]], room: int, days: int 
          "12.0 of 30 GB are used (40 %); only 4.9 GB of 100.0 GB are free on the disk of /var/lib/homelab-registry"),
         ({}, used(12, free=5), [], "good", ""),
         ({}, used(12, free=4.9), [], "warn",
-         "only 4.9 GB of 100.0 GB are free on the disk of /var/lib/homelab-registry; make room as "
-         "docs/by-task.md#the-disk-is-full says"),
+         "only 4.9 GB of 100.0 GB are free on the disk of /var/lib/homelab-registry; run make "
+         "make-room (docs/by-task.md#the-disk-is-full)"),
         ({}, used(5, free=1.05, size=10), [], "warn",
-         "only 1.0 GB of 10.0 GB are free on the disk of /var/lib/homelab-registry; make room as "
-         "docs/by-task.md#the-disk-is-full says"),
+         "only 1.0 GB of 10.0 GB are free on the disk of /var/lib/homelab-registry; run make "
+         "make-room (docs/by-task.md#the-disk-is-full)"),
         ({}, used(32, free=28), past((10, 12)), "warn",
-         "28.0 GB of 100.0 GB are free on the disk of /var/lib/homelab-registry, at this rate full in 14 days; make "
-         "room as docs/by-task.md#the-disk-is-full says"),
+         "28.0 GB of 100.0 GB are free on the disk of /var/lib/homelab-registry, at this rate full in 14 days; run "
+         "make make-room (docs/by-task.md#the-disk-is-full)"),
         ({}, used(30, free=30), past((10, 10)), "good", ""),
     ],
 )  # fmt: skip

@@ -175,15 +175,6 @@ def test_unknown_use_is_named() -> None:
     plan.check_uses([])
 
 
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (999_499, "999 kB"), (999_999, "1 MB"), (212_400_000, "212 MB"),
-     (3_400_000_000, "3.4 GB"), (10**16, "1e+04 TB")],
-)  # fmt: skip
-def test_sizes(number: int, text: str) -> None:
-    assert plan.size(number) == text
-
-
 def test_the_present_is_when_the_registry_was_read() -> None:
     future = Decision(Tag("web", "pr-9", digest("pr-9"), NOW + DAY), False, "pushed 0 days ago")
     assert lines(decide(stored(pr_9=-1), PR)) == {"pr-9": plan.line(future)}

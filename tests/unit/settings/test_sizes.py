@@ -38,5 +38,14 @@ def test_what_is_used_is_rounded_down(count: int, unit: str, shown: str) -> None
     assert sizes.in_unit(count, unit) == shown
 
 
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (999_499, "999 kB"), (999_999, "1 MB"), (212_400_000, "212 MB"),
+     (3_400_000_000, "3.4 GB"), (10**16, "1e+04 TB")],
+)  # fmt: skip
+def test_a_size_in_three_digits(number: int, text: str) -> None:
+    assert sizes.rounded(number) == text
+
+
 def test_no_limit_is_no_number() -> None:
     assert Settings().storage_limit is None
