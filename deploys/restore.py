@@ -12,4 +12,4 @@ from tasks.backup import deploy as backup
 from tasks.run.inspect import inspect_host
 
 if {"registry", "backup_hosts"} & set(host.groups) and inspect_host(host):
-    backup.put_back()
+    backup.bring_back()

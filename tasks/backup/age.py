@@ -31,7 +31,7 @@ def describe(targets: Collection[str], last: Mapping[str, Backup], now: dt.datet
 def problem(targets: Collection[str], last: Mapping[str, Backup], days: int, now: dt.datetime) -> str | None:
     """Return what is wrong with the age of the backups, None if nothing is, or if none are to be made."""
     limit = dt.timedelta(days=days)
-    old = [each for each in targets if each not in last or now - time_of(last[each].name) >= limit]
+    old = [each for each in targets if each not in last or abs(now - time_of(last[each].name)) >= limit]
     return f"no good backup for {days} days: {describe(old, last, now)}" if old else None
 
 
@@ -39,5 +39,7 @@ def _age(backup: Backup | None, now: dt.datetime) -> str:
     if backup is None:
         return "no good backup yet"
     days = (now - time_of(backup.name)).days
+    if days < -1:
+        return f"{backup.name} is in the future: the clock was ahead, or is behind now"
     age = f"{days} day{'s'[: days != 1]} old" if days > 0 else "less than a day old"
     return f"{age}, {backup.tags} tags{'' if backup.has_state else ', without state'}"

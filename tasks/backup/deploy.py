@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api.deploy import deploy
 
-from tasks.backup import age, operations, restore
+from tasks.backup import age, keep, operations, put_back, restore
 from tasks.run.context import current
 
 
@@ -21,11 +21,13 @@ def save() -> None:
     if is_source:
         operations.take_snapshot(name="snapshot")
         operations.send(name="copies")
+        keep.take_own(name="take what came")
     if keeps:
-        operations.keep_on_host(name="keep what came")
+        keep.take_on_host(name="take what came")
+        keep.keep_on_host(name="keep it")
     if is_source:
-        operations.finish(name="note what is good")
-        operations.fail_if_not_everywhere(name="problems of targets")
+        keep.finish(name="note what is good")
+        keep.fail_if_not_everywhere(name="problems of targets")
 
 
 def save_by_timer() -> None:
@@ -35,7 +37,7 @@ def save_by_timer() -> None:
 
 
 @deploy("Restore")
-def put_back() -> None:
+def bring_back() -> None:
     """Put a backup's images back."""
     is_source, keeps = "registry" in host.groups, "backup_hosts" in host.groups
     elsewhere = not (current().configuration.settings.registry_restore or "").startswith("/")
@@ -49,9 +51,10 @@ def put_back() -> None:
     if keeps and elsewhere:
         restore.offer(name="let the backup be read")
     if is_source:
+        restore.inspect(name="what is here already")
         restore.bring(name="bring the backup")
-        restore.place(name="put it back")
-        restore.prove(name="look at each tag")
-        operations.fail_if_not_everywhere(name="problems")
+        put_back.place(name="put it back")
+        put_back.prove(name="look at each tag")
+        keep.fail_if_not_everywhere(name="problems")
     if keeps and elsewhere:
         restore.close(name="let it be read no longer")

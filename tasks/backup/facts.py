@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pyinfra.api.facts import FactBase
 
 from tasks.backup.generations import MARK, Backup, read_mark
-from tasks.backup.layout import BEGUN, KEY, USER
+from tasks.backup.layout import BEGUN, KEY, STAGING, USER
 from tasks.registry import address, storage
 from tasks.registry.address import Addresses
 from tasks.registry.desired import FOLDER, STORAGE_RECORD
@@ -51,7 +51,8 @@ class Shelf:
 class SourceHost:
     """The registry host. `missing` are programs that it lacks, `key` the public key of ours for backups.
 
-    `device` is the number of the images' file system, `place` what is at their folder, `record` where they were.
+    `device` is the number of the images' file system, `free` its free bytes, `brought` the bytes of blobs that a
+    restore which was killed brought there already. `place` what is at their folder, `record` where they were.
     `owner` is who owns that folder (`uid:gid`), `shelf` the folder there that keeps backups, `program` whether the one
     for backups is there, `running` whether a registry is.
     """
@@ -60,6 +61,8 @@ class SourceHost:
     deployed: bool
     key: str | None
     device: int
+    free: int
+    brought: int
     place: Place
     record: Record | None
     owner: str | None
@@ -97,6 +100,9 @@ look_at_programs {shlex.join(programs)}
 [ ! -f {KEY}.pub ] || echo "key|$(base64 -w 0 < {KEY}.pub)"
 existing_part {path}
 echo "images-device|$(stat -c %d -- "$place")"
+echo "free|$(df -B 1 --output=avail -- "$place" | tail -n 1 | tr -d ' ')"
+echo "brought|$(find {path}/{STAGING} -name data -type f -printf '%s\n' 2>/dev/null |
+    awk '{{ sum += $1 }} END {{ printf "%.0f", sum }}')"
 [ ! -d {path} ] || echo "owner|$(stat -c %u:%g -- {path})"
 ! pgrep -x registry >/dev/null || echo 'running|yes'
 """,
@@ -114,6 +120,8 @@ echo "images-device|$(stat -c %d -- "$place")"
             deployed=answer.one("deployed") is not None,
             key=_text(answer.one("key")).strip() or None,
             device=int(answer.one("images-device") or ""),
+            free=int(answer.one("free") or ""),
+            brought=int(answer.one("brought") or ""),
             place=next(iter(places.values())),
             record=record,
             owner=answer.one("owner"),

@@ -16,6 +16,9 @@ MARK = ".homelab-registry-backup"
 
 FORM = "%Y-%m-%d-%H%M%S"
 
+CLOCK_TOLERANCE = dt.timedelta(hours=1)
+"""How far the clocks of two machines may be apart: a run refuses more (`tasks/run/machines.py`)."""
+
 PERIODS: Mapping[str, Callable[[dt.datetime], object]] = {
     "daily": lambda time: time.date(),
     "weekly": lambda time: time.isocalendar()[:2],

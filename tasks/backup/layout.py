@@ -18,7 +18,10 @@ USER, HOME = "homelab-registry-backup", "/etc/homelab-registry-backup"
 """The user of a host that keeps backups, and its home, which is root's, so that it cannot let itself in otherwise."""
 
 PARTIAL = "partial"
-"""A backup that is not complete. The next one goes on with it."""
+"""A backup that is not complete. The next one goes on with it. On a host, only this can be written to from outside."""
+
+ARRIVED = ".arrived"
+"""Ends the name of a backup that came completely, and cannot be written to from outside any more, before it is kept."""
 
 BEGUN = ".homelab-registry-backups"
 """A file in a folder that keeps backups: without one, and without a backup, its disk may not be mounted."""

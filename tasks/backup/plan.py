@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import shlex
 from collections.abc import Iterable, Sequence
 
 from tasks.backup import scripts
 from tasks.backup.facts import BackupHost, Shelf, SourceHost
-from tasks.backup.layout import BEGUN, HOME, KEYS, KNOWN_HOSTS, USER
+from tasks.backup.generations import CLOCK_TOLERANCE, FORM, time_of
+from tasks.backup.layout import BEGUN, HOME, KEYS, KNOWN_HOSTS, PARTIAL, USER
 from tasks.registry import address, storage
 from tasks.remote import files
 from tasks.remote.files import File
@@ -24,21 +26,28 @@ def check_source(found: SourceHost, settings: Settings, deploy: str) -> None:
     storage.locate(path, {path: found.place}, [found.record] if found.record else [])
     if found.place.repositories is None and not found.record:
         raise Conflict(f"there are no images in {path}", f"run {deploy} first")
+
+
+def check_own(found: SourceHost, target: str, settings: Settings) -> None:
+    """Raise `Conflict` if the registry host's own folder or program for backups is none."""
     program, folder = settings.registry_backup_program, settings.registry_backup_folder
-    if program and not found.program:
+    if target == program and not found.program:
         raise Conflict(
             f"registry_backup_program {program} is no program on this host",
             "put it there, or correct the setting",
         )
-    if folder and found.shelf and found.shelf.device == found.device:
+    if target == folder and found.shelf and found.shelf.device == found.device:
         raise Conflict(
             f"registry_backup_folder {folder} is on the file system of the images, and is lost with it",
             f"mount another disk there (findmnt -T {folder} shows what is), or choose a folder on one",
         )
 
 
-def check_shelf(folder: str, shelf: Shelf, storage_id: str, *, used: bool) -> None:
-    """Raise `Conflict` if a folder is not the one with this registry's backups. `used`: it had some before."""
+def check_shelf(folder: str, shelf: Shelf, storage_id: str, now: dt.datetime, *, used: bool) -> None:
+    """Raise `Conflict` if a folder is not the one with this registry's backups. `used`: it had some before.
+
+    `now` is when the run began. A backup that is later would be taken for the newest until that time has come.
+    """
     others = [each.name for each in shelf.backups if each.storage != storage_id]
     if others:
         raise Conflict(
@@ -51,6 +60,13 @@ def check_shelf(folder: str, shelf: Shelf, storage_id: str, *, used: bool) -> No
             f"{folder} had backups, and has none now",
             f"mount its disk (findmnt -T {folder} shows what is there) and run again; or, to begin with none, on that "
             f"host: mkdir -p {folder} && touch {folder}/{BEGUN}",
+        )
+    if shelf.latest and time_of(shelf.latest.name) > now + CLOCK_TOLERANCE:
+        name = shelf.latest.name
+        raise Conflict(
+            f"{folder} has the backup {name} (UTC), and this machine's clock says {now:{FORM}}: one was wrong",
+            "set the clock (timedatectl set-ntp true) and run again; or, if it is right now and was ahead then, on "
+            f"that host: mv {folder}/{name} {folder}/{now:{FORM}}.ahead",
         )
 
 
@@ -66,21 +82,22 @@ def install(missing: Iterable[str], family: str) -> list[Step]:
     return [Step(f"install {', '.join(missing)}: backups need it", scripts.install(missing))]
 
 
+def check_name(name: str, now: dt.datetime) -> str:
+    """Return the name of a backup that the registry host printed; `ValueError` if it is none of about now.
+
+    One from the future would be the newest for long, and let others be removed.
+    """
+    if abs(time_of(name) - now) > 2 * CLOCK_TOLERANCE:
+        raise ValueError(f"it says that it began at {name} (UTC), and this machine's clock says {now:{FORM}}")
+    return name
+
+
 def prepare_host(found: BackupHost, folder: str, key: str) -> list[Step]:
-    """Return the steps that let the registry host write to a host's folder for backups, and nowhere else there."""
-    steps = []
-    if not found.has_user:
-        steps.append(Step(f"add the user {USER}: backups come as this user", scripts.MAKE_USER))
-    steps.append(
-        Step(
-            f"make {folder}: backups are kept there",
-            f"umask 077; mkdir -p {folder} && chown {USER}: {folder} && chmod 0700 {folder}",
-            path=folder,
-        )
-    )
+    """Return the steps that let the registry host write to a backup that was begun there, and nowhere else."""
+    steps = [Step(f"add the user {USER}: backups come as this user", scripts.MAKE_USER)]
     return [
-        *(steps if not found.has_user or not found.shelf.backups else []),
-        *admit(found.authorized, folder, f"-wo {folder}", key),
+        *(steps if not found.has_user else []),
+        *admit(found.authorized, folder, f"-wo {folder}/{PARTIAL}", key),
     ]
 
 

@@ -1,9 +1,8 @@
-"""Put images back: bring the backup to the registry host, compare its blobs, then put in blobs, links and tags."""
+"""Choose a backup, bring it to the registry host, and compare its blobs. `put_back.py` does the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator
 from functools import partial
 
 from pyinfra import host
@@ -11,41 +10,17 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
 from tasks.backup import plan, restore_scripts, scripts, selection
-from tasks.backup.facts import BackupHost, BackupHostFact, Shelf
-from tasks.backup.layout import STAGING, USER
-from tasks.backup.operations import BackupContext, read_source, wait_for_source
-from tasks.backup.selection import Origin, Outcome, Selection
-from tasks.problem import some_of
+from tasks.backup.check import size
+from tasks.backup.context import BackupContext, RestoreContext
+from tasks.backup.facts import BackupHostFact, Shelf
+from tasks.backup.layout import PARTIAL, USER
+from tasks.backup.operations import read_source, wait_for_source
+from tasks.backup.selection import Origin
 from tasks.registry import storage
-from tasks.registry.containers import UID
 from tasks.remote.steps import Conflict, Step
 from tasks.run.apply import AnyStep, RemoteStep, apply_steps, read_fact
 from tasks.run.context import Run
-from tasks.settings.load import Settings
 from tasks.storage.facts import StorageFact
-from tasks.storage.stored import Stored, Tag
-
-
-@dataclass
-class RestoreContext:
-    """What a restore knows, in the order of the operations that fill it in.
-
-    `folder` is where the backup is on the registry host, `owner` whose the images are, `damaged` the digests of blobs
-    whose data is something else.
-    """
-
-    hosts: dict[str, BackupHost] = field(default_factory=dict)
-    origin: Origin | None = None
-    stored: Stored = field(default_factory=lambda: Stored(0, exists=False))
-    selection: Selection = field(default_factory=lambda: Selection((), (), (), ()))
-    damaged: list[str] = field(default_factory=list)
-    owner: str = f"{UID}:{UID}"
-
-    def folder(self, settings: Settings) -> str:
-        """Return where the backup is, or is brought to, on the registry host; `LookupError` if none was chosen."""
-        if self.origin is None:
-            raise LookupError("no backup was chosen")
-        return f"{settings.registry_storage_path}/{STAGING}" if self.origin.host else self.origin.folder
 
 
 @operation()
@@ -137,12 +112,45 @@ def _offer(run: Run) -> list[AnyStep]:
     found = run.part(RestoreContext).hosts[host.name]
     folder = run.configuration.hosts[host.name].registry_backup_host_folder
     steps = [] if found.has_user else [Step("add the user for backups: it is missing", scripts.MAKE_USER)]
-    own = f"chown -R {USER}: {origin.folder}"
+    own = f'chown -R "root:$(id -g {USER})" {origin.folder} && chmod -R u=rwX,g=rX,o= {origin.folder}'
+    own += f" && chmod 0711 {folder}"
     steps.append(Step(f"let the user for backups read {origin.folder}: it is put back", own))
     return [
         *steps,
         *plan.admit(found.authorized, folder, f"-ro {origin.folder}", run.part(BackupContext).key),
     ]
+
+
+@operation()
+def inspect() -> Generator[PyinfraCommand, None, None]:
+    """Look at the room for the backup, and compare the blobs that are there already with their digests."""
+    yield from apply_steps(host, _inspect)
+
+
+def _inspect(run: Run) -> list[AnyStep]:
+    context, settings = run.part(RestoreContext), run.configuration.settings
+    if not host.state.is_executing or context.origin is None:
+        return []
+    path, source = settings.registry_storage_path, run.part(BackupContext).found
+    context.live = read_fact(host, StorageFact, folder=path)
+    everything = context.origin.host is not None and settings.registry_restore_repository is None
+    blobs = context.stored.blobs if everything else context.selection.blobs
+    needed = selection.needed(blobs, context.stored, context.live)
+    if needed > source.free + (source.brought if context.origin.host else 0):
+        raise Conflict(
+            f"{path} has {size(source.free)} free, and {context.origin} needs {size(needed)} more",
+            "make room there, put one repository back (REPOSITORY=NAME), or set registry_storage_path to a folder on "
+            "a larger disk, and run again",
+        )
+    if not (there := selection.present(context.selection, context.stored, context.live)):
+        return []
+    text = f"compare {len(there)} blobs of the registry with their digests: a disk may have changed them"
+    script, listed = restore_scripts.check(path, there)
+    return [RemoteStep(Step(text, script, listed), partial(_keep_rotten, context))]
+
+
+def _keep_rotten(context: RestoreContext, printed: str) -> None:
+    context.rotten = _read_sums(printed)
 
 
 @operation()
@@ -163,7 +171,7 @@ def _bring(run: Run) -> list[AnyStep]:
         address, port = plan.endpoint(found)
         steps.append(plan.write_known_hosts(plan.known_hosts([(address, port, found)])))
         wanted = context.selection.blobs if settings.registry_restore_repository else None
-        script, listed = restore_scripts.fetch(path, context.owner, address, port, wanted)
+        script, listed = restore_scripts.fetch(path, context.owner, address, port, wanted, context.rotten)
         steps.append(Step(f"bring {context.origin} to {folder}: what is not here yet", script, listed))
     script, listed = restore_scripts.check(folder, context.selection.blobs)
     text = f"compare {len(context.selection.blobs)} blobs with their digests: a disk may have changed them"
@@ -171,85 +179,14 @@ def _bring(run: Run) -> list[AnyStep]:
 
 
 def _keep_damaged(context: RestoreContext, printed: str) -> None:
+    context.damaged = _read_sums(printed)
+
+
+def _read_sums(printed: str) -> list[str]:
     *lines, last = printed.splitlines() or [""]
     if last != "end":
         raise ValueError("the blobs were not all compared")
-    context.damaged = lines
-
-
-@operation()
-def place() -> Generator[PyinfraCommand, None, None]:
-    """Put blobs, links and tags into the images' folder."""
-    yield from apply_steps(host, _place)
-
-
-def _place(run: Run) -> list[AnyStep]:
-    context, settings = run.part(RestoreContext), run.configuration.settings
-    if not host.state.is_executing or context.origin is None:
-        return []
-    chosen = context.selection = selection.without(context.selection, context.stored, context.damaged)
-    put = partial(
-        restore_scripts.put, context.folder(settings), settings.registry_storage_path, context.owner,
-        own=context.origin.host is not None,
-    )  # fmt: skip
-    only_older = () if settings.registry_restore_older else ("--update",)
-    tags = "newer ones stay" if only_older else "newer ones are replaced too"
-    return [
-        _step("blobs", f"{len(chosen.blobs)}", put(chosen.blob_paths, "--size-only")),
-        _step("links", f"{len(chosen.links)}", put(list(chosen.links), "--size-only")),
-        _step("tags", f"{len(chosen.tags)}, {tags}", put(chosen.tag_links, *only_older)),
-    ]
-
-
-def _step(what: str, reason: str, script: tuple[str, str]) -> Step:
-    return Step(f"put back {what}: {reason}", *script)
-
-
-@operation()
-def prove() -> Generator[PyinfraCommand, None, None]:
-    """Look at each tag that was put back, and say what stayed as it was."""
-    yield from apply_steps(host, _prove)
-
-
-def _prove(run: Run) -> list[AnyStep]:
-    context, settings = run.part(RestoreContext), run.configuration.settings
-    if not host.state.is_executing or context.origin is None:
-        return []
-    live = read_fact(host, StorageFact, folder=settings.registry_storage_path)
-    outcome = selection.compare(context.selection, live)
-    _note(run, outcome, context.selection)
-    if outcome.failed:
-        raise Conflict(
-            f"tags that were put back cannot be pulled: {_names(outcome.failed)}", "run make restore again"
-        )
-    source = run.part(BackupContext).found
-    if not source.running:
-        run.report.note(host.name, "no registry runs here yet: make deploy")
-    if not context.origin.host:
-        return []
-    folder = context.folder(settings)
-    return [Step(f"remove {folder}: it is put back", f"{scripts.ONE_AT_A_TIME}rm -rf -- {folder}")]
-
-
-def _note(run: Run, outcome: Outcome, chosen: Selection) -> None:
-    origin = run.part(RestoreContext).origin
-    run.report.note(host.name, f"as in {origin}, and seen whole: {len(outcome.restored)} tags")
-    if outcome.newer:
-        run.report.note(
-            host.name,
-            f"pushed again since the backup, and stay as they are ({len(outcome.newer)}): {_names(outcome.newer)}; "
-            "OLDER=yes puts back those of the backup",
-        )
-    if chosen.broken:
-        run.report.problem(
-            host.name,
-            f"damaged in the backup, and left out ({len(chosen.broken)}): {_names(chosen.broken)}",
-            "take them from another backup (FROM=NAME)",
-        )
-
-
-def _names(tags: Sequence[Tag]) -> str:
-    return some_of([f"{tag.repository}:{tag.name}" for tag in tags], 10)
+    return lines
 
 
 @operation()
@@ -264,4 +201,4 @@ def _close(run: Run) -> list[AnyStep]:
         return []
     folder = run.configuration.hosts[host.name].registry_backup_host_folder
     found = read_fact(host, BackupHostFact, folder=folder, programs=["rsync", "rrsync"])
-    return [*plan.admit(found.authorized, folder, f"-wo {folder}", run.part(BackupContext).key)]
+    return [*plan.admit(found.authorized, folder, f"-wo {folder}/{PARTIAL}", run.part(BackupContext).key)]

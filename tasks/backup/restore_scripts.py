@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from tasks.backup.generations import MARK
 from tasks.backup.layout import STAGING, STATE, USER
 from tasks.backup.scripts import ONE_AT_A_TIME, ssh
-from tasks.backup.selection import sums
+from tasks.backup.selection import blob_path, sums
 from tasks.registry.storage import MARK as STORAGE_MARK
 from tasks.storage.facts import IMAGES
 
@@ -26,20 +26,26 @@ def listed(lines: str) -> tuple[str, str]:
     return LIST.replace("@LENGTH@", str(len(lines.encode()))), lines
 
 
-def fetch(path: str, owner: str, address: str, port: int, blobs: Collection[str] | None) -> tuple[str, str]:
+def fetch(
+    path: str, owner: str, address: str, port: int, blobs: Collection[str] | None, damaged: Iterable[str]
+) -> tuple[str, str]:
     """Return the script that brings a backup from a host to a folder beside the images, and what it reads.
 
-    Blobs that the registry has are not sent, but linked. `blobs` are the digests that are needed, None for all.
+    Blobs that the registry has are not sent, but linked, except for those that are `damaged` there. `blobs` are the
+    digests that are needed, None for all.
     """
     there = f"{USER}@{f'[{address}]' if ':' in address else address}"
-    staging, rsync = f"{path}/{STAGING}", f"rsync -rlt --delete --timeout=600 -e {shlex.quote(ssh(port))}"
+    staging, rsync = f"{path}/{STAGING}", f"rsync -rt --delete --timeout=600 -e {shlex.quote(ssh(port))}"
     rules = "" if blobs is None else "".join(f"+ /{_folder(digest)}/***\n" for digest in blobs) + "- /*/*/*\n"
     receive, lines = listed(rules)
+    bring = f'{rsync} --include-from="$list" {there}:/{IMAGES}/blobs/ {staging}/{IMAGES}/blobs/'
+    again = "".join(f"rm -f -- {staging}/{IMAGES}/{blob_path(each)}\n" for each in damaged)
     return (
         f"""{receive}{ONE_AT_A_TIME}
 mkdir -p {staging}/{IMAGES}/blobs
 {rsync} --exclude=/{IMAGES}/blobs --exclude=/{MARK} --exclude=/{STATE} {there}:/ {staging}/
-{rsync} --include-from="$list" --link-dest={path}/{IMAGES}/blobs/ {there}:/{IMAGES}/blobs/ {staging}/{IMAGES}/blobs/
+{bring} --link-dest={path}/{IMAGES}/blobs/
+{again and again + bring}
 chown -R {owner} {staging}/docker
 """,
         lines,
@@ -73,7 +79,8 @@ def put(
     `own`, on the same disk, files are linked and not copied.
     """
     receive, lines = listed("".join(f"{each}\n" for each in paths))
-    link = f"--link-dest={folder}/{IMAGES}/ " if own and "--update" not in options else ""
+    copied = {"--update", "--ignore-times"} & {*options}
+    link = f"--link-dest={folder}/{IMAGES}/ " if own and not copied else ""
     return (
         f"""{receive}{ONE_AT_A_TIME}
 [ -d {path}/{IMAGES} ] || {{
@@ -86,7 +93,7 @@ grep -qs . {path}/{STORAGE_MARK} || [ ! -e {folder}/{STORAGE_MARK} ] || {{
     chown {owner} {path}/{STORAGE_MARK}.new
     mv {path}/{STORAGE_MARK}.new {path}/{STORAGE_MARK}
 }}
-rsync -rltogO --chown={owner} --files-from="$list" {" ".join(options)} {link}\\
+rsync -rtogO --chown={owner} --files-from="$list" {" ".join(options)} {link}\\
     {folder}/{IMAGES}/ {path}/{IMAGES}/
 """,
         lines,

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable
 
 from tasks.backup.generations import MARK, Backup
-from tasks.backup.layout import BEGUN, HOME, KEY, KEYS, KNOWN_HOSTS, LOCK, PARTIAL, STATE, USER
+from tasks.backup.layout import ARRIVED, BEGUN, HOME, KEY, KEYS, KNOWN_HOSTS, LOCK, PARTIAL, STATE, USER
 from tasks.remote import files
 
 PACKAGES = {"rsync": "rsync", "ssh": "openssh-client", "rrsync": "rsync python3", "flock": "util-linux"}
@@ -44,18 +44,23 @@ exec 9> {LOCK}
 flock -w 600 9 || {{ echo "a backup that was begun earlier is still under way (see ps)" >&2; exit 1; }}
 """
 
-SENT = """
+TRY = """
 export LC_ALL=C
 errors=$(mktemp) && trap 'rm -f "$errors"' EXIT
-if printed=$(@RSYNC@ 2> "$errors"); then
-    printf '%s\\n' "$printed" | sed -n 's/^Total bytes sent: //p' | tr -d ,
-else
-    echo "failed: $(grep -vE '^rsync error|^$' "$errors" | tail -n 1)"
+( set -e
+@SCRIPT@
+) 2> "$errors"
+if [ $? -ne 0 ]; then
+    said=$(grep -vE '^$|^[ @]|^Traceback|^rsync error|unexpectedly closed|Broken pipe' "$errors" | head -n 1)
+    echo "failed: ${said:-$(grep . "$errors" | tail -n 1)}"
 fi
 """
+"""Carries out a script for one target. If it fails, it prints the cause, and others get their backup all the same."""
 
-RSYNC = "rsync -rlt --delete --stats --timeout=600"
+RSYNC = "rsync -rt --delete --stats --timeout=600"
 """Owners and modes are those of whoever restores: a folder for backups may not be able to keep them."""
+
+SENT = "sed -n 's/^Total bytes sent: //p' | tr -d ,"
 
 
 def install(programs: Iterable[str]) -> str:
@@ -68,25 +73,97 @@ def install(programs: Iterable[str]) -> str:
 def ssh(port: int) -> str:
     """Return the ssh command with our key alone, for hosts whose keys are known."""
     options = ("BatchMode=yes", "ConnectTimeout=20", "ForwardAgent=no", "GlobalKnownHostsFile=/dev/null",
-               "IdentitiesOnly=yes", "ServerAliveInterval=30", "StrictHostKeyChecking=yes",
+               "IdentitiesOnly=yes", "LogLevel=ERROR", "ServerAliveInterval=30", "StrictHostKeyChecking=yes",
                f"UserKnownHostsFile={KNOWN_HOSTS}")  # fmt: skip
     return f"ssh -F /dev/null -i {KEY} -p {port} {' '.join(f'-o {option}' for option in options)}"
 
 
-def send(snapshot: str, address: str, port: int, last: str | None) -> str:
-    """Return the script that sends the snapshot to a host; what is in its last backup is not sent again."""
+def attempt(script: str) -> str:
+    """Return the script that carries out another, and prints `failed: ` with the cause if that fails."""
+    return TRY.replace("@SCRIPT@", script)
+
+
+def begin(folder: str, last: str | None, surplus: Iterable[str], key: str | None) -> str:
+    """Return the script that begins a backup in a folder with links to what is in the `last` one.
+
+    With the public `key` of the registry host, the folder is another host's: only `USER` may write, and only to the
+    backup that is not complete. A file that is also in an older backup is root's, and stays as it is there: `USER` can
+    only put another in its place. The script prints whether the file system has links and owners, how many bytes are
+    free, and how many bytes of blobs are there already.
+    """
+    link = f"[ $links = no ] || cp -al -- {last}/. {PARTIAL}.new/" if last else ""
+    removed = "".join(f"mv -T -- {name} {name}.removed\n" for name in surplus)
+    owners, own = "owners=yes", ""
+    if key is not None:
+        own = f"chown root: . && chmod 0711 .\nfind {PARTIAL} -type d -exec chown {USER}: {{}} +"
+        owners = f"""[ "$(cat {KEY}.pub 2>/dev/null)" != {shlex.quote(key)} ] || {{
+    echo "this is the registry host under another name, and a backup here is lost with it" >&2
+    exit 1
+}}
+owners=no
+if chown {USER} -- "$probe" 2>/dev/null && [ "$(stat -c %U -- "$probe")" = {USER} ]; then owners=yes; fi"""
+    return f"""umask 077
+mkdir -p {folder}
+cd {folder}
+probe=$(mktemp .homelab-registry-probe.XXXXXX)
+trap 'rm -f -- "$probe" "$probe.link"' EXIT
+links=yes
+ln -- "$probe" "$probe.link" 2>/dev/null || links=no
+{owners}
+if [ $owners = yes ]; then
+{removed}rm -rf -- 20*.removed {PARTIAL}.new
+for arrived in 20*{ARRIVED}; do
+    [ ! -d "$arrived" ] || [ -e {PARTIAL} ] || mv -T -- "$arrived" {PARTIAL}
+done
+rm -rf -- 20*{ARRIVED}
+if [ ! -d {PARTIAL} ]; then
+    mkdir {PARTIAL}.new
+    {link}
+    mv -T -- {PARTIAL}.new {PARTIAL}
+fi
+rm -f -- {PARTIAL}/{MARK} {PARTIAL}/{STATE}
+{own}
+fi
+echo "system|$(stat -f -c %T .)|$links|$owners"
+echo "free|$(df -B 1 --output=avail . | tail -n 1 | tr -d ' ')"
+echo "there|$(find {PARTIAL} -name data -type f -printf '%s\n' 2>/dev/null |
+    awk '{{ sum += $1 }} END {{ printf "%.0f", sum }}')"
+"""
+
+
+def send(snapshot: str, address: str, port: int) -> str:
+    """Return the script that sends the snapshot to a host, to the backup that was begun there."""
     there = f"[{address}]" if ":" in address else address
-    link = f"--link-dest=/{last}/ " if last else ""
-    command = f"{RSYNC} -e {shlex.quote(ssh(port))} {link}{snapshot}/ {USER}@{there}:/{PARTIAL}/"
-    return ONE_AT_A_TIME + SENT.replace("@RSYNC@", command)
+    command = f"{RSYNC} -e {shlex.quote(ssh(port))} {snapshot}/ {USER}@{there}:/"
+    return ONE_AT_A_TIME + attempt(f'printed=$({command})\nprintf "%s\\n" "$printed" | {SENT}')
 
 
-def copy(snapshot: str, folder: str, last: str | None) -> str:
-    """Return the script that copies the snapshot to a folder of the registry host."""
-    link = f"--link-dest={folder}/{last}/ " if last else ""
-    return f"{ONE_AT_A_TIME}mkdir -p {folder}\n" + SENT.replace(
-        "@RSYNC@", f"{RSYNC} {link}{snapshot}/ {folder}/{PARTIAL}/"
-    )
+def copy(snapshot: str, folder: str) -> str:
+    """Return the script that copies the snapshot to the backup that was begun in a folder of the registry host."""
+    command = f"{RSYNC} {snapshot}/ {folder}/{PARTIAL}/"
+    return ONE_AT_A_TIME + attempt(f'printed=$({command})\nprintf "%s\\n" "$printed" | {SENT}')
+
+
+def arrive(folder: str, name: str, *, own: bool) -> str:
+    """Return the script that takes what came out of the sender's hands, before it is looked at.
+
+    `own` is whether the folder is the registry host's own, where nobody but root writes.
+    """
+    arrived = f"{name}{ARRIVED}"
+    lock = f"""chown -R "root:$(id -g {USER})" {arrived}
+chmod -R u=rwX,g=rX,o= {arrived}
+[ -z "$(find {arrived} -user {USER} -print -quit)" ] || {{
+    echo "something still writes to {folder}/{arrived} (ps -u {USER} shows what)" >&2
+    exit 1
+}}
+find {arrived} ! -type f ! -type d -delete
+"""
+    return f"""set -e
+umask 077
+cd {folder}
+rm -rf -- {arrived}
+mv -T -- {PARTIAL} {arrived}
+{"" if own else lock}"""
 
 
 def run_program(program: str, snapshot: str) -> str:
@@ -99,7 +176,7 @@ else echo "failed: $(grep . "$errors" | tail -n 1)"; fi
 
 
 def seal(folder: str, backup: Backup, surplus: Iterable[str]) -> str:
-    """Return the script that makes a backup of a copy that was looked at, then removes those that are too many.
+    """Return the script that makes a backup of what came and was looked at, then removes those that are too many.
 
     A backup that is removed loses its name first: killed half-way, the rest of it is none.
     """
@@ -107,13 +184,14 @@ def seal(folder: str, backup: Backup, surplus: Iterable[str]) -> str:
     return f"""set -e
 umask 077
 cd {folder}
-new={PARTIAL}/{MARK}
-{files.receive(backup.text)}
+new={backup.name}{ARRIVED}/{MARK}
+rm -f -- "$new"
+{files.receive(backup.text)} || exit 1
 sync -f .
-mv -T -- {PARTIAL} {backup.name}
+mv -T -- {backup.name}{ARRIVED} {backup.name}
 : > {BEGUN}
 sync -f .
-{removed}rm -rf -- *.removed
+{removed}rm -rf -- 20*.removed
 """
 
 
@@ -122,7 +200,7 @@ def add_state(snapshot: str, encoded: str) -> str:
     return f"""set -e
 umask 077
 new={snapshot}/{STATE}.new
-{files.receive(encoded)}
+{files.receive(encoded)} || exit 1
 base64 -d < "$new" > {snapshot}/{STATE}
 rm -f "$new"
 """

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.backup.facts import Shelf
+from tasks.backup.generations import CLOCK_TOLERANCE
 from tasks.problem import some_of
 from tasks.remote.steps import Conflict
 from tasks.storage.faults import faults
@@ -118,6 +120,34 @@ def without(selection: Selection, stored: Stored, damaged: Iterable[str]) -> Sel
         blobs=tuple(digest for digest in selection.blobs if digest not in bad),
         links=selection.links,
     )
+
+
+def present(selection: Selection, stored: Stored, live: Stored) -> list[str]:
+    """Return the blobs that the registry has already, with as many bytes."""
+    return [each for each in selection.blobs if _size(live, each) == _size(stored, each)]
+
+
+def needed(digests: Iterable[str], stored: Stored, live: Stored) -> int:
+    """Return the bytes of those blobs of a backup that the registry has not."""
+    return stored.size(each for each in digests if _size(live, each) != _size(stored, each))
+
+
+def without_doubtful(selection: Selection, live: Stored, begun: dt.datetime) -> Selection:
+    """Return the selection without tags that were moved since, and that seem to be from after their backup.
+
+    A clock was wrong: their times do not say that the registry's are older. `begun` is when the backup was.
+    """
+    limit = begun.timestamp() + CLOCK_TOLERANCE.total_seconds()
+    now = {(tag.repository, tag.name): tag.digest for tag in live.tags}
+    moved = [tag for tag in selection.tags if now.get((tag.repository, tag.name)) not in {None, tag.digest}]
+    doubtful = {(tag.repository, tag.name) for tag in moved if tag.pushed > limit}
+    tags = (tag for tag in selection.tags if (tag.repository, tag.name) not in doubtful)
+    return replace(selection, tags=tuple(tags))
+
+
+def _size(stored: Stored, digest: str) -> int | None:
+    blob = stored.blobs.get(digest)
+    return blob.size if blob else None
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,11 @@ def backup(name: str, *, has_state: bool = True) -> Backup:
             False,
         ),
         ({"pi": backup("2026-03-23-030000")}, "8 days old, 3 tags (pi)", True),
+        (
+            {"pi": backup("2099-01-01-030000")},
+            "2099-01-01-030000 is in the future: the clock was ahead, or is behind now (pi)",
+            True,
+        ),
         ({"other": backup("2026-03-31-020000")}, "no good backup yet (pi)", True),
     ],
 )

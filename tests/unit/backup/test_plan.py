@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 
 import pytest
@@ -19,13 +20,14 @@ PATH = "/var/lib/homelab-registry"
 KEY = "ssh-ed25519 AAAA homelab-registry-backup"
 PLACE = Place(Mount("/", "/dev/sda1", "ext4"), exists=True, mark=ID, repositories=3)
 SOURCE = SourceHost(
-    missing=frozenset(), deployed=True, key=KEY, device=1, place=PLACE, record=Record(PATH, ID, "/"),
+    missing=frozenset(), deployed=True, key=KEY, device=1, free=1, brought=0, place=PLACE, record=Record(PATH, ID, "/"),
     owner="60706:60706", shelf=None, program=False, running=True,
 )  # fmt: skip
 PI = BackupHost(
     missing=frozenset(), has_user=False, authorized="", keys=("ssh-ed25519 BBBB",), ports=(22,),
     addresses=Addresses(("eth0", "192.0.2.7"), {"192.0.2.7": "eth0"}), shelf=Shelf(1, False),
 )  # fmt: skip
+NOW = dt.datetime(2026, 3, 5, 3, tzinfo=dt.UTC)
 MADE = Backup("2026-03-01-030000", ID, 1, 1, False)
 SETTINGS = Settings(registry_backup_folder="/mnt/usb", registry_backup_program="/usr/local/bin/mine")
 
@@ -35,15 +37,38 @@ SETTINGS = Settings(registry_backup_folder="/mnt/usb", registry_backup_program="
     [
         ({"deployed": False}, "there is no registry on this host yet"),
         ({"place": Place(PLACE.mount, exists=True)}, f"the folder of the images, {PATH}, is empty"),
-        ({"program": False}, "registry_backup_program /usr/local/bin/mine is no program on this host"),
-        ({"shelf": Shelf(1, False)}, "registry_backup_folder /mnt/usb is on the file system of the images"),
     ],
 )
 def test_what_keeps_a_backup_from_being_made(change: dict[str, object], problem: str) -> None:
-    good = replace(SOURCE, shelf=Shelf(2, False), program=True)
-    plan.check_source(good, SETTINGS, "make deploy")
+    plan.check_source(SOURCE, SETTINGS, "make deploy")
     with pytest.raises(Conflict, match=problem):
-        plan.check_source(replace(good, **change), SETTINGS, "make deploy")  # type: ignore[arg-type]
+        plan.check_source(replace(SOURCE, **change), SETTINGS, "make deploy")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("target", "change", "problem"),
+    [
+        (
+            "/usr/local/bin/mine",
+            {"program": False},
+            "registry_backup_program /usr/local/bin/mine is no program",
+        ),
+        (
+            "/mnt/usb",
+            {"shelf": Shelf(1, False)},
+            "registry_backup_folder /mnt/usb is on the file system of the",
+        ),
+    ],
+)
+def test_what_keeps_one_target_from_its_backup(target: str, change: dict[str, object], problem: str) -> None:
+    good = replace(SOURCE, shelf=Shelf(2, False), program=True)
+    bad = replace(good, **change)  # type: ignore[arg-type]
+    for each in ("/usr/local/bin/mine", "/mnt/usb"):
+        plan.check_own(good, each, SETTINGS)
+        if each != target:
+            plan.check_own(bad, each, SETTINGS)
+    with pytest.raises(Conflict, match=problem):
+        plan.check_own(bad, target, SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -54,25 +79,35 @@ def test_what_keeps_a_backup_from_being_made(change: dict[str, object], problem:
         (Shelf(1, True), True, None),
         (Shelf(1, False, (MADE,)), True, None),
         (Shelf(1, True, (replace(MADE, storage=OTHER),)), True, "/b has backups of another registry"),
+        (Shelf(1, True, (MADE, replace(MADE, name="2026-03-05-040000"))), True, None),
+        (Shelf(1, True, (replace(MADE, name="2026-03-05-040001"), MADE)), True, "this machine's clock says"),
     ],
 )
 def test_whose_backups_a_folder_has(shelf: Shelf, used: bool, problem: str | None) -> None:
     if problem is None:
-        plan.check_shelf("/b", shelf, ID, used=used)
+        plan.check_shelf("/b", shelf, ID, NOW, used=used)
         return
     with pytest.raises(Conflict, match=problem):
-        plan.check_shelf("/b", shelf, ID, used=used)
+        plan.check_shelf("/b", shelf, ID, NOW, used=used)
 
 
-def test_a_host_gets_a_user_and_a_key_that_may_only_write_there() -> None:
+@pytest.mark.parametrize(
+    "name", ["1970-01-01-000012", "2026-03-05-005959", "2026-03-05-050001", "2099-01-01-000000"]
+)
+def test_a_snapshot_of_another_time_gives_a_backup_no_name(name: str) -> None:
+    assert plan.check_name("2026-03-05-025959", NOW) == "2026-03-05-025959"
+    with pytest.raises(ValueError, match="this machine's clock says 2026-03-05-030000"):
+        plan.check_name(name, NOW)
+
+
+def test_a_host_gets_a_user_and_a_key_that_may_only_write_to_what_was_begun() -> None:
     texts = [step.text for step in plan.prepare_host(PI, "/b", KEY)]
     assert [text.partition(":")[0] for text in texts] == [
         "add the user homelab-registry-backup",
-        "make /b",
-        "let the registry host write to /b",
+        "let the registry host write to /b/partial",
     ]
     *_, admit = plan.prepare_host(PI, "/b", KEY)
-    assert admit.stdin == f'restrict,command="rrsync -wo /b" {KEY}\n'
+    assert admit.stdin == f'restrict,command="rrsync -wo /b/partial" {KEY}\n'
     ready = replace(PI, has_user=True, authorized=admit.stdin or "", shelf=Shelf(1, True, (MADE,)))
     assert plan.prepare_host(ready, "/b", KEY) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,37 @@ def test_a_damaged_layer_takes_its_tags_with_it(folder: StoredFolder, layer: byt
     chosen = selection.without(selection.select(stored, None), stored, [digest(layer)])
     assert [tag.repository for tag in chosen.tags] == left
     assert digest(layer) not in chosen.blobs
+
+
+def test_what_is_needed_is_what_the_registry_has_not(folder: StoredFolder, tmp_path: Path) -> None:
+    stored = read(folder.path)
+    chosen = selection.select(stored, None)
+    assert selection.needed(chosen.blobs, stored, read(tmp_path / "empty")) == stored.used
+    assert selection.present(chosen, stored, read(tmp_path / "empty")) == []
+    folder.data(digest(OWN)).unlink()
+    folder.data(digest(BASE)).write_bytes(BASE[:-1])
+    live = read(folder.path)
+    assert selection.needed(chosen.blobs, stored, live) == len(OWN) + len(BASE)
+    assert {*chosen.blobs} - {*selection.present(chosen, stored, live)} == {digest(OWN), digest(BASE)}
+
+
+@pytest.mark.parametrize(
+    ("ahead", "moved", "put"), [(0, True, True), (7200, True, False), (7200, False, True)]
+)
+def test_a_tag_from_a_clock_that_was_ahead_takes_no_newer_ones_place(
+    folder: StoredFolder, ahead: int, moved: bool, put: bool
+) -> None:
+    begun = dt.datetime.fromtimestamp(folder.now, dt.UTC)
+    folder.now += ahead
+    folder.image("late", [OWN], "1")
+    chosen = selection.select(read(folder.path), None)
+    folder.now -= ahead
+    if moved:
+        folder.image("late", [b"pushed since"], "1")
+    left = selection.without_doubtful(chosen, read(folder.path), begun)
+    assert ("late" in {tag.repository for tag in left.tags}) == put
+    assert len(chosen.tags) - len(left.tags) == (not put)
+    assert left.blobs == chosen.blobs
 
 
 def test_what_became_of_the_tags(folder: StoredFolder, tmp_path: Path) -> None:
