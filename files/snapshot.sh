@@ -55,11 +55,19 @@ take() {
 }
 
 begun=$(date -u +%Y-%m-%d-%H%M%S)
+trap '[ $? -eq 0 ] || rm -rf -- "$copy"' EXIT # a half copy would take room for nothing, perhaps the last there is
 rm -rf -- "$copy"
 mkdir -p -- "$copy"
 linked=-al
 : > "$copy/one"
-ln -- "$copy/one" "$copy/other" 2> /dev/null || linked=-a # a file system without hard links needs the space
+if ! ln -- "$copy/one" "$copy/other" 2> /dev/null; then # a file system without hard links needs the space
+    linked=-a
+    needed=$(du -sk -- "$from/blobs" 2> /dev/null | cut -f 1) free=$(df -k --output=avail -- "$images" | tail -n 1)
+    [ "${needed:-0}" -lt "$free" ] || {
+        echo "$images has no hard links, and ${free# } KB are free for a snapshot of ${needed:-0} KB" >&2
+        exit 1
+    }
+fi
 for _ in 1 2 3; do
     take
     [ -n "$(moved_tags)" ] || break

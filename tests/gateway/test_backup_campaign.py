@@ -122,6 +122,9 @@ def test_backups_under_pushes(backed_up: Gateway) -> None:
     assert done.exit_code == 0, done.output
     assert whole_tags(backed_up.host, STORAGE) >= count
     client = Client(backed_up)
+    if backed_up.version == "3.1":  # what 3.1 wrote, the 2.8 of Debian's packages serves
+        backed_up.source = {}
+        backed_up.deploy()
     for (repository, tag), expected in pushes.tags.items():
         _, body = client.ask("GET", "GET", f"/v2/{repository}/manifests/{tag}", 200)
         assert digest(body) == expected

@@ -132,6 +132,27 @@ def test_what_cannot_be_read_is_an_error(store: Store) -> None:
     done = take(store, **between(store, "cp", "echo 'cp: error reading x: Input/output error' >&2; exit 1"))
     assert done.returncode == 1
     assert "Input/output error" in done.stderr
+    assert not (store.folder / COPY).exists(), "a half copy takes room for nothing"
+
+
+@pytest.mark.parametrize(("free", "code"), [("1000000", 0), ("3", 1)])
+def test_without_hard_links_it_is_a_copy_if_there_is_room(store: Store, free: str, code: int) -> None:
+    environment = between(store, "df", f"echo '     Avail'; echo {free}; exit")
+    (store.folder / "bin/ln").write_text("#!/bin/sh\nexit 1\n")
+    (store.folder / "bin/ln").chmod(0o755)
+    before = images(store)
+    done = take(store, **environment)
+    assert done.returncode == code, done.stderr
+    assert images(store) == before
+    assert (store.folder / COPY).exists() == (code == 0)
+    if code:
+        assert f"{free} KB are free for a snapshot of" in done.stderr
+    else:
+        assert images(copied(store)) == before
+        assert not any(
+            blob.samefile(copied(store).v2 / blob.relative_to(store.v2))
+            for blob in store.v2.glob("blobs/**/data")
+        )
 
 
 def test_two_do_not_run_at_once(store: Store) -> None:
