@@ -16,6 +16,7 @@ from tasks.backup.context import BackupContext, backup_folder, now, refuse, snap
 from tasks.backup.facts import BackupHostFact, Shelf, SourceFact, SourceHost
 from tasks.backup.generations import surplus
 from tasks.backup.layout import LOCK
+from tasks.backup.state_archive import StateNotEncrypted
 from tasks.remote.steps import Conflict, Step
 from tasks.run.apply import AnyStep, RemoteStep, apply_steps, read_fact
 from tasks.run.context import ROOT, Run
@@ -160,7 +161,13 @@ def _take_snapshot(run: Run) -> list[AnyStep]:
             f"{run.store.folder} yourself (docs/lost-or-stolen.md)",
         )
         return steps
-    encrypted = state_archive.encrypt(run.store.folder, run.inventory, settings.registry_backup_recipients)
+    try:
+        encrypted = state_archive.encrypt(
+            run.store.folder, run.inventory, settings.registry_backup_recipients
+        )
+    except StateNotEncrypted as stop:  # the images are backed up all the same
+        run.report.problem(host.name, stop.problem, stop.remedy)
+        return steps
     encoded = b64encode(encrypted).decode()
     context.has_state = True
     text = f"add {run.store.folder} and the inventory: encrypted for {settings.registry_backup_recipients}"
