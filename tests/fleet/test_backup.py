@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from base64 import b64decode
 from collections.abc import Iterator
@@ -145,6 +146,32 @@ def check_each_tag(lab: Deployment, host: BenchHost) -> int:
     return len(images.stdout.split())
 
 
+ROT = r"""
+import json, os, pathlib, sys
+blobs = pathlib.Path(sys.argv[1], "docker/registry/v2/blobs/sha256")
+data = lambda digest: blobs / digest[7:9] / digest[7:] / "data"
+layer = data(json.loads(data(sys.argv[2]).read_bytes())["layers"][0]["digest"])
+was, content = layer.stat(), layer.read_bytes()
+layer.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+os.utime(layer, ns=(was.st_atime_ns, was.st_mtime_ns))
+"""
+"""Changes a bit of an image's layer, and neither its size nor its time, as a disk does."""
+
+KEYS = "/etc/homelab-registry/backup"
+THEFT = f"""
+set -- -e "ssh -F /dev/null -i {KEYS}/id_ed25519 -o UserKnownHostsFile={KEYS}/known_hosts -o BatchMode=yes"
+rm -rf /tmp/evil && mkdir -p /tmp/evil/empty && cp -r {STORAGE}/docker /tmp/evil/
+find /tmp/evil -type f -exec sh -c 'for each; do echo evil > "$each"; done' sh {{}} +
+for to in / /.. .. /../*; do
+    rsync -rI --inplace "$@" /tmp/evil/docker homelab-registry-backup@ADDRESS:$to
+    rsync -r --delete "$@" /tmp/evil/empty/ homelab-registry-backup@ADDRESS:$to
+    rsync -rI --inplace "$@" /tmp/evil/docker homelab-registry-backup@ADDRESS:$to
+done
+rsync -r "$@" homelab-registry-backup@ADDRESS:/ /tmp/read && echo could read
+"""
+"""What somebody who has the registry host would try against its backups."""
+
+
 def moved(ran: RunResult) -> float:
     """Return how many MB a backup moved."""
     (step,) = [step for step in ran.steps if " MB moved" in step]
@@ -186,12 +213,13 @@ def test_a_backup_is_restored_and_newer_tags_stay(lab: Deployment, host: BenchHo
     two = pulled(host, "team/base:1")
     newer = push(host, "apps/web:1")
     host.run(f"rm -rf {STORAGE}/docker/registry/v2/repositories/team && docker restart homelab-registry")
+    host.run(f"python3 - {STORAGE} {two}", stdin=ROT)
     done = restore(lab, f"{pi.name}:{last}")
     assert done.exit_code == 0, done.output
     assert "no registry runs here" not in done.output
     assert "pushed again since the backup, and stay as they are (1): apps/web:1" in done.output
     assert (pulled(host, "apps/web:1"), pulled(host, "team/base:1")) == (newer, two)
-    assert "-wo" in pi.read("/etc/homelab-registry-backup/.ssh/authorized_keys")
+    assert f"-wo {BACKUPS}/partial" in pi.read("/etc/homelab-registry-backup/.ssh/authorized_keys")
     assert host.run(f"ls -A {STORAGE}").stdout.split() == [".homelab-registry", "docker"]
 
 
@@ -251,15 +279,23 @@ def test_a_killed_backup_counts_for_nothing_and_the_next_is_whole(
     if soak:
         assert lab.run(deploy=BACKUP).exit_code == 0
     (last,) = backups(pi)
-    for number in range(1, 16) if soak else [8]:
+    whole = whole_tags(pi, f"{BACKUPS}/{last}")
+    every = len(lab.run(deploy=BACKUP).commands) if soak else 0
+    for number in range(1, every + 1) if soak else [9]:
         push(host, "apps/killed:1")
+        (last, *_) = backups(pi)
         killed = lab.run(deploy=BACKUP, kill_after=number)
         assert killed.exit_code < 0, killed.output
-        assert backups(pi)[0] == last
+        if not soak:
+            assert backups(pi)[0] == last
+            assert pi.run(f"ls {BACKUPS}/partial").stdout.split() == ["docker"]
+            assert "could read" not in host.run(THEFT.replace("ADDRESS", pi.address), check=False).stdout
+            pi.run(f"rm -rf {BACKUPS}/partial")
+        assert whole_tags(pi, f"{BACKUPS}/{backups(pi)[0]}") >= whole
         ran = lab.run(deploy=BACKUP)
         assert ran.exit_code == 0, ran.output
         (last,) = backups(pi)
-        assert whole_tags(pi, f"{BACKUPS}/{last}") > 0
+        assert whole_tags(pi, f"{BACKUPS}/{last}") > whole
     assert host.run(f"ls -A {STORAGE}").stdout.split() == [".homelab-registry", "docker"]
 
 
@@ -297,9 +333,13 @@ def test_another_disk_restic_and_the_state(
         "umount -l /mnt/usb && grep -v homelab-registry$ /etc/hosts > /tmp/hosts && cat /tmp/hosts > /etc/hosts"
     )
     lab.inventory.write_text(f"import os\nos.environ['HOMELAB_REGISTRY_PATIENCE'] = '1'\n{hosts}")
+    (before,) = backups(pi)
     by_timer = lab.run()
     assert by_timer.exit_code == 1, by_timer.output
-    (problem,) = by_timer.problems
+    assert backups(pi) > [before], "one target that fails keeps no other from its backup"
+    problem, state, program = by_timer.problems
+    assert "there is no program age on this machine" in state
+    assert "could not back up to /root/restic: " in program
     assert f"{USB} is on the file system of the images" in problem, "the timer backs up too"
     assert NAME in host.read("/etc/hosts"), "what keeps it from that keeps it from nothing else"
     lab.inventory.write_text(hosts)
@@ -334,6 +374,12 @@ def test_the_registry_host_died(lab: Deployment, host: BenchHost, pi: BenchHost)
         "docker rm -f $(docker ps -aq) && docker network rm homelab-registry; "
         f"rm -rf /etc/homelab-registry* {STORAGE} /etc/docker/certs.d /root/.docker"
     )
+    host.run(f"mkdir {STORAGE} && mount -t tmpfs -o size=1m none {STORAGE}")
+    small = restore(lab, "latest")
+    assert re.search(r"has \d\.\d\d MB free, and .* needs \d\d\.\d\d MB more", small.problems[0]), (
+        small.output
+    )
+    assert host.run(f"ls -A {STORAGE} && umount {STORAGE} && rmdir {STORAGE}").stdout == ""
     restored = restore(lab, "latest")
     assert restored.exit_code == 0, restored.output
     assert "no registry runs here yet: make deploy" in restored.output
