@@ -87,3 +87,10 @@ def surplus(names: Iterable[str], keep: Mapping[str, int]) -> list[str]:
             last_of.setdefault(PERIODS[period](time_of(name)), name)
         kept.update(list(last_of.values())[:number])
     return sorted(set(newest_first) - kept)
+
+
+def removable(backups: Iterable[Backup], keep: Mapping[str, int]) -> list[str]:
+    """Return the names of the backups that may go. The last one with the state stays: it may not be in later ones."""
+    backups = list(backups)
+    with_state = max((each.name for each in backups if each.has_state), default="")
+    return [name for name in surplus((each.name for each in backups), keep) if name != with_state]

@@ -11,7 +11,7 @@ from pyinfra.api.operation import operation
 
 from tasks.backup import check, scripts
 from tasks.backup.context import BackupContext, backup_folder, refuse, snapshot_path
-from tasks.backup.generations import Backup, surplus
+from tasks.backup.generations import Backup, removable
 from tasks.backup.layout import ARRIVED
 from tasks.remote.steps import Conflict, Step
 from tasks.run.apply import AnyStep, LocalStep, RemoteStep, apply_steps, read_fact, stop_host
@@ -59,8 +59,8 @@ def _keep(run: Run, target: str, folder: str, present: tuple[Backup, ...]) -> tu
     check.compare(context.stored, copied, arrived)
     backup = made(context)
     keep = run.configuration.settings.registry_backup_keep
-    names = {each.name for each in present}
-    old = surplus([*(names - set(surplus(names, keep))), backup.name], keep)
+    gone = removable(present, keep)  # when the backup was begun
+    old = removable([*(each for each in present if each.name not in gone), backup], keep)
     seen = f"{check.summary(context.stored)} were seen there, {check.size(context.sent[target])} moved"
     text = f"keep {folder}/{backup.name}: {seen}"
     if old:

@@ -14,7 +14,7 @@ from pyinfra.api.operation import operation
 from tasks.backup import check, plan, scripts, space, state_archive
 from tasks.backup.context import BackupContext, backup_folder, now, refuse, snapshot_path
 from tasks.backup.facts import BackupHostFact, Shelf, SourceFact, SourceHost
-from tasks.backup.generations import surplus
+from tasks.backup.generations import removable
 from tasks.backup.layout import LOCK
 from tasks.backup.state_archive import StateNotEncrypted
 from tasks.remote.steps import Conflict, Step
@@ -92,7 +92,7 @@ def check_shelf(run: Run, target: str, folder: str, shelf: Shelf) -> None:
 def begin(run: Run, target: str, folder: str, shelf: Shelf, key: str | None) -> RemoteStep:
     """Return the step that begins a backup in a folder, with what is in the last one."""
     last = shelf.latest.name if shelf.latest else None
-    old = surplus((each.name for each in shelf.backups), run.configuration.settings.registry_backup_keep)
+    old = removable(shelf.backups, run.configuration.settings.registry_backup_keep)
     text = f"begin a backup in {folder}: {f'what {last} has is linked' if last else 'there is none yet'}"
     if old:
         text += f"\nremove {', '.join(old)}: registry_backup_keep keeps fewer"

@@ -351,13 +351,11 @@ def test_another_disk_restic_and_the_state(
 
 
 def test_the_controller_died(lab: Deployment, host: BenchHost, pi: BenchHost, hosts: str) -> None:
-    """As docs/lost-or-stolen.md has it: state, inventory and settings come from the backup before."""
+    """As docs/lost-or-stolen.md has it: state, inventory and settings come from the last backup that has them."""
     for path in ("state", "bench.py", "group_data"):
         (lab.folder / path).rename(lab.folder / f"{path}.lost")
     there = f"ssh pi sudo cat {BACKUPS}/2026-03-01-030000/"
-    fetch = pages.line("docs/lost-or-stolen.md", "ssh pi ").replace(
-        there, f"cat {BACKUPS}/{backups(pi)[-1]}/"
-    )
+    fetch = pages.line("docs/lost-or-stolen.md", "ssh pi ").replace(there, f"cat {BACKUPS}/{backups(pi)[0]}/")
     pi.write("/root/backup.key", host.read("/root/backup.key"))
     fetched = pi.run(f"cd /root && {fetch.partition(' | tar ')[0]} | base64").stdout
     subprocess.run(["tar", "-xp"], cwd=lab.folder, input=b64decode(fetched), check=True)

@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from tasks.backup.generations import FORM, Backup, read_mark, surplus
+from tasks.backup.generations import FORM, Backup, read_mark, removable, surplus
 
 DAYS = [dt.datetime(2026, 3, 31, 3, 0, 0, tzinfo=dt.UTC) - dt.timedelta(days=number) for number in range(90)]
 
@@ -48,3 +48,13 @@ def test_a_mark_is_read_as_it_was_written() -> None:
                                   '"tags": 1, "bytes": 1, "has_state": true}'])  # fmt: skip
 def test_what_is_no_backup(text: str) -> None:
     assert read_mark(text) is None
+
+
+def test_the_last_backup_with_the_state_stays() -> None:
+    made = [
+        Backup(f"2026-03-0{day}-030000", "ab", 1, 1, has_state)
+        for day, has_state in [(1, True), (2, True), (3, False), (4, False)]
+    ]
+    assert removable(made, {"daily": 1}) == ["2026-03-01-030000", "2026-03-03-030000"]
+    assert removable(made[:3], {"daily": 3}) == []
+    assert removable(made[2:], {"daily": 1}) == ["2026-03-03-030000"]
