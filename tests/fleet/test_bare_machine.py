@@ -15,7 +15,7 @@ from tests.bench.recipes import BOOKWORM, BOOKWORM_BACKUP
 from tests.fleet.deployment import Deployment
 from tests.fleet.test_backup import BACKUP, BACKUPS, STORAGE, backups, restore, whole_tags
 
-pytestmark = pytest.mark.soak
+pytestmark = [pytest.mark.soak, pytest.mark.usefixtures("soak")]
 
 FILL = r"""
 import hashlib, json, os, pathlib, sys

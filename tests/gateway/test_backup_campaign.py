@@ -16,7 +16,7 @@ from tests.fleet.test_backup import BACKUP, RESTORE, backups, whole_tags
 from tests.gateway.gateway import Gateway
 from tests.gateway.pushing import Client, RefusedError, digest, image
 
-pytestmark = pytest.mark.soak
+pytestmark = [pytest.mark.soak, pytest.mark.usefixtures("soak")]
 
 STORAGE = "/var/lib/homelab-registry"
 USB = "/mnt/usb/images"
