@@ -113,7 +113,7 @@ def _offer(run: Run) -> list[AnyStep]:
     folder = run.configuration.hosts[host.name].registry_backup_host_folder
     steps = [] if found.has_user else [Step("add the user for backups: it is missing", scripts.MAKE_USER)]
     own = f'chown -R "root:$(id -g {USER})" {origin.folder} && chmod -R u=rwX,g=rX,o= {origin.folder}'
-    own += f" && chmod 0711 {folder}"
+    own += f' && chown "root:$(id -g {USER})" {folder} && chmod 0750 {folder}'
     steps.append(Step(f"let the user for backups read {origin.folder}: it is put back", own))
     return [
         *steps,

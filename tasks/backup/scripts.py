@@ -95,7 +95,7 @@ def begin(folder: str, last: str | None, surplus: Iterable[str], key: str | None
     removed = "".join(f"mv -T -- {name} {name}.removed\n" for name in surplus)
     owners, own = "owners=yes", ""
     if key is not None:
-        own = f"chown root: . && chmod 0711 .\nfind {PARTIAL} -type d -exec chown {USER}: {{}} +"
+        own = f'chown "root:$(id -g {USER})" . && chmod 0750 .\nfind {PARTIAL} -type d -exec chown {USER}: {{}} +'
         owners = f"""[ "$(cat {KEY}.pub 2>/dev/null)" != {shlex.quote(key)} ] || {{
     echo "this is the registry host under another name, and a backup here is lost with it" >&2
     exit 1

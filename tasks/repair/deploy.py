@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api.deploy import deploy
 
-from tasks.backup import operations as backup
+from tasks.backup import keep
 from tasks.repair import operations
 from tasks.run.context import current
 
@@ -26,4 +26,4 @@ def repair() -> None:
         operations.close(name="let backups be read no longer")
     if is_source:
         operations.prove(name="look again")
-        backup.fail_if_not_everywhere(name="problems")
+        keep.fail_if_not_everywhere(name="problems")

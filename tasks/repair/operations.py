@@ -12,8 +12,10 @@ from pyinfra.api.facts import get_fact
 from pyinfra.api.operation import operation
 
 from tasks.backup import plan as backup
+from tasks.backup.context import BackupContext
 from tasks.backup.facts import BackupHost, BackupHostFact
-from tasks.backup.operations import BackupContext, read_source, wait_for_source
+from tasks.backup.layout import PARTIAL
+from tasks.backup.operations import read_source, wait_for_source
 from tasks.registry import storage
 from tasks.registry.containers import UID
 from tasks.remote.steps import Conflict, Step
@@ -208,7 +210,7 @@ def _close(run: Run) -> list[AnyStep]:
         return []
     folder = run.configuration.hosts[host.name].registry_backup_host_folder
     found = read_fact(host, BackupHostFact, folder=folder, programs=["rsync", "rrsync"])
-    return [*backup.admit(found.authorized, folder, f"-wo {folder}", run.part(BackupContext).key)]
+    return [*backup.admit(found.authorized, folder, f"-wo {folder}/{PARTIAL}", run.part(BackupContext).key)]
 
 
 @operation()
