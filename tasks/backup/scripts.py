@@ -88,8 +88,9 @@ def begin(folder: str, last: str | None, surplus: Iterable[str], key: str | None
 
     With the public `key` of the registry host, the folder is another host's: only `USER` may write, and only to the
     backup that is not complete. A file that is also in an older backup is root's, and stays as it is there: `USER` can
-    only put another in its place. The script prints whether the file system has links and owners, how many bytes are
-    free, and how many bytes of blobs are there already.
+    only put another in its place. Links of tags are left out: rsync takes two files of one size and second for the
+    same, as those of a tag that moved may be. The script prints whether the file system has links and owners, how many
+    bytes are free, and how many bytes of blobs are there already.
     """
     link = f"[ $links = no ] || cp -al -- {last}/. {PARTIAL}.new/" if last else ""
     removed = "".join(f"mv -T -- {name} {name}.removed\n" for name in surplus)
@@ -122,6 +123,7 @@ if [ ! -d {PARTIAL} ]; then
     mv -T -- {PARTIAL}.new {PARTIAL}
 fi
 rm -f -- {PARTIAL}/{MARK} {PARTIAL}/{STATE}
+find {PARTIAL} -path '*/_manifests/tags/*/current/link' -delete
 {own}
 fi
 echo "system|$(stat -f -c %T .)|$links|$owners"

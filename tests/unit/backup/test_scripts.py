@@ -58,6 +58,17 @@ def test_a_backup_begins_with_links_to_the_last(folder: Path) -> None:
     assert names(folder) == {OLD, "partial"}
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_tag_that_moved_within_a_second_is_not_taken_for_the_old_one(folder: Path, killed: bool) -> None:
+    tag = "docker/registry/v2/repositories/app/_manifests/tags/v1/current/link"
+    for name in (OLD, *(["partial"] if killed else [])):
+        (folder / name / tag).parent.mkdir(parents=True)
+        (folder / name / tag).write_text("sha256:old")
+    begin(folder)
+    assert not (folder / "partial" / tag).exists()
+    assert (folder / OLD / tag).read_text() == "sha256:old"
+
+
 def test_the_first_backup_begins_with_nothing(tmp_path: Path) -> None:
     assert begin(tmp_path / "new", None).there == 0
     assert names(tmp_path / "new") == {"partial"}
