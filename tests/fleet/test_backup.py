@@ -112,7 +112,7 @@ top = pathlib.Path(sys.argv[1], "docker/registry/v2")
 def whole(digest, repository):
     data = (top / "blobs" / digest[:6] / digest[7:9] / digest[7:] / "data").read_bytes()
     assert hashlib.sha256(data).hexdigest() == digest[7:], digest
-    found = json.loads(data) if data[:1] == b"{" else {}
+    found = json.loads(data) if b'"schemaVersion"' in data else {}
     for kind, each in [("_layers", each) for each in [*found.get("layers", []), found.get("config", {})]] + [
         ("_manifests/revisions", each) for each in found.get("manifests", [])]:
         if "digest" in each:
