@@ -297,7 +297,8 @@ def test_an_inventory_name_with_special_characters(controller: BenchHost) -> Non
         host.wait_until(
             f"grep -q 'port 443 is taken' '/etc/motd.d/homelab-registry-{name}'", 60, "the notice"
         )
-    host.run(f"{switch} on '{inventory}' && {switch} off '{inventory}' && rm '{PROJECT}/{inventory}'")
+    host.run(f"{switch} on '{inventory}' && {switch} off '{inventory}'")
+    host.run(f"cd {PROJECT}/inventories && rm 'a lab, 100%n.py' 'group_data/a lab, 100%n.py'")
 
 
 def test_inventories_and_state_go_on_elsewhere(controller: BenchHost) -> None:
