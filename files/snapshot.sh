@@ -16,8 +16,11 @@ check() {
     ! grep -vE ': (No such file or directory|file changed as we read it|File removed before we read it)$|File shrank by|Exiting with failure' \
         "$copy.log" >&2
 }
+# Of a list of files tar takes one with an inode that it has met for a hard link to that (create.c, trivial_link_count).
+# But 3.x replaces links by renaming: the inode of one that was read and replaced is soon another's, of any repository.
 copy_links() {
-    tar -C "$from" --null --no-recursion --ignore-failed-read -T - -cf - 2>> "$copy.log" | tar -C "$to" -xpf -
+    tar -C "$from" --null --no-recursion --hard-dereference --ignore-failed-read -T - -cf - 2>> "$copy.log" |
+        tar -C "$to" -xpf -
     check
 }
 # 2.8 truncates a link in place before it writes it: copy those again that are not complete.

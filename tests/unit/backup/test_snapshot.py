@@ -128,6 +128,18 @@ def test_a_link_that_is_being_written_is_read_again(store: Store) -> None:
     assert (copied(store).v2 / link.relative_to(store.v2)).read_text() == whole
 
 
+def test_a_link_with_the_inode_of_one_that_was_read_keeps_its_own_content(store: Store) -> None:
+    """As if the first had been replaced after it was read, and its inode been given to the second."""
+    first, second = (
+        store.v2 / f"repositories/app/_manifests/tags/{name}/current/link" for name in ("_uploads", "tags")
+    )
+    second.unlink()
+    second.hardlink_to(first)
+    assert take(store).returncode == 0
+    inodes = {(copied(store).v2 / link.relative_to(store.v2)).stat().st_ino for link in (first, second)}
+    assert len(inodes) == 2
+
+
 def test_what_cannot_be_read_is_an_error(store: Store) -> None:
     done = take(store, **between(store, "cp", "echo 'cp: error reading x: Input/output error' >&2; exit 1"))
     assert done.returncode == 1
