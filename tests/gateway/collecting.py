@@ -32,14 +32,21 @@ VERBS = ("condemn", "tell", "publish", "move", "wait", "unlink", "delete", "")
 
 @dataclass
 class Clients:
-    """Threads of clients. `failed` has what was refused, `broken` the pulls that failed of a tag that was still there."""
+    """Threads of clients. `failed` has what was refused, `broken` the pulls that failed of a tag that was still there.
+
+    A push may pause for `pause` seconds between two of its steps. `late` has what was refused of pushes that took
+    longer as a whole: on a busy machine that is little.
+    """
 
     gateway: Gateway
     name: str
+    pause: float
     count: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     deleted: set[str] = field(default_factory=set)
+    begun: dict[int, float] = field(default_factory=dict)
     done: threading.Event = field(default_factory=threading.Event)
     locks: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
     """For each tag: a registry by itself breaks one that is pushed and deleted at the same time."""
@@ -57,13 +64,18 @@ class Clients:
             try:
                 self.turn(client, rng)
             except (OSError, HTTPException, RefusedError) as error:
-                self.failed.append(f"{time.strftime('%T')} {type(error).__name__}: {error}"[:200])
+                took = time.monotonic() - self.begun[threading.get_ident()]
+                refused = self.late if took > self.pause else self.failed
+                refused.append(
+                    f"{time.strftime('%T')} after {took:.1f} s {type(error).__name__}: {error}"[:200]
+                )
                 client.close()
         client.close()
 
     def turn(self, client: Client, rng: random.Random) -> None:
         name, tag, kind = self.repository(rng), f"v{rng.randrange(4)}", rng.random()
         with self.locks[f"{name}:{tag}"]:
+            self.begun[threading.get_ident()] = time.monotonic()
             if kind < 0.5:
                 self.image(client, rng, name, tag)
             elif kind < 0.75:
@@ -152,9 +164,9 @@ class Clients:
 
 
 @contextmanager
-def clients(gateway: Gateway, name: str, pushers: int = 6) -> Iterator[Clients]:
+def clients(gateway: Gateway, name: str, pause: float, pushers: int = 6) -> Iterator[Clients]:
     """Have clients push, pull and delete while the block runs."""
-    made = Clients(gateway, name)
+    made = Clients(gateway, name, pause)
     threads = [threading.Thread(target=made.work, args=(number,)) for number in range(pushers)]
     threads.append(threading.Thread(target=made.pull))
     for thread in threads:

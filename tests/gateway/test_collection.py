@@ -179,16 +179,16 @@ def test_rules_delete_tags_one_by_one_and_what_a_container_uses_stays(gateway: G
 def test_nothing_that_is_needed_is_collected_beside_pushes(gateway: Gateway, soak: bool) -> None:
     """Each other collection is killed after some step. With `--soak` as many pushes run alone first, to compare."""
     started = gateway.host.run(STARTED).stdout
-    pushes, collections, seen = (1000, 20, 6) if soak else (50, 2, 2)
+    pushes, collections, seen = (1000, 20, 6) if soak else (50, 2, 3)
     times, rng = Times(grace=0, trash=0, under_way=seen), random.Random(gateway.version)  # noqa: S311
     deleted: list[int | None] = []
     if soak:
         gateway.host.run("apt-get update -q && apt-get install -q -y --no-install-recommends skopeo")
-        with clients(gateway, "alone") as alone:
+        with clients(gateway, "alone", seen) as alone:
             wait_for_pushes(alone, pushes)
         tell(gateway, "alone", alone)
     others = real_clients(gateway, "beside", 15) if soak else nullcontext(list[str]())
-    with clients(gateway, "beside") as beside, others as real:
+    with clients(gateway, "beside", seen) as beside, others as real:
         wait_for_pushes(beside, pushes // 5)
         while len(deleted) < collections or beside.count["pushes"] < pushes:
             # A run that has no such line is not killed.
@@ -218,6 +218,6 @@ def wait_for_pushes(load: Clients, number: int) -> None:
 
 def tell(gateway: Gateway, what: str, load: Clients) -> None:
     print(
-        f"{gateway.version}, {what}: {dict(load.count)}; pushes failed: {load.failed}; pulls failed: {load.broken}; "
+        f"{gateway.version}, {what}: {dict(load.count)}; pushes failed: {load.failed}; late: {load.late}; pulls failed: {load.broken}; "
         f"tags that pull, and others: {tags_that_do_not_pull(gateway, load.name)}"
     )
