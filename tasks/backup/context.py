@@ -91,7 +91,8 @@ def now() -> dt.datetime:
 
 
 def refuse(run: Run, target: str, said: str) -> None:
-    """Note that a target gets no backup. It keeps no other from its own."""
+    """Note that a target gets no backup: what its script (`scripts.attempt`) said. It keeps no other from its own."""
+    said = said.removeprefix("failed: ")
     run.report.problem(
         run.configuration.registry_host,
         f"could not back up to {target}: {said or 'it printed no error'}",

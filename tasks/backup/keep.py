@@ -97,7 +97,7 @@ def _take_own(run: Run) -> list[AnyStep]:
 def _keep_taken(run: Run, target: str, printed: str) -> None:
     if said := printed.strip():
         del run.part(BackupContext).sent[target]
-        refuse(run, target, said.removeprefix("failed: "))
+        refuse(run, target, said)
 
 
 @operation()
@@ -129,7 +129,7 @@ def _finish(run: Run) -> list[AnyStep]:
 
 def _keep_own(run: Run, target: str, printed: str) -> None:
     if said := printed.strip():
-        refuse(run, target, said.removeprefix("failed: "))
+        refuse(run, target, said)
     else:
         _keep_good(run.part(BackupContext), target, "")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from functools import partial
 
@@ -41,10 +41,15 @@ def is_postponed(run: Run) -> bool:
 
 
 def wait_for_source(run: Run) -> None:
-    """Wait until the registry host was looked at: a plan asks all hosts at once."""
-    registry_host = host.inventory.get_host(run.configuration.registry_host)
-    if not host.state.is_executing and registry_host in host.state.active_hosts:
-        run.settled[registry_host.name].wait()
+    """Wait until the registry host was looked at."""
+    wait_for(run, [run.configuration.registry_host])
+
+
+def wait_for(run: Run, names: Iterable[str]) -> None:
+    """Wait until these hosts were looked at: a plan asks all hosts at once."""
+    for each in map(host.inventory.get_host, names):
+        if not host.state.is_executing and each in host.state.active_hosts:
+            run.settled[each.name].wait()
 
 
 @operation()
@@ -231,4 +236,4 @@ def _keep_sent(run: Run, target: str, printed: str) -> None:
     if printed.strip().isdigit():
         run.part(BackupContext).sent[target] = int(printed)
     else:
-        refuse(run, target, printed.strip().rpartition("\n")[2].removeprefix("failed: "))
+        refuse(run, target, printed.strip().rpartition("\n")[2])

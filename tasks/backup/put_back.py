@@ -19,7 +19,7 @@ from tasks.remote.steps import Conflict, Step
 from tasks.run.apply import AnyStep, apply_steps, read_fact
 from tasks.run.context import Run
 from tasks.storage.facts import StorageFact
-from tasks.storage.stored import Tag
+from tasks.storage.stored import Tag, blob_path
 
 
 @operation()
@@ -40,7 +40,7 @@ def _place(run: Run) -> list[AnyStep]:
     only_older = () if settings.registry_restore_older else ("--update",)
     tags = "newer ones stay" if only_older else "newer ones are replaced too"
     moving = selection.without_doubtful(chosen, context.live, _begun(context)) if only_older else chosen
-    rotten = [selection.blob_path(each) for each in context.rotten if each in chosen.blobs]
+    rotten = [blob_path(each) for each in context.rotten if each in chosen.blobs]
     repair = _step("damaged blobs of the registry", f"{len(rotten)}", put(rotten, "--ignore-times"))
     return [
         *([repair] if rotten else []),

@@ -6,11 +6,12 @@ import shlex
 from collections.abc import Collection, Iterable, Sequence
 
 from tasks.backup.generations import MARK
-from tasks.backup.layout import STAGING, STATE, USER
-from tasks.backup.scripts import ONE_AT_A_TIME, ssh
-from tasks.backup.selection import blob_path, sums
+from tasks.backup.layout import STAGING, STATE
+from tasks.backup.scripts import ONE_AT_A_TIME, login, ssh
+from tasks.backup.selection import sums
 from tasks.registry.storage import MARK as STORAGE_MARK
 from tasks.storage.facts import IMAGES
+from tasks.storage.stored import blob_path
 
 LIST = """set -e
 export LC_ALL=C
@@ -34,16 +35,15 @@ def fetch(
     Blobs that the registry has are not sent, but linked, except for those that are `damaged` there. `blobs` are the
     digests that are needed, None for all.
     """
-    there = f"{USER}@{f'[{address}]' if ':' in address else address}"
     staging, rsync = f"{path}/{STAGING}", f"rsync -rt --delete --timeout=600 -e {shlex.quote(ssh(port))}"
     rules = "" if blobs is None else "".join(f"+ /{_folder(digest)}/***\n" for digest in blobs) + "- /*/*/*\n"
     receive, lines = listed(rules)
-    bring = f'{rsync} --include-from="$list" {there}:/{IMAGES}/blobs/ {staging}/{IMAGES}/blobs/'
+    bring = f'{rsync} --include-from="$list" {login(address)}:/{IMAGES}/blobs/ {staging}/{IMAGES}/blobs/'
     again = "".join(f"rm -f -- {staging}/{IMAGES}/{blob_path(each)}\n" for each in damaged)
     return (
         f"""{receive}{ONE_AT_A_TIME}
 mkdir -p {staging}/{IMAGES}/blobs
-{rsync} --exclude=/{IMAGES}/blobs --exclude=/{MARK} --exclude=/{STATE} {there}:/ {staging}/
+{rsync} --exclude=/{IMAGES}/blobs --exclude=/{MARK} --exclude=/{STATE} {login(address)}:/ {staging}/
 {bring} --link-dest={path}/{IMAGES}/blobs/
 {again and again + bring}
 chown -R {owner} {staging}/docker

@@ -78,6 +78,11 @@ def ssh(port: int) -> str:
     return f"ssh -F /dev/null -i {KEY} -p {port} {' '.join(f'-o {option}' for option in options)}"
 
 
+def login(address: str) -> str:
+    """Return user and address as rsync reads them."""
+    return f"{USER}@{f'[{address}]' if ':' in address else address}"
+
+
 def attempt(script: str) -> str:
     """Return the script that carries out another, and prints `failed: ` with the cause if that fails."""
     return TRY.replace("@SCRIPT@", script)
@@ -135,8 +140,7 @@ echo "there|$(find {PARTIAL} -name data -type f -printf '%s\n' 2>/dev/null |
 
 def send(snapshot: str, address: str, port: int) -> str:
     """Return the script that sends the snapshot to a host, to the backup that was begun there."""
-    there = f"[{address}]" if ":" in address else address
-    command = f"{RSYNC} -e {shlex.quote(ssh(port))} {snapshot}/ {USER}@{there}:/"
+    command = f"{RSYNC} -e {shlex.quote(ssh(port))} {snapshot}/ {login(address)}:/"
     return ONE_AT_A_TIME + attempt(f'printed=$({command})\nprintf "%s\\n" "$printed" | {SENT}')
 
 

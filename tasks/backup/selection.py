@@ -12,7 +12,7 @@ from tasks.problem import some_of
 from tasks.remote.steps import Conflict
 from tasks.storage.faults import faults
 from tasks.storage.graph import Graph
-from tasks.storage.stored import Stored, Tag
+from tasks.storage.stored import Stored, Tag, blob_path
 
 
 @dataclass(frozen=True)
@@ -173,12 +173,6 @@ def compare(selection: Selection, live: Stored) -> Outcome:
         else:
             newer.append(tag)
     return Outcome(tuple(restored), tuple(newer), tuple(failed))
-
-
-def blob_path(digest: str) -> str:
-    """Return the path of a blob's data below `docker/registry/v2`."""
-    algorithm, _, value = digest.partition(":")
-    return f"blobs/{algorithm}/{value[:2]}/{value}/data"
 
 
 def sums(digests: Sequence[str], algorithm: str) -> str:

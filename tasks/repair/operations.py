@@ -15,12 +15,12 @@ from tasks.backup import plan as backup
 from tasks.backup.context import BackupContext
 from tasks.backup.facts import BackupHost, BackupHostFact
 from tasks.backup.layout import PARTIAL
-from tasks.backup.operations import read_source, wait_for_source
+from tasks.backup.operations import read_source, wait_for, wait_for_source
 from tasks.registry import storage
 from tasks.registry.containers import UID
 from tasks.remote.steps import Conflict, Step
-from tasks.repair import damage, scripts
-from tasks.repair.copies import MOST, CopiesFact
+from tasks.repair import copies, damage, scripts
+from tasks.repair.copies import CopiesFact
 from tasks.repair.damage import Copy, Found
 from tasks.run import output
 from tasks.run.apply import AnyStep, RemoteStep, apply_steps, read_fact
@@ -109,11 +109,8 @@ def _hash(run: Run, deep: bool, part: Part, done: int, total: int) -> Mapping[st
 
 
 def _copies(wanted: Sequence[str], folder: str, name: str | None) -> dict[str, Copy]:
-    found: dict[str, Copy] = {}
-    for begin in range(0, len(wanted), MOST):
-        names = read_fact(host, CopiesFact, folder=folder, digests=wanted[begin : begin + MOST])
-        found |= {digest: Copy(name, folder, backup_name) for digest, backup_name in names.items()}
-    return found
+    ask = partial(read_fact, host, CopiesFact, folder=folder)
+    return copies.find(wanted, folder, name, lambda digests: ask(digests=digests))
 
 
 @operation()
@@ -129,13 +126,13 @@ def _offer(run: Run) -> list[AnyStep]:
         context.asked.add(host.name)
         return []
     folder = run.configuration.hosts[host.name].registry_backup_host_folder
-    copies = _copies(context.wanted, folder, host.name)
+    whole = _copies(context.wanted, folder, host.name)
     context.asked.add(host.name)
-    if not copies:
+    if not whole:
         return []
     found = read_fact(host, BackupHostFact, folder=folder, programs=["rsync", "rrsync"])
     context.hosts[host.name] = found
-    context.copies |= copies
+    context.copies |= whole
     return [
         *backup.install(found.missing, run.machines[host.name].family),
         *backup.admit(found.authorized, folder, f"-ro {folder}", run.part(BackupContext).key),
@@ -153,7 +150,7 @@ def _put_right(run: Run) -> list[AnyStep]:
     damages = context.found.damages
     if not damages:
         return []
-    _wait_for_hosts(run)
+    wait_for(run, run.configuration.backup_hosts)
     path, steps = settings.registry_storage_path, list[AnyStep]()
     if context.hosts:
         ends = [(*backup.endpoint(found), found) for found in context.hosts.values()]
@@ -175,14 +172,6 @@ def _put_right(run: Run) -> list[AnyStep]:
         script = scripts.put_right(path, owner, [each.digest for each in damages])
         steps.append(RemoteStep(Step("\n".join(texts), *script), partial(_note, run)))
     return steps
-
-
-def _wait_for_hosts(run: Run) -> None:
-    """Wait until the hosts with backups were looked at: a plan asks all hosts at once."""
-    keeping = [host.inventory.get_host(name) for name in run.configuration.backup_hosts]
-    for each in keeping:
-        if not host.state.is_executing and each in host.state.active_hosts:
-            run.settled[each.name].wait()
 
 
 def _bringing(copies: Mapping[str, Copy]) -> str:

@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Iterable, Mapping
 
 from tasks.backup import restore_scripts
-from tasks.backup.layout import USER
-from tasks.backup.scripts import ONE_AT_A_TIME, ssh
-from tasks.backup.selection import blob_path
+from tasks.backup.scripts import ONE_AT_A_TIME, login, ssh
+from tasks.repair.copies import blob_lines
 from tasks.repair.damage import Copy
 from tasks.storage import trash
 from tasks.storage.facts import IMAGES
+from tasks.storage.stored import blob_path
 
 DAMAGED = f"{trash.FOLDER}/damaged"
 """Where damaged data is moved to, named by its digest, in the images' folder."""
@@ -48,8 +48,7 @@ echo end
 
 def fetch(storage: str, copies: Mapping[str, Copy], address: str, port: int) -> tuple[str, str]:
     """Return the script that brings blobs of a host's backups, and what it reads."""
-    there = f"{USER}@{f'[{address}]' if ':' in address else address}"
-    return _bring(storage, f"-e {shlex.quote(ssh(port))} {there}:/", _paths(copies))
+    return _bring(storage, f"-e {shlex.quote(ssh(port))} {login(address)}:/", _paths(copies))
 
 
 def copy(storage: str, folder: str, copies: Mapping[str, Copy]) -> tuple[str, str]:
@@ -77,8 +76,6 @@ def put_right(storage: str, owner: str, digests: Iterable[str]) -> tuple[str, st
 
     It prints `moved`, `whole` and `placed` with digests, then `end`.
     """
-    receive, lines = restore_scripts.listed(
-        "".join(f"{each.replace(':', ' ')} {IMAGES}/{blob_path(each)}\n" for each in digests)
-    )
+    receive, lines = restore_scripts.listed(blob_lines(digests))
     names = f"storage={storage} damaged={storage}/{DAMAGED} incoming={storage}/{INCOMING} owner={owner}"
     return f"{receive}{ONE_AT_A_TIME}\n{names}\n{PUT_RIGHT}", lines

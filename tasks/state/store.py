@@ -132,18 +132,19 @@ class Store(AccountFiles):
         os.close(handle)
         return None
 
-    def _open_folder(self) -> int:
+    def _open_folder(self, attempts: int = 3) -> int:
         """Make the folder if it is missing, and return a handle of it; `OSError` if it cannot be made.
 
         A run that just ends removes it between any two steps, also between the system's EEXIST and `Path.mkdir`'s look
         at what exists. In one that cannot be made, such as below `/proc`, the same error comes again.
         """
-        for _ in range(2):
-            with suppress(FileExistsError, FileNotFoundError):
-                self._files.make_folder(self.folder)
-                return os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        self._files.make_folder(self.folder)
-        return os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self._files.make_folder(self.folder)
+            return os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        except (FileExistsError, FileNotFoundError):
+            if attempts == 1:
+                raise
+            return self._open_folder(attempts - 1)
 
     def read(self, accounts: Collection[str] | None = None) -> State:
         """Read all files; raise `StateError` if one is damaged, or missing although others refer to it.

@@ -118,12 +118,6 @@ def plan(stored: Stored, kept: frozenset[Root], trash: Trash, times: Times) -> P
     )
 
 
-def blob_path(digest: str) -> str:
-    """Return the path of a blob's data below the registry's folder (distribution, registry/storage/paths.go)."""
-    algorithm, _, value = digest.partition(":")
-    return f"blobs/{algorithm}/{value[:2]}/{value}/data"
-
-
 def _recent(stored: Stored, old: int) -> frozenset[Root]:
     """Return the manifests that were pushed since a time, or are being written."""
     return frozenset(

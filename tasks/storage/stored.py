@@ -130,3 +130,9 @@ class Stored:
     def added(self, since: int) -> int:
         """Return the bytes of the present blobs that were uploaded since a time."""
         return sum(blob.size for blob in self.blobs.values() if blob.written >= since)
+
+
+def blob_path(digest: str) -> str:
+    """Return the path of a blob's data below the registry's folder (distribution, registry/storage/paths.go)."""
+    algorithm, _, value = digest.partition(":")
+    return f"blobs/{algorithm}/{value[:2]}/{value}/data"

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pyinfra.api.facts import FactBase
 
 from tasks.remote.fact_scripts import fail_host_on_bad_output, read_answer, script
-from tasks.storage.collection import Plan, Trash, blob_path
+from tasks.storage.collection import Plan, Trash
+from tasks.storage.stored import blob_path
 
 FOLDER = ".homelab-registry.collection"
 """Our folder in that of the images."""

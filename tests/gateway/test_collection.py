@@ -9,7 +9,8 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from tasks.storage import trash
-from tasks.storage.collection import Times, blob_path
+from tasks.storage.collection import Times
+from tasks.storage.stored import blob_path
 from tests.fleet.test_convergence import GATEWAY, REGISTRY
 from tests.gateway.collecting import (
     VERBS,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import pytest
 
 from tasks.repair import damage
-from tasks.repair.copies import MOST, CopiesFact
+from tasks.repair.copies import CopiesFact, find
 from tasks.repair.damage import Copy
 from tasks.settings.load import Settings
 from tasks.storage.facts import StorageFact
@@ -60,11 +61,12 @@ def find_copies(
     copies: dict[str, Copy] = {}
     unread = []
 
+    def ask(host: Host, folder: str, digests: Sequence[str]) -> Mapping[str, str]:
+        return host.fact(CopiesFact, folder=folder, digests=digests)
+
     def look(host: Host, folder: str, name: str | None) -> None:
         wanted = [each for each in digests if each not in copies]
-        for begin in range(0, len(wanted), MOST):
-            names = host.fact(CopiesFact, folder=folder, digests=wanted[begin : begin + MOST])
-            copies.update((each, Copy(name, folder, backup)) for each, backup in names.items())
+        copies.update(find(wanted, folder, name, partial(ask, host, folder)))
 
     if digests and (own := deployment.configuration.settings.registry_backup_folder):
         look(registry, own, None)

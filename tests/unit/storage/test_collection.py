@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.storage.collection import Plan, Times, Trash, blob_path, plan
+from tasks.storage.collection import Plan, Times, Trash, plan
 from tasks.storage.manifests import read_manifest
-from tasks.storage.stored import Blob, Repository, Stored, Tag, Upload
+from tasks.storage.stored import Blob, Repository, Stored, Tag, Upload, blob_path
 from tests.stored_folder import digest
 
 NOW, OLD = 1_000_000, 100_000
