@@ -161,6 +161,33 @@ registry_backup_days = 8
 # inventory go into backups, encrypted for these. `None`: they are in no backup.
 registry_backup_recipients = None
 
+# Registries in the internet that the registry host keeps a pull-through cache of, such as `["docker.io",
+# "ghcr.io"]`: every host of the inventory then pulls their images through it. One that has no name of its own here is
+# `{"name": "registry.example.com", "registry": "https://registry.example.com"}`. `[]`: no cache.
+registry_caches = []
+
+# How much the caches may take up together. The images that were used least recently go first.
+registry_cache_limit = "20GB"
+
+# How much stays free on the disk of the caches, whatever the limit says.
+registry_cache_keep_free = "5GB"
+
+# Folder of the caches on the registry host.
+registry_cache_path = "/var/lib/homelab-registry-cache"
+
+# The name of the caches, under which runtimes ask them. `None`: `mirror` in the domain of `registry_hostname`.
+registry_cache_name = None
+
+# After how many seconds a cache asks again what a tag means.
+registry_cache_tag_seconds = 60
+
+# The networks whose clients may read from the caches, without a login.
+registry_cache_networks = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "fe80::/10"]
+
+# Accounts that lift the limit of a registry in the internet: `{"docker.io": "me"}`, with the access token in
+# `upstream/docker.io` in the state. What the public may not read stays unread.
+registry_cache_accounts = {}
+
 # The backup that `deploys/restore.py` puts back: `make restore FROM=...`.
 registry_restore = None
 
@@ -189,6 +216,9 @@ registry_node_login = False
 
 # Also add the certificate authority to the system's trust store.
 registry_system_trust = False
+
+# Whether the runtimes of this host pull through the caches, if there are any (`registry_caches`).
+registry_use_caches = True
 
 # Folder of a host in `backup_hosts` that keeps backups.
 registry_backup_host_folder = "/var/lib/homelab-registry-backup"

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from tasks.settings import listen, sizes
+from tasks.settings.caches import PRIVATE, CacheAccounts, Caches, Networks, Seconds, Size
 from tasks.settings.rules import DaysOrNone, GraceMinutes, Retention, TrashDays
 from tasks.settings.types import (
     Account,
@@ -25,6 +26,7 @@ from tasks.settings.types import (
     CaDays,
     DateOrNone,
     DnsName,
+    DnsNameOrNone,
     File,
     GraceDays,
     HostNames,
@@ -242,6 +244,35 @@ class RunWideKeys(_Strict):
     inventory go into backups, encrypted for these. `None`: they are in no backup.
     """
 
+    registry_caches: Caches = ()
+    """Registries in the internet that the registry host keeps a pull-through cache of, such as `["docker.io",
+    "ghcr.io"]`: every host of the inventory then pulls their images through it. One that has no name of its own here is
+    `{"name": "registry.example.com", "registry": "https://registry.example.com"}`. `[]`: no cache.
+    """
+
+    registry_cache_limit: Size = "20GB"
+    """How much the caches may take up together. The images that were used least recently go first."""
+
+    registry_cache_keep_free: Size = "5GB"
+    """How much stays free on the disk of the caches, whatever the limit says."""
+
+    registry_cache_path: StorageFolder = "/var/lib/homelab-registry-cache"
+    """Folder of the caches on the registry host."""
+
+    registry_cache_name: DnsNameOrNone = None
+    """The name of the caches, under which runtimes ask them. `None`: `mirror` in the domain of `registry_hostname`."""
+
+    registry_cache_tag_seconds: Seconds = 60
+    """After how many seconds a cache asks again what a tag means."""
+
+    registry_cache_networks: Networks = PRIVATE
+    """The networks whose clients may read from the caches, without a login."""
+
+    registry_cache_accounts: CacheAccounts = {}
+    """Accounts that lift the limit of a registry in the internet: `{"docker.io": "me"}`, with the access token in
+    `upstream/docker.io` in the state. What the public may not read stays unread.
+    """
+
     registry_restore: RestoreFrom = None
     """The backup that `deploys/restore.py` puts back: `make restore FROM=...`."""
 
@@ -276,6 +307,9 @@ class HostSettings(_Strict):
     registry_system_trust: Switch = False
     """Also add the certificate authority to the system's trust store."""
 
+    registry_use_caches: Switch = True
+    """Whether the runtimes of this host pull through the caches, if there are any (`registry_caches`)."""
+
     registry_backup_host_folder: StorageFolder = "/var/lib/homelab-registry-backup"
     """Folder of a host in `backup_hosts` that keeps backups."""
 
@@ -297,6 +331,26 @@ _RELATIONS: tuple[tuple[str, str, Callable[[Any, Any], bool], str], ...] = (
         "one of",
     ),
     ("registry_extra_names", "registry_hostname", lambda extra, x: x not in extra, "names other than"),
+    ("registry_cache_name", "registry_hostname", operator.ne, "a name other than"),
+    ("registry_cache_name", "registry_extra_names", lambda x, extra: x not in extra, "none of"),
+    (
+        "registry_caches",
+        "registry_hostname",
+        lambda caches, x: not any(each.has_name(x) for each in caches),
+        "registries other than",
+    ),
+    (
+        "registry_caches",
+        "registry_extra_names",
+        lambda caches, extra: not any(each.has_name(x) for each in caches for x in extra),
+        "registries other than those in",
+    ),
+    (
+        "registry_cache_accounts",
+        "registry_caches",
+        lambda accounts, caches: set(accounts) <= {each.name for each in caches},
+        "accounts of names in",
+    ),
 )
 """Key, other key, whether their values agree, and what the first must be: `relation` the other key's value."""
 

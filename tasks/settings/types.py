@@ -199,6 +199,7 @@ DnsName = Annotated[
     AfterValidator(_dns_name),
     Field(description="a lower-case DNS name with a dot (RFC 1123), not an address, not below localhost"),
 ]
+DnsNameOrNone = Annotated[DnsName | None, Field(description="None or a lower-case DNS name with a dot")]
 Address = Annotated[
     Annotated[str, AfterValidator(_address)] | None,
     Field(description=f"None or an IPv4 or IPv6 address, {_ADDRESSES}"),
