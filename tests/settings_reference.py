@@ -59,7 +59,10 @@ def all_py() -> str:
         if key == next(iter(HostSettings.model_fields)):
             blocks.append(f"{PER_HOST}\n")
         comment = "".join(f"# {line}\n" for line in meaning.splitlines())
-        blocks.append(f"{comment}{key} = {default(key)}\n")
+        line = f"{key} = {default(key)}"
+        if len(line) > 110:  # as ruff wraps a list
+            line = re.sub(r"\[(.*)\]", lambda m: "[\n    " + m[1].replace(", ", ",\n    ") + ",\n]", line)
+        blocks.append(f"{comment}{line}\n")
     return "\n".join(blocks)
 
 

@@ -182,7 +182,14 @@ registry_cache_name = None
 registry_cache_tag_seconds = 60
 
 # The networks whose clients may read from the caches, without a login.
-registry_cache_networks = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "fe80::/10"]
+registry_cache_networks = [
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "fc00::/7",
+    "fe80::/10",
+]
 
 # Accounts that lift the limit of a registry in the internet: `{"docker.io": "me"}`, with the access token in
 # `upstream/docker.io` in the state. What the public may not read stays unread.

@@ -12,6 +12,7 @@ from tasks.clients import hosts_file, hosts_makers, system_trust
 from tasks.clients.hosts_file import HostsFile
 from tasks.clients.system_trust import Family
 from tasks.problem import Problem
+from tasks.registry import cache
 from tasks.remote.steps import Step
 from tasks.run.context import Run
 from tasks.settings.load import HostSettings, Settings
@@ -58,4 +59,5 @@ def note_loss(run: Run, host: str, address: str, found: ClientHost) -> None:
 
 
 def _dns_names(settings: Settings) -> list[str]:
-    return [name for name in settings.server_names if parse_address(name) is None]
+    names = [*settings.server_names, *filter(None, [cache.name(settings)])]
+    return [name for name in names if parse_address(name) is None]

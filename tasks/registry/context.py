@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks.accounts.logins import Login
 from tasks.certificates.rollover import Authorities
+from tasks.registry import cache
 from tasks.registry.plan import RegistryHost
 from tasks.registry.storage import Record
 from tasks.settings.load import Settings
@@ -37,8 +38,8 @@ class RegistryContext:
     served: bool = False
 
     def server_names(self, settings: Settings) -> list[str]:
-        """Return all names and addresses that clients reach the registry by."""
-        names = list(settings.server_names)
+        """Return all names and addresses that clients reach the registry and its caches by."""
+        names = [*settings.server_names, *filter(None, [cache.name(settings)])]
         return [*names, self.address] if self.address and self.address not in names else names
 
     def decide(self, **values: Any) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from tasks.settings import sizes
-from tasks.settings.types import DnsName, matching, tuple_from_list
+from tasks.settings.types import LABEL, DnsName, matching, tuple_from_list
 
 KNOWN = {
     "docker.io": "https://registry-1.docker.io",
@@ -31,19 +31,20 @@ PRIVATE = (
 )  # fmt: skip
 
 
-def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"https", "http"} or parts.username or parts.fragment or not parts.hostname:
-        raise ValueError
-    if parts.port == 0:
-        raise ValueError
-    return text.rstrip("/")
+_HOST = rf"https?://{LABEL}(?:\.{LABEL})*(?::[0-9]{{1,5}})?"
 
 
-Url = Annotated[
+def _port(url: str) -> str:
+    if urlsplit(url).port == 0:  # above 65535 it raises ValueError itself
+        raise ValueError
+    return url
+
+
+RegistryUrl = Annotated[str, matching(_HOST, 300), AfterValidator(_port)]
+TokenUrl = Annotated[
     str,
-    matching("https?://[a-z0-9.-]+(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?(?:[?][A-Za-z0-9._~/=&:-]*)?", 500),
-    AfterValidator(_url),
+    matching(rf"{_HOST}(?:/[A-Za-z0-9._~-]+)*/?(?:[?][A-Za-z0-9._~/=&:-]+)?", 500),
+    AfterValidator(_port),
 ]
 
 
@@ -56,8 +57,12 @@ class Upstream(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
     name: DnsName
-    registry: Url
-    token: Url | None = None
+    registry: RegistryUrl
+    token: TokenUrl | None = None
+
+    def __str__(self) -> str:
+        """Stand for it in messages."""
+        return self.name
 
     def has_name(self, name: str) -> bool:
         """Return whether its images are named after this name, or it answers there."""
@@ -67,9 +72,9 @@ class Upstream(BaseModel):
 def _upstreams(value: Any) -> Any:
     if not isinstance(value, list | tuple):
         return value
-    return tuple(
-        {"name": each, "registry": KNOWN.get(each)} if isinstance(each, str) else each for each in value
-    )
+    if any(isinstance(each, str) and each not in KNOWN for each in value):
+        raise ValueError
+    return tuple({"name": each, "registry": KNOWN[each]} if isinstance(each, str) else each for each in value)
 
 
 def _one_of_a_name(upstreams: tuple[Upstream, ...]) -> tuple[Upstream, ...]:
@@ -88,7 +93,8 @@ Caches = Annotated[
     AfterValidator(_one_of_a_name),
     Field(
         description=f"a list of {', '.join(KNOWN)}, or of dicts with "
-        '"name" (a DNS name), "registry" (its URL) and maybe "token" (a URL), without duplicates'
+        '"name" (a DNS name), "registry" (https://HOST or https://HOST:PORT) and maybe "token" (a URL), '
+        "without duplicates"
     ),
 ]
 CacheAccounts = Annotated[

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from pydantic import BaseModel
+
 MAX_LENGTH = 60
 
 HIDDEN = "(not shown, it may be a password)"
@@ -39,6 +41,8 @@ def printable(text: str) -> str:
 def _plain(key: str, value: object) -> str:
     if isinstance(value, int) and value.bit_length() > 64:
         return "a huge number"
+    if isinstance(value, BaseModel):  # what the schema has accepted
+        return str(value)
     if value is not None and not isinstance(value, (str, int, float)):
         return f"a {type(value).__name__}"
     # ascii() escapes line breaks, and letters that look like others.

@@ -20,7 +20,7 @@ from tasks.certificates import rollover
 from tasks.certificates.ca import KeyPair
 from tasks.certificates.renewal import renewal_reason, renewal_time
 from tasks.certificates.rollover import Successor
-from tasks.registry import address, images, outdated, ownership, plan, storage, suitable
+from tasks.registry import address, cache, images, outdated, ownership, plan, storage, suitable
 from tasks.registry.context import RegistryContext
 from tasks.registry.desired import user_of
 from tasks.registry.facts import RegistryFact
@@ -62,6 +62,7 @@ def _decide(run: Run) -> list[AnyStep]:
     now = dt.datetime.now(dt.UTC)
     clock.check(context.present, run.store.folder, settings.registry_today, now)
     check_own_clock(run.clocks, host.name)
+    cache.check_name(settings)
     present = context.present
     context.desired = State(registry_host=host.name, images=present.images, storage=present.storage)
     claimant = ownership.Claimant(run.inventory, host.name, run.store.folder, present, (ROOT / "state",))

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from tasks.run.context import ROOT
 from tasks.settings import redact
+from tasks.settings.caches import KNOWN, Upstream
 from tasks.settings.load import (
     Configuration,
     HostSettings,
@@ -29,6 +30,12 @@ from tests.unit.settings.bad_inventories import GOOD, HOMELAB, INVENTORIES, Bad,
 INVENTORIES_FOLDER = ROOT / "inventories"
 MODELS: tuple[type[BaseModel], ...] = (Settings, HostSettings)
 SECRET = "hunter2-hunter2"
+OWN = {
+    "name": "lan.example.com",
+    "registry": "http://192.168.1.7:5000",
+    "token": "https://auth.example.com/token?service=lan",
+}
+"""A registry that has no entry of its own among those that are known by name."""
 
 
 def problems(sources: Sources) -> list[str]:
@@ -153,6 +160,17 @@ EXAMPLES: Mapping[str, Any] = {
     "registry_login_users": {"alice": "ci"},
     "registry_runtime": ("k3s",),
     "registry_retention": ({"repositories": "ci/*", "tags": "pr-*", "keep_last": 5, "keep_days": 14},),
+    "registry_caches": (
+        {
+            "name": "docker.io",
+            "registry": "https://hub.example.com:5000",
+            "token": "https://auth.example.com/token?service=hub.example.com",
+        },
+    ),
+    "registry_cache_limit": "500GB",
+    "registry_cache_keep_free": "100GB",
+    "registry_cache_name": "mirror.homelab.local",
+    "registry_cache_accounts": {"docker.io": "me+ci@example.com"},
 }
 """A value for each key, of a type other than None if there is one."""
 
@@ -179,11 +197,10 @@ def injected(value: Any, injection: str) -> list[Any]:
         return [[*value[1:], text] for text in injected(value[0], injection)]
     name, text = next(iter(value.items()))
     keys = [{**value, each: text} for each in injected(name, injection)]
-    return (
-        keys
-        if isinstance(text, int)
-        else keys + [{**value, name: each} for each in injected(text, injection)]
-    )
+    texts = {name: text for name, text in value.items() if not isinstance(text, NOT_TEXT)}
+    return keys + [
+        {**value, name: each} for name, text in texts.items() for each in injected(text, injection)
+    ]
 
 
 TEXTS = [key for key, value in EXAMPLES.items() if not isinstance(value, NOT_TEXT) and value is not None]
@@ -373,6 +390,23 @@ def test_a_long_value_is_cut() -> None:
         ("registry_login_users", ["a", "b"], {"a": None, "b": None}),
         ("registry_login_users", {"deploy": "ci", "alice": "cluster"}, None),
         ("registry_kube_context", "arn:aws:eks:eu-1:1:cluster/home", None),
+        ("registry_caches", [], ()),
+        ("registry_caches", list(KNOWN), tuple(Upstream(name=x, registry=url) for x, url in KNOWN.items())),
+        ("registry_caches", [OWN], (Upstream(**OWN),)),
+        (
+            "registry_caches",
+            ["quay.io", OWN],
+            (Upstream(name="quay.io", registry="https://quay.io"), Upstream(**OWN)),
+        ),
+        ("registry_cache_limit", "20 GB", "20GB"),
+        ("registry_cache_keep_free", "1GiB", None),
+        ("registry_cache_path", "/mnt/tank/cache", None),
+        ("registry_cache_name", None, None),
+        ("registry_cache_name", "pull.homelab.local", None),
+        ("registry_cache_tag_seconds", 86400, None),
+        ("registry_cache_networks", ["192.168.1.0/24", "FD00:0::/64"], ("192.168.1.0/24", "fd00::/64")),
+        ("registry_cache_networks", ["0.0.0.0/0", "::/0"], ("0.0.0.0/0", "::/0")),
+        ("registry_use_caches", False, None),
     ],
 )
 def test_a_good_value_is_accepted(key: str, value: Any, accepted: Any) -> None:
@@ -394,6 +428,26 @@ def test_one_account_is_enough() -> None:
     assert configured({**accounts, "registry_accounts": {"me": "admin"}}).settings.registry_accounts == {
         "me": "admin"
     }
+
+
+@pytest.mark.parametrize("login", ["me", "me+ci@example.com", "robot_1.x-y"])
+def test_an_account_of_a_cache_is_accepted(login: str) -> None:
+    found = configured({"registry_caches": ["docker.io"], "registry_cache_accounts": {"docker.io": login}})
+    assert found.settings.registry_cache_accounts == {"docker.io": login}
+
+
+@pytest.mark.parametrize(
+    "caches",
+    [
+        [{"name": "images.homelab.local", "registry": "https://x.example.com"}],
+        [{"name": "x.example.com", "registry": "http://images.homelab.local:5000"}],
+    ],
+    ids=["by its name", "by its URL"],
+)
+def test_an_extra_name_of_ours_has_no_cache(caches: list[Any]) -> None:
+    [line] = problems(set_to({"registry_extra_names": ["images.homelab.local"], "registry_caches": caches}))
+    assert line.startswith(f"registry_caches = [{caches[0]['name']}] ")
+    assert "must be registries other than those in registry_extra_names" in line
 
 
 def test_read_only_mappings_and_other_keys_are_accepted() -> None:
