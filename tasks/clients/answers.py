@@ -54,8 +54,10 @@ def read(how: str, code: int, output: str) -> Verdict:
     """Return what the answer of a function of `questions` means, from its exit code and its output."""
     if code in {CANNOT_ASK, DOES_NOT_RUN} or SILENT.search(output):
         return Verdict("not asked")
-    if how == "ask_tls" and code == 0:
+    if how in {"ask_tls", "ask_mirror"} and code == 0:
         return Verdict("trusts")
+    if how == "ask_proxied":
+        return Verdict("unreached", "its answer, not the caches'")
     if code == TIMED_OUT:
         return Verdict("unreached", f"no answer within {SECONDS} s")
     signs: tuple[tuple[Meaning, re.Pattern[str]], ...] = (

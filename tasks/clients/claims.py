@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tasks.clients.answers import Verdict
+from tasks.clients.mirrors import Mirror
 from tasks.clients.questions import Question
 
 Verdicts = Mapping[Question, Verdict]
@@ -23,7 +24,8 @@ class Claim:
 
     `titles` are the runtimes that it served, for people, in their order; `questions` are those to ask, which a runtime
     that does not run has none of. `ca_pem` and `address` are what they were given, `changed` says that this run took
-    steps, and `logged_in` are the users of the system who have a login.
+    steps, and `logged_in` are the users of the system who have a login. `mirror` are the caches that the runtimes pull
+    through, which are asked as well.
     """
 
     group: str
@@ -34,6 +36,7 @@ class Claim:
     questions: Sequence[Question]
     changed: bool
     logged_in: Sequence[str] = ()
+    mirror: Mirror | None = None
 
     @property
     def digest(self) -> str:
@@ -42,7 +45,10 @@ class Claim:
         return hashlib.sha256(content.encode()).hexdigest()
 
     def lines(self, seen: Sequence[str]) -> list[str]:
-        """Return the lines for people; `seen` are the titles of the runtimes that reached the registry."""
+        """Return the lines for people.
+
+        `seen` are the titles of the runtimes that reached the registry, and the mirror's endpoint if that answered.
+        """
         names = ", ".join(self.endpoints)
         trusting = [title for title in self.titles if title in seen]
         others = [title for title in self.titles if title not in seen]
@@ -50,7 +56,10 @@ class Claim:
         if others:
             said.append(f"{join(others)} {'has' if len(others) == 1 else 'have'} the CA of {names}")
         users = f"; logged in: {', '.join(self.logged_in)}" if self.logged_in else ""
-        return [*said[:-1], said[-1] + users]
+        said[-1] += users
+        if self.mirror and self.mirror.endpoint in seen:
+            said.append(f"the caches of {join(self.mirror.names)} answer at {self.mirror.endpoint}")
+        return said
 
 
 @dataclass
@@ -83,9 +92,14 @@ def join(names: Sequence[str]) -> str:
 
 
 def seen_titles(claim: Claim, verdicts: Verdicts) -> list[str]:
-    """Return the titles of the runtimes that were asked, and of which every answer says that they trust it."""
-    meanings = {
-        title: {verdicts[each].meaning for each in claim.questions if each.title == title}
-        for title in claim.titles
-    }
+    """Return the titles of the runtimes that were asked, and of which every answer says that they trust the registry.
+
+    The mirror's endpoint is among them if every runtime's question to it was answered.
+    """
+    mirror = claim.mirror.endpoint if claim.mirror else None
+    meanings: dict[str, set[str]] = {title: set() for title in (*claim.titles, mirror) if title}
+    for each in claim.questions:
+        of = each.endpoint if each.endpoint == mirror else each.title
+        if of in meanings:
+            meanings[of].add(verdicts[each].meaning)
     return [title for title, found in meanings.items() if found - {"not asked"} == {"trusts"}]

@@ -157,6 +157,8 @@ def _note_unclear(run: Run, client: Host, claim: Claim, verdicts: Verdicts) -> b
     unclear = [each for each in claim.questions if verdicts[each].meaning == "unclear"]
     for question in unclear:
         what = f"{question.title} was asked for {question.endpoint}, and its answer is not understood"
+        if claim.mirror and question.endpoint == claim.mirror.endpoint:
+            what = f"the caches do not answer at {question.endpoint}, so {question.title} pulls from the internet"
         run.report.note(client.name, f"{what}: {printable(verdicts[question].words)}")
     return bool(unclear)
 

@@ -2,7 +2,8 @@
 
 Each asks for an image that nobody has, without a login: whoever is refused for the login has resolved the name, passed
 the proxy if there is one, and verified the certificate; and a pull that fails leaves nothing. If that program cannot
-be asked, curl or openssl verifies the certificate with the very file that the runtime reads.
+be asked, curl or openssl verifies the certificate with the very file that the runtime reads. So it is with the caches:
+the runtime itself would ask the internet if they do not answer.
 """
 
 from __future__ import annotations
@@ -70,6 +71,22 @@ ask_tls() { # HOST PORT CA
         return @CANNOT_ASK@
     fi
 }
+ask_mirror() { # ENDPOINT HOST CA
+    if command -v curl >/dev/null; then
+        curl -q -sS -f --noproxy '*' --max-time @SECONDS@ --cacert "$3" --capath /nonexistent -o /dev/null \\
+            "https://$1/v2/"
+    elif command -v openssl >/dev/null; then
+        at=$1
+        case $1 in (*:*) ;; (*) at=$1:443 ;; esac
+        said=$(printf 'GET /v2/ HTTP/1.0\\r\\nHost: %s\\r\\n\\r\\n' "$1" | timeout @SECONDS@ openssl s_client -quiet \\
+            -connect "$at" -servername "$2" -verify_hostname "$2" -verify_return_error -CAfile "$3" -no-CApath 2>&1) \\
+            || { code=$?; printf '%s\\n' "$said"; return "$code"; }
+        case $said in (*HTTP/1.?' 200 '*) ;; (*) printf '%s\\n' "$said" | grep '^HTTP/'; return 22 ;; esac
+    else
+        return @CANNOT_ASK@
+    fi
+}
+ask_proxied() { return 1; }
 ask() { # NUMBER HOST PORT CA FUNCTION ARGUMENT...
     number=$1 host=$2 port=$3 ca=$4 how=$5
     shift 4
@@ -113,6 +130,17 @@ class Question:
     user: User | None = None
     proxy: str | None = None
     restart: str = ""
+
+
+def of_mirror(
+    title: str, endpoint: str, host: str, port: int, ca: str, proxy: str | None = None, restart: str = ""
+) -> Question:
+    """Return the question to the caches at an endpoint, with the file of the CA that a runtime reads for them.
+
+    A runtime with a `proxy` for them is not asked: it would not reach them.
+    """
+    words = ("ask_proxied",) if proxy else ("ask_mirror", host, ca)
+    return Question(title, endpoint, host, port, ca, words, proxy=proxy, restart=restart)
 
 
 def emit(questions: Sequence[Question]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,17 +14,23 @@ from pyinfra.api.host import Host
 from tasks.clients import operations
 from tasks.clients.answers import Meaning, Verdict
 from tasks.clients.claims import Claim, Claims
-from tasks.clients.questions import Question
+from tasks.clients.mirrors import Mirror
+from tasks.clients.questions import Question, of_mirror
 from tasks.registry.context import RegistryContext
 from tasks.remote.users import User
 from tasks.run import apply
 from tasks.run import context as runs
 from tasks.run.context import Run
+from tasks.settings.caches import Upstream
 from tasks.settings.load import Configuration, HostSettings, Settings
 from tasks.state.store import Store
 
 NAME = "registry.homelab.local"
 TITLES = ("K3s", "containerd", "Podman")
+MIRROR = "mirror.homelab.local"
+CACHES = Mirror(
+    MIRROR, [Upstream(name=name, registry=f"https://{name}") for name in ("docker.io", "ghcr.io")]
+)
 
 
 def question(title: str, **more: Any) -> Question:
@@ -56,7 +63,12 @@ def test_trust_is_said_of_those_alone_that_were_seen(seen: list[str], lines: lis
 
 
 def _all_trust() -> dict[str, Meaning]:
-    return dict.fromkeys(TITLES, "trusts")
+    return dict.fromkeys((*TITLES, MIRROR), "trusts")
+
+
+def with_mirror(made: Claim, proxy: str | None = None) -> Claim:
+    asked = [of_mirror(each, MIRROR, MIRROR, 443, "/ca.crt", proxy, "restart it") for each in made.titles]
+    return replace(made, mirror=CACHES, questions=[*made.questions, *asked])
 
 
 class Client:
@@ -76,7 +88,10 @@ class Client:
 
     def answer(self, *_: Any, kwargs: dict[str, Any], **__: Any) -> list[Verdict]:
         self.asked += 1
-        return [Verdict(self.meanings[each.title], "its words") for each in kwargs["questions"]]
+        return [
+            Verdict(self.meanings[MIRROR if each.endpoint == MIRROR else each.title], "its words")
+            for each in kwargs["questions"]
+        ]
 
     def run(self, *claims: Claim) -> tuple[Run, bool]:
         run = Run(Configuration(Settings(), {"pi": HostSettings()}, "nas"), self.store, "lab", dry=False)
@@ -221,3 +236,46 @@ def test_an_engine_of_a_user_s_keeps_neither_its_host_nor_a_rotation_waiting(
         assert (good, client.asked, run.finished) == (True, asked, {("pi", "cluster_nodes")})
         assert run.report.done == {"pi": [f"Docker has the CA of {NAME}"]}
         assert len(run.report.problems["pi"]) == 1
+
+
+def test_the_caches_are_said_to_answer_if_they_were_asked_and_did(client: Client) -> None:
+    made = with_mirror(claim("K3s", "Podman", users=("ci",)))
+    for changed in (True, False):
+        run, good = client.run(replace(made, changed=changed))
+        assert good
+        trust = f"K3s and Podman trust {NAME}; logged in: ci"
+        assert run.report.done["pi"] == [trust, f"the caches of docker.io and ghcr.io answer at {MIRROR}"]
+        assert client.asked == 1
+
+
+def test_caches_that_say_no_keep_no_host_waiting_and_are_asked_again(client: Client) -> None:
+    client.meanings[MIRROR] = "unclear"
+    for asked in (1, 2):
+        run, good = client.run(with_mirror(claim("K3s", changed=False)))
+        assert good
+        assert run.report.done["pi"] == [f"K3s trusts {NAME}"]
+        note = f"the caches do not answer at {MIRROR}, so K3s pulls from the internet: its words"
+        assert run.report.notes["pi"] == [note]
+        assert client.asked == asked
+
+
+@pytest.mark.parametrize("meaning", ["distrusts", "unreached"])
+def test_caches_that_a_runtime_does_not_reach_are_a_problem_of_their_own(
+    client: Client, meaning: Any
+) -> None:
+    client.meanings[MIRROR] = meaning
+    run, good = client.run(with_mirror(claim("K3s")))
+    assert not good
+    ((problem, _),) = run.report.problems["pi"]
+    assert re.fullmatch(f"K3s does not (trust|reach) {MIRROR}: its words", problem)
+
+
+def test_a_proxy_before_the_caches_is_quoted(client: Client) -> None:
+    client.meanings[MIRROR] = "unreached"
+    run, _ = client.run(with_mirror(claim("K3s"), proxy="/etc/environment"))
+    assert run.report.problems["pi"] == [
+        (
+            f"K3s asks a proxy for {MIRROR} (HTTPS_PROXY in /etc/environment), and got: its words",
+            f"add {MIRROR} to NO_PROXY there, restart it, and run again",
+        )
+    ]

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from tasks.clients.operations import AnswersFact
-from tasks.clients.questions import IMAGE, Question
+from tasks.clients.questions import CANNOT_ASK, IMAGE, Question, of_mirror
 from tasks.remote.fact_scripts import read_answer
 from tasks.remote.users import User
 
 NAME = "registry.homelab.local"
+MIRROR = "mirror.homelab.local"
 FAKE = '#!/bin/sh\necho "${0##*/} $*" >> {0}/calls\n{1}\n'
 SAYS = "echo no basic auth credentials >&2; exit 1"
 
@@ -136,6 +137,38 @@ def test_without_a_client_a_tls_client_asks_with_the_very_file(
     assert machine.calls[1].endswith(
         f"--cacert /c/ca.crt --capath /nonexistent -o /dev/null https://{at}:5443/v2/"
     )
+
+
+@pytest.mark.parametrize(("endpoint", "at"), [(MIRROR, f"{MIRROR}:443"), (f"{MIRROR}:5443",) * 2])
+def test_the_caches_are_asked_with_the_very_file_that_a_runtime_reads(
+    machine: Machine, endpoint: str, at: str
+) -> None:
+    asked = of_mirror("x", endpoint, MIRROR, 443, "/c/ca.crt")
+    assert [code for _, code, _ in machine.ask(asked)] == [CANNOT_ASK]
+    (machine.bin / "grep").symlink_to("/bin/grep")
+    for said, expected in (("200 OK", 0), ("403 Forbidden", 22)):
+        machine.fake("openssl", f"echo 'depth=0'; printf 'HTTP/1.1 {said}\\r\\n\\r\\n{{}}'")
+        ((how, code, words),) = machine.ask(asked)
+        assert (how, code) == ("ask_mirror", expected)
+        assert code == 0 or words.strip() == "HTTP/1.1 403 Forbidden"
+    machine.fake("openssl", "echo 'verify error:num=20' >&2; exit 1")
+    assert machine.ask(asked) == [("ask_mirror", 1, "verify error:num=20")]
+    assert machine.calls[-1] == (
+        f"openssl s_client -quiet -connect {at} -servername {MIRROR} -verify_hostname {MIRROR} "
+        "-verify_return_error -CAfile /c/ca.crt -no-CApath"
+    )
+    machine.fake("curl", "echo 'curl: (22) The requested URL returned error: 403' >&2; exit 22")
+    assert [code for _, code, _ in machine.ask(asked)] == [22]
+    assert machine.calls[-1].endswith(
+        f"--cacert /c/ca.crt --capath /nonexistent -o /dev/null https://{endpoint}/v2/"
+    )
+
+
+def test_the_caches_are_not_asked_by_a_way_that_the_runtime_does_not_go(machine: Machine) -> None:
+    machine.fake("curl", "exit 0")
+    assert machine.ask(of_mirror("x", MIRROR, MIRROR, 443, "/ca.crt", proxy="/etc/environment")) == [
+        ("ask_proxied", 1, "")
+    ]
 
 
 def test_a_name_that_was_not_known_a_moment_ago_is_asked_for_again(machine: Machine) -> None:
