@@ -84,11 +84,12 @@ BUILDKIT = tuple(
     for name in ("buildkitd", "buildctl")
 )
 COREDNS = Program("coredns")
+HUB = Program("hub")
 PROGRAMS = {
     each.name: each
     for each in (
         REGISTRY, CRANE, *CONTAINERD23, CRICTL, CONFORMANCE, CRI_PULL, REGISTRIES_PULL, CONFIG_READERS, KUBE,
-        WAITS, *BUILDKIT, COREDNS,
+        WAITS, *BUILDKIT, COREDNS, HUB,
     )
 }  # fmt: skip
 
