@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from tasks.certificates.name_constraints import parse_address
+from tasks.docker_hosts.engines import values_of
+from tasks.registry import cache
 from tasks.remote import json_edit
 from tasks.remote.source_lines import line_at, line_of
 from tasks.remote.steps import Conflict
@@ -43,15 +45,6 @@ def check_arguments(pid: str, arguments: list[str], settings: Settings, address:
             )
 
 
-def values_of(flag: str, arguments: list[str]) -> Iterator[str]:
-    """Yield the values of a flag, given as `--flag value` or `--flag=value`."""
-    for number, argument in enumerate(arguments):
-        if argument == flag and number + 1 < len(arguments):
-            yield arguments[number + 1]
-        elif argument.startswith(f"{flag}="):
-            yield argument.removeprefix(f"{flag}=")
-
-
 def check_hosts_toml(path: str, text: str) -> None:
     """Raise `Conflict` for a `hosts.toml` beside our CA: the containerd image store would then ignore the CA."""
     if found := SKIP_VERIFY.search(text):
@@ -74,7 +67,7 @@ def _covered_name(entry: str, settings: Settings, address: str) -> str | None:
         network = ipaddress.ip_network(rest, strict=False) if "/" in rest else None
     except ValueError:
         network = None
-    for name in settings.server_names:
+    for name in filter(None, [*settings.server_names, cache.name(settings)]):
         at = parse_address(name) or ipaddress.ip_address(address)
         if network and at in network:
             return f"{name} ({at})" if str(at) != name else name

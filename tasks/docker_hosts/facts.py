@@ -15,11 +15,13 @@ from pyinfra.api.facts import FactBase
 
 from tasks.accounts.logins import HelperResponse
 from tasks.clients import facts as client_hosts
-from tasks.clients import proxies
+from tasks.clients import mirrors, proxies
+from tasks.clients.mirrors import Mirror
 from tasks.clients.system_trust import Family
 from tasks.docker_hosts import plan
+from tasks.docker_hosts.engines import INFO, ROOTLESS, SNAP, SYSTEM, DockerHost, Engine, EngineInfo, read_info
 from tasks.docker_hosts.logins import Home
-from tasks.docker_hosts.plan import ROOTLESS, SNAP, SYSTEM, DockerHost, Engine
+from tasks.remote.docker import NO_CONFIG, SOCKET
 from tasks.remote.fact_scripts import Answer, decode, fail_host_on_bad_output, read_answer, script
 from tasks.remote.files import NEW_SUFFIX
 from tasks.remote.templates import fill
@@ -31,8 +33,24 @@ ENGINE_FILES = """
 emit_paths_in "$1" @PATHS@
 for path in @TEXTS@; do emit_text "$1$path"; done
 emit_text "$2"
+for file in @PATTERNS@; do
+    if [ -n "@CACHED@" ] || grep -qsF @MARK@ "$file"; then emit_text "$file"; fi
+done
 """
-"""Reports the files of an engine: $1 is its folder, $2 its configuration."""
+"""Reports the files of an engine: $1 is its folder, $2 its configuration.
+
+Of other registries' it reports what a cache is about, or what was written for one.
+"""
+
+EMIT_INFO = """
+emit_info() { # SOCKET FOLDER
+    [ -S "${1#unix://}" ] && command -v docker >/dev/null || return 0
+    if [ -z "@CACHED@" ]; then grep -qsF @MARK@ "$2"/certs.d/*/hosts.toml || return 0; fi
+    said=$(timeout 20 env -i PATH="$PATH" docker --config @NO_CONFIG@ -H "$1" info -f @INFO@ 2>/dev/null) || return 0
+    printf 'info|%s|%s\\n' "$2" "$(printf '%s' "$said" | base64 -w 0)"
+}
+"""
+"""Reports what a running engine says of itself, if it is to use caches, or has a file that was written for some."""
 
 ENGINES = """
 emit_engine() {
@@ -66,6 +84,9 @@ for file in $(grep -lxs dockerd /proc/[0-9]*/comm); do
     arguments=$(base64 -w 0 2>/dev/null < "$process/cmdline") || continue
     printf 'daemon|%s|%s\\n' "${process#/proc/}" "$arguments"
     emit_proxy "${process#/proc/}" "${process#/proc/}"
+    folder=@SYSTEM0@
+    case $(readlink "$process/exe") in (/snap/*) folder=@SNAP0@ ;; esac
+    emit_info @SOCKET@ "$folder"
     file=$(printf '%s' "$arguments" | base64 -d | tr '\\0' '\\n' | awk '
         next_one { print; exit } $0 == "--config-file" { next_one = 1 } sub(/^--config-file=/, "") { print; exit }')
     if [ -f "$file" ]; then
@@ -152,24 +173,39 @@ done
 class DockerHostFact(FactBase[DockerHost | None]):
     """What a Docker host has, read in one round trip."""
 
-    def command(self, settings: Settings, users: Sequence[str], family: Family | None) -> str:
-        """Return the script; it reports the logins of `users`, and the system's trust store if its `family` is set."""
+    def command(
+        self, settings: Settings, users: Sequence[str], family: Family | None, mirror: Mirror | None = None
+    ) -> str:
+        """Return the script.
+
+        It reports the logins of `users`, the system's trust store if its `family` is set, and what has to do with the
+        caches behind a `mirror`.
+        """
         names = settings.endpoints
+        patterns = mirrors.texts("", mirrors.names(settings) if mirror else [])
+        cached = {"CACHED": "yes" if mirror else "", "MARK": shlex.quote(mirrors.MARK)}
         engine_files = fill(
             ENGINE_FILES,
-            PATHS=shlex.join(plan.paths(settings, folder="")),
+            PATHS=shlex.join(plan.paths(settings, "", mirror)),
             TEXTS=shlex.join(plan.texts(settings, folder="")),
+            PATTERNS=" ".join(f'"$1"/certs.d{each}' for each in patterns),
+            **cached,
         )
+        emit_info = fill(EMIT_INFO, NO_CONFIG=NO_CONFIG, INFO=shlex.quote(INFO), **cached)
+        of_user = f'{engine_files}\nemit_info "unix://$XDG_RUNTIME_DIR/docker.sock" "$1"'
         engines = fill(
             ENGINES,
             ENGINE_FILES=engine_files.strip(),
-            AS_USER=shlex.quote(script(engine_files)),
+            AS_USER=shlex.quote(script(emit_info, of_user)),
             SYSTEM=shlex.join(SYSTEM),
+            SYSTEM0=SYSTEM[0],
             SNAP=shlex.join(SNAP),
+            SNAP0=SNAP[0],
+            SOCKET=SOCKET,
             ROOTLESS0=ROOTLESS[0],
             ROOTLESS1=ROOTLESS[1],
         )
-        parts = [client_hosts.emit(family), RUN_AS, CAPTURE_AS, proxies.EMIT, engines]
+        parts = [client_hosts.emit(family), RUN_AS, CAPTURE_AS, proxies.EMIT, emit_info, engines]
         if users:
             keys = "|".join("".join(f"[{c}]" if c in ".[" else c for c in name) for name in names)
             home_files = script(fill(HOME_FILES, KEYS=keys, NAMES=shlex.join(names), SUFFIX=NEW_SUFFIX))
@@ -180,7 +216,7 @@ class DockerHostFact(FactBase[DockerHost | None]):
         """Parse the output; `FactProcessError` if it is incomplete."""
         answer = read_answer(output)
         rootless = [_rootless(*fields) for fields in answer.all("rootless")]
-        paths, texts = dict(answer.paths), dict(answer.texts)
+        paths, texts, info = dict(answer.paths), dict(answer.texts), _info(answer)
         for path, text in answer.all("config"):
             name = _bytes(path)
             texts[name] = decode(name, text)
@@ -188,6 +224,7 @@ class DockerHostFact(FactBase[DockerHost | None]):
             below = f"{engine.folder}/"
             paths |= {path: found for path, found in reported.paths.items() if path.startswith(below)}
             texts |= {path: text for path, text in reported.texts.items() if path.startswith(below)}
+            info |= {folder: each for folder, each in _info(reported).items() if folder == engine.folder}
         return DockerHost(
             paths=paths,
             texts=texts,
@@ -200,6 +237,7 @@ class DockerHostFact(FactBase[DockerHost | None]):
             homes={name: _home(name, fields) for name, *fields in answer.all("user")},
             client=client_hosts.read(answer),
             proxies=proxies.read(answer),
+            info=info,
         )
 
 
@@ -223,12 +261,17 @@ def _as_user(code: str, output: str) -> tuple[Answer, str]:
         return Answer(), printable(printed.strip()) or f"exit code {int(code)}"
     try:
         answer = read_answer(printed.split("\n"))
-        _ = answer.paths, answer.texts, [_response(fields) for fields in answer.all("helper")]
+        _ = answer.paths, answer.texts, _info(answer), [_response(each) for each in answer.all("helper")]
     except FactProcessError as error:
         return Answer(), str(error)
     except (ValueError, LookupError, TypeError):
         return Answer(), "the answer is malformed"
     return answer, ""
+
+
+def _info(answer: Answer) -> dict[str, EngineInfo]:
+    said = {"|".join(folder): read_info(_bytes(text)) for *folder, text in answer.all("info")}
+    return {folder: info for folder, info in said.items() if info}
 
 
 def _bytes(encoded: str) -> str:

@@ -8,13 +8,16 @@ from pyinfra import host
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
+from tasks.clients import mirrors
 from tasks.clients import plan as client_hosts
 from tasks.clients.claims import Claim, Claims
 from tasks.clients.endpoint import finished_registry, served_names
+from tasks.clients.mirrors import Mirror
 from tasks.clients.system_trust import Family
 from tasks.docker_hosts import plan, questions
+from tasks.docker_hosts.engines import DockerHost
 from tasks.docker_hosts.facts import DockerHostFact
-from tasks.docker_hosts.plan import DockerHost, DockerTarget, Planned
+from tasks.docker_hosts.plan import DockerTarget, Planned
 from tasks.remote.steps import Step
 from tasks.run.apply import apply_steps, read_fact, record_problem
 from tasks.run.context import Run
@@ -48,8 +51,11 @@ def decide(run: Run) -> Planned:
             for user, account in own.login_accounts(configuration.settings).items()
         },
         family=_family(run),
+        mirror=_mirror(run),
     )
     planned = plan.steps(configuration.settings, target, found)
+    for note in planned.notes:
+        run.report.note(host.name, note)
     run.part(Claims).make(host.name, _claim(run, target, found, planned))
     return planned
 
@@ -62,7 +68,12 @@ def read_facts(run: Run) -> DockerHost:
         settings=run.configuration.settings,
         users=list(run.configuration.hosts[host.name].registry_login_users),
         family=_family(run),
+        mirror=_mirror(run),
     )
+
+
+def _mirror(run: Run) -> Mirror | None:
+    return mirrors.mirror(run.configuration.settings, run.configuration.hosts[host.name])
 
 
 def _family(run: Run) -> Family | None:
@@ -89,7 +100,11 @@ def _claim(run: Run, target: DockerTarget, found: DockerHost, planned: Planned) 
         settings.endpoints,
         target.ca_pem,
         target.address,
-        [question for name in served for question in questions.of(settings, name, found)],
+        [
+            *(question for name in served for question in questions.of(settings, name, found)),
+            *(questions.of_mirror(settings, found) if planned.mirror else []),
+        ],
         changed=bool(planned.steps),
         logged_in=users,
+        mirror=planned.mirror,
     )

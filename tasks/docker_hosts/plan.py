@@ -12,81 +12,48 @@ from dataclasses import dataclass, field, replace
 from tasks.accounts.logins import Login
 from tasks.clients import certs_d
 from tasks.clients import plan as client_hosts
-from tasks.clients.plan import ClientHost
-from tasks.clients.proxies import ProxySettings
+from tasks.clients.mirrors import Mirror
 from tasks.clients.system_trust import Family
-from tasks.docker_hosts import conflicts, logins
-from tasks.docker_hosts.logins import Home
+from tasks.docker_hosts import caches, conflicts, logins
+from tasks.docker_hosts.engines import SYSTEM, DockerHost, Engine, values_of
 from tasks.remote import files
-from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
-from tasks.remote.users import User
 from tasks.settings.load import Settings
-
-SYSTEM = ("/etc/docker", "/etc/docker/daemon.json")
-"""Folder and configuration of the system's engine."""
-
-ROOTLESS = (".config/docker", ".config/docker/daemon.json")
-"""The same for a user's own engine, relative to the home (moby, `CertsDir`). A changed XDG_CONFIG_HOME is not seen."""
-
-SNAP = ("/var/snap/docker/current/etc/docker", "/var/snap/docker/current/config/daemon.json")
-"""The same for the snap (canonical/docker-snap#42, #51, and its README)."""
-
-
-@dataclass(frozen=True)
-class Engine:
-    """Where an engine finds its files: `folder` contains `certs.d`. `user` is who runs it, None for root."""
-
-    folder: str
-    configuration: str
-    user: User | None = None
-
-
-@dataclass(frozen=True)
-class DockerHost:
-    """A Docker host as it is. `texts` are the texts of the existing files, by path.
-
-    `daemons` are the arguments of root's running engines, by process id. `homes` are those of the users who are to be
-    logged in, None for a user who does not exist. `proxies` are the proxy settings of `daemons` that have some.
-    `unread` says of a user's engine, by its folder, why its files are not known.
-    """
-
-    paths: Mapping[str, Observed | None]
-    texts: Mapping[str, str] = field(default_factory=dict, repr=False)
-    engines: Sequence[Engine] = (Engine(*SYSTEM),)
-    daemons: Mapping[str, list[str]] = field(default_factory=dict)
-    homes: Mapping[str, Home | None] = field(default_factory=dict)
-    client: ClientHost = field(default_factory=ClientHost)
-    proxies: Mapping[str, ProxySettings] = field(default_factory=dict)
-    unread: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Planned:
-    """The `steps`, and by user what keeps a part of theirs from being done, which keeps nothing else from it."""
+    """The `steps`, and by user what keeps a part of theirs from being done, which keeps nothing else from it.
+
+    `mirror` are the caches that the system's engine pulls through then, and `notes` what people should know.
+    """
 
     steps: list[Step] = field(default_factory=list)
     refused: dict[str, Conflict] = field(default_factory=dict)
+    mirror: Mirror | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class DockerTarget:
     """What a Docker host is to have.
 
-    `logins` are those of its users. `family` is set if the system's trust store gets the CA as well.
+    `logins` are those of its users. `family` is set if the system's trust store gets the CA as well. `mirror` are the
+    caches to pull through, None for none.
     """
 
     ca_pem: str
     address: str
     logins: Mapping[str, Login] = field(default_factory=dict)
     family: Family | None = None
+    mirror: Mirror | None = None
 
 
-def paths(settings: Settings, folder: str = SYSTEM[0]) -> list[str]:
+def paths(settings: Settings, folder: str = SYSTEM[0], mirror: Mirror | None = None) -> list[str]:
     """Return the paths to look at in an engine's folder. The port is part of a name's folder."""
     certs, names = f"{folder}/certs.d", settings.endpoints
     stronger = [f"{certs}/{other}" for name in names if (other := certs_d.stronger_folder(name))]
-    return [*certs_d.paths(certs, names), *stronger]
+    return [*certs_d.paths(certs, names), *stronger, *caches.paths(mirror, folder)]
 
 
 def texts(settings: Settings, folder: str = SYSTEM[0]) -> list[str]:
@@ -104,13 +71,14 @@ def steps(settings: Settings, target: DockerTarget, found: DockerHost) -> Planne
     logins.check(target.logins, found.homes)
     for pid, arguments in found.daemons.items():
         conflicts.check_arguments(pid, arguments, settings, target.address)
-        for path in conflicts.values_of("--config-file", arguments):
+        for path in values_of("--config-file", arguments):
             conflicts.check_configuration(path, found.texts.get(path, ""), settings, target.address)
-    planned = Planned()
+    planned, cached = Planned(), {}
     for engine in found.engines:
         try:
             _check(engine, settings, target.address, found)
-            planned.steps.extend(_trust(engine, settings, target.ca_pem, found))
+            cached[engine] = caches.plan(engine, target.mirror, target.ca_pem, found)
+            planned.steps.extend(_trust(engine, settings, target, found))
         except Conflict as stop:
             if engine.user is None:
                 raise
@@ -118,23 +86,29 @@ def steps(settings: Settings, target: DockerTarget, found: DockerHost) -> Planne
     planned.steps.extend(
         client_hosts.steps(settings, target.ca_pem, target.address, target.family, found.client)
     )
+    for engine, each in cached.items():
+        planned.steps.extend(_by_owner(engine, each.steps))
+    planned.notes.extend(caches.notes(cached))
+    mirror = next((each.mirror for engine, each in cached.items() if each.mirror and not engine.user), None)
     for name, login in target.logins.items():
         home = found.homes[name]
         try:
             planned.steps.extend(logins.steps(home, settings.endpoints, login) if home else [])
         except Conflict as stop:
             planned.refused.setdefault(name, stop)
-    return planned
+    return replace(planned, mirror=mirror)
 
 
-def _trust(engine: Engine, settings: Settings, ca_pem: str, found: DockerHost) -> list[Step]:
-    owner, group = (engine.user.uid, engine.user.gid) if engine.user else (0, 0)
-    observed = {path: found.paths[path] for path in paths(settings, engine.folder)}
-    items = certs_d.wanted(f"{engine.folder}/certs.d", settings.endpoints, ca_pem, owner, group)
-    placed = files.leftovers(observed) + files.place(items, observed)
+def _trust(engine: Engine, settings: Settings, target: DockerTarget, found: DockerHost) -> list[Step]:
+    observed = {path: found.paths[path] for path in paths(settings, engine.folder, target.mirror)}
+    items = certs_d.wanted(engine.certs, settings.endpoints, target.ca_pem, *engine.owner)
+    return _by_owner(engine, files.leftovers(observed) + files.place(items, observed))
+
+
+def _by_owner(engine: Engine, steps: Sequence[Step]) -> list[Step]:
     if engine.user is None:
-        return placed
-    return [replace(step, script=engine.user.run(step.script)) for step in placed]
+        return list(steps)
+    return [replace(step, script=engine.user.run(step.script)) for step in steps]
 
 
 def _check(engine: Engine, settings: Settings, address: str, found: DockerHost) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from tasks.clients import questions as clients
 from tasks.clients.proxies import ProxySettings
 from tasks.clients.questions import Question
-from tasks.docker_hosts.conflicts import values_of
-from tasks.docker_hosts.plan import SYSTEM, DockerHost, Engine
+from tasks.docker_hosts.engines import SNAP, SYSTEM, DockerHost, Engine, values_of
+from tasks.registry import cache
 from tasks.remote import json_edit
 from tasks.remote.docker import SOCKET
 from tasks.settings.load import Settings
 
 TITLE = "Docker"
+RESTART = "restart Docker (systemctl restart docker)"
 
 
 def of(settings: Settings, name: str, found: DockerHost) -> list[Question]:
@@ -30,10 +32,28 @@ def of(settings: Settings, name: str, found: DockerHost) -> list[Question]:
             ("ask_docker", _socket(engine)),
             user=engine.user,
             proxy=None if engine.user else _proxy(name, settings.registry_port, found),
-            restart="restart Docker (systemctl restart docker)",
+            restart=RESTART,
         )
         for engine in asked
         if engine.user or found.daemons
+    ]
+
+
+def of_mirror(settings: Settings, found: DockerHost) -> list[Question]:
+    """Return the question to the caches, for root's engine if it runs; `LookupError` if there are no caches."""
+    endpoint, name = cache.endpoint(settings), cache.name(settings) or ""
+    return [
+        clients.of_mirror(
+            TITLE,
+            endpoint,
+            name,
+            settings.registry_port,
+            f"{folder}/certs.d/{endpoint}/ca.crt",
+            proxy=_proxy(name, settings.registry_port, found),
+            restart=RESTART,
+        )
+        for folder in found.info
+        if folder in {SYSTEM[0], SNAP[0]}
     ]
 
 

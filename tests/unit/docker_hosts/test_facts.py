@@ -18,14 +18,18 @@ from pathlib import Path
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
+from tasks.clients import mirrors
 from tasks.clients.hosts_file import HostsFile
+from tasks.clients.mirrors import Mirror
 from tasks.docker_hosts import plan as docker_hosts
+from tasks.docker_hosts.engines import SNAP, DockerHost, Engine, EngineInfo
 from tasks.docker_hosts.facts import DockerHostFact
-from tasks.docker_hosts.plan import DockerHost, Engine
 from tasks.remote.users import User
-from tasks.settings.load import Settings
+from tasks.settings.load import HostSettings, Settings
 
 SETTINGS = Settings(registry_port=5443)
+CACHING = Settings(registry_port=5443, registry_caches=["ghcr.io"])  # type: ignore[arg-type]
+MIRROR = mirrors.mirror(CACHING, HostSettings())
 FOLDER = "certs.d/registry.homelab.local:5443"
 PEM = "-----BEGIN CERTIFICATE-----\n|\n"
 
@@ -41,6 +45,7 @@ class Machine:
         self.hosts = folder / "etc/hosts"
         self.hosts.write_text("127.0.0.1 localhost # é | x\r\n\n\tlast line without its newline")
         self.as_who = ""
+        self.mirror: Mirror | None = None
         self.users = {"ci": 1000, "old": 999, "builder": 4242}
         self.write("fakes/setpriv", f"""#!/bin/sh
 echo "$1 $2 $3" >> {folder}/asked
@@ -60,7 +65,8 @@ while [ "$1" != -- ]; do shift; done; shift; exec "$@"
         by_id = "".join(f"('passwd {line.split(':')[2]}') echo '{line}' ;;\n" for line in passwd)
         everyone = "; ".join(f"echo '{line}'" for line in passwd)
         getent = f"getent() {{ case \"$*\" in\n{by_id}('-s files passwd') {everyone} ;;\n(*) return 2 ;;\nesac; }}\n"
-        command = DockerHostFact().command(SETTINGS, [], None)
+        command = DockerHostFact().command(CACHING if self.mirror else SETTINGS, [], None, self.mirror)
+        command = command.replace("unix:///var/run/", f"unix://{self.folder}/")
         command = re.sub(r"(?<![\w/])(/etc/|/var/snap|/run/user)", rf"{self.folder}\1", command)
         path = f"{self.folder}/fakes:{os.environ['PATH']}"
         done = subprocess.run(
@@ -141,7 +147,7 @@ def test_engines_of_users_and_of_the_snap(machine: Machine) -> None:
     found = machine.read()
     root = str(machine.folder)
     homes = {name: f"{root}/home/{name}" for name in machine.users}
-    assert found.engines[1] == Engine(root + docker_hosts.SNAP[0], root + docker_hosts.SNAP[1])
+    assert found.engines[1] == Engine(root + SNAP[0], root + SNAP[1])
     assert sorted(found.engines[2:], key=lambda engine: engine.folder) == [
         Engine(f"{homes[name]}/.config/docker", f"{homes[name]}/.config/docker/daemon.json",
                User(name, uid, uid, homes[name]))
@@ -236,6 +242,69 @@ def test_the_arguments_of_an_engine_that_runs(machine: Machine, tmp_path: Path) 
         found = machine.read()
     assert found.daemons[pid] == [f"{tmp_path}/dockerd", "-c", "read x", *arguments]
     assert found.texts[f"{tmp_path}/else\\where|.json"] == '{"a": 1}'
+
+
+@pytest.fixture
+def talking(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """A host whose running engine says how it stores images, and notes that it was asked."""
+    machine.as_who = AS_ROOT
+    said = '["28.5.2",[["driver-type","io.containerd.snapshotter.v1"]],["https://x/"]]'
+    machine.write("fakes/docker", f"#!/bin/sh\necho \"$@\" > {machine.folder}/docker-asked\necho '{said}'\n")
+    (machine.folder / "fakes/docker").chmod(0o755)
+    monkeypatch.chdir(machine.folder)  # a socket's path may be of 107 bytes only
+    with socket.socket(socket.AF_UNIX) as listening, dockerd(machine.folder):
+        listening.bind("docker.sock")
+        yield machine
+
+
+def test_a_running_engine_is_asked_how_it_stores_images_if_there_are_caches(talking: Machine) -> None:
+    assert talking.read().info == {}
+    assert not (talking.folder / "docker-asked").exists()
+    talking.mirror = MIRROR
+    assert talking.read().info == {f"{talking.folder}/etc/docker": EngineInfo("containerd", ("https://x/",))}
+    asked = (talking.folder / "docker-asked").read_text()
+    assert asked.startswith(f"--config /nonexistent -H unix://{talking.folder}/docker.sock info -f ")
+
+
+def test_or_if_an_earlier_run_left_something(talking: Machine) -> None:
+    talking.write("etc/docker/certs.d/mirror.homelab.local/hosts.toml", f"{mirrors.MARK}\n")
+    talking.write("etc/docker/certs.d/ghcr.io/hosts.toml", "server = 'theirs'")
+    talking.write("etc/docker/certs.d/quay.io/hosts.toml", "x" * ((1 << 20) + 1))
+    found = talking.read()
+    assert list(found.info.values()) == [EngineInfo("containerd", ("https://x/",))]
+    certs = f"{talking.folder}/etc/docker/certs.d"
+    assert {path: text for path, text in found.texts.items() if path.startswith(certs)} == {
+        f"{certs}/mirror.homelab.local/hosts.toml": f"{mirrors.MARK}\n"
+    }
+
+
+def test_what_the_user_has_for_the_caches_upstreams_is_read_if_there_are_caches(machine: Machine) -> None:
+    machine.mirror = MIRROR
+    certs = f"{machine.folder}/etc/docker/certs.d"
+    texts = {
+        f"{certs}/ghcr.io/hosts.toml": "a",
+        f"{certs}/ghcr.io/x.crt": "b",
+        f"{certs}/_default/hosts.toml": "c",
+    }
+    for path, text in texts.items():
+        machine.write(path.removeprefix(f"{machine.folder}/"), text)
+    found = machine.read()
+    assert {path: text for path, text in found.texts.items() if path.startswith(certs)} == texts
+    assert found.info == {}
+    assert found.paths.keys() >= set(docker_hosts.paths(CACHING, f"{machine.folder}/etc/docker", MIRROR))
+
+
+def test_no_user_can_forge_what_another_engine_says(talking: Machine) -> None:
+    talking.mirror = MIRROR
+    folder = f"{talking.folder}/home/builder/.config/docker"
+    forged = b64encode(b'["20", null, null]').decode()
+    told = "\n".join([f"info|{talking.folder}/etc/docker|{forged}", f"info|{folder}|{forged}", "end"])
+    line = f"rootless|builder|1|1|0|{b64encode(told.encode()).decode()}|{talking.folder}/home/builder"
+    found = DockerHostFact().process([line, *talking.lines()])
+    assert {path: info.store for path, info in found.info.items()} == {
+        f"{talking.folder}/etc/docker": "containerd",
+        folder: "graph driver",
+    }
 
 
 def test_arguments_that_are_not_text(machine: Machine, tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ from tasks.clients import system_trust
 from tasks.clients.hosts_file import HostsFile
 from tasks.clients.plan import ClientHost
 from tasks.docker_hosts import plan as docker_hosts
+from tasks.docker_hosts.engines import SNAP, DockerHost, Engine
 from tasks.docker_hosts.logins import Home
-from tasks.docker_hosts.plan import DockerHost, DockerTarget, Engine
+from tasks.docker_hosts.plan import DockerTarget
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
 from tasks.remote.users import User
@@ -363,7 +364,7 @@ def test_if_the_file_is_not_managed_our_entry_is_removed(theirs: str) -> None:
 
 CI = User("ci", 1000, 1001, "/home/ci")
 ROOTLESS = Engine("/home/ci/.config/docker", "/home/ci/.config/docker/daemon.json", CI)
-SNAP = Engine(*docker_hosts.SNAP)
+SNAP_ENGINE = Engine(*SNAP)
 
 
 def with_engine(engine: Engine, found: DockerHost | None = None) -> DockerHost:
@@ -372,7 +373,7 @@ def with_engine(engine: Engine, found: DockerHost | None = None) -> DockerHost:
     return replace(found, paths={**found.paths, **more}, engines=[*found.engines, engine])
 
 
-@pytest.mark.parametrize("engine", [ROOTLESS, SNAP])
+@pytest.mark.parametrize("engine", [ROOTLESS, SNAP_ENGINE])
 def test_each_engine_of_a_host_is_given_the_ca_where_it_looks(engine: Engine) -> None:
     folder = f"{engine.folder}/certs.d"
     found = steps(with_engine(engine))
@@ -387,7 +388,7 @@ def test_each_engine_of_a_host_is_given_the_ca_where_it_looks(engine: Engine) ->
     assert all(("run_as 1000 1001 ci /home/ci " in step.script) is bool(engine.user) for step in found)
 
 
-@pytest.mark.parametrize("engine", [ROOTLESS, SNAP])
+@pytest.mark.parametrize("engine", [ROOTLESS, SNAP_ENGINE])
 def test_conflicts_are_found_for_each_engine(engine: Engine) -> None:
     found = with_engine(engine)
     insecure = with_text(found, engine.configuration, '{"insecure-registries": ["registry.homelab.local"]}')

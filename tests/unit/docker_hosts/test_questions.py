@@ -8,7 +8,7 @@ import pytest
 
 from tasks.clients.proxies import ProxySettings
 from tasks.docker_hosts import questions
-from tasks.docker_hosts.plan import ROOTLESS, SNAP, SYSTEM, DockerHost, Engine
+from tasks.docker_hosts.engines import ROOTLESS, SNAP, SYSTEM, DockerHost, Engine
 from tasks.remote.users import User
 from tasks.settings.load import Settings
 

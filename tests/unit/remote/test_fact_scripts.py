@@ -22,9 +22,9 @@ from pyinfra.api.facts import FactBase
 
 from tasks.cluster_nodes.facts import ClusterNodeFact
 from tasks.cluster_nodes.node import Node
+from tasks.docker_hosts.engines import DockerHost
 from tasks.docker_hosts.facts import DockerHostFact
 from tasks.docker_hosts.logins import Home
-from tasks.docker_hosts.plan import DockerHost
 from tasks.registry import desired as layout
 from tasks.registry import leaf
 from tasks.registry.address import Addresses
