@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pyinfra.api.host import Host
 
 from tasks.accounts.logins import Login
+from tasks.registry import cache
 from tasks.registry.context import RegistryContext
 from tasks.remote.steps import Conflict
 from tasks.run.context import Run, current
@@ -62,3 +63,9 @@ def served_names(run: Run) -> list[str]:
     context, names = run.part(RegistryContext), run.configuration.settings.server_names
     later = context.authorities.postponed_names(names) if context.authorities else []
     return [name for name in names if name not in later]
+
+
+def serves_caches(run: Run) -> bool:
+    """Return whether there are caches, and their name is in the certificate now."""
+    authorities, name = run.part(RegistryContext).authorities, cache.name(run.configuration.settings)
+    return name is not None and not (authorities and authorities.postponed_names([name]))

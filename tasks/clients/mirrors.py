@@ -62,7 +62,7 @@ def names(settings: Settings) -> list[str]:
 def texts(folder: str, looked_at: Iterable[str]) -> list[str]:
     """Return the files to read in a `certs.d` folder, as patterns: every `hosts.toml`, and those names' certificates.
 
-    Without any name that is what an earlier run may have left.
+    An earlier run may have written one for a cache that these settings do not name any more.
     """
     certificates = [f"{folder}/{name}/*.{ending}" for name in looked_at for ending in ("crt", "cert")]
     return [f"{folder}/*/hosts.toml", *certificates]

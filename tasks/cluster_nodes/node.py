@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from tasks.accounts.logins import Login
+from tasks.clients.mirrors import Mirror
 from tasks.clients.plan import ClientHost
 from tasks.clients.proxies import ProxySettings
 from tasks.clients.system_trust import Family
@@ -47,7 +48,7 @@ class NodeTarget:
 
     `runtimes` are the names of those to serve, `login` is the account that the node pulls with by itself, None if it
     does not. A node that `is_docker_host` too gets as that what every client host gets. `trusting` is the family whose
-    trust store gets the CA as well, None for none.
+    trust store gets the CA as well, None for none. `mirror` are the caches that it pulls through, None for none.
     """
 
     ca_pem: str
@@ -56,3 +57,4 @@ class NodeTarget:
     login: Login | None = None
     is_docker_host: bool = False
     trusting: Family | None = None
+    mirror: Mirror | None = None

@@ -11,9 +11,10 @@ from pyinfra import host
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
+from tasks.clients import mirrors
 from tasks.clients import plan as client_hosts
 from tasks.clients.claims import Claim, Claims
-from tasks.clients.endpoint import FinishedRegistry, finished_registry, served_names
+from tasks.clients.endpoint import FinishedRegistry, finished_registry, served_names, serves_caches
 from tasks.clients.system_trust import Family
 from tasks.cluster_nodes import logins, plan, questions
 from tasks.cluster_nodes.facts import ClusterNodeFact, read_node
@@ -56,8 +57,10 @@ def _decide(served: list[str], run: Run) -> list[AnyStep]:
             questions.of(settings, name, runtime, found)
             for name in served_names(run)
             for runtime in target.runtimes
-        ],
+        ]
+        + questions.of_caches(settings, target, found, served=serves_caches(run)),
         changed=bool(steps),
+        mirror=target.mirror,
     )
     run.part(Claims).make(host.name, claim)
     return [*_note_kubelet(run, steps, registry.login.account), *steps]
@@ -77,7 +80,8 @@ def _note_kubelet(run: Run, steps: Sequence[Step], account: str) -> list[AnyStep
 
 def read_facts(run: Run) -> Node:
     """Read what the host has; `Conflict` if it could not be read."""
-    endpoints = run.configuration.settings.endpoints
+    settings = run.configuration.settings
+    endpoints = [*settings.endpoints, *mirrors.names(settings)]
     return read_node(
         endpoints,
         lambda paths, texts: read_fact(
@@ -101,6 +105,7 @@ def node_target(run: Run, registry: FinishedRegistry, found: Node) -> NodeTarget
         login=registry.login if own.registry_node_login else None,
         is_docker_host=_is_docker_host(),
         trusting=_trusting(run),
+        mirror=mirrors.mirror(run.configuration.settings, own),
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from tasks.clients import proxies
-from tasks.clients.questions import Question
-from tasks.cluster_nodes.node import Node
+from tasks.clients.questions import Question, of_mirror
+from tasks.cluster_nodes.node import Node, NodeTarget
 from tasks.cluster_nodes.runtimes import containerd, crio_podman, k3s_rke2
 from tasks.cluster_nodes.runtimes.table import RUNTIMES
+from tasks.registry import cache
 from tasks.remote import docker
 from tasks.settings.load import Settings
 
@@ -29,8 +30,7 @@ UNITS = {
 def of(settings: Settings, name: str, runtime: str, found: Node) -> Question:
     """Return what a runtime asks about one server name."""
     endpoint = settings.endpoints[settings.server_names.index(name)]
-    unit = next((unit for unit in UNITS.get(runtime, ()) if unit in found.proxies), None)
-    prefix = proxies.PREFIX if runtime in found.data else ""
+    proxy, restart = _proxy(settings, name, runtime, found)
     return Question(
         RUNTIMES[runtime].title,
         endpoint,
@@ -38,9 +38,42 @@ def of(settings: Settings, name: str, runtime: str, found: Node) -> Question:
         settings.registry_port,
         _ca(runtime, endpoint, found),
         _asks(runtime, found),
-        proxy=found.proxies[unit].way(name, settings.registry_port, prefix) if unit else None,
-        restart=f"restart it (systemctl restart {unit})" if unit else "",
+        proxy=proxy,
+        restart=restart,
     )
+
+
+def of_caches(settings: Settings, target: NodeTarget, found: Node, *, served: bool) -> list[Question]:
+    """Return what is asked of the caches for each runtime, nothing unless they are `served` under their name.
+
+    For an engine a Docker host's role asks.
+    """
+    name = cache.name(settings)
+    if target.mirror is None or name is None or not served:
+        return []
+    endpoint, port = target.mirror.endpoint, settings.registry_port
+    return [
+        of_mirror(
+            RUNTIMES[each].title,
+            endpoint,
+            name,
+            port,
+            _ca(each, endpoint, found),
+            *_proxy(settings, name, each, found),
+        )
+        for each in target.runtimes
+        if each != "docker"
+    ]
+
+
+def _proxy(settings: Settings, name: str, runtime: str, found: Node) -> tuple[str | None, str]:
+    """Return where a proxy is set that a runtime would ask for a name, and the command that reads a change of it."""
+    unit = next((unit for unit in UNITS.get(runtime, ()) if unit in found.proxies), None)
+    if unit is None:
+        return None, ""
+    prefix = proxies.PREFIX if runtime in found.data else ""
+    way = found.proxies[unit].way(name, settings.registry_port, prefix)
+    return way, f"restart it (systemctl restart {unit})"
 
 
 def _asks(runtime: str, found: Node) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import posixpath
 import shlex
 from collections.abc import Iterable, Sequence
 
-from tasks.clients import certs_d
+from tasks.clients import certs_d, mirrors
 from tasks.cluster_nodes import logins
 from tasks.cluster_nodes.node import Node, NodeTarget
 from tasks.cluster_nodes.runtimes import containerd_config, containerd_conflicts, restarts
@@ -100,7 +100,16 @@ class Containerd(Runtime):
                 File(f"{folder}/ca.crt", "0644", content=target.ca_pem),
                 File(f"{folder}/hosts.toml", "0644", content=hosts_toml(folder, endpoint)),
             ]
-        return files.place(wanted, found.paths) + _configure(configured, loaded, found)
+        if target.mirror:
+            mirrors.check(root, target.mirror, found.texts)
+            _check(f"{root}/{target.mirror.endpoint}", target.mirror.endpoint, found)
+            wanted += mirrors.wanted(root, target.mirror, target.ca_pem)
+        gone = [
+            step
+            for folder in dict.fromkeys((root, CERTS))
+            for step in mirrors.take_back(folder, target.mirror if folder == root else None, found.texts)
+        ]
+        return [*files.place(wanted, found.paths), *gone, *_configure(configured, loaded, found)]
 
 
 def ca_file(endpoint: str, found: Node) -> str:
@@ -108,17 +117,18 @@ def ca_file(endpoint: str, found: Node) -> str:
     return f"{_in_force(found)[0].folder}/{endpoint}/ca.crt"
 
 
-def texts_in(folder: str, endpoints: Iterable[str]) -> list[str]:
-    """Return our files in a folder that `config_path` names."""
-    return [f"{folder}/{endpoint}/{name}" for endpoint in endpoints for name in ("ca.crt", "hosts.toml")]
+def texts_in(folder: str, names: Iterable[str]) -> list[str]:
+    """Return the files to read in a folder that `config_path` names, about some registries and left by earlier runs."""
+    return mirrors.texts(folder, names)
 
 
 def paths_in(folder: str, endpoints: Sequence[str]) -> list[str]:
     """Return all that is to be looked at there."""
+    ours = [f"{folder}/{endpoint}/{name}" for endpoint in endpoints for name in ("ca.crt", "hosts.toml")]
     stronger = [certs_d.stronger_folder(endpoint) for endpoint in endpoints]
     return [
         folder,
-        *files.observed_paths(texts_in(folder, endpoints)),
+        *files.observed_paths(ours),
         *(f"{folder}/{each}" for each in stronger if each),
     ]
 
@@ -238,7 +248,7 @@ def _check(folder: str, endpoint: str, found: Node) -> None:
     certs_d.check([f"{folder}/ca.crt"], found.texts)
     path = f"{folder}/hosts.toml"
     text = found.texts.get(path, "")
-    if not text.strip() or text.startswith(MARK):
+    if not text.strip() or text.startswith(MARK) or mirrors.is_ours(text):
         return
     remedy = f"move it away (mv {shlex.quote(path)} {shlex.quote(path + '.old')}) and run again"
     says = toml_edit.read(text, path)

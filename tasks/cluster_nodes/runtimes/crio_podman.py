@@ -12,7 +12,7 @@ from ipaddress import ip_address, ip_network
 from tasks.clients import certs_d
 from tasks.cluster_nodes import logins
 from tasks.cluster_nodes.node import Node, NodeTarget
-from tasks.cluster_nodes.runtimes import registries_conf
+from tasks.cluster_nodes.runtimes import registries_conf, registries_drop_in
 from tasks.cluster_nodes.runtimes.runtime import Runtime
 from tasks.remote import files, toml_edit
 from tasks.remote.source_lines import line_of
@@ -37,7 +37,11 @@ class Podman(Runtime):
 
     def paths(self, endpoints: Sequence[str]) -> list[str]:
         """Return the paths of files and folders to look at."""
-        return [*certs_d.paths(CERTS, endpoints), *(f"{ROOT_CERTS}/{endpoint}" for endpoint in endpoints)]
+        return [
+            *certs_d.paths(CERTS, endpoints),
+            *(f"{ROOT_CERTS}/{endpoint}" for endpoint in endpoints),
+            *registries_drop_in.PATHS,
+        ]
 
     def texts(self, endpoints: Sequence[str]) -> list[str]:
         """Return the paths of files to read."""
@@ -45,7 +49,8 @@ class Podman(Runtime):
 
     def steps(self, settings: Settings, target: NodeTarget, found: Node) -> list[Step]:
         """Return the steps, in their order; `Conflict` if something of the user's contradicts them."""
-        endpoints = settings.endpoints
+        mirror = target.mirror
+        endpoints = [*settings.endpoints, mirror.endpoint] if mirror else settings.endpoints
         certs_d.check(certs_d.certificates(CERTS, endpoints), found.texts)
         for endpoint in endpoints:
             if found.paths[path := f"{ROOT_CERTS}/{endpoint}"]:
@@ -54,7 +59,15 @@ class Podman(Runtime):
                     f"move it away (mv {path} {ROOT_CERTS}/old-{endpoint}) and run again",
                 )
         registries_conf.check(found.texts, endpoints)
-        return files.place(certs_d.wanted(CERTS, endpoints, target.ca_pem), found.paths)
+        if mirror:
+            registries_drop_in.check(mirror, found.paths, found.texts)
+        placed = files.place(certs_d.wanted(CERTS, endpoints, target.ca_pem), found.paths)
+        return placed + registries_drop_in.steps(mirror, CERTS, found.paths, found.texts, _reload(found))
+
+
+def _reload(found: Node) -> str:
+    """Return the command with which CRI-O reads `registries.conf` again (crio(8), SIGHUP); Podman does at each pull."""
+    return f"systemctl reload {Crio.units[0]}" if Crio.units[0] in found.started else ""
 
 
 class Crio(Podman):

@@ -7,13 +7,20 @@ Both have a containerd of their own and generate its configuration from `registr
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tasks.accounts.logins import Login
 from tasks.clients import certs_d
+from tasks.clients.mirrors import Mirror
 from tasks.cluster_nodes.node import Node, NodeTarget
-from tasks.cluster_nodes.runtimes import k3s_templates, rancher, registries_yaml, restarts
+from tasks.cluster_nodes.runtimes import (
+    k3s_templates,
+    rancher,
+    registries_mirrors,
+    registries_yaml,
+    restarts,
+)
 from tasks.cluster_nodes.runtimes.restarts import Restarts
 from tasks.cluster_nodes.runtimes.runtime import Runtime
 from tasks.remote import files, toml_edit
@@ -71,6 +78,7 @@ if reject_pipe "$data"; then
     IFS=$nl
     for each in $generated; do emit_text "$data/agent/etc/containerd/$each"; done
     unset IFS
+    for each in "$data/agent/etc/containerd/certs.d"/*/hosts.toml; do ! reject_pipe "$each" || emit_text "$each"; done
     for file in $drop_ins; do
         for each in "$data/agent/etc/containerd/$file"/*.toml; do ! reject_pipe "$each" || emit_text "$each"; done
     done
@@ -115,7 +123,7 @@ class Distribution(Runtime):
         given = {
             "name": self.name,
             "rancher": FOLDER,
-            "generated": "\n".join(generated_files(endpoints)),
+            "generated": "\n".join(GENERATED),
             "drop_ins": " ".join(k3s_templates.DROP_INS),
         }
         lines = [f"{name}={shlex.quote(value)}" for name, value in given.items()]
@@ -137,21 +145,25 @@ class Distribution(Runtime):
     def steps(self, settings: Settings, target: NodeTarget, found: Node) -> list[Step]:
         """Return the steps, in their order; `Conflict` if something of the user's contradicts them."""
         if rancher.owns(self.folder, found):
-            rancher.check(self.registries, settings.endpoints, target.ca_pem, target.login, found)
+            rancher.check(self.registries, settings.endpoints, target, found)
             return []
         certs_d.check([self.ca_file], found.texts)
         k3s_templates.check(generated(found.data[self.name]), found.texts)
         text, login = found.texts.get(self.registries, ""), target.login
         wanted = registries_yaml.merge(text, settings.endpoints, self.ca_file, login, self.registries)
+        wanted = registries_mirrors.merge(wanted, target.mirror, self.ca_file, self.registries)
         folders = [] if found.paths[self.folder] else [Folder(self.folder)]
         placed = files.place([*folders, File(self.ca_file, "0644", content=target.ca_pem)], found.paths)
         unit = next((unit for unit in self.units if unit in found.started), None)
-        lacking = next(_lacking(self, settings, wanted, login, found), None)
-        restarts_it = self.restarts(unit, found)
+        restarts_it, there = self.restarts(unit, found), found.paths[self.registries]
+        unread = wanted != text or there is None or (unit and there.modified >= found.started[unit])
+        lacking = next(_lacking(self, settings, wanted, target, found), None)
+        if lacking is None and unread:
+            lacking = next(_left_over(self, settings, wanted, found), None)
         if unit is None or lacking is None:
             return [*placed, *restarts_it.resume(found), *_write(self, wanted, login, found)]
-        there, kept = found.paths[self.registries], found.paths[restarts_it.kept]
-        if wanted != text or there is None or there.modified >= found.started[unit]:
+        kept = found.paths[restarts_it.kept]
+        if unread:
             written = _write(self, wanted, login, found, first=restarts_it.keep_first())
             if wanted != text:
                 restarts_it.check(self.registries, wanted, found)
@@ -190,13 +202,8 @@ def generated(data: str) -> str:
     return f"{data}/agent/etc/containerd"
 
 
-def generated_files(endpoints: Iterable[str]) -> list[str]:
-    """Return the files to read in that folder."""
-    return [
-        *k3s_templates.TEMPLATES,
-        "config.toml",
-        *(path for name in endpoints for path in _hosts_tomls(name)),
-    ]
+GENERATED = (*k3s_templates.TEMPLATES, "config.toml")
+"""The files to read in that folder, besides every `hosts.toml` in its `certs.d`."""
 
 
 def _write(
@@ -215,10 +222,10 @@ def _write(
 
 
 def _lacking(
-    kind: Distribution, settings: Settings, wanted: str, login: Login | None, found: Node
+    kind: Distribution, settings: Settings, wanted: str, target: NodeTarget, found: Node
 ) -> Iterator[str]:
     """Yield what the generated configuration lacks of our entries in `registries.yaml`."""
-    folder, accounts = generated(found.data[kind.name]), settings.registry_accounts
+    folder, accounts, login = generated(found.data[kind.name]), settings.registry_accounts, target.login
     config = found.texts.get(f"{folder}/config.toml", "")
     for endpoint in settings.endpoints:
         generated_tomls = [
@@ -233,6 +240,31 @@ def _lacking(
         # A login that the user wrote or removed is no reason for a restart.
         if expected != present and (login or (expected is None and present and present[0] in accounts)):
             yield f"what it generated from {kind.registries} has another login for {endpoint}"
+    for name in target.mirror.names if target.mirror else ():
+        text = found.texts.get(f"{folder}/certs.d/{name}/hosts.toml", "")
+        if not (_asks_mirror(text, target.mirror) and _names_ca(text, kind.ca_file)):
+            yield f"what it generated from {kind.registries} has no mirror for {name}"
+
+
+def _asks_mirror(text: str, used: Mirror | None) -> bool:
+    hosts = toml_edit.value_at(k3s_templates.parsed(text), "host")
+    return used is not None and any(f"{url}/".startswith(f"{used.url}/") for url in hosts or ())
+
+
+def _left_over(kind: Distribution, settings: Settings, wanted: str, found: Node) -> Iterator[str]:
+    """Yield what the generated configuration still has of caches that are not in `registries.yaml` any more.
+
+    That is a mirror of a registry with our CA, and not our registry.
+    """
+    begin = f"{generated(found.data[kind.name])}/certs.d/"
+    known = registries_mirrors.names(wanted, kind.registries)
+    for path, text in found.texts.items():
+        name = path.removeprefix(begin).partition("/")[0]
+        hosts = toml_edit.value_at(k3s_templates.parsed(text), "host") if path.startswith(begin) else None
+        known_hosts = tuple(f"https://{each}/" for each in (name, *settings.endpoints))
+        elsewhere = [url for url in hosts or () if not f"{url}/".startswith(known_hosts)]
+        if name not in known and elsewhere and _names_ca(text, kind.ca_file):
+            yield f"what it generated from {kind.registries} still has a mirror for {name}"
 
 
 def _names_ca(text: str, ca_file: str) -> bool:

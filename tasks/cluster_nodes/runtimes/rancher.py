@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.accounts.logins import Login
 from tasks.clients import certs_d
-from tasks.cluster_nodes.node import Node
-from tasks.cluster_nodes.runtimes import registries_yaml
+from tasks.cluster_nodes.node import Node, NodeTarget
+from tasks.cluster_nodes.runtimes import registries_mirrors, registries_yaml
 from tasks.remote.steps import Conflict
 
 AGENT = "/etc/systemd/system/rancher-system-agent.service"
@@ -34,14 +33,27 @@ def ca_files(path: str, endpoints: Sequence[str], found: Node) -> list[str]:
     return [registries_yaml.ca_of(found.texts.get(path, ""), endpoint, path) for endpoint in endpoints]
 
 
-def check(path: str, endpoints: Sequence[str], ca_pem: str, login: Login | None, found: Node) -> None:
+def check(path: str, endpoints: Sequence[str], target: NodeTarget, found: Node) -> None:
     """Raise `Conflict` unless what Rancher wrote has what we would write."""
-    text = found.texts.get(path, "")
-    for endpoint, ca_file in zip(endpoints, ca_files(path, endpoints, found), strict=True):
+    text, login, mirror = found.texts.get(path, ""), target.login, target.mirror
+    for each in mirror.upstreams if mirror else ():
+        if mirror and mirror.url not in registries_mirrors.endpoints(text, each.name, path):
+            raise Conflict(
+                f"{path} is Rancher's, whose agent rewrites it, and has no mirror {mirror.url} for {each.name}",
+                "add it in Rancher (the cluster's configuration, Registries, with the text of ca.crt in the registry's "
+                f"state as CA certificate of {mirror.endpoint}), or set registry_use_caches to False for this host, "
+                "and run again",
+            )
+    names = [*endpoints, mirror.endpoint] if mirror else endpoints
+    for endpoint, ca_file in zip(names, ca_files(path, names, found), strict=True):
         lacks = None
-        if not certs_d.has_all(found.texts.get(ca_file, ""), ca_pem):
+        if not certs_d.has_all(found.texts.get(ca_file, ""), target.ca_pem):
             lacks = f"name our CA for {endpoint}"
-        elif login and registries_yaml.auth_of(text, endpoint, path) != (login.account, login.password):
+        elif (
+            endpoint in endpoints
+            and login
+            and registries_yaml.auth_of(text, endpoint, path) != (login.account, login.password)
+        ):
             lacks = f"have the login of {login.account} for {endpoint}"
         if lacks:
             raise Conflict(

@@ -68,6 +68,12 @@ def check(texts: Mapping[str, str], endpoints: Sequence[str]) -> None:
                 _check_entry(entry, ours, begin, endpoints)
 
 
+def entry_for(name: str, texts: Mapping[str, str]) -> Entry | None:
+    """Return the entry in force that is about all images of a registry, None if there is none."""
+    found = [entry for entry in _in_force(texts) if entry.prefix and _matched(entry.prefix, f"{name}/")]
+    return max(found, key=lambda entry: len(entry.prefix), default=None)
+
+
 def _check_through(entry: Entry, ours: str) -> None:
     """Raise `Conflict` if images of any name are pulled from our registry without a check."""
     blocked = toml_edit.value_at(entry.says, "blocked") is True

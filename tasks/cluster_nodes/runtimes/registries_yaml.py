@@ -42,7 +42,7 @@ def merge(text: str, endpoints: Collection[str], ca_file: str, login: Login | No
     """
     try:
         for endpoint in endpoints:
-            _check(yaml_edit.read(text, path), endpoint, endpoints, ca_file, path)
+            check(yaml_edit.read(text, path), endpoint, endpoints, ca_file, path)
             text = _with_ca(text, endpoint, ca_file, path)
             text = _with_login(text, endpoint, login, path)
     except RecursionError:
@@ -54,8 +54,8 @@ def ca_of(text: str, endpoint: str, path: str) -> str:
     """Return the CA that a text names for a registry, "" if it names none or has no certificate checked."""
     root = yaml_edit.read(text, path)
     entry = ("configs", endpoint, "tls")
-    checked = _word(_find(root, (*entry, "insecure_skip_verify"))) in FALSE
-    return _word(_find(root, (*entry, "ca_file"))) if checked else ""
+    checked = word(find(root, (*entry, "insecure_skip_verify"))) in FALSE
+    return word(find(root, (*entry, "ca_file"))) if checked else ""
 
 
 def auth_of(text: str, endpoint: str, path: str) -> tuple[str, str] | None:
@@ -64,26 +64,26 @@ def auth_of(text: str, endpoint: str, path: str) -> tuple[str, str] | None:
     return None if auth is None else (auth["username"], auth["password"])
 
 
-def _check(root: Node | None, endpoint: str, endpoints: Collection[str], ca_file: str, path: str) -> None:
+def check(root: Node | None, endpoint: str, endpoints: Collection[str], ca_file: str, path: str) -> None:
     """Raise `Conflict` if the user's own lines about `endpoint`, one of our `endpoints`, contradict our entry."""
     for name in (endpoint, f"https://{endpoint}", f"http://{endpoint}"):
-        mirror = _find(root, ("mirrors", name))
-        if mirror and not _leads_to(_find(root, ("mirrors", name, "endpoint")), endpoints):
+        mirror = find(root, ("mirrors", name))
+        if mirror and not _leads_to(find(root, ("mirrors", name, "endpoint")), endpoints):
             raise Conflict(
                 f"{path} line {mirror[-1].line} has a mirror for our registry, which could hand out private images "
                 "without a login",
                 "remove it and run again",
             )
     entry = ("configs", endpoint, "tls")
-    insecure, named = _find(root, (*entry, "insecure_skip_verify")), _find(root, (*entry, "ca_file"))
-    if _word(insecure) not in FALSE:
+    insecure, named = find(root, (*entry, "insecure_skip_verify")), find(root, (*entry, "ca_file"))
+    if word(insecure) not in FALSE:
         raise Conflict(
             f"{path} line {insecure[-1].line} switches the check of our certificate off (insecure_skip_verify)",
             "remove that line and run again",
         )
-    if _word(named) not in {ca_file, ""}:
+    if word(named) not in {ca_file, ""}:
         raise Conflict(
-            f"{path} line {named[-1].line} names another CA for our registry: {_word(named)!r}",
+            f"{path} line {named[-1].line} names another CA for our registry: {word(named)!r}",
             "remove that line and run again",
         )
 
@@ -104,20 +104,20 @@ def _leads_to(mirror: Sequence[Pair], endpoints: Collection[str]) -> bool:
 def _with_ca(text: str, endpoint: str, ca_file: str, path: str) -> str:
     keys = ("configs", endpoint, "tls", "ca_file")
     root = yaml_edit.read(text, path)
-    named = _find(root, keys)
-    if _word(named) == ca_file:
+    named = find(root, keys)
+    if word(named) == ca_file:
         return text
     tls = {**(_entry(root, endpoint)["tls"] or dict.fromkeys(FIELDS["tls"], "")), "ca_file": ca_file}
     changed = (
         yaml_edit.set_value(text, named[-1].value, ca_file) if named
-        else _put(text, keys[:-1], [f"ca_file: {ca_file}"], path)
+        else put(text, keys[:-1], [f"ca_file: {ca_file}"], path)
     )  # fmt: skip
     return _verified(text, changed, endpoint, {"tls": tls}, path)
 
 
 def _with_login(text: str, endpoint: str, login: Login | None, path: str) -> str:
     keys = ("configs", endpoint, "auth")
-    present = _find(yaml_edit.read(text, path), keys)
+    present = find(yaml_edit.read(text, path), keys)
     if login and auth_of(text, endpoint, path) == (login.account, login.password):
         return text
     changed = text
@@ -130,29 +130,29 @@ def _with_login(text: str, endpoint: str, login: Login | None, path: str) -> str
                 f"{path} line {last.line} has a login of its own for our registry",
                 "remove it, or set registry_node_login = False for this host, and run again",
             )
-        changed = _by_line(path, last, lambda: yaml_edit.remove(text, last))
+        changed = by_line(path, last, lambda: yaml_edit.remove(text, last))
     if login is None:
         return _verified(text, changed, endpoint, {"auth": None}, path)
     # JSON's strings are YAML's double-quoted ones, whatever a password holds.
     account, password = (json.dumps(word, ensure_ascii=False) for word in (login.account, login.password))
     block = [f"auth: {MARK}", f"  username: {account}", f"  password: {password}"]
     auth = {**dict.fromkeys(FIELDS["auth"], ""), "username": login.account, "password": login.password}
-    return _verified(text, _put(changed, keys[:-1], block, path), endpoint, {"auth": auth}, path)
+    return _verified(text, put(changed, keys[:-1], block, path), endpoint, {"auth": auth}, path)
 
 
-def _put(text: str, parents: Sequence[str], block: Sequence[str], path: str) -> str:
+def put(text: str, parents: Sequence[str], block: Sequence[str], path: str) -> str:
     """Return the text with the lines of a new key right below `parents`, which are added if they are missing."""
     root = yaml_edit.read(text, path)
-    found = [pairs[-1] for depth in range(len(parents)) if (pairs := _find(root, parents[: depth + 1]))]
+    found = [pairs[-1] for depth in range(len(parents)) if (pairs := find(root, parents[: depth + 1]))]
     for parent in reversed(parents[len(found) :]):
         name = parent if parent.isalnum() else json.dumps(parent)
         block = [f"{name}:", *(f"  {line}" for line in block)]
     if found:
-        return _by_line(path, found[-1], lambda: yaml_edit.insert_below(text, found[-1], block))
-    return _by_line(path, None, lambda: yaml_edit.insert_last(text, block))
+        return by_line(path, found[-1], lambda: yaml_edit.insert_below(text, found[-1], block))
+    return by_line(path, None, lambda: yaml_edit.insert_last(text, block))
 
 
-def _by_line(path: str, pair: Pair | None, edit: Callable[[], str]) -> str:
+def by_line(path: str, pair: Pair | None, edit: Callable[[], str]) -> str:
     """Return the edited text; `Conflict` with the pair's line if it is not written in lines of its own."""
     try:
         return edit()
@@ -173,7 +173,7 @@ def _verified(before: str, after: str, endpoint: str, wanted: Mapping[str, Any],
             return after
     except (yaml.YAMLError, ValueError):
         pass
-    configs = _find(old, ("configs", endpoint)) or _find(old, ("configs",))
+    configs = find(old, ("configs", endpoint)) or find(old, ("configs",))
     line = configs[-1].line if configs else 1
     raise Conflict(f"{path} line {line} is written in a way that this project cannot add to", BY_HAND)
 
@@ -183,7 +183,7 @@ def _others(root: Node | None, endpoint: str) -> list[Any]:
     members = root.value if isinstance(root, MappingNode) else []
     configs = [
         pair.value
-        for pair in yaml_edit.since_null(_find(root, ("configs",)))
+        for pair in yaml_edit.since_null(find(root, ("configs",)))
         if isinstance(pair.value, MappingNode)
     ]
     entries = [pair for each in configs for pair in each.value if pair[0].value != endpoint]
@@ -196,13 +196,13 @@ def _entry(root: Node | None, endpoint: str) -> dict[str, dict[str, str] | None]
     found: dict[str, dict[str, str] | None] = {}
     for section, fields in FIELDS.items():
         keys = ("configs", endpoint, section)
-        pairs = _find(root, keys)
+        pairs = find(root, keys)
         known = pairs and not yaml_edit.is_null(pairs[-1].value)
-        found[section] = {field: _word(_find(root, (*keys, field))) for field in fields} if known else None
+        found[section] = {field: word(find(root, (*keys, field))) for field in fields} if known else None
     return found
 
 
-def _find(root: Node | None, keys: Sequence[str]) -> Sequence[Pair]:
+def find(root: Node | None, keys: Sequence[str]) -> Sequence[Pair]:
     """Return the members at the path `keys`: for duplicate and merge keys several, in the order in which Go sets them.
 
     Those under an entry's name replace each other, all others add up (yaml.v2, `decode.go`).
@@ -218,7 +218,7 @@ def _find(root: Node | None, keys: Sequence[str]) -> Sequence[Pair]:
     return found
 
 
-def _word(found: Sequence[Pair]) -> str:
+def word(found: Sequence[Pair]) -> str:
     """Return the scalar that counts, as it is written, "" if there is none."""
     words = [yaml_edit.word(pair.value) for pair in found]
     return next((word for word in reversed(words) if word), "")

@@ -176,6 +176,21 @@ def test_the_folders_of_every_config_path_are_read(tmp_path: Path) -> None:
     assert found.texts[hosts] == "x\n"
 
 
+def test_what_an_earlier_run_left_for_caches_is_read_without_any(tmp_path: Path) -> None:
+    """With no name given but the registry's: in the folder of each `config_path`, and in what K3s generated."""
+    write(tmp_path, "etc/containerd/config.toml", '[plugins.cri.registry]\nconfig_path = "ROOT/own"\n')
+    write(tmp_path, "etc/rancher/k3s/config.yaml", "data-dir: ROOT/k3s\n")
+    expected = {
+        write(tmp_path, f"{folder}/docker.io/hosts.toml", f"{folder}\n"): f"{folder}\n"
+        for folder in ("etc/containerd/certs.d", "own", "k3s/agent/etc/containerd/certs.d")
+    }
+    drop_in = write(tmp_path, "etc/containers/registries.conf.d/50-homelab-registry.conf", "x\n")
+    write(tmp_path, "own/docker.io/client.key", "secret\n")
+    found = node(tmp_path, trips=2)
+    assert {**expected, drop_in: "x\n"}.items() <= found.texts.items()
+    assert "secret\n" not in found.texts.values()
+
+
 def test_k3s_is_found_where_its_configuration_says(tmp_path: Path) -> None:
     write(tmp_path, "etc/rancher/k3s/config.yaml", 'token: x\ndata-dir: "ROOT/first"\n')
     write(tmp_path, "etc/rancher/k3s/config.yaml.d/10.yaml", "data-dir: ROOT/my data # here\n")

@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from tasks.clients.mirrors import Mirror
 from tasks.clients.proxies import ProxySettings
 from tasks.cluster_nodes import questions
+from tasks.cluster_nodes.node import NodeTarget
 from tasks.cluster_nodes.runtimes.table import RUNTIMES
 from tasks.settings.load import Settings
+from tests.unit.cluster_nodes.runtimes.test_containerd import CA
 from tests.unit.cluster_nodes.test_plan import node
 
 NAME = "registry.homelab.local"
@@ -54,3 +57,25 @@ def test_the_proxy_of_its_own_unit_counts(
     question = questions.of(Settings(), NAME, runtime, found)
     assert question.proxy == ("/file" if asked else None)
     assert not asked or question.restart == f"restart it (systemctl restart {unit})"
+
+
+def test_the_caches_are_asked_with_the_file_of_each_runtime() -> None:
+    settings = Settings.model_validate({"registry_port": 5443, "registry_caches": ["docker.io"]})
+    mirror = "mirror.homelab.local"
+    used = Mirror(f"{mirror}:5443", settings.registry_caches)
+    target = NodeTarget(CA, "192.168.1.10", list(RUNTIMES), mirror=used)
+    found = replace(
+        node(*RUNTIMES), proxies={"crio.service": ProxySettings({"HTTPS_PROXY": "set"}, "/etc/environment")}
+    )
+    asked = questions.of_caches(settings, target, found, served=True)
+    assert {each.title: each.ca for each in asked} == {
+        RUNTIMES[name].title: ca.replace(NAME, used.endpoint)
+        for name, (_, ca) in EXPECTED.items()
+        if name != "docker"  # a Docker host asks for it
+    }
+    for each in asked:
+        proxied = each.title == "CRI-O"
+        assert each.words == (("ask_proxied",) if proxied else ("ask_mirror", mirror, each.ca))
+        assert each.proxy == ("/etc/environment" if proxied else None)
+    assert questions.of_caches(settings, target, found, served=False) == []
+    assert questions.of_caches(settings, replace(target, mirror=None), found, served=True) == []

@@ -15,14 +15,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tasks.certificates import ca
+from tasks.clients import mirrors
+from tasks.clients.mirrors import Mirror
 from tasks.cluster_nodes.node import Node, NodeTarget
 from tasks.cluster_nodes.runtimes import containerd, containerd_config, containerd_conflicts, restarts
 from tasks.cluster_nodes.runtimes.containerd import CONFIG, DOCKER_UNIT, UNIT, Containerd
 from tasks.cluster_nodes.runtimes.containerd_config import CERTS, CRI_1, CRI_2, IMAGES, TWO_PATHS
 from tasks.remote import toml_edit
-from tasks.remote.files import Observed
+from tasks.remote.files import File, Observed
 from tasks.remote.steps import Conflict, Step
 from tasks.settings.load import Settings
+from tests.unit.clients.test_mirrors import UPSTREAMS
 from tests.unit.cluster_nodes.runtimes.containerd_shapes import SHAPES, Shape, three, two
 
 NAME = "registry.homelab.local"
@@ -601,3 +604,80 @@ def test_the_configuration_of_docker_s_package_switches_the_cri_off() -> None:
     assert Containerd().switched_off(host(SET)) is None
     assert Containerd().switched_off(host(None)) is None
     assert CRI_1 in containerd_conflicts.DISABLING
+
+
+# Caches.
+
+MIRROR = "mirror.homelab.local"
+CACHES = Mirror(MIRROR, UPSTREAMS)
+LOOKED_AT = (NAME, MIRROR, "docker.io", "ghcr.io", "_default")
+
+
+def cached(found: Node, used: Mirror | None) -> list[Step]:
+    return Containerd().steps(Settings(), NodeTarget(CA, "192.168.1.10", ["containerd"], mirror=used), found)
+
+
+def with_caches(root: str = CERTS) -> Node:
+    found = converged(f"version = 2\n{two(root)}", root)
+    placed = {item.path: item for item in mirrors.wanted(root, CACHES, CA)}
+    ours = {path: item.content for path, item in placed.items() if isinstance(item, File)}
+    paths = {path: file(ours[path]) if path in ours else FOLDERS for path in placed}
+    looked_at = dict.fromkeys([*Containerd().paths(LOOKED_AT), *containerd.paths_in(root, LOOKED_AT)])
+    return replace(found, paths={**looked_at, **found.paths, **paths}, texts={**found.texts, **ours})
+
+
+def test_caches_get_a_file_each_without_a_restart() -> None:
+    found = converged()
+    found = replace(found, paths={**dict.fromkeys(containerd.paths_in(CERTS, LOOKED_AT)), **found.paths})
+    assert [step.text for step in cached(found, CACHES)] == [
+        f"{verb} {CERTS}/{path}: it is missing"
+        for verb, path in (
+            ("make", MIRROR), ("write", f"{MIRROR}/ca.crt"), ("write", f"{MIRROR}/hosts.toml"),
+            ("make", "docker.io"), ("write", "docker.io/hosts.toml"),
+            ("make", "ghcr.io"), ("write", "ghcr.io/hosts.toml"),
+        )
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("root", [CERTS, "/srv/certs"])
+def test_caches_that_are_there_need_nothing_and_go_if_they_are_not_used(root: str) -> None:
+    found = with_caches(root)
+    assert cached(found, CACHES) == []
+    assert [step.text for step in cached(found, None)] == [
+        f"remove {root}/{path}: this host uses no such cache any more"
+        for path in ("docker.io/hosts.toml", "ghcr.io/hosts.toml", MIRROR)
+    ]
+    # After them the registry may take the mirror's name.
+    assert steps(replace(with_caches(), paths={**found.paths, **with_caches().paths}), MIRROR)
+
+
+def test_caches_in_a_folder_that_is_not_in_force_any_more_go() -> None:
+    left = {path: text for path, text in with_caches().texts.items() if mirrors.is_ours(text)}
+    found = with_caches("/srv/certs")
+    removed = cached(replace(found, texts={**found.texts, **left}), CACHES)
+    assert [step.path for step in removed] == [
+        f"{CERTS}/{name}/hosts.toml" for name in ("docker.io", "ghcr.io", MIRROR)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "problem"),
+    [
+        ("docker.io/hosts.toml", 'server = "https://cache.lan"', "docker.io/hosts.toml line 1 has server"),
+        (
+            "_default/hosts.toml",
+            '[host."http://cache.lan"]',
+            "_default/hosts.toml line 1 asks http://cache.lan",
+        ),
+        ("ghcr.io/mitm.crt", "x", "ghcr.io/mitm.crt line 1 is a certificate"),
+        (f"{MIRROR}/hosts.toml", "skip_verify = true", f"{MIRROR}/hosts.toml line 1 has skip_verify"),
+    ],
+)
+def test_what_the_user_has_there_is_a_conflict_with_the_caches(path: str, text: str, problem: str) -> None:
+    found = converged()
+    paths = dict.fromkeys(containerd.paths_in(CERTS, LOOKED_AT))
+    found = replace(found, paths={**paths, **found.paths}, texts={**found.texts, f"{CERTS}/{path}": text})
+    with pytest.raises(Conflict) as raised:
+        cached(found, CACHES)
+    assert raised.value.problem.startswith(f"{CERTS}/{problem}")
+    assert cached(found, None) == []

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
+from tasks.clients.mirrors import MARK, Mirror
 from tasks.cluster_nodes.node import Node, NodeTarget
+from tasks.cluster_nodes.runtimes import registries_drop_in
 from tasks.cluster_nodes.runtimes.crio_podman import CERTS, Crio, Podman
 from tasks.cluster_nodes.runtimes.registries_conf import CONFIG
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings
+from tests.unit.clients.test_mirrors import UPSTREAMS
 from tests.unit.cluster_nodes.runtimes.test_containerd import CA
 
 NAME = "registry.homelab.local:5443"
@@ -169,3 +173,112 @@ def test_insecure_registries_of_crio_are_a_conflict(name: str, path: str) -> Non
 def test_a_broken_file_is_a_conflict() -> None:
     with pytest.raises(Conflict, match=f"^{DROP_IN} line 2 is not TOML"):
         texts(CONVERGED, drop="a = 1\nb =\n")
+
+
+# Caches.
+
+MIRROR = "mirror.homelab.local:5443"
+CACHES = Mirror(MIRROR, UPSTREAMS)
+OURS = registries_drop_in.PATH
+RELOADED = "\nsystemctl reload crio.service: it is to read that"
+
+
+def with_caches(used: Mirror = CACHES) -> Node:
+    """A host that has the caches."""
+    looked_at = Podman().paths([NAME, used.endpoint])
+    text = registries_drop_in.text(used)
+    there = replace(FILE, sha256=hashlib.sha256(text.encode()).hexdigest())
+    ours = {f"{CERTS}/{used.endpoint}": FOLDERS, f"{CERTS}/{used.endpoint}/ca.crt": FILE, OURS: there}
+    paths = {**dict.fromkeys(looked_at), **CONVERGED, **ours, registries_drop_in.FOLDER: FOLDERS}
+    return Node(paths=paths, texts={OURS: text})
+
+
+def cached(found: Node, used: Mirror | None) -> list[str]:
+    paths = {**dict.fromkeys(Podman().paths([NAME, MIRROR])), **found.paths}
+    target = replace(TARGET, mirror=used)
+    return [step.text for step in Podman().steps(SETTINGS, target, replace(found, paths=paths))]
+
+
+def test_caches_are_mirrors_in_a_drop_in_that_says_where_the_registry_is() -> None:
+    assert tomllib.loads(registries_drop_in.text(CACHES)) == {
+        "registry": [
+            {"prefix": name, "location": name, "mirror": [{"location": f"{MIRROR}/{name}"}]}
+            for name in ("docker.io", "ghcr.io")
+        ]
+    }
+    folder = f"{CERTS}/{MIRROR}"
+    missing = [
+        f"make {folder}: it is missing",
+        f"write {folder}/ca.crt: it is missing",
+        f"make {registries_drop_in.FOLDER}: it is missing",
+        f"write {OURS}: it is missing",
+    ]
+    assert cached(Node(paths=CONVERGED), CACHES) == missing
+    assert cached(Node(paths=CONVERGED, started={"crio.service": 1.0}), CACHES) == [
+        *missing[:-1], missing[-1] + RELOADED
+    ]  # fmt: skip
+
+
+def test_caches_that_are_there_need_nothing_and_go_if_they_are_not_used() -> None:
+    found = with_caches()
+    assert cached(found, CACHES) == []
+    removed = [
+        f"remove {CERTS}/{MIRROR}/ca.crt: this host uses no such cache any more",
+        f"remove {OURS}: this host uses no caches any more",
+    ]
+    assert cached(found, None) == removed
+    assert cached(replace(found, started={"crio.service": 1.0}), None) == [removed[0], removed[1] + RELOADED]
+    changed = f"write {OURS}: its content is not as it should be"
+    assert cached(found, Mirror(MIRROR, UPSTREAMS[1:])) == [changed]
+    former = with_caches(Mirror("mirror.home.arpa", UPSTREAMS))
+    gone = f"remove {CERTS}/mirror.home.arpa/ca.crt: this host uses no such cache any more"
+    assert [text for text in cached(former, CACHES) if MIRROR not in text] == [gone, changed]
+
+
+def test_a_file_of_the_user_s_with_our_drop_in_s_name_stays() -> None:
+    found = Node(paths={**CONVERGED, OURS: FILE}, texts={OURS: "# mine\n"})
+    assert cached(found, None) == []
+    with pytest.raises(Conflict, match=f"{OURS} line 1 is not ours"):
+        cached(found, CACHES)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('[[registry]]\nprefix = "docker.io"\nlocation = "cache.lan/hub"\n', 2),
+        ('[[registry]]\nlocation = "docker.io"\n[[registry.mirror]]\nlocation = "cache.lan"\n', 2),
+        ('[[registry]]\nlocation = "a.b"\n[[registry]]\nprefix = "*.io"\nblocked = true\n', 4),
+        ('[registries.block]\nregistries = ["docker.io"]\n', 2),
+    ],
+)
+def test_where_the_user_says_an_upstream_is_is_quoted(text: str, line: int) -> None:
+    found = Node(paths=CONVERGED, texts={DROP_IN: text})
+    with pytest.raises(Conflict) as raised:
+        cached(found, CACHES)
+    assert raised.value.problem == (
+        f"{DROP_IN} line {line} says where docker.io is, which a cache of it would replace"
+    )
+    assert raised.value.remedy.startswith("take that out, or docker.io out of registry_caches")
+    assert cached(found, None) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'unqualified-search-registries = ["docker.io"]\n',
+        '[[registry]]\nprefix = "docker.io/library"\nlocation = "cache.lan"\n',
+        '[[registry]]\nprefix = "quay.io"\nblocked = true\n',
+        f'{MARK}\n',
+    ],
+)  # fmt: skip
+def test_what_the_user_says_of_others_is_no_conflict(text: str) -> None:
+    found = with_caches()
+    assert cached(replace(found, texts={**found.texts, DROP_IN: text}), CACHES) == []
+
+
+def test_root_s_own_registries_conf_hides_our_drop_in() -> None:
+    found = with_caches()
+    found = replace(found, paths={**found.paths, registries_drop_in.ROOTS: FILE})
+    with pytest.raises(Conflict, match="is read instead of"):
+        cached(found, CACHES)
+    assert cached(found, None)

@@ -9,12 +9,20 @@ import pytest
 
 from tasks.accounts.logins import Login
 from tasks.certificates import ca
+from tasks.clients.mirrors import Mirror
 from tasks.cluster_nodes.node import Node, NodeTarget
-from tasks.cluster_nodes.runtimes import k3s_rke2, rancher, registries_yaml, restarts
+from tasks.cluster_nodes.runtimes import (
+    k3s_rke2,
+    rancher,
+    registries_mirrors,
+    registries_yaml,
+    restarts,
+)
 from tasks.cluster_nodes.runtimes.k3s_rke2 import K3S, RKE2, Distribution
 from tasks.remote.files import Observed
 from tasks.remote.steps import Conflict, Step
 from tasks.settings.load import Settings
+from tests.unit.clients.test_mirrors import UPSTREAMS
 from tests.unit.cluster_nodes.runtimes.test_containerd import CA, NOW
 
 NAME = "registry.homelab.local"
@@ -113,13 +121,19 @@ def test_a_converged_host_needs_nothing(kind: Distribution, login: Login | None,
 
 
 def test_a_folder_is_found_with_either_spelling_of_the_port() -> None:
-    assert k3s_rke2.generated_files(["a.local:5443", "[fd00::1]:5443"])[3:] == [
-        "certs.d/a.local:5443/hosts.toml",
-        "certs.d/a.local_5443_/hosts.toml",
-        "certs.d/[fd00::1]:5443/hosts.toml",
-        "certs.d/[fd00::1]_5443_/hosts.toml",
-        "certs.d/fd00::1_5443_/hosts.toml",
-    ]
+    found = converged()
+    left = {path: text for path, text in found.texts.items() if "/certs.d/" not in path}
+    for address, names in {
+        "a.local": ["a.local:5443", "a.local_5443_"],
+        "fd00::1": ["[fd00::1]:5443", "[fd00::1]_5443_", "fd00::1_5443_"],
+    }.items():
+        settings = Settings(registry_port=5443, registry_extra_names=(address,))
+        text = registries_yaml.merge("", settings.endpoints, K3S.ca_file, None, K3S.registries)
+        first = f"{GENERATED}/certs.d/{NAME}:5443/hosts.toml"
+        for name in names:
+            made = {first: generated(K3S), f"{GENERATED}/certs.d/{name}/hosts.toml": generated(K3S)}
+            there = with_file(replace(found, texts={**left, **made}), K3S.registries, text)
+            assert K3S.steps(settings, NodeTarget(CA, "192.168.1.10", ["k3s"]), there) == []
 
 
 # The restart.
@@ -280,6 +294,87 @@ def test_one_difference_is_one_step(path: str, observed: Observed | None, text: 
     assert texts(replace(found, paths={**found.paths, path: observed})) == [text]
 
 
+# Caches.
+
+MIRROR = "mirror.homelab.local"
+CACHES = Mirror(MIRROR, UPSTREAMS)
+LACKING = "what it generated from {} has no mirror for {}"
+
+
+def cached(found: Node, used: Mirror | None, kind: Distribution = K3S) -> list[Step]:
+    return kind.steps(Settings(), NodeTarget(CA, "192.168.1.10", [kind.name], mirror=used), found)
+
+
+def with_caches(found: Node, used: Mirror = CACHES) -> Node:
+    """A host that has the caches, and whose K3s has read that."""
+    text = registries_mirrors.merge(found.texts[K3S.registries], used, K3S.ca_file, K3S.registries)
+    made = {
+        f"{GENERATED}/certs.d/{name}/hosts.toml": (
+            f'server = "https://{name}/v2"\ncapabilities = ["pull", "resolve", "push"]\n\n'
+            f'[host]\n[host."{used.url}/v2"]\n  capabilities = ["pull", "resolve"]\n  ca = ["{K3S.ca_file}"]\n'
+        )
+        for name in used.names
+    }
+    own = {f"{GENERATED}/certs.d/{MIRROR}/hosts.toml": f'server = "{used.url}/v2"\nca = ["{K3S.ca_file}"]\n'}
+    return with_file(replace(found, texts={**found.texts, **made, **own}), K3S.registries, text)
+
+
+@pytest.mark.parametrize("kind", [K3S, RKE2])
+def test_caches_are_mirrors_after_one_restart(kind: Distribution) -> None:
+    found = cached(converged(kind), CACHES, kind)
+    assert [step.text for step in found] == [
+        f"write {kind.registries}: our entries are not as they should be",
+        f"restart {kind.units[0]}: {LACKING.format(kind.registries, 'docker.io')} (running pods stay up)",
+    ]
+    assert 'touch "$kept"' in found[0].script
+
+
+def test_caches_that_k3s_has_read_need_nothing() -> None:
+    assert cached(with_caches(converged()), CACHES) == []
+    # A new name of the caches, or a CA that is not checked with ours, needs a restart.
+    others = [Mirror("mirror.home.arpa", UPSTREAMS), Mirror(f"{MIRROR}:5443", UPSTREAMS)]
+    for other in others:
+        (_, restart) = cached(with_caches(converged()), other)
+        assert LACKING.format(K3S.registries, "docker.io") in restart.text
+
+
+def test_a_k3s_that_makes_no_mirror_of_it_is_a_conflict() -> None:
+    found = with_caches(converged())
+    left = {path: text for path, text in found.texts.items() if "/ghcr.io/" not in path}
+    with pytest.raises(Conflict, match=r"still what it generated from .* has no mirror for ghcr\.io"):
+        cached(replace(found, texts=left), CACHES)
+
+
+@pytest.mark.parametrize(
+    ("used", "name"), [(None, "docker.io"), (Mirror(MIRROR, UPSTREAMS[1:]), "docker.io")]
+)
+def test_caches_that_are_not_used_any_more_go_with_one_restart(used: Mirror | None, name: str) -> None:
+    found = with_caches(converged())
+    written, restart = cached(found, used)
+    assert restart.text == (
+        f"restart k3s.service: what it generated from {K3S.registries} still has a mirror for {name} "
+        "(running pods stay up)"
+    )
+    # Killed in between, and after the restart, which has K3s make no such file any more.
+    killed = with_file(found, K3S.registries, written.stdin or "", STARTED + 1)
+    assert [step.text for step in cached(killed, used)] == [restart.text]
+    # A K3s that leaves the file is not restarted for it again.
+    assert cached(with_file(found, K3S.registries, written.stdin or ""), used) == []
+
+
+def test_a_mirror_of_the_user_s_is_no_reason_to_restart() -> None:
+    """As it may lead to our registry, with our CA."""
+    user = f"mirrors:\n  quay.io:\n    endpoint: [https://{NAME}]\n  gcr.io:\n    endpoint: [https://cache.lan]\n"
+    found = converged(user=user)
+    made = {
+        f"{GENERATED}/certs.d/{name}/hosts.toml": f'[host."https://{host}/v2"]\n  ca = ["{K3S.ca_file}"]\n'
+        for name, host in {"quay.io": NAME, "gcr.io": "cache.lan"}.items()
+    }
+    found = replace(found, texts={**found.texts, **made})
+    edited = found.texts[K3S.registries].replace("  quay.io:\n", "  lscr.io:\n")
+    assert cached(with_file(found, K3S.registries, edited, STARTED + 5), None) == []
+
+
 # Rancher.
 
 
@@ -322,6 +417,24 @@ def test_what_rancher_has_to_be_told_is_one_line(found: Node, login: Login | Non
         f"{K3S.registries} is Rancher's, whose agent rewrites it, and does not {lacks}"
     )
     assert f"add {NAME} in Rancher" in raised.value.remedy
+
+
+def test_caches_are_for_rancher_to_write_too() -> None:
+    found = rancher_s(host(), THEIR_CA, CA)
+    with pytest.raises(Conflict) as raised:
+        cached(found, CACHES)
+    assert raised.value.problem == (
+        f"{K3S.registries} is Rancher's, whose agent rewrites it, and has no mirror https://{MIRROR} for docker.io"
+    )
+    assert "set registry_use_caches to False for this host" in raised.value.remedy
+    theirs = f'"mirrors":{{"docker.io":{{"endpoint":["https://{MIRROR}"]}}}}'
+    text = found.texts[K3S.registries].replace('"mirrors":null', theirs)
+    one = Mirror(MIRROR, UPSTREAMS[:1])
+    with pytest.raises(Conflict, match=f"does not name our CA for {MIRROR}"):
+        cached(replace(found, texts={**found.texts, K3S.registries: text}), one)
+    entry = f'"{NAME}":'
+    text = text.replace(entry, f'"{MIRROR}":{{"tls":{{"ca_file":"{THEIR_CA}"}}}},{entry}')
+    assert cached(replace(found, texts={**found.texts, K3S.registries: text}), one) == []
 
 
 # Templates.
