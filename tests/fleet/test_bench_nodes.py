@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +17,25 @@ import docker
 import pytest
 
 from tasks.certificates import ca
+from tasks.clients import mirrors
+from tasks.clients.answers import Verdict
+from tasks.clients.operations import AnswersFact
+from tasks.clients.questions import of_mirror
 from tasks.cluster_nodes import facts
 from tasks.cluster_nodes.facts import ClusterNodeFact
 from tasks.cluster_nodes.node import Node, NodeTarget
 from tasks.cluster_nodes.runtimes import containerd_config, restarts
-from tasks.cluster_nodes.runtimes.containerd import CONFIG, Containerd
+from tasks.cluster_nodes.runtimes.containerd import CONFIG
 from tasks.cluster_nodes.runtimes.containerd_config import CERTS, TWO_PATHS
+from tasks.cluster_nodes.runtimes.table import RUNTIMES
 from tasks.remote.steps import Conflict, Step
-from tasks.settings.load import Settings
+from tasks.settings.load import HostSettings, Settings
 from tests.bench import fleet as fleet_module
 from tests.bench.fleet import Fleet
 from tests.bench.hosts import BenchHost, Result
 from tests.bench.programs import CRANE, CRI_PULL, REGISTRIES_PULL, REGISTRY
 from tests.bench.recipes import BOOKWORM, BOOKWORM_NODE, CONTAINERD23_NODE, TRIXIE_NODE
+from tests.caches.hub import Hub
 
 NAME = "registry.homelab.local"
 CONTAINERD = "unix:///run/containerd/containerd.sock"
@@ -289,18 +295,25 @@ EXCEPTIONS = {
     (ONE, "two folders, as EKS has it"): Shape("", path=TWO_PATHS),
     (ONE, "two folders"): Shape("", path=f"{CERTS}:/opt/certs.d"),
 }
-CA = ca.make_authority([NAME], 3650, dt.datetime.now(dt.UTC)).certificate_pem
+NOW = dt.datetime.now(dt.UTC)
+AUTHORITY = ca.make_authority([NAME], 3650, NOW)
+CA = AUTHORITY.certificate_pem
 
 
-def plan(host: BenchHost) -> list[Step]:
-    """Return what a run would do for containerd there, in the same look at the host."""
+def plan(
+    host: BenchHost, settings: Settings | None = None, runtimes: Sequence[str] = ("containerd",)
+) -> list[Step]:
+    """Return what a run would do for runtimes there, in the same look at the host."""
+    settings = settings or Settings()
+    names = [*settings.endpoints, *mirrors.names(settings)]
 
     def read(paths: list[str], texts: list[str]) -> Node:
-        asked = host.run(ClusterNodeFact().command([NAME], None, paths, texts))
+        asked = host.run(ClusterNodeFact().command(names, None, paths, texts))
         return ClusterNodeFact().process(asked.stdout.splitlines())
 
-    found = facts.read_node([NAME], read)
-    return Containerd().steps(Settings(), NodeTarget(CA, "192.0.2.1", ["containerd"]), found)
+    found = facts.read_node(names, read)
+    target = NodeTarget(CA, "192.0.2.1", runtimes, mirror=mirrors.mirror(settings, HostSettings()))
+    return [step for name in runtimes for step in RUNTIMES[name].steps(settings, target, found)]
 
 
 def take(host: BenchHost, steps: list[Step]) -> None:
@@ -422,3 +435,87 @@ def test_a_configuration_that_containerd_does_not_come_up_with_is_put_back(fleet
     if before:
         host.write(CONFIG, before)
     host.run("systemctl reset-failed containerd; systemctl restart containerd")
+
+
+# The caches: a registry under the mirror's name, which reads no `?ns=`, before the fake of the public ones.
+
+MIRROR = "mirror.homelab.local"
+UNCACHED = Settings(registry_port=5443)
+CACHED = Settings.model_validate({"registry_port": 5443, "registry_caches": ["docker.io"]})
+SERVICE = "the-mirror"
+OURS = "find /etc/containerd/certs.d /etc/containers ! -type d -exec sha256sum {} + 2>/dev/null | sort"
+
+
+@pytest.fixture
+def hub(fleet: Fleet) -> Hub:
+    """The fake of Docker Hub, and a mirror, with `library/cached` alone, and Docker Hub with the others."""
+    host = fleet.hosts["registry"]
+    leaf = ca.make_leaf(AUTHORITY, [MIRROR], 30, NOW)
+    host.write("/srv/mirror/ca.crt", CA)
+    host.write("/srv/mirror/leaf.pem", leaf.certificate_pem + CA)
+    host.write("/srv/mirror/key.pem", leaf.key_pem, "0600")
+    host.write("/srv/mirror/registry.yml", (
+        "version: 0.1\n"
+        "storage: {filesystem: {rootdirectory: /srv/mirror/storage}}\n"
+        "http: {addr: ':5443', tls: {certificate: /srv/mirror/leaf.pem, key: /srv/mirror/key.pem}}\n"
+    ))  # fmt: skip
+    host.give(REGISTRY, CRANE)
+    host.run(f"echo {host.address} {MIRROR} >> /etc/hosts")
+    host.run(
+        f"systemd-run -q -E OTEL_TRACES_EXPORTER=none --unit {SERVICE} registry serve /srv/mirror/registry.yml"
+    )
+    host.wait_until("ss -Htln 'sport = :5443' | grep -q .", 30, "the mirror")
+    for name in ("library/cached", "docker.io/library/cached"):
+        host.run(
+            "cd /srv/mirror && tar -cf layer.tar ca.crt && SSL_CERT_FILE=/srv/mirror/ca.crt "
+            f"crane append -f layer.tar -t {MIRROR}:5443/{name}:1"
+        )
+    made = Hub.start(host)
+    made.add_all({f"docker.io/library/{name}:1": (1000,) for name in ("unknown", "away", "after")})
+    return made
+
+
+def pull_from_hub(host: BenchHost, name: str) -> None:
+    """Pull an image of Docker Hub through the CRI, and with Podman if it is there."""
+    image = f"docker.io/library/{name}:1"
+    pulled = cri_pull(host, image)
+    assert pulled.exit_code == 0, f"{host.name}: {pulled.stderr}"
+    host.run(f"! command -v podman >/dev/null || podman pull -q {image}", timeout=60)
+
+
+def test_runtimes_pull_through_the_caches_and_without_them(fleet: Fleet, hub: Hub) -> None:
+    before: dict[str, str] = {}
+
+    def use(host: BenchHost, name: str) -> None:
+        host.run(f"echo {hub.address} {MIRROR} >> /etc/hosts")
+        hub.serve(host)
+        take(host, plan(host, UNCACHED, ("containerd", "podman")))
+        host.run("systemctl restart containerd")  # it reads the system's certificates once
+        before[name] = host.run(OURS).stdout
+        first = host.run("systemctl show -p InvocationID containerd").stdout
+        take(host, plan(host, CACHED, ("containerd", "podman")))
+        assert plan(host, CACHED, ("containerd", "podman")) == []
+        asked = [
+            of_mirror("x", f"{MIRROR}:5443", MIRROR, 5443, f"{folder}/{MIRROR}:5443/ca.crt")
+            for folder in (CERTS, "/etc/containers/certs.d")
+        ]
+        said = AnswersFact().process(host.run(AnswersFact().command(asked)).stdout.splitlines())
+        assert said == [Verdict("trusts")] * 2
+        pull_from_hub(host, "cached")
+        assert host.run("systemctl show -p InvocationID containerd").stdout == first
+
+    on_all_nodes(fleet, use)
+    assert hub.asked_for() == []
+    on_all_nodes(fleet, lambda host, _: pull_from_hub(host, "unknown"))
+    hub.host.run(f"systemctl stop {SERVICE}")
+    on_all_nodes(fleet, lambda host, _: pull_from_hub(host, "away"))
+    assert set(hub.asked_for()) == {"docker.io/library/unknown", "docker.io/library/away"}
+
+    def take_back(host: BenchHost, name: str) -> None:
+        take(host, plan(host, UNCACHED, ("containerd", "podman")))
+        assert plan(host, UNCACHED, ("containerd", "podman")) == []
+        assert host.run(OURS).stdout == before[name]
+        pull_from_hub(host, "after")
+        host.run("rm -r /etc/containerd/certs.d && systemctl restart containerd")
+
+    on_all_nodes(fleet, take_back)

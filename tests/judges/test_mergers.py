@@ -27,6 +27,11 @@ def test_k3s_reads_what_it_read_before_and_our_entry(soak: bool) -> None:
     assert judged.misread_by_k3s([*REGISTRIES_YAML.values(), *texts]) == []
 
 
+def test_k3s_reads_the_caches_beside_what_it_read_before(soak: bool) -> None:
+    texts = judges.drawn(yaml_texts.files(NAME, CA), judges.count(soak, 200))
+    assert judged.mirrors_misread_by_k3s([*REGISTRIES_YAML.values(), *texts]) == []
+
+
 def test_docker_reads_what_it_read_before_and_our_login(soak: bool) -> None:
     texts = judges.drawn(json_texts.files([NAME]), judges.count(soak, 300))
     assert judged.misread_by_docker([*CONFIG_JSON.values(), *texts]) == []

@@ -15,14 +15,20 @@ from hypothesis import strategies as st
 
 from tasks.accounts import logins
 from tasks.accounts.logins import Login
-from tasks.cluster_nodes.runtimes import registries_conf, registries_yaml
+from tasks.clients.mirrors import Mirror
+from tasks.cluster_nodes.runtimes import registries_conf, registries_mirrors, registries_yaml
 from tasks.cluster_nodes.runtimes.containerd_config import CRI_2, IMAGES
 from tasks.remote import toml_edit
+from tasks.settings.caches import Upstream
 from tests.bench.recipes import Recipe
-from tests.mergers import judges, toml_texts
+from tests.mergers import judges, registries_conf_texts, toml_texts
 from tests.mergers.outcome import outcome
 from tests.mergers.shapes import CA, NAME
 
+CACHES = Mirror(
+    "mirror.example:5443",
+    [Upstream(name=name, registry=f"https://{name}") for name in ("quay.io", "registry.k8s.io")],
+)
 LOGIN = Login("cluster", "p\"w\\ é: #'")
 PATH_LINE = re.compile(
     rf"""(\[plugins\.["'](?:{re.escape(IMAGES)}|{re.escape(CRI_2)})["']\.registry\]\n +config_path = )(["']).*\2$""",
@@ -101,6 +107,43 @@ def _with_entry(said: dict[str, Any], login: Login | None) -> dict[str, Any]:
     return {**said, "configs": {**(said["configs"] or {}), NAME: entry}}
 
 
+def mirrors_misread_by_k3s(texts: Sequence[str]) -> list[Any]:
+    """K3s has to read each text with the caches as before, and with these; and taken back, as before."""
+    read = judges.reader("registries.yaml")
+    merged = [outcome(registries_mirrors.merge, text, CACHES, CA, "/r.yaml") for text in texts]
+    kept = [(text, after) for text, after in zip(texts, merged, strict=True) if isinstance(after, str)]
+    said = read(
+        [
+            each
+            for text, after in kept
+            for each in (text, after, registries_mirrors.merge(after, None, CA, "/r.yaml"))
+        ]
+    )
+    wrong, accepted = [], 0
+    for (text, after), old, new, back in zip(kept, said[::3], said[1::3], said[2::3], strict=True):
+        accepted += old is not None
+        if (old and _with_caches(old)) != new or _sections(back) != _sections(old):
+            wrong.append((text, after, old, new, back))
+    if accepted < len(texts) * 0.5:
+        raise AssertionError(f"of {len(texts)} texts only {accepted} were read before")
+    return wrong
+
+
+def _with_caches(said: dict[str, Any]) -> dict[str, Any]:
+    tls = {"ca_file": CA, "cert_file": "", "key_file": "", "insecure_skip_verify": False}
+    ours = {name: {"endpoint": [CACHES.url], "rewrite": None} for name in CACHES.names}
+    return {
+        **said,
+        "mirrors": {**(said["mirrors"] or {}), **ours},
+        "configs": {**(said["configs"] or {}), CACHES.endpoint: {"auth": None, "tls": tls}},
+    }
+
+
+def _sections(said: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what was read, an empty section like none."""
+    return said and {key: value or None for key, value in said.items()}
+
+
 def misread_by_docker(texts: Sequence[str]) -> list[Any]:
     """Docker's client has to read each text with our login as before, and with that.
 
@@ -141,11 +184,14 @@ def misread_by_skopeo(recipe: Recipe, texts: Sequence[str]) -> list[Any]:
             continue
         accepted += 1
         fine = f"GET http://{NAME}/" not in answer
+        free = registries_conf.entry_for(registries_conf_texts.OTHER, {registries_conf.CONFIG: text}) is None
         for each in answer.split("== ")[1:]:
             image = each.partition("\n")[0]
+            tried = re.findall(r'Trying to access \\"([^/]*)/', each)
             if image.startswith(NAME):
-                tried = re.findall(r'Trying to access \\"([^/]*)/', each)
                 fine = fine and tried == [NAME] and "GET http://" not in each and "GET https://" in each
+            elif free and (tried != [image.partition("/")[0]] or "GET http://" in each):
+                wrong.append((text, "no entry is about it, so a cache may have one", each))
         verdict = outcome(registries_conf.check, {registries_conf.CONFIG: text}, [NAME])
         if fine != (verdict is None):
             wrong.append((text, str(verdict), answer))

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
 from hypothesis import assume, given
 
 from tasks.accounts.logins import Login
-from tasks.cluster_nodes.runtimes import registries_yaml
+from tasks.clients.mirrors import Mirror
+from tasks.cluster_nodes.runtimes import registries_mirrors, registries_yaml
 from tasks.remote.steps import Conflict
+from tasks.settings.caches import Upstream
 from tests.mergers import shapes, yaml_texts
 from tests.mergers.outcome import only_added, outcome
 
 NAME, CA = "registry.example:5443", "/etc/rancher/k3s/ca.crt"
 LOGIN = Login("cluster", "p\"w\\ é: #'")
+MIRROR = "mirror.example:5443"
+CACHES = Mirror(
+    MIRROR, [Upstream(name=name, registry=f"https://{name}") for name in ("docker.io", "quay.io")]
+)
+FORMER = Mirror("former.example", CACHES.upstreams[1:])
 TEXTS = yaml_texts.files(NAME, CA)
 
 
@@ -71,3 +79,43 @@ def test_our_entry_is_added_and_nothing_else_changes(soak: bool, text: str) -> N
         assert only_added(after, logged_in)
         assert merge(merge(logged_in), LOGIN) == logged_in
         assert merge(merge(logged_in, Login("ci", "x")), LOGIN) == logged_in
+
+
+def cached(text: str, used: Mirror | None = CACHES) -> str:
+    return registries_mirrors.merge(text, used, CA, "/r.yaml")
+
+
+def section(says: Any, name: str) -> Any:
+    found = says.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def without_nothing(text: str) -> str:
+    """Return a text without what says nothing after a key, and with an end of its last line."""
+    return re.sub(r":[ \t]*(?:~|[Nn]ull|\{\s*\}|\[\s*\])?[ \t]*", ":", text).rstrip("\r\n")
+
+
+@shapes.examples(shapes.REGISTRIES_YAML)
+@given(text=TEXTS)
+def test_caches_are_added_and_taken_back_and_nothing_else_changes(soak: bool, text: str) -> None:
+    try:
+        before = said(text)
+    except yaml.YAMLError:
+        assume(False)
+    after = outcome(cached, text)
+    theirs = section(before, "mirrors")
+    if isinstance(after, Conflict):
+        assert after.problem.startswith("/r.yaml line ")
+        assert {"docker.io", "*"} & set(theirs) or set("{&![") & set(text)
+        return
+    ours = {name: {"endpoint": [f"https://{MIRROR}"]} for name in CACHES.names}
+    entry = {MIRROR: {"tls": {"ca_file": CA}}}
+    assert said(after) == {
+        **before,
+        "mirrors": {**theirs, **ours},
+        "configs": {**section(before, "configs"), **entry},
+    }
+    assert cached(after) == after
+    assert without_nothing(cached(after, None)) == without_nothing(text)
+    assert said(cached(cached(text, FORMER))) == said(after)
+    assert cached(text, None) == text
