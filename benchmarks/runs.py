@@ -52,8 +52,8 @@ def record_commands(inventory: Path) -> dict[str, list[tuple[str, list[str]]]]:
 
 def playbook(environment: Path, hosts: Hosts, count: int) -> Run:
     """Run the playbook on the first hosts. `environment` is the virtual environment that has Ansible."""
-    script = (ROOT / "files/build_image.sh").read_text()
-    built = {role: image.name for role, image in images.wanted(Settings(), {}, script).items()}
+    wanted = images.wanted(Settings(), {}, images.read_scripts(ROOT / "files"))
+    built = {role: image.name for role, image in wanted.items()}
     variables = {
         "secrets_dir": str(hosts.secrets),
         "registry_image": built["registry"],

@@ -1,10 +1,87 @@
-"""The pull-through caches: under which name clients ask them."""
+"""The pull-through caches: a container that answers for registries in the internet, and keeps what they sent.
+
+nginx serves what is kept, and a few functions in JavaScript (njs) ask the registries (`templates/cache`). It has a
+network of its own, out of which it reaches the internet, and neither the images nor the passwords of the registry.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import shlex
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from posixpath import basename, dirname
+from typing import Any
+
 from tasks.certificates.name_constraints import permitted_domain
-from tasks.remote.steps import Conflict
+from tasks.registry import containers
+from tasks.registry.containers import FORMER, NEXT, UID, Container, Mount
+from tasks.remote import files
+from tasks.remote.docker import OWN_ENGINE
+from tasks.remote.files import File, Folder, Observed
+from tasks.remote.steps import Conflict, Step
+from tasks.remote.templates import environment
+from tasks.settings import sizes
 from tasks.settings.load import Settings
+
+NAME = "homelab-registry-cache"
+"""The container, and the network that it is in."""
+
+NAMES = (NAME, NAME + NEXT, NAME + FORMER)
+"""The names under which there may be one, the one that lasts first."""
+
+FOLDER, LOGINS, RUN = "cache", "cache/logins", "run/cache"
+"""In our folder on the registry host: the configuration, the logins at registries in the internet, and the sockets."""
+
+LINK = f"{RUN}/cache.sock"
+"""The link to the socket of the container in service. The gateway follows it."""
+
+TEXTS = ("nginx.conf", "answers.js", "client.js", "upstream.js")
+CONFIG = "/etc/cache"
+STORAGE = "/var/cache/registry"
+SOCKETS = f"{containers.SOCKETS}/cache"
+SOCKET = f"{SOCKETS}/{basename(LINK)}"
+TRUST = "/etc/cache-trust"
+"""Folders inside the container. The sockets are in the gateway's folder of sockets, and it alone has all of that."""
+
+MARK = ".homelab-registry-cache"
+"""A file in the folder of the caches: without it nothing there is ours, and nothing is deleted."""
+
+BUNDLES = (
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # update-ca-trust(8)
+    "/etc/ssl/certs/ca-certificates.crt",  # update-ca-certificates(8)
+    "/etc/ssl/ca-bundle.pem",  # SUSE
+)
+"""Where distributions keep the CAs that the system trusts, in one file; the first that is there counts."""
+
+START = (
+    'rm -f "$SOCKET" && echo "listen unix:$SOCKET;" > /tmp/listen.conf && exec nginx -c '
+    + f"{CONFIG}/nginx.conf"
+)
+"""What the container runs. A power failure leaves a socket behind, and nginx would not listen on it again."""
+
+
+class Cache(Container):
+    """Reads scripts and the system's CAs at its start, besides its configuration."""
+
+    @property
+    def read_at_start(self) -> tuple[str, ...]:
+        """Paths on the host."""
+        bundle = next(f"{each.source}/" for each in self.mounts if each.target == TRUST)
+        folder = dirname(self.config)
+        return (
+            *(f"{folder}/{name}" for name in TEXTS),
+            *(each for each in BUNDLES if each.startswith(bundle)),
+        )
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the registry host has for the caches. `logins` are secret."""
+
+    files: tuple[Folder, ...] = field(repr=False)
+    container: Container
 
 
 def name(settings: Settings) -> str | None:
@@ -34,3 +111,146 @@ def check_name(settings: Settings) -> None:
             f"the caches' name {server} has another meaning in these settings",
             "set registry_cache_name to a name of their own, and run again",
         )
+
+
+def bundle(paths: Mapping[str, Observed | None]) -> str:
+    """Return the path of the CAs that the host trusts; `Conflict` if there are none."""
+    found = next((each for each in BUNDLES if paths[each]), None)
+    if found is None:
+        raise Conflict(
+            "this host has no file of certificate authorities to check registries in the internet by",
+            "install the package ca-certificates on it, and run again",
+        )
+    return found
+
+
+def parts(
+    settings: Settings,
+    folder: str,
+    templates: str,
+    image: str,
+    trusted: str,
+    secrets: Mapping[str, str],
+    own_names: Sequence[str],
+    user: int = UID,
+) -> Parts:
+    """Return what the registry host should have for the caches, in `folder` and in their own.
+
+    `templates` is the folder of templates, `trusted` the path of the CAs (`bundle`), `secrets` the access tokens by the
+    name of their upstream, `own_names` are never asked for in the internet.
+    """
+    texts = _texts(settings, templates, trusted, own_names)
+    logins = {
+        upstream: f"Basic {b64encode(f'{login}:{secrets[upstream]}'.encode()).decode()}\n"
+        for upstream, login in settings.registry_cache_accounts.items()
+    }
+    storage = settings.registry_cache_path
+    return Parts(
+        files=(
+            *(Folder(f"{folder}/{each}", "0700", user, user) for each in (FOLDER, LOGINS, RUN)),
+            Folder(storage, "0700", user, user),
+            File(f"{storage}/{MARK}", "0600", user, user, "The pull-through caches of homelab-registry.\n"),
+            *(File(f"{folder}/{FOLDER}/{each}", "0600", user, user, text) for each, text in texts.items()),
+            *(File(f"{folder}/{LOGINS}/{each}", "0600", user, user, text) for each, text in logins.items()),
+        ),
+        container=Cache(
+            name=NAME,
+            image=image,
+            command=("sh", "-c", START),
+            health_path="/",
+            mounts=(
+                Mount(f"{folder}/{FOLDER}", CONFIG),
+                Mount(f"{folder}/{RUN}", SOCKETS, writable=True),
+                Mount(storage, STORAGE, writable=True),
+                Mount(dirname(trusted), TRUST),
+            ),
+            config=f"{folder}/{FOLDER}/nginx.conf",
+            config_sha256=hashlib.sha256("".join(texts.values()).encode()).hexdigest(),
+            memory=512 * 2**20,
+            network=NAME,
+            stop_signal="SIGQUIT",
+            user=user,
+        ),
+    )
+
+
+def looked_at(settings: Settings, folder: str) -> list[str]:
+    """Return the paths of what the caches have and read, with what may be left when there are none any more."""
+    storage = settings.registry_cache_path
+    found = [f"{folder}/{FOLDER}", f"{folder}/{RUN}", storage, f"{storage}/{MARK}"]
+    if settings.registry_caches:
+        found += [f"{folder}/{LOGINS}", f"{folder}/{LINK}", *BUNDLES, *dict.fromkeys(map(dirname, BUNDLES))]
+    return found
+
+
+def written(settings: Settings, folder: str) -> list[str]:
+    """Return the paths of the files that are written in `folder`, ours on the registry host."""
+    if not settings.registry_caches:
+        return []
+    logins = [f"{LOGINS}/{each}" for each in settings.registry_cache_accounts]
+    return [f"{folder}/{each}" for each in (*(f"{FOLDER}/{text}" for text in TEXTS), *logins)]
+
+
+def unwanted_logins(
+    folder: str, wanted: Iterable[Folder], found: Mapping[str, Observed | None]
+) -> list[Step]:
+    """Return the steps that remove logins which nothing asks for any more."""
+    present = [path for path in found if path.startswith(f"{folder}/{LOGINS}/") and found[path]]
+    unwanted = sorted(set(present) - {each.path for each in wanted})
+    return files.remove(unwanted, found, "registry_cache_accounts has it no longer")
+
+
+def removal(
+    storage: str,
+    folder: str,
+    found: Mapping[str, Any],
+    present: Mapping[str, Mapping[str, Any]],
+) -> list[Step]:
+    """Return the step that removes the container, what it kept and its settings, if any of it is there.
+
+    `storage` is the folder of the caches, `folder` ours on the registry host. `present` has the containers by name,
+    `found` what is at paths. A container of that name which is not ours stays,
+    and so does a folder without our mark.
+    """
+    ours = [each for each in NAMES if each in present and containers.is_ours(present[each])]
+    folders = [each for each in (f"{folder}/{FOLDER}", f"{folder}/{RUN}") if found[each]]
+    marked = found[f"{storage}/{MARK}"] is not None
+    if not ours and not folders and not marked:
+        return []
+    script = [
+        *([f"docker rm -f {shlex.join(ours)} >/dev/null"] if ours else []),
+        *([empty(storage)] if marked else []),
+        *([f"rm -rf {shlex.join(folders)}"] if folders else []),
+        f"{{ ! docker network inspect {NAME} >/dev/null 2>&1 || docker network rm {NAME} >/dev/null; }}",
+    ]
+    return [
+        Step(f"remove {NAME} and what it kept: registry_caches is not set", OWN_ENGINE + " && ".join(script))
+    ]
+
+
+def empty(storage: str) -> str:
+    """Return the command that removes the folder of the caches, or all in it if it is where a disk is mounted."""
+    path = shlex.quote(storage)
+    return (
+        f"find {path} -xdev -mindepth 1 ! -name {MARK} -delete && rm -f {path}/{MARK} && "
+        f"{{ rmdir {path} 2>/dev/null || true; }}"
+    )
+
+
+def _texts(settings: Settings, templates: str, trusted: str, own_names: Sequence[str]) -> dict[str, str]:
+    """Return the text of each file of the configuration."""
+    render = environment(templates).get_template
+    limit = sizes.size_in_bytes(settings.registry_cache_limit)
+    tags = min(64 * 2**20, limit // 20)
+    configuration = render("cache.conf.j2").render(
+        settings=settings,
+        container=containers,
+        cache={"CONFIG": CONFIG, "STORAGE": STORAGE, "LOGINS": f"{CONFIG}/{basename(LOGINS)}"},
+        bundle=f"{TRUST}/{basename(trusted)}",
+        own_names=own_names,
+        images_size=limit - tags,
+        tags_size=tags,
+        keep_free=sizes.size_in_bytes(settings.registry_cache_keep_free),
+    )
+    scripts = {each: render(f"cache/{each}").render() for each in TEXTS if each.endswith(".js")}
+    return {TEXTS[0]: configuration, **scripts}

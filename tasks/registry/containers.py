@@ -104,6 +104,11 @@ class Container:
         return f"wget -q -O /dev/null {url} || curl -fs -o /dev/null {url}"
 
     @property
+    def read_at_start(self) -> tuple[str, ...]:
+        """Paths on the host of all that the container reads only at its start."""
+        return (self.config,)
+
+    @property
     def bounds(self) -> tuple[str, ...]:
         """Further arguments of `docker create`."""
         return ()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from posixpath import basename
 
 from tasks.accounts import passwords
-from tasks.registry import containers, keeper, leaf, storage
+from tasks.registry import cache, containers, keeper, leaf, storage
 from tasks.registry.containers import FORMER_UID, UID, Container
 from tasks.registry.storage import MARK, Record
 from tasks.remote import files
@@ -59,7 +59,8 @@ class Desired:
 
     `files` are all but the `leaf`, which is served once a link names it. `unwanted_flags` are the paths of flag files
     that should not be there, with the reason. `certificate` is what a handshake should show: the leaf in PEM, then its
-    chain. `authorization` is a header that the registry accepts.
+    chain. `cache_path` is the folder of the caches, also if there are none. `authorization` is a header that the
+    registry accepts.
     """
 
     files: tuple[Folder, ...]
@@ -69,6 +70,7 @@ class Desired:
     certificate: str
     port: int
     server_name: str
+    cache_path: str
     authorization: str = field(repr=False)
 
 
@@ -80,12 +82,13 @@ def desire(
     record: Record,
     user: int = UID,
     listen: str = ALL_IPV4,
+    caches: cache.Parts | None = None,
 ) -> Desired:
     """Return what the registry host should have.
 
     `images` gives the image by role (`registry`, which is the keeper's too, and `gateway`). `templates` is their
     folder. `record` says where the images are kept from now on, `user` whose they are (`user_of`), `listen` where the
-    port is open.
+    port is open, `caches` what the caches add.
     """
     folder, port = settings.registry_storage_path, settings.registry_port
     contents = _contents(settings, secrets, templates)
@@ -103,6 +106,7 @@ def desire(
                 File(f"{FOLDER}/{name}", "0600", user, user, content)
                 for name, content in (contents | flags).items()
             ),
+            *(caches.files if caches else ()),
         ),
         leaf=leaf.file(FOLDER, secrets.certificate_pem, secrets.key_pem, user),
         unwanted_flags={
@@ -110,6 +114,7 @@ def desire(
         },
         containers=(
             containers.registry(images["registry"], FOLDER, folder, _sha256(contents[REGISTRY_CONFIG]), user),
+            *([caches.container] if caches else []),  # before the gateway sends anyone there
             containers.gateway(
                 images["gateway"], FOLDER, folder, port, _sha256(contents[GATEWAY_CONFIG]), user, listen
             ),
@@ -122,6 +127,7 @@ def desire(
         certificate=secrets.certificate_pem,
         port=port,
         server_name=settings.registry_hostname,
+        cache_path=settings.registry_cache_path,
         authorization=secrets.authorization,
     )
 
@@ -136,7 +142,8 @@ def paths(settings: Settings) -> list[str]:
     written = [f"{settings.registry_storage_path}/{MARK}", *(f"{FOLDER}/{name}" for name in (*names, SOCKET))]
     own = (*FOLDERS, *keeper.FOLDERS)
     folders = [FOLDER, *(f"{FOLDER}/{name}" for name in own), settings.registry_storage_path]
-    return [*folders, *written, *map(files.temporary, written)]
+    written += cache.written(settings, FOLDER)
+    return [*folders, *cache.looked_at(settings, FOLDER), *written, *map(files.temporary, written)]
 
 
 def user_of(observed: Observed | None) -> int:
@@ -159,6 +166,8 @@ def _contents(settings: Settings, secrets: Secrets, templates: str) -> dict[str,
         "told_absent": f"{containers.STORAGE}/{trash.TOLD}",
         "next_prefix": b64encode(passwords.NEXT.encode()).decode(),
         "decoy": b64encode(f"{passwords.DECOY}:".encode()).decode(),
+        "mirror": cache.name(settings),
+        "cache_socket": cache.SOCKET,
     }
     limited = {keeper.SCRIPT: keeper.script(settings, templates)} if settings.storage_limit else {}
     return {

@@ -9,7 +9,7 @@ from base64 import b64decode
 from pyinfra.api.facts import FactBase
 
 from tasks.accounts import passwords
-from tasks.registry import address, desired, image_age, keeper, leaf, proof, storage, suitable, usage
+from tasks.registry import address, cache, desired, image_age, keeper, leaf, proof, storage, suitable, usage
 from tasks.registry.containers import (
     CONFIG,
     FORMER,
@@ -22,7 +22,7 @@ from tasks.registry.containers import (
     SOCKETS,
     STORAGE,
 )  # fmt: skip
-from tasks.registry.plan import RegistryHost
+from tasks.registry.plan import LINKED, RegistryHost
 from tasks.remote.docker import OWN_ENGINE
 from tasks.remote.fact_scripts import emit_paths, fail_host_on_bad_output, read_answer, script
 from tasks.remote.files import NEW_SUFFIX
@@ -42,18 +42,24 @@ class RegistryFact(FactBase[RegistryHost | None]):
         """
         port = settings.registry_port
         others = listen.elsewhere(settings.registry_listen_address)
+        kinds = "|".join((REGISTRY, GATEWAY, keeper.NAME, cache.NAME))
+        networks = [NETWORK]
         targets = [CONFIG, GATEWAY_CONFIG, SOCKETS, STORAGE, keeper.CONFIG, keeper.ANSWERS]
+        if settings.registry_caches:
+            networks.append(cache.NAME)
+            targets += [cache.CONFIG, cache.SOCKETS, cache.STORAGE, cache.TRUST]
         format_ = shlex.quote(image_age.FORMAT)
         leaves, leaf_link, first = (
             f"{desired.FOLDER}/{name}" for name in (leaf.FOLDER, leaf.LINK, leaf.FIRST)
         )
-        link = shlex.quote(f"{desired.FOLDER}/{desired.SOCKET}")
+        link, cache_link = (shlex.quote(f"{desired.FOLDER}/{each}") for each in (desired.SOCKET, cache.LINK))
         inner = proof.handshake(f'"$inner":{GATEWAY_PORT}', settings.registry_hostname)
         htpasswd = shlex.quote(f"{desired.FOLDER}/{desired.HTPASSWD}")
         return script(
             # A run that was killed may still be replacing a container: the shell on a host outlives its connection.
             f"[ ! -d {desired.FOLDER} ] || flock -s -w 120 {desired.FOLDER} true || exit 1",
-            f"{emit_paths(desired.paths(settings))} $(ls -d {leaves}/*.pem {leaves}/.*{NEW_SUFFIX} 2>/dev/null)",
+            f"{emit_paths(desired.paths(settings))} $(ls -d {leaves}/*.pem {leaves}/.*{NEW_SUFFIX} "
+            f"{desired.FOLDER}/{cache.LOGINS}/* 2>/dev/null)",
             address.LOOK,
             storage.look(
                 f"{desired.FOLDER}/{desired.STORAGE_RECORD}",
@@ -66,7 +72,8 @@ installed=$( (public {leaf_link} || public {first}) | base64 -w 0)
 served=$({proof.handshake(settings.local_endpoint, settings.registry_hostname)} | base64 -w 0)
 echo "installed|$installed"
 echo "served|$served"
-[ ! -L {link} ] || echo "socket|$(readlink {link})"
+[ ! -L {link} ] || echo "link|{REGISTRY}|$(readlink {link})"
+[ ! -L {cache_link} ] || echo "link|{cache.NAME}|$(readlink {cache_link})"
 echo "change|$(sed -n '1s/^{passwords.COMMENT}//p' {htpasswd} 2>/dev/null)"
 listener=$(ss -Hltnp 'sport = :{port}{others}' | sed -n 's/.*users:(("\\([^"]*\\)",pid=\\([0-9]*\\).*/\\1 (pid \\2)/p')
 echo "listener|$(echo "$listener" | head -n 1)"
@@ -74,7 +81,7 @@ if command -v openssl >/dev/null; then echo 'handshake|yes'; fi
 {OWN_ENGINE}
 docker() {{ timeout 20 docker "$@"; }}
 # Each call of docker takes as long as all else here: as few as will do.
-ids=$(docker ps -aq --no-trunc --filter 'name=^/?({REGISTRY}|{GATEWAY}|{keeper.NAME})({NEXT}|{FORMER})?$' 2>/dev/null)
+ids=$(docker ps -aq --no-trunc --filter 'name=^/?({kinds})({NEXT}|{FORMER})?$' 2>/dev/null)
 case $? in
     (0) engine=running ;;
     (124) engine=silent ;;
@@ -105,8 +112,9 @@ if [ $engine = running ]; then
             docker ps --filter publish={port} --format 'holder|{{{{.Names}}}}' ;;
     esac
     # A network that a running container is in exists.
-    if printf '%s\n' "$reports" | grep -q '"Running":true.*"Networks":{{"{NETWORK}":'; then
-        echo 'network|{NETWORK}'
+    inhabited() {{ printf '%s\n' "$reports" | grep -q '"Running":true.*"Networks":{{"'"$1"'":'; }}
+    if {" && ".join(f"inhabited {network}" for network in networks)}; then
+        printf 'network|%s\n' {shlex.join(networks)}
     else
         docker network ls --format 'network|{{{{.Name}}}}' || exit 1
     fi
@@ -132,7 +140,7 @@ fi
         return RegistryHost(
             addresses=address.read_addresses(answer),
             paths=answer.paths,
-            socket=answer.one("socket"),
+            links=dict.fromkeys(LINKED) | dict(answer.all("link")),
             engine=answer.one("engine"),  # type: ignore[arg-type]  # the script prints nothing else
             containers={name: json.loads("|".join(text)) for name, *text in answer.all("container")},
             images={reference: id_ for reference, id_, *_ in answer.all("image")},

@@ -1,4 +1,4 @@
-"""The images of the two containers: built on the registry host, or pulled and kept by digest."""
+"""The images of the containers: built on the registry host, or pulled and kept by digest."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from tasks.remote.docker import OWN_ENGINE
 from tasks.remote.steps import Conflict, Step
@@ -18,7 +19,7 @@ Without a registry the name would be one of Docker Hub's, where anyone may take 
 
 ONE_AT_A_TIME = """
 exec 9> /run/homelab-registry.build && flock -w 900 9 || { echo "another build is under way" >&2; exit 1; }
-! docker image inspect "$4" >/dev/null 2>&1 || exit 0
+! docker image inspect "${6:-$4}" >/dev/null 2>&1 || exit 0
 """
 """A build goes on when its run is killed: nobody tells a program without a terminal that its SSH connection ended.
 Each build removes the folders of those before it, so it waits for them, and takes what they made."""
@@ -42,6 +43,11 @@ BUILDS = {
     "registry": Build("docker-registry", "/usr/bin/docker-registry", "registry"),
     "gateway": Build("nginx-light", "/usr/sbin/nginx", "nginx"),
 }
+CACHE = Build("libnginx-mod-http-js", "/usr/sbin/nginx", "nginx")
+"""nginx, which the package of its njs module depends on. Older images of the gateway stay as they are."""
+
+CACHE_MODULE = "/usr/lib/nginx/modules/ngx_http_js_module.so"
+"""That module, there and in the image; nginx's own images have it in the same place."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +63,21 @@ class Image:
     built: bool
 
 
-def wanted(settings: Settings, resolved: Mapping[str, str], script: str) -> dict[str, Image]:
-    """Return the image of each role. `resolved` holds the digests of earlier runs by name, `script` builds an image."""
+def read_scripts(files: Path) -> tuple[str, str]:
+    """Return the script that builds an image, and the one that adds a module to it; `files` is their folder."""
+    return (files / "build_image.sh").read_text(), (files / "add_nginx_module.sh").read_text()
+
+
+def wanted(settings: Settings, resolved: Mapping[str, str], scripts: tuple[str, str]) -> dict[str, Image]:
+    """Return the image of each role. `resolved` holds the digests of earlier runs by name, `scripts` build images.
+
+    The caches have one of their own if it is built; one that is pulled is the gateway's.
+    """
     if settings.registry_image_source == "debian":
-        return {role: _built(build, script) for role, build in BUILDS.items()}
+        script, add_module = scripts
+        built = {role: _built(build, script) for role, build in BUILDS.items()}
+        cache = {"cache": _built(CACHE, script, add_module)} if settings.registry_caches else {}
+        return built | cache
     names = {"registry": settings.registry_image, "gateway": settings.registry_gateway_image}
     return {role: _pulled(name, resolved.get(name)) for role, name in names.items()}
 
@@ -79,9 +96,11 @@ def missing(images: Mapping[str, Image], present: Mapping[str, str], family: str
     return absent
 
 
-def _built(build: Build, script: str) -> Image:
+def _built(build: Build, script: str, add_module: str = "") -> Image:
+    script += add_module
     tag = build.tag(script)
-    arguments = shlex.join([build.package, build.program, build.target, tag])
+    more = [f"{tag}-bare", CACHE_MODULE, tag] if add_module else [tag]
+    arguments = shlex.join([build.package, build.program, build.target, *more])
     step = Step(
         f"build the image {tag} from the package {build.package}: it is missing",
         f"{OWN_ENGINE}set -- {arguments}{ONE_AT_A_TIME}{script}",

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from tasks.accounts import passwords
-from tasks.registry import containers, keeper, leaf, replacement
+from tasks.registry import cache, containers, keeper, leaf, replacement
 from tasks.registry.address import Addresses
 from tasks.registry.containers import Container
 from tasks.registry.desired import FOLDER, HTPASSWD, TWO_PASSWORDS, Desired
@@ -27,6 +27,9 @@ from tasks.run.machines import Engine
 
 CERTIFICATE = f"{FOLDER}/{leaf.LINK}"
 
+LINKED = (containers.REGISTRY, cache.NAME)
+"""The containers that the gateway reaches by a link."""
+
 DRAIN = Step("wait for 3 seconds: for requests that passed the gateway before it looked there", "sleep 3")
 """Such requests are about to be checked against the entry that let them in. Nothing shows when they were."""
 
@@ -35,22 +38,22 @@ DRAIN = Step("wait for 3 seconds: for requests that passed the gateway before it
 class RegistryHost:
     """The registry host as it is.
 
-    `addresses` are the host's. `socket` is what the gateway's link names, None if there is no link. `containers` holds
-    `docker inspect`'s report by name, also of what a killed run left; `images` the id by reference, `inside` the inode
-    that a container sees at a mount's target, by (container, target). `listener` is the program that listens on the
-    port, and `holders` are the containers that it does so for, unless one is ours. `leaf` is the name of the file of
-    the leaf in force. `installed` and `served` are PEM certificates, the leaf first; `handshake` says whether the host
-    has openssl to see what is served. If that is not what is installed, `inner` is what each container serves past the
-    port, and `rules` are the NAT rules for the port that are not Docker's. Nothing is known of containers unless
-    `engine` is `running`. `built` says of what an image was built, by reference, and `debian` what it would be built of
-    now. `confinement` is what keeps the engine from our folders. `places` has what is at the images' folder and where
-    it was before, `storage` where the host knows it to be, and `usage` how full it is there. `change` is the last
-    change of the passwords that the host's htpasswd names, or empty.
+    `addresses` are the host's. `links` has by the name of a container what the gateway's link to it names, None if
+    there is no link. `containers` holds `docker inspect`'s report by name, also of what a killed run left; `images` the
+    id by reference, `inside` the inode that a container sees at a mount's target, by (container, target). `listener` is
+    the program that listens on the port, and `holders` are the containers that it does so for, unless one is ours.
+    `leaf` is the name of the file of the leaf in force. `installed` and `served` are PEM certificates, the leaf first;
+    `handshake` says whether the host has openssl to see what is served. If that is not what is installed, `inner` is
+    what each container serves past the port, and `rules` are the NAT rules for the port that are not Docker's. Nothing
+    is known of containers unless `engine` is `running`. `built` says of what an image was built, by reference, and
+    `debian` what it would be built of now. `confinement` is what keeps the engine from our folders. `places` has what
+    is at the images' folder and where it was before, `storage` where the host knows it to be, and `usage` how full it
+    is there. `change` is the last change of the passwords that the host's htpasswd names, or empty.
     """
 
     addresses: Addresses = field(default_factory=Addresses)
     paths: Mapping[str, Observed | None] = field(default_factory=dict)
-    socket: str | None = None
+    links: Mapping[str, str | None] = field(default_factory=lambda: dict.fromkeys(LINKED))
     engine: Engine = "absent"
     containers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
@@ -89,9 +92,12 @@ def steps(desired: Desired, found: RegistryHost, new_images: frozenset[str] = fr
         placed += keeper.removal(FOLDER, found.containers, found.paths)
     for path, why in desired.unwanted_flags.items():
         placed += files.remove([path], found.paths, why)
-    steps = placed + _network(found) + _containers(desired, found, placed, new_images)
+    placed += cache.unwanted_logins(FOLDER, desired.files, found.paths)
+    steps = placed + _networks(desired, found) + _containers(desired, found, placed, new_images)
     first = f"{FOLDER}/{leaf.FIRST}"
     reason = "the gateway reads current.pem"
+    if not any(container.name == cache.NAME for container in desired.containers):
+        steps += cache.removal(desired.cache_path, FOLDER, found.paths, found.containers)
     return steps + files.remove([first] if first in found.paths else [], found.paths, reason)
 
 
@@ -123,14 +129,13 @@ def _remove_flag(desired: Desired, path: str) -> Step:
     return files.removal(path, desired.unwanted_flags[path])
 
 
-def _network(found: RegistryHost) -> list[Step]:
-    name = containers.NETWORK
-    if name in found.networks:
-        return []
+def _networks(desired: Desired, found: RegistryHost) -> list[Step]:
+    wanted = {each.network for each in desired.containers} - {"none"} - found.networks
     return [
         Step(
             f"make the network {name}: it is missing", f"{OWN_ENGINE}docker network create {name} >/dev/null"
         )
+        for name in sorted(wanted)
     ]
 
 
@@ -141,7 +146,8 @@ def _containers(
     wanted = []
     for container in desired.containers:
         _check_ours(container, found)
-        name = _in_service(container, found)
+        kind = replacement.KINDS[container.name]
+        name = kind.in_service(found.containers, found.links)
         reason = _drift(container, name, found, placed)
         if container.image in new_images:
             reason = reason or "its image is new"
@@ -153,7 +159,7 @@ def _containers(
             text = f"{verb} the container {container.name}: {reason}"
             kept = containers.owner_limits(found.containers[name]) if name in found.containers else []
             script = replacement.replace(container, FOLDER, desired.server_name, kept)
-            login = desired.authorization if container.name == containers.REGISTRY else None
+            login = desired.authorization if kind.is_asked else None
             wanted.append(Step(text, script, login))
         elif any(each in found.containers for each in replacement.names(container)[1:]):
             text = f"remove what is left of replacing the container {container.name}: a run was killed"
@@ -168,23 +174,13 @@ def _serves_in_the_link_s_place(found: RegistryHost) -> bool:
     a request on one of them would get a 503: there the gateway is replaced first.
     """
     report = found.containers.get(containers.REGISTRY)
-    if report is None or found.socket is not None or containers.socket(report) is not None:
+    if (
+        report is None
+        or found.links[containers.REGISTRY] is not None
+        or containers.socket(report) is not None
+    ):
         return False
     return bool(report["State"].get("Health", {}).get("Status") == "healthy")
-
-
-def _in_service(container: Container, found: RegistryHost) -> str:
-    """Return the name of the container that serves now, by the same rules as the scripts in `replacement`."""
-    name, spare, former = replacement.names(container)
-    if name == keeper.NAME:
-        return keeper.in_service(found.containers)
-    if name == containers.REGISTRY:
-        present = [each for each in (name, spare, former) if each in found.containers]
-        serving = [each for each in present if containers.socket(found.containers[each]) == found.socket]
-        return (serving or [name])[0]
-    if spare in found.containers and containers.published(found.containers[spare]):
-        return spare
-    return former if name not in found.containers and former in found.containers else name
 
 
 def _drift(container: Container, name: str, found: RegistryHost, placed: list[Step]) -> str | None:
@@ -197,14 +193,15 @@ def _drift(container: Container, name: str, found: RegistryHost, placed: list[St
         folder = found.paths[mount.source]
         if folder is None or found.inside.get((name, mount.target)) != folder.inode:
             return f"it does not see the folder {mount.source} that is there now"
-    if container.name == containers.REGISTRY and containers.socket(report) != found.socket:
+    if container.name in LINKED and containers.socket(report) != found.links[container.name]:
         return "the gateway's link does not lead to its socket"
-    config = found.paths[container.config]
     started = dt.datetime.fromisoformat(report["State"]["StartedAt"].replace("Z", "+00:00"))
-    if any(step.writes and step.path == container.config for step in placed) or config is None:
-        return "its configuration changes"
-    if config.modified > started.timestamp():
-        return "its configuration is newer than its start"
+    for path in container.read_at_start:
+        file = found.paths[path]
+        if any(step.writes and step.path == path for step in placed) or file is None:
+            return "its configuration changes"
+        if file.modified > started.timestamp():
+            return f"{'its configuration' if path == container.config else path} is newer than its start"
     return None
 
 

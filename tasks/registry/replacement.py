@@ -7,9 +7,12 @@ and the next script removes what is left of it.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from posixpath import dirname
+from typing import Any
 
-from tasks.registry import containers, keeper
+from tasks.registry import cache, containers, keeper, links
 from tasks.registry.containers import FORMER, GATEWAY_PORT, NEXT, SOCKET_LABEL, SOCKETS, Container
 from tasks.registry.desired import SOCKET
 from tasks.remote import files
@@ -32,6 +35,7 @@ spare=$name-next former=$name-former socket=
 there() { docker container inspect "$1" >/dev/null 2>&1; }
 running() { [ "$(docker container inspect -f '{{.State.Status}}' "$1" 2>/dev/null)" = running ]; }
 drain() { :; }
+prove() { :; }
 retire() {
     there "$1" || return 0
     drain "$1"
@@ -65,95 +69,6 @@ finish() {
     for each in "$name" "$spare" "$former"; do [ "$each" = "$serving" ] || retire "$each"; done
     [ "$serving" = "$name" ] || docker rename "$serving" "$name" || exit 1
 }
-"""
-
-# The registry in service is the one whose socket the link names. One from before there was a link has no label: it
-# listens in the link's place, and Go removes the name that it listens on when it ends (net.UnixListener).
-# The gateway's idle connections end within two seconds (keepalive_time), and are in the list of its network namespace:
-# no request then meets a registry's end.
-FIND_REGISTRY = """
-run=$folder/run link=$folder/run/registry.sock
-socket_of() { docker container inspect -f "$form" "$1"; }
-drain() {
-    own=$(socket_of "$1") || exit 1
-    pid=$(docker container inspect -f '{{.State.Pid}}' "$gateway" 2>/dev/null)
-    if [ -z "$own" ] && [ -L "$link" ]; then
-        trap 'chmod 0700 "$run"' EXIT
-        chmod 0500 "$run"
-    fi
-    for _ in $(seq 30); do
-        open=$(grep -c " $sockets/${own:-registry.sock}\\$" "/proc/$pid/net/unix" 2>/dev/null)
-        [ "${open:-0}" -gt 0 ] || break
-        sleep 0.1
-    done
-}
-serving=$name
-for each in "$name" "$spare" "$former"; do
-    there "$each" || continue
-    its=$(socket_of "$each") || exit 1
-    if [ "$its" = "$(readlink "$link")" ]; then
-        serving=$each
-        break
-    fi
-done
-finish
-"""
-
-# The new registry has to give each of a few stored manifests and blobs that the one before gives. The new one is asked
-# first: what is deleted meanwhile makes no difference then. The login comes on standard input, and is printed nowhere.
-REPLACE_REGISTRY = """
-authorization=$(cat)
-paths() {
-    root=$storage/docker/registry/v2
-    find "$root/repositories" \\( -name _layers -o -name _uploads \\) -prune -o \\
-        -path '*/_manifests/tags/*/current/link' -size +0 -print 2>/dev/null | head -n 3 | while IFS= read -r file; do
-        repository=${file#"$root/repositories/"}
-        repository=${repository%%/_manifests/*}
-        digest=$(cat "$file")
-        data=$root/blobs/sha256/$(printf %.2s "${digest#sha256:}")/${digest#sha256:}/data
-        echo "/v2/$repository/manifests/$digest"
-        grep -aoE 'sha256:[0-9a-f]{64}' "$data" | head -n 1 | sed "s|^|/v2/$repository/blobs/|"
-    done
-    echo /v2/
-}
-ask() {
-    for path in $asked; do
-        printf 'HEAD %s HTTP/1.1\\r\\nHost: localhost\\r\\nAuthorization: %s\\r\\nAccept: %s\\r\\n' \\
-            "$path" "$authorization" "$manifests"
-        [ "$path" != /v2/ ] || printf 'Connection: close\\r\\n'
-        printf '\\r\\n'
-    done | perl -MSocket -e 'alarm 30; socket(S, AF_UNIX, SOCK_STREAM, 0) && connect(S, pack_sockaddr_un($ARGV[0]))
-        or exit 1; local $/; syswrite S, <STDIN>; print <S>' "$1" | sed -n 's|^HTTP/1.1 \\([0-9]*\\).*|\\1|p'
-}
-prove() {
-    command -v perl >/dev/null || return 0
-    asked=$(paths)
-    for _ in $(seq 40); do
-        new=$(ask "$run/$socket")
-        [ -z "$new" ] || break
-        sleep 0.25
-    done
-    case $new in
-        (*200) ;;
-        (*) give_up "$name does not answer as it should on its socket: $(echo ${new:-nothing})" ;;
-    esac
-    old=$(running "$name" && ask "$link")
-    set -- $old
-    for path in $asked; do
-        [ "${1:-}" != 200 ] || [ "${new%%[!0-9]*}" = 200 ] || give_up "$name gives ${new%%[!0-9]*} for $path"
-        new=${new#*[!0-9]}
-        [ $# -eq 0 ] || shift
-    done
-}
-socket=a.sock
-if there "$name" && [ "$(socket_of "$name")" = "$socket" ]; then socket=b.sock; fi
-create --label="$label=$socket" --env=REGISTRY_HTTP_ADDR="$sockets/$socket" "$@"
-become_healthy || give_up "$said"
-prove
-said=$({ ln -sfn "$socket" "$new_link" && mv -fT "$new_link" "$link"; } 2>&1) || give_up "$said"
-sync "$run" 2>/dev/null || sync
-take_over
-retire "$former"
 """
 
 # The gateway in service is the one that has the port.
@@ -203,7 +118,77 @@ retire "$former"
 """
 
 
-FIND = {containers.REGISTRY: FIND_REGISTRY, containers.GATEWAY: FIND_GATEWAY, keeper.NAME: keeper.FIND}
+@dataclass(frozen=True)
+class Kind:
+    """How containers of one name replace each other.
+
+    `find` sees which one serves, and removes what is left of the others; `replace` comes after it. `values` returns
+    their variables, given the container and our folder. With `is_asked` the script reads an Authorization header from
+    standard input. `in_service` returns the name of the container that serves, given all reports, and by the name of a
+    container what its link names.
+    """
+
+    find: str
+    replace: str
+    values: Callable[[Container, str], dict[str, str]]
+    in_service: Callable[[Mapping[str, Mapping[str, Any]], Mapping[str, str | None]], str]
+    is_asked: bool = False
+
+
+def _registry_values(container: Container, folder: str) -> dict[str, str]:
+    return {
+        "storage": next(mount.source for mount in container.mounts if mount.target == containers.STORAGE),
+        "manifests": MANIFESTS,
+        "listen_by": "REGISTRY_HTTP_ADDR",
+        **_link_values(f"{folder}/{SOCKET}", SOCKETS),
+    }
+
+
+def _cache_values(container: Container, folder: str) -> dict[str, str]:
+    return {"listen_by": "SOCKET", **_link_values(f"{folder}/{cache.LINK}", cache.SOCKETS)}
+
+
+def _link_values(link: str, sockets: str) -> dict[str, str]:
+    return {"run": dirname(link), "link": link, "new_link": files.temporary(link), "sockets": sockets}
+
+
+def _gateway_values(container: Container, folder: str) -> dict[str, str]:
+    return {
+        "inner_port": str(GATEWAY_PORT),
+        "outer": f"{listen.local(container.listen)}:{container.publish}",
+        "publish": f"{listen.bracketed(container.listen)}:{container.publish}:{GATEWAY_PORT}".lstrip(":"),
+        "closed": CLOSED,
+    }
+
+
+def _gateway_in_service(present: Mapping[str, Mapping[str, Any]], links: Mapping[str, str | None]) -> str:
+    name, spare, former = containers.GATEWAY, containers.GATEWAY + NEXT, containers.GATEWAY + FORMER
+    if spare in present and containers.published(present[spare]):
+        return spare
+    return former if name not in present and former in present else name
+
+
+def _by_link(name: str) -> Callable[[Mapping[str, Mapping[str, Any]], Mapping[str, str | None]], str]:
+    return lambda present, named: links.in_service(name, present, named[name])
+
+
+KINDS = {
+    containers.REGISTRY: Kind(
+        links.FIND,
+        links.PROVE_REGISTRY + links.REPLACE,
+        _registry_values,
+        _by_link(containers.REGISTRY),
+        is_asked=True,
+    ),
+    cache.NAME: Kind(links.FIND, links.REPLACE, _cache_values, _by_link(cache.NAME)),
+    containers.GATEWAY: Kind(FIND_GATEWAY, REPLACE_GATEWAY, _gateway_values, _gateway_in_service),
+    keeper.NAME: Kind(
+        keeper.FIND,
+        keeper.REPLACE,
+        lambda _, folder: {"figures": f"{folder}/{keeper.LIMIT}/{keeper.FIGURES}"},
+        lambda present, _: keeper.in_service(present),
+    ),
+}
 
 
 def names(container: Container) -> tuple[str, str, str]:
@@ -214,41 +199,18 @@ def names(container: Container) -> tuple[str, str, str]:
 def replace(container: Container, folder: str, server_name: str, kept: Sequence[str] = ()) -> str:
     """Return the script that creates a container, or replaces it; `folder` is ours on the registry host.
 
-    `kept` are the owner's limits (`containers.owner_limits`).
-
-    The registry's script reads an Authorization header from standard input.
+    `server_name` is a name that the gateway's certificate has, `kept` are the owner's limits
+    (`containers.owner_limits`).
     """
+    kind = KINDS[container.name]
     arguments = shlex.join(containers.create(container, container.digest, kept))
-    if container.name == keeper.NAME:
-        figures = {"figures": f"{folder}/{keeper.LIMIT}/{keeper.FIGURES}"}
-        return "".join(
-            [_begin(container, folder, figures), f"set -- {arguments}\n", keeper.FIND, keeper.REPLACE]
-        )
-    if container.publish:
-        more = {
-            "host": server_name,
-            "inner_port": str(GATEWAY_PORT),
-            "outer": f"{listen.local(container.listen)}:{container.publish}",
-            "publish": f"{listen.bracketed(container.listen)}:{container.publish}:{GATEWAY_PORT}".lstrip(":"),
-            "closed": CLOSED,
-        }
-        return "".join(
-            [_begin(container, folder, more), f"set -- {arguments}\n", FIND_GATEWAY, REPLACE_GATEWAY]
-        )
-    storage = next(mount.source for mount in container.mounts if mount.target == containers.STORAGE)
-    more = {
-        "storage": storage,
-        "manifests": MANIFESTS,
-        "new_link": files.temporary(f"{folder}/{SOCKET}"),
-    }
-    return "".join(
-        [_begin(container, folder, more), f"set -- {arguments}\n", FIND_REGISTRY, REPLACE_REGISTRY]
-    )
+    begin = _begin(container, folder, {"host": server_name})
+    return f"{begin}set -- {arguments}\n{kind.find}{kind.replace}"
 
 
 def finish(container: Container, folder: str) -> str:
     """Return the script that leaves of the containers of one kind only the one in service, under its lasting name."""
-    return _begin(container, folder, {}) + FIND[container.name]
+    return _begin(container, folder, {}) + KINDS[container.name].find
 
 
 def seconds_closed(output: str) -> float | None:
@@ -265,7 +227,7 @@ def _begin(container: Container, folder: str, more: dict[str, str]) -> str:
         "label": SOCKET_LABEL,
         "gateway": containers.GATEWAY,
         "form": f'{{{{index .Config.Labels "{SOCKET_LABEL}"}}}}',
-        "sockets": SOCKETS,
+        **KINDS[container.name].values(container, folder),
         **more,
     }
     assigned = "\n".join(f"{name}={shlex.quote(value)}" for name, value in values.items())

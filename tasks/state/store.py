@@ -63,8 +63,9 @@ class State:
 
 
 OWN = frozenset(
-    {"accounts", "authorities", "ca.crt", "former.json", "htpasswd", "http.secret", "leaf.pem", "record.json"}
-)
+    {"accounts", "authorities", "ca.crt", "former.json", "htpasswd", "http.secret", "leaf.pem", "record.json",
+     "upstream"}
+)  # fmt: skip
 """The names of which a state has at least one."""
 
 IGNORED = re.compile(r"\.gitignore|\..*\.new|\.DS_Store|lost\+found")
@@ -205,6 +206,26 @@ class Store(AccountFiles):
     def write_http_secret(self, secret: str) -> None:
         """Write the registry's `http.secret`, without which an upload cannot continue after a restart."""
         self._files.write(self.folder / "http.secret", secret + "\n")
+
+    def read_upstream_secrets(self, accounts: Mapping[str, str]) -> dict[str, str]:
+        """Return the access tokens of accounts at registries in the internet, which a person puts into files.
+
+        `accounts` has the login name by the registry's name. Raise `StateError` if a file is missing or unusable.
+        """
+        found = {}
+        for name, login in accounts.items():
+            path = self.folder / "upstream" / name
+            try:
+                text = (read_text(path) or "").strip()
+            except (OSError, UnicodeDecodeError):
+                text = ""
+            if not re.fullmatch("[!-~]{1,4000}", text):
+                raise StateError(
+                    f"{path} has no access token of the account {login} at {name}",
+                    f"write the token into it, with mode 0600, or take {name} out of registry_cache_accounts",
+                )
+            found[name] = text
+        return found
 
     def write_record(
         self, registry_host: str, images: Mapping[str, str], storage: tuple[str, str] | None

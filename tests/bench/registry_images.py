@@ -1,4 +1,4 @@
-"""The two images of the registry's containers, built once as the product does, for tests of something else.
+"""The images of the registry's containers, built once as the product does, for tests of something else.
 
 Building them from Debian's packages takes two thirds of a first deployment.
 """
@@ -9,30 +9,46 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from tasks.registry.images import BUILDS
+from tasks.registry import images
+from tasks.registry.images import BUILDS, CACHE, Build, Image
+from tasks.settings.load import Settings
 from tests.bench.cache import cache, locked
 from tests.bench.hosts import BenchHost
 
-SCRIPT = Path(__file__).parents[2] / "files" / "build_image.sh"
+FILES = Path(__file__).parents[2] / "files"
 
 
-def load(host: BenchHost) -> None:
-    """Wait for the host's Docker Engine, and load the images; the first host of each Debian suite builds them."""
+def load(host: BenchHost, *, caches: bool = False) -> None:
+    """Wait for the host's Docker Engine, and load the images, with `caches` also theirs.
+
+    The first host of each Debian suite builds them.
+    """
     host.wait_until("docker info", 60, "Docker Engine")
-    script = SCRIPT.read_text()
-    tags = {build: build.tag(script) for build in BUILDS.values()}
+    scripts = images.read_scripts(FILES)
+    wanted = images.wanted(
+        Settings.model_validate({"registry_caches": ["docker.io"] if caches else []}), {}, scripts
+    )
     suite = host.run(". /etc/os-release && echo $VERSION_CODENAME").stdout.strip()
-    archive = cache() / f"registry-images-{suite}-{hashlib.sha256(repr(tags).encode()).hexdigest()[:12]}.tar"
     with locked("registry-images"):
-        if not archive.exists():
-            for build, tag in tags.items():
-                host.run(f"sh -s {build.package} {build.program} {build.target} {tag}", stdin=script)
-            new = archive.with_suffix(".new")
-            with new.open("wb") as file:
-                save = ["docker", "exec", host.name, "docker", "save", *tags.values()]
-                subprocess.run(save, stdout=file, check=True)
-            new.rename(archive)
-            return
-    with archive.open("rb") as file:
-        command = ["docker", "exec", "-i", host.name, "docker", "load", "-q"]
-        subprocess.run(command, stdin=file, check=True, stdout=subprocess.DEVNULL)
+        _load(host, f"registry-images-{suite}", {BUILDS[role]: wanted[role] for role in BUILDS})
+        if caches:
+            _load(host, f"cache-image-{suite}", {CACHE: wanted["cache"]})
+
+
+def _load(host: BenchHost, name: str, wanted: dict[Build, Image]) -> None:
+    """Load images from the archive of that name, or build them and make it."""
+    tags = {build: image.name for build, image in wanted.items()}
+    archive = cache() / f"{name}-{hashlib.sha256(repr(tags).encode()).hexdigest()[:12]}.tar"
+    if archive.exists():
+        with archive.open("rb") as file:
+            command = ["docker", "exec", "-i", host.name, "docker", "load", "-q"]
+            subprocess.run(command, stdin=file, check=True, stdout=subprocess.DEVNULL)
+        return
+    for image in wanted.values():
+        host.run(image.step.script)
+    new = archive.with_suffix(".new")
+    with new.open("wb") as file:
+        subprocess.run(
+            ["docker", "exec", host.name, "docker", "save", *tags.values()], stdout=file, check=True
+        )
+    new.rename(archive)

@@ -64,8 +64,10 @@ IMAGES_FOLDER = "/var/lib/homelab-registry"
 
 
 def expected_on_registry_host(state: Path, *marks: str) -> list[str]:
-    script = (ROOT / "files/build_image.sh").read_text()
-    tags = {role: image.name for role, image in images.wanted(Settings(), {}, script).items()}
+    tags = {
+        role: image.name
+        for role, image in images.wanted(Settings(), {}, images.read_scripts(ROOT / "files")).items()
+    }
     folder = "/etc/homelab-registry"
     made = [
         folder,

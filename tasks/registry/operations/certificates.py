@@ -45,8 +45,7 @@ def read_facts(run: Run) -> RegistryHost:
     settings = run.configuration.settings
     context.present = run.store.read(settings.registry_accounts)
     context.before = context.before or context.present
-    script = (ROOT / "files/build_image.sh").read_text()
-    needed = images.wanted(settings, context.present.images, script)
+    needed = images.wanted(settings, context.present.images, images.read_scripts(ROOT / "files"))
     references = [image.reference for image in needed.values() if image.reference]
     recorded = [context.present.storage[0]] if context.present.storage else []
     found = read_fact(host, RegistryFact, settings=settings, images=references, recorded=recorded)

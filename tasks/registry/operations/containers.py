@@ -13,9 +13,9 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
 from tasks.accounts import passwords
-from tasks.registry import keeper, plan, proof, usage
+from tasks.registry import cache, keeper, plan, proof, usage
 from tasks.registry.context import RegistryContext
-from tasks.registry.desired import Desired, Secrets, desire, user_of
+from tasks.registry.desired import FOLDER, Desired, Secrets, desire, user_of
 from tasks.registry.replacement import CLOSED, seconds_closed
 from tasks.remote.steps import Step
 from tasks.run.apply import AnyStep, LocalStep, RemoteStep, apply_steps
@@ -100,6 +100,27 @@ def desired_host(run: Run) -> Desired:
         record,
         user_of(found.paths[record.path]),
         _listen(run),
+        _caches(run, user_of(found.paths[record.path])),
+    )
+
+
+def _caches(run: Run, user: int) -> cache.Parts | None:
+    """Return what the caches need; `Conflict` if the host or the state lacks some of it."""
+    context, settings = run.part(RegistryContext), run.configuration.settings
+    if not settings.registry_caches or context.found is None:
+        return None
+    secrets = run.store.read_upstream_secrets(settings.registry_cache_accounts)
+    # A pulled image of the gateway is that of the caches too.
+    image = context.images.get("cache", context.images["gateway"])
+    return cache.parts(
+        settings,
+        FOLDER,
+        str(ROOT / "templates"),
+        image,
+        cache.bundle(context.found.paths),
+        secrets,
+        context.server_names(settings),
+        user,
     )
 
 

@@ -25,8 +25,9 @@ def provide() -> Generator[PyinfraCommand, None, None]:
 
 def _decide(run: Run) -> list[AnyStep]:
     context = run.part(RegistryContext)
-    script = (ROOT / "files/build_image.sh").read_text()
-    needed = images.wanted(run.configuration.settings, context.present.images, script)
+    needed = images.wanted(
+        run.configuration.settings, context.present.images, images.read_scripts(ROOT / "files")
+    )
     # Until a digest is known, a plan shows the container by the image's name.
     context.images = {role: image.reference or image.name for role, image in needed.items()}
     present = context.found.images if context.found else {}

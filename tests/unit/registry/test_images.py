@@ -16,14 +16,14 @@ from tasks.remote.docker import OWN_ENGINE
 from tasks.remote.steps import Conflict
 from tasks.settings.load import Settings
 
-SCRIPT = "echo build\n"
+SCRIPT, ADD_MODULE = "echo build\n", "echo add\n"
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 REGISTRY, GATEWAY = "docker.io/library/registry:3", "docker.io/library/nginx:stable"
 INSPECT = "{{range .RepoDigests}}{{.}} {{end}}"
 
 
 def wanted(resolved: dict[str, str] | None = None, script: str = SCRIPT, **settings: Any) -> dict[str, Image]:
-    return images.wanted(Settings(**settings), resolved or {}, script)
+    return images.wanted(Settings(**settings), resolved or {}, (script, ADD_MODULE))
 
 
 def pulled(resolved: dict[str, str] | None = None, **settings: Any) -> dict[str, Image]:

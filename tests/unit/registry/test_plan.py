@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from tasks.registry import containers, leaf, proof
+from tasks.registry import cache, containers, leaf, proof
 from tasks.registry import desired as layout
 from tasks.registry import plan as registry
 from tasks.registry.containers import UID
@@ -86,7 +86,7 @@ def converged(desired: Desired, settings: Settings | None = None) -> RegistryHos
         containers={container.name: inspected(container) for container in desired.containers},
         images={image: f"sha256:{image}" for image in IMAGES.values()},
         networks=frozenset({"bridge", "homelab-registry"}),
-        socket="a.sock",
+        links={containers.REGISTRY: "a.sock", cache.NAME: "a.sock"},
         inside=inside,
         leaf=basename(desired.leaf.path),
         installed=desired.certificate,
@@ -365,7 +365,9 @@ def left(found: RegistryHost, names: dict[str, str | None], socket: str | None) 
         report["Config"]["Labels"][containers.SOCKET_LABEL] = own
         others[name] = report
         inside |= {(name, at): inode for (each, at), inode in found.inside.items() if each == N}
-    return replace(found, containers=others, inside=inside, socket=socket)
+    return replace(
+        found, containers=others, inside=inside, links={**found.links, containers.REGISTRY: socket}
+    )
 
 
 N, NEXT, FORMER = "homelab-registry", "homelab-registry-next", "homelab-registry-former"

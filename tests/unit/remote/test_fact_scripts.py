@@ -25,8 +25,8 @@ from tasks.cluster_nodes.node import Node
 from tasks.docker_hosts.engines import DockerHost
 from tasks.docker_hosts.facts import DockerHostFact
 from tasks.docker_hosts.logins import Home
+from tasks.registry import cache, containers, leaf
 from tasks.registry import desired as layout
-from tasks.registry import leaf
 from tasks.registry.address import Addresses
 from tasks.registry.facts import RegistryFact
 from tasks.registry.image_age import Built, Debian
@@ -347,7 +347,7 @@ printf 'nginx:\\n  Installed: 1.0\\n  Candidate: 1:1.23\\n  Version table:\\n **
 case " $FAILING " in (*" $1 "*) echo no >&2; exit "$CODE" ;; esac
 case "$*" in
     version) ;;
-    'ps -aq --no-trunc --filter name=^/?(homelab-registry|homelab-registry-gateway|homelab-registry-keeper)(-next|-former)?$')
+    'ps -aq --no-trunc --filter name=^/?(homelab-registry|homelab-registry-gateway|homelab-registry-keeper|homelab-registry-cache)(-next|-former)?$')
         echo c0ffee; [ -z "$BOTH" ] || echo beef ;;
     'container inspect -f {{.Name}}|{{.State.Pid}}|{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}|{{json .}} c0ffee'*)
         echo '/homelab-registry|0||{"Id": "c0|fee\\u003c"}'
@@ -442,7 +442,10 @@ def test_another_certificate_on_the_port_is_told_with_the_gateway_s_own_and_the_
 def test_the_link_to_the_registry_s_socket_is_told(folder: Path) -> None:
     (folder / "run").mkdir()
     (folder / layout.SOCKET).symlink_to("b.sock")
-    assert registry_host(folder).socket == "b.sock"
+    assert registry_host(folder).links == {containers.REGISTRY: "b.sock", cache.NAME: None}
+    (folder / cache.RUN).mkdir()
+    (folder / cache.LINK).symlink_to("a.sock")
+    assert registry_host(folder).links == {containers.REGISTRY: "b.sock", cache.NAME: "a.sock"}
 
 
 def test_how_full_the_disk_is_and_what_the_keeper_measured(folder: Path) -> None:
