@@ -24,9 +24,10 @@ from tasks.clients.questions import of_mirror
 from tasks.cluster_nodes import facts
 from tasks.cluster_nodes.facts import ClusterNodeFact
 from tasks.cluster_nodes.node import Node, NodeTarget
-from tasks.cluster_nodes.runtimes import containerd_config, restarts
+from tasks.cluster_nodes.runtimes import containerd_config, registries_mirrors, restarts
 from tasks.cluster_nodes.runtimes.containerd import CONFIG
 from tasks.cluster_nodes.runtimes.containerd_config import CERTS, TWO_PATHS
+from tasks.cluster_nodes.runtimes.k3s_rke2 import K3S
 from tasks.cluster_nodes.runtimes.table import RUNTIMES
 from tasks.remote.steps import Conflict, Step
 from tasks.settings.load import HostSettings, Settings
@@ -441,7 +442,7 @@ def test_a_configuration_that_containerd_does_not_come_up_with_is_put_back(fleet
 
 MIRROR = "mirror.homelab.local"
 UNCACHED = Settings(registry_port=5443)
-CACHED = Settings.model_validate({"registry_port": 5443, "registry_caches": ["docker.io"]})
+CACHED = Settings.model_validate({"registry_port": 5443, "registry_caches": ["docker.io", "ghcr.io"]})
 SERVICE = "the-mirror"
 OURS = "find /etc/containerd/certs.d /etc/containers ! -type d -exec sha256sum {} + 2>/dev/null | sort"
 
@@ -471,7 +472,8 @@ def hub(fleet: Fleet) -> Hub:
             f"crane append -f layer.tar -t {MIRROR}:5443/{name}:1"
         )
     made = Hub.start(host)
-    made.add_all({f"docker.io/library/{name}:1": (1000,) for name in ("unknown", "away", "after")})
+    for name in ("unknown", "away", "after"):
+        made.add_all({f"{registry}/library/{name}:1": (1000,) for registry in ("docker.io", "ghcr.io")})
     return made
 
 
@@ -504,12 +506,36 @@ def test_runtimes_pull_through_the_caches_and_without_them(fleet: Fleet, hub: Hu
         pull_from_hub(host, "cached")
         assert host.run("systemctl show -p InvocationID containerd").stdout == first
 
+    def k3s_pull(name: str) -> None:
+        """Pull from ghcr.io as K3s' own module does, with nothing but our entries."""
+        result = hub.host.run(f"registries-pull {K3S.registries} ghcr.io/library/{name}:1", check=False)
+        assert result.exit_code == 0, result.stderr
+
     on_all_nodes(fleet, use)
+    hub.serve(hub.host)
+    hub.host.give(REGISTRIES_PULL)
+    used = mirrors.mirror(CACHED, HostSettings())
+    hub.host.write(
+        K3S.registries, registries_mirrors.merge("", used, "/srv/mirror/ca.crt", K3S.registries), "0600"
+    )
+    k3s_pull("cached")
     assert hub.asked_for() == []
+    log = hub.host.run(f"journalctl -u {SERVICE} -o cat").stdout
+    # What has no such hint is an image of Docker Hub, so a runtime without it would get the wrong one of another.
+    hints = re.findall(
+        r'http.request.remoteaddr="?([\d.]+).*http.request.uri="/v2/library/cached/\S+[?]ns=([a-z.]+)', log
+    )
+    nodes = {(fleet.hosts[name].address, "docker.io") for name in NODES}
+    assert set(hints) == {(hub.address, "ghcr.io"), *nodes}
+    assert "/v2/docker.io/library/cached/manifests/1" in log
     on_all_nodes(fleet, lambda host, _: pull_from_hub(host, "unknown"))
+    k3s_pull("unknown")
     hub.host.run(f"systemctl stop {SERVICE}")
     on_all_nodes(fleet, lambda host, _: pull_from_hub(host, "away"))
-    assert set(hub.asked_for()) == {"docker.io/library/unknown", "docker.io/library/away"}
+    k3s_pull("away")
+    assert set(hub.asked_for()) == {
+        f"{registry}/library/{name}" for registry in ("docker.io", "ghcr.io") for name in ("unknown", "away")
+    }
 
     def take_back(host: BenchHost, name: str) -> None:
         take(host, plan(host, UNCACHED, ("containerd", "podman")))

@@ -49,8 +49,7 @@ class Podman(Runtime):
 
     def steps(self, settings: Settings, target: NodeTarget, found: Node) -> list[Step]:
         """Return the steps, in their order; `Conflict` if something of the user's contradicts them."""
-        mirror = target.mirror
-        endpoints = [*settings.endpoints, mirror.endpoint] if mirror else settings.endpoints
+        mirror, endpoints = target.mirror, _endpoints(settings, target)
         certs_d.check(certs_d.certificates(CERTS, endpoints), found.texts)
         for endpoint in endpoints:
             if found.paths[path := f"{ROOT_CERTS}/{endpoint}"]:
@@ -63,6 +62,11 @@ class Podman(Runtime):
             registries_drop_in.check(mirror, found.paths, found.texts)
         placed = files.place(certs_d.wanted(CERTS, endpoints, target.ca_pem), found.paths)
         return placed + registries_drop_in.steps(mirror, CERTS, found.paths, found.texts, _reload(found))
+
+
+def _endpoints(settings: Settings, target: NodeTarget) -> Sequence[str]:
+    """Return where certificates are checked with our CA: the registry's endpoints, and that of the caches."""
+    return [*settings.endpoints, target.mirror.endpoint] if target.mirror else settings.endpoints
 
 
 def _reload(found: Node) -> str:
@@ -84,7 +88,7 @@ class Crio(Podman):
 
     def steps(self, settings: Settings, target: NodeTarget, found: Node) -> list[Step]:
         """Return the steps, in their order; `Conflict` if something of the user's contradicts them."""
-        _check_crio(settings.endpoints, target.address, found.texts)
+        _check_crio(_endpoints(settings, target), target.address, found.texts)
         return super().steps(settings, target, found)
 
 
@@ -101,7 +105,7 @@ def _check_crio(endpoints: Sequence[str], address: str, texts: Mapping[str, str]
                 line = line_of(text, re.compile(f"[\"']{re.escape(str(name))}[\"']"))
                 raise Conflict(
                     f'{path} line {line} has "{name}" in insecure_registries, so CRI-O checks no '
-                    f"certificate of {endpoints[0]}",
+                    f"certificate of {name if name in endpoints else endpoints[0]}",
                     "take that out and run again",
                 )
 

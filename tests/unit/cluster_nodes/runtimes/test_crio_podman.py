@@ -282,3 +282,12 @@ def test_root_s_own_registries_conf_hides_our_drop_in() -> None:
     with pytest.raises(Conflict, match="is read instead of"):
         cached(found, CACHES)
     assert cached(found, None)
+
+
+def test_cri_o_has_to_check_the_certificate_of_the_caches_too() -> None:
+    text = f'[crio.image]\ninsecure_registries = ["{MIRROR}"]\n'
+    found = with_caches()
+    found = replace(found, texts={**found.texts, "/etc/crio/crio.conf": text})
+    with pytest.raises(Conflict, match=f"line 2 .* so CRI-O checks no certificate of {MIRROR}"):
+        Crio().steps(SETTINGS, replace(TARGET, mirror=CACHES), found)
+    assert Crio().steps(SETTINGS, TARGET, found)
