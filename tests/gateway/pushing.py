@@ -67,13 +67,17 @@ class RefusedError(Exception):
 
 @dataclass
 class PushLog:
-    """What the registry acknowledged to all clients together: (repository, digest) of each 201."""
+    """What the registry acknowledged to all clients together: (repository, digest) of each 201.
+
+    `unanswered` are those whose upload, or one of several, failed: the registry may have been writing them just then.
+    """
 
     blobs: set[tuple[str, str]] = field(default_factory=set)
     manifests: set[tuple[str, str]] = field(default_factory=set)
     tags: dict[tuple[str, str], str] = field(default_factory=dict)
     chunks: int = 0
     under_way: int = 0
+    unanswered: set[tuple[str, str]] = field(default_factory=set)
     changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
 
     @contextmanager
@@ -83,12 +87,15 @@ class PushLog:
             self.changed.notify_all()
 
     @contextmanager
-    def upload(self) -> Iterator[None]:
-        """Count a blob as being uploaded while the block runs."""
+    def upload(self, repository: str, digest: str) -> Iterator[None]:
+        """Count a blob or manifest as being uploaded while the block runs."""
         with self.writing():
             self.under_way += 1
         try:
             yield
+        except Exception:
+            self.unanswered.add((repository, digest))
+            raise
         finally:
             with self.writing():
                 self.under_way -= 1
@@ -132,7 +139,7 @@ class Client:
 
     def blob(self, repository: str, data: bytes, chunks: int = 3) -> None:
         """Upload a blob in chunks."""
-        with self.log.upload():
+        with self.log.upload(repository, digest(data)):
             place = self.begin(repository)
             edges = [len(data) * number // chunks for number in range(chunks + 1)]
             for start, end in pairwise(edges):
@@ -158,10 +165,12 @@ class Client:
 
     def manifest(self, image: Image) -> None:
         target = f"/v2/{image.repository}/manifests/{image.tag}"
-        self.ask("PUT of a manifest", "PUT", target, 201, image.manifest, MANIFEST)
+        pushed = digest(image.manifest)
+        with self.log.upload(image.repository, pushed):
+            self.ask("PUT of a manifest", "PUT", target, 201, image.manifest, MANIFEST)
         with self.log.writing():
-            self.log.manifests.add((image.repository, digest(image.manifest)))
-            self.log.tags[image.repository, image.tag] = digest(image.manifest)
+            self.log.manifests.add((image.repository, pushed))
+            self.log.tags[image.repository, image.tag] = pushed
 
     def exists(self, target: str) -> bool:
         """Return whether a blob or manifest exists already, as clients ask before they push it."""

@@ -69,33 +69,40 @@ def kill_while_pushing(gateway: Gateway, process: str, number: int, at: int) -> 
         failed = [result for result in results if result]
     assert failed, "no push was interrupted"
     counts = f"{len(log.blobs)} blobs and {len(log.manifests)} manifests"
-    assert_nothing_lost(gateway, log, pushed, overwritten=gateway.version != "2.8")
+    assert_nothing_lost(gateway, log, pushed, killed=process == REGISTRY)
 
     with ThreadPoolExecutor(PUSHES) as pool:
-        assert list(pool.map(push_all, pushed)) == [""] * PUSHES
+        again = [(each, why) for each, why in zip(pushed, pool.map(push_all, pushed), strict=True) if why]
+    # While one client's upload has 2.8 write the link of a common layer again, others find it empty.
+    assert [why for _, why in again if gateway.version != "2.8" or '"DIGEST_INVALID"' not in why] == []
+    assert [push_all(each) for each, _ in again] == [""] * len(again)
     assert len(log.manifests) == PUSHES
-    assert_nothing_lost(gateway, log, pushed, overwritten=True)
+    assert_nothing_lost(gateway, log, pushed, killed=False)
     for each in pushed[:2]:
         found = gateway.crane("pull", f"manifest {NAME}/{each.repository}:{each.tag} | sha256sum").stdout
         assert f"sha256:{found.split()[0]}" == digest(each.manifest)
     print(
         f"{gateway.version}, {process} killed at {at} blobs: {counts} acknowledged and present; "
-        f"{len(failed)} of {PUSHES} pushes repeated; back after {took:.1f} s"
+        f"{len(failed)} of {PUSHES} pushes repeated, {len(again)} twice; back after {took:.1f} s"
     )
 
 
-def assert_nothing_lost(gateway: Gateway, log: PushLog, pushed: list[Image], *, overwritten: bool) -> None:
+def assert_nothing_lost(gateway: Gateway, log: PushLog, pushed: list[Image], *, killed: bool) -> None:
     """Check that everything that was acknowledged exists, and repair what was not.
 
-    A tag that many clients overwrite must name one of the manifests pushed to it. 2.8 empties a tag's file before it
-    writes it, so the tag may be lost if 2.8 is killed at that moment: `overwritten` says whether to check these tags.
+    A tag that many clients overwrite must name one of the manifests pushed to it. 2.8 empties a file before it writes
+    it, and writes links again that are there: of a tag, of a manifest that gets another tag, of a layer that two clients
+    push (distribution 2.8.2, registry/storage/linkedblobstore.go, linkBlob). If it was `killed`, those that it was
+    writing just then can be lost until they are pushed again; so only all others are checked.
     """
-    shared = {key: log.tags.pop(key) for key in list(log.tags) if key[1] == LATEST}
-    assert missing_or_wrong(gateway, log) == []
+    torn = log.unanswered if killed and gateway.version == "2.8" else set()
+    shared = {key: log.tags[key] for key in log.tags if key[1] == LATEST}
+    tags = {key: each for key, each in log.tags.items() if key not in shared and (key[0], each) not in torn}
+    assert missing_or_wrong(gateway, PushLog(log.blobs - torn, log.manifests - torn, tags)) == []
     known = {each for _, each in log.manifests}
     refused = {digest(each.manifest) for each in pushed} - known
     assert refused.issuperset(repair_manifests(gateway, STORAGE))
-    for repository, tag in shared if overwritten else ():
+    for repository, tag in () if killed and gateway.version == "2.8" else shared:
         named = gateway.crane("pull", f"digest {NAME}/{repository}:{tag}").stdout.strip()
         assert named in {digest(each.manifest) for each in pushed if each.repository == repository}
 
