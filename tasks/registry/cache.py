@@ -101,8 +101,25 @@ def endpoint(settings: Settings) -> str:
     return server if settings.registry_port == 443 else f"{server}:{settings.registry_port}"
 
 
-def check_name(settings: Settings) -> None:
-    """Raise `Conflict` if the name is the registry's own, or that of a registry in the internet."""
+def look(settings: Settings) -> str:
+    """Return the script that looks for what contradicts the caches; it is empty without them."""
+    if not settings.registry_caches:
+        return ""
+    repositories = f"{settings.registry_storage_path}/docker/registry/v2/repositories"
+    roots = [f"{repositories}/{each.name}" for each in settings.registry_caches]
+    storage = shlex.quote(settings.registry_cache_path)
+    return f"""
+find {shlex.join(roots)} -path '*/_manifests/revisions/*' -name link -size +0 2>/dev/null |
+    sed 's#/_manifests/.*##; s#^.*/repositories/#shadowed|#' | sort -u | head -n 20
+[ -e {storage}/{MARK} ] || ls -A {storage} 2>/dev/null | grep -vx lost+found | head -n 1 | sed 's#^#foreign|#'
+"""
+
+
+def check(settings: Settings, shadowed: Sequence[str], foreign: str | None) -> None:
+    """Raise `Conflict` if the caches would take a name or a folder from something else.
+
+    `shadowed` and `foreign` are what `look` found.
+    """
     server = name(settings)
     if server in settings.server_names or any(
         each.has_name(server or "") for each in settings.registry_caches
@@ -110,6 +127,17 @@ def check_name(settings: Settings) -> None:
         raise Conflict(
             f"the caches' name {server} has another meaning in these settings",
             "set registry_cache_name to a name of their own, and run again",
+        )
+    if shadowed:
+        raise Conflict(
+            f"the registry has images under names that are the caches' now: {', '.join(shadowed)}",
+            "push them under other names and delete these, or take the registries that they are named after out of "
+            "registry_caches, and run again",
+        )
+    if foreign is not None:
+        raise Conflict(
+            f"the folder of the caches {settings.registry_cache_path} has something else in it: {foreign}",
+            "set registry_cache_path to a folder that is empty or missing, and run again",
         )
 
 
@@ -219,9 +247,9 @@ def removal(
         return []
     script = [
         *([f"docker rm -f {shlex.join(ours)} >/dev/null"] if ours else []),
+        f"{{ ! docker network inspect {NAME} >/dev/null 2>&1 || docker network rm {NAME} >/dev/null; }}",
         *([empty(storage)] if marked else []),
         *([f"rm -rf {shlex.join(folders)}"] if folders else []),
-        f"{{ ! docker network inspect {NAME} >/dev/null 2>&1 || docker network rm {NAME} >/dev/null; }}",
     ]
     return [
         Step(f"remove {NAME} and what it kept: registry_caches is not set", OWN_ENGINE + " && ".join(script))

@@ -131,7 +131,14 @@ fi
 """,
             image_age.LOOK,
             usage.look(settings.registry_storage_path, desired.FOLDER),
-            suitable.look([desired.FOLDER, settings.registry_storage_path]),
+            cache.look(settings),
+            suitable.look(
+                [
+                    desired.FOLDER,
+                    settings.registry_storage_path,
+                    *([settings.registry_cache_path] if settings.registry_caches else []),
+                ]
+            ),
         )
 
     def process(self, output: list[str]) -> RegistryHost:
@@ -157,6 +164,8 @@ fi
             handshake=answer.one("handshake") is not None,
             places=storage.read_places(answer),
             usage=usage.read(answer),
+            shadowed=tuple(repository for (repository,) in answer.all("shadowed")),
+            foreign=answer.one("foreign"),
             storage=storage.read_record(_text(answer.one("record"))),
             served=_text(answer.one("served")),
             inner={name: _text(pem) for name, pem in answer.all("inner")},

@@ -48,7 +48,9 @@ class RegistryHost:
     is known of containers unless `engine` is `running`. `built` says of what an image was built, by reference, and
     `debian` what it would be built of now. `confinement` is what keeps the engine from our folders. `places` has what
     is at the images' folder and where it was before, `storage` where the host knows it to be, and `usage` how full it
-    is there. `change` is the last change of the passwords that the host's htpasswd names, or empty.
+    is there. `change` is the last change of the passwords that the host's htpasswd names, or empty. `shadowed` are
+    repositories that no client would reach beside the caches of these settings, and `foreign` is something in the
+    folder of the caches that is not theirs.
     """
 
     addresses: Addresses = field(default_factory=Addresses)
@@ -74,6 +76,8 @@ class RegistryHost:
     places: Mapping[str, Place] = field(default_factory=dict)
     storage: Record | None = None
     usage: Usage | None = None
+    shadowed: tuple[str, ...] = ()
+    foreign: str | None = None
 
 
 def steps(desired: Desired, found: RegistryHost, new_images: frozenset[str] = frozenset()) -> list[Step]:

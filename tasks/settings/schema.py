@@ -319,6 +319,10 @@ class HostSettings(_Strict):
         return {user: account or default for user, account in self.registry_login_users.items()}
 
 
+def _are_apart(path: str, other: str) -> bool:
+    return not f"{path}/".startswith(f"{other}/") and not f"{other}/".startswith(f"{path}/")
+
+
 _RELATIONS: tuple[tuple[str, str, Callable[[Any, Any], bool], str], ...] = (
     ("registry_leaf_days", "registry_ca_days", operator.le, "at most"),
     ("registry_renew_before_days", "registry_leaf_days", lambda x, leaf: x is None or x < leaf, "less than"),
@@ -345,6 +349,7 @@ _RELATIONS: tuple[tuple[str, str, Callable[[Any, Any], bool], str], ...] = (
         lambda caches, extra: not any(each.has_name(x) for each in caches for x in extra),
         "registries other than those in",
     ),
+    ("registry_cache_path", "registry_storage_path", _are_apart, "a folder apart from"),
     (
         "registry_cache_accounts",
         "registry_caches",

@@ -11,17 +11,16 @@ function refuse(r, status, message) {
     r.return(status, JSON.stringify({errors: [{code: CODES[status], message: message}]}));
 }
 
-// Whose answer it was, and to what. Of what it answers, clients get the three at which they go on to the upstream.
+// What an upstream did if it did not answer, or not as a registry does. nginx itself says 502 if nobody listens there.
+const GARBAGE = 0;
+const SILENCE = [502, 504];
+
+// Whose answer it was, and to what. Clients get the three statuses at which they go on to the upstream themselves.
 function refuseAs(r, answer, ns, name, reference) {
     const what = name + (reference.indexOf(':') < 0 ? ':' : '@') + reference;
-    if (answer == 401 || answer == 403 || answer == 404) {
-        return refuse(r, 404, `${ns} answers ${answer} for ${what}`);
-    }
-    if (answer == 429) {
-        return refuse(r, 429, `${ns} answers 429 for ${what}`);
-    }
-    const said = Number(answer) >= 400 && answer != 504 ? `answers ${answer}` : answer == 502 ? 'sends what is none' : 'does not answer';
-    refuse(r, 503, `${ns} ${said} for ${what}`);
+    const said = answer == GARBAGE ? 'sends something else' : SILENCE.indexOf(answer) >= 0 ? 'does not answer' : `answers ${answer}`;
+    const status = answer == 429 ? 429 : answer == 401 || answer == 403 || answer == 404 ? 404 : 503;
+    refuse(r, status, `${ns} ${said} for ${what}`);
 }
 
-export default {refuse, refuseAs};
+export default {GARBAGE, SILENCE, refuse, refuseAs};

@@ -55,7 +55,7 @@ async function byTag(r, it) {
     }
     const digest = head.headersOut['Docker-Content-Digest'];
     if (head.status != 200 || !DIGEST.test(digest)) {
-        const answer = head.headersOut['Upstream-Answer'] || head.status;
+        const answer = Number(head.headersOut['Upstream-Answer'] || head.status);
         return answers.refuseAs(r, answer, it.ns, it.name, it.reference);
     }
     if (r.method != 'HEAD') {

@@ -96,7 +96,7 @@ async function ask(r, method, url, authorization, soon) {
         asked = true;
         own = await bearer(r, wants, `repository:${v.name}:pull`);
     }
-    return {status: 502, headersOut: {}};
+    return {status: answers.GARBAGE, headersOut: {}};
 }
 
 async function bearer(r, wants, scope) {
@@ -118,22 +118,31 @@ async function token(r) {
         }
         const wants = ping.status == 401 && challenge(ping.headersOut['WWW-Authenticate']);
         if (!wants) {
-            return r.return(ping.status == 401 ? 403 : ping.status < 400 ? 502 : ping.status);
+            return give(r, ping.status == 401 ? 403 : ping.status < 400 ? answers.GARBAGE : ping.status);
         }
         url = wants.realm;
         service = wants.service;
     }
     if (v.registry.startsWith('https:') && !url.startsWith('https:')) {
-        return r.return(502);
+        return give(r, answers.GARBAGE);
     }
     v.target = tokenUrl(url, service, `repository:${v.name}:pull`);
     v.authorization = v.who == 'account' ? fs.readFileSync(v.login).toString().trim() : '';
     const reply = await r.subrequest('/_ask_soon', {method: 'GET'});
     if (reply.status != 200) {
-        return r.return(reply.status);
+        return give(r, reply.status);
     }
     const found = tokenIn(reply);
-    r.return(found ? 200 : 502, JSON.stringify({token: found}));
+    if (!found) {
+        return give(r, answers.GARBAGE);
+    }
+    r.return(200, JSON.stringify({token: found}));
+}
+
+// Hand on what an upstream answered, to a caller within this file or to nginx, which goes by the status.
+function give(r, answer) {
+    r.headersOut['Upstream-Answer'] = String(answer);
+    r.return(answer == 401 ? 403 : [403, 404, 429, 504].indexOf(answer) >= 0 ? answer : 503);
 }
 
 // The Authorization header of a pull; throws the status of the upstream that gives none.
@@ -141,15 +150,20 @@ async function login(r, who) {
     const v = r.variables;
     const reply = await r.subrequest(`/_token/${who}/${v.ns}/${v.name}`);
     if (reply.status != 200) {
-        throw {status: reply.status};
+        throw {answer: Number(reply.headersOut['Upstream-Answer'] || reply.status)};
     }
     const found = JSON.parse(reply.responseText).token;
     return found ? `Bearer ${found}` : '';
 }
 
+// What was thrown: an upstream's answer, or what its garbage led to.
+function answerIn(e) {
+    return e.answer === undefined ? answers.GARBAGE : e.answer;
+}
+
 function refuseAs(r, answer) {
     const v = r.variables;
-    if (answer == 504) {
+    if (answers.SILENCE.indexOf(answer) >= 0) {
         noteAway(v.ns);
     }
     answers.refuseAs(r, answer, v.ns, v.name, v.reference);
@@ -161,7 +175,7 @@ async function tag(r) {
     const soon = v.patience == 'soon';
     let answer;
     if (soon && isAway(v.ns)) {
-        r.headersOut['Upstream-Answer'] = '0';
+        r.headersOut['Upstream-Answer'] = '504';
         return r.return(503);
     }
     try {
@@ -174,15 +188,14 @@ async function tag(r) {
             r.headersOut['Manifest-Length'] = reply.headersOut['Content-Length'];
             return r.return(200);
         }
-        answer = reply.status == 200 ? 502 : reply.status;
+        answer = reply.status == 200 ? answers.GARBAGE : reply.status;
     } catch (e) {
-        answer = e.status || 502;
+        answer = answerIn(e);
     }
-    if (answer == 504 || answer == 502) {
+    if (answers.SILENCE.indexOf(answer) >= 0) {
         noteAway(v.ns);
     }
-    r.headersOut['Upstream-Answer'] = String(answer);
-    r.return(answer == 401 ? 403 : answer == 403 || answer == 404 || answer == 429 || answer == 504 ? answer : 503);
+    give(r, answer);
 }
 
 // GET /manifest/NS/NAME/DIGEST. An account lifts the limit, never the audience: who has no login must be able to read it.
@@ -203,14 +216,14 @@ async function manifest(r) {
             reply = await ask(r, 'GET', url, anyone, false);
         }
     } catch (e) {
-        return refuseAs(r, e.status || 502);
+        return refuseAs(r, answerIn(e));
     }
     if (reply.status != 200) {
         return refuseAs(r, reply.status);
     }
     const body = reply.responseBuffer;
     if (`sha256:${crypto.createHash('sha256').update(body).digest('hex')}` != v.reference) {
-        return answers.refuse(r, 503, `${v.ns} sends something else for ${v.name}@${v.reference}`);
+        return refuseAs(r, answers.GARBAGE);
     }
     r.headersOut['Content-Type'] = reply.headersOut['Content-Type'];
     r.headersOut['Docker-Content-Digest'] = v.reference;
@@ -234,7 +247,7 @@ async function blob(r) {
     try {
         v.authorization = await login(r, 'anyone');
     } catch (e) {
-        return refuseAs(r, e.status || 502);
+        return refuseAs(r, answerIn(e));
     }
     v.target = `${v.registry}/v2/${v.name}/blobs/${v.reference}`;
     v.accept = '*/*';
@@ -247,7 +260,7 @@ function redirected(r) {
     const target = follow(r, v.target, v.upstream_http_location);
     v.hops = String(Number(v.hops) + 1);
     if (!target || Number(v.hops) >= HOPS) {
-        return refuseAs(r, 502);
+        return refuseAs(r, answers.GARBAGE);
     }
     v.target = target;
     v.authorization = '';
@@ -271,7 +284,9 @@ async function challenged(r) {
 }
 
 function refused(r) {
-    refuseAs(r, Number(r.variables.upstream_status) || 504);
+    const v = r.variables;
+    const statuses = /([0-9]+)$/.exec(v.upstream_status);  // of each host that was asked
+    answers.refuseAs(r, statuses ? Number(statuses[1]) : 504, v.ns, v.name, v.reference);
 }
 
 const KEPT = {'content-length': 1, 'content-range': 1, 'content-type': 1};

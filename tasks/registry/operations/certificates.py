@@ -61,7 +61,7 @@ def _decide(run: Run) -> list[AnyStep]:
     now = dt.datetime.now(dt.UTC)
     clock.check(context.present, run.store.folder, settings.registry_today, now)
     check_own_clock(run.clocks, host.name)
-    cache.check_name(settings)
+    cache.check(settings, context.found.shadowed, context.found.foreign)
     present = context.present
     context.desired = State(registry_host=host.name, images=present.images, storage=present.storage)
     claimant = ownership.Claimant(run.inventory, host.name, run.store.folder, present, (ROOT / "state",))

@@ -453,6 +453,13 @@ VALUES: list[tuple[str, str, Any, str]] = [
         {"docker.io": "me"},
         "accounts of names in registry_caches",
     ),
+    (
+        "caches among the images",
+        "registry_cache_path",
+        "/var/lib/homelab-registry/cache",
+        "a folder apart from",
+    ),
+    ("images among the caches", "registry_cache_path", "/var/lib/homelab-registry", "a folder apart from"),
     ("caches by the registry's name", "registry_cache_name", "registry.homelab.local", "a name other than"),
     (
         "hostname as an extra name",
