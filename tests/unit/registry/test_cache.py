@@ -84,13 +84,13 @@ def test_the_name_is_in_the_certificate_and_the_hosts_file_and_no_login_endpoint
 
 DEBIAN_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 TOKEN = "dckr_pat_0123456789"
-ACCOUNT = {"registry_cache_accounts": {"docker.io": "me"}}
+ACCOUNT: dict[str, Any] = {"registry_cache_accounts": {"docker.io": "me"}}
 NAMES = ["registry.homelab.local", "mirror.homelab.local", "192.0.2.10"]
 
 
-def parts(bundle: str = DEBIAN_BUNDLE, **values: object) -> cache.Parts:
+def parts(**values: Any) -> cache.Parts:
     return cache.parts(
-        settings(**values), FOLDER, TEMPLATES, "local/cache:1", bundle, {"docker.io": TOKEN}, NAMES
+        settings(**values), FOLDER, TEMPLATES, "local/cache:1", DEBIAN_BUNDLE, {"docker.io": TOKEN}, NAMES
     )
 
 
@@ -117,7 +117,7 @@ def found_on(desired: Desired, **values: Any) -> RegistryHost:
     )
 
 
-def text(name: str, **values: object) -> str:
+def text(name: str, **values: Any) -> str:
     path = f"{FOLDER}/{cache.FOLDER}/{name}"
     return next(
         each.content for each in parts(**values).files if isinstance(each, File) and each.path == path
@@ -329,7 +329,7 @@ def test_a_folder_without_our_mark_and_a_container_of_that_name_stay() -> None:
     assert remove(**{"/var/lib/homelab-registry-cache": there}) == []
     [step] = remove(**{f"{FOLDER}/cache": there})
     assert "/var/lib/homelab-registry-cache" not in step.script
-    theirs = {cache.NAME: {"Config": {"Labels": {}}}}
+    theirs: dict[str, Any] = {cache.NAME: {"Config": {"Labels": {}}}}
     found = dict.fromkeys(cache.looked_at(settings(), FOLDER))
     assert cache.removal("/var/lib/homelab-registry-cache", FOLDER, found, theirs) == []
 
