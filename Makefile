@@ -16,13 +16,14 @@ BY_MODULE := --dist loadfile --no-loadscope-reorder
 AT_ONCE := -n 3 $(BY_MODULE)
 
 VERBS := deploy plan verify status timer timer-off password rotate-certificate rotate-passwords revoke-passwords rotate-ca \
-    retire-ca adopt backup restore make-room repair
+    retire-ca adopt backup restore make-room repair \
+    cache-clear
 OTHERS := help init test test-unit test-all test-hosts test-cluster test-nodes test-served soak bench bench-up bench-down \
     format lint
 .PHONY: $(VERBS) $(OTHERS) which
 help: ; @sed -n 's/^## //p' Makefile
 
-READ := INVENTORY HOME_DIR ACCOUNT PLAN DATA FROM REPOSITORY OLDER DEEP NAME HOSTS KEY REGISTRY PYTHON SEED AS_ROOT
+READ := INVENTORY HOME_DIR ACCOUNT PLAN DATA FROM REPOSITORY OLDER DEEP IMAGE NAME HOSTS KEY REGISTRY PYTHON SEED AS_ROOT
 GIVEN := $(foreach each,$(.VARIABLES),$(if $(filter command,$(origin $(each))),$(each)))
 which:
 	@$(if $(wildcard .venv/ready),,$(CHECK_PYTHON))
@@ -115,6 +116,10 @@ make-room: which .venv/ready
 ##                               PLAN=1 prints what it would do; DEEP=1 reads every byte of the images
 repair: which .venv/ready
 	.venv/bin/pyinfra $(if $(PLAN),--dry,-y)$(if $(call typed,DEEP), --data registry_repair_deep=true)$(MORE) $(ON) deploys/repair.py
+
+## make cache-clear [IMAGE=...] [PLAN=1]  remove an image from the caches (IMAGE=docker.io/library/alpine:3), or everything
+cache-clear: which .venv/ready
+	.venv/bin/pyinfra $(if $(PLAN),--dry,-y)$(call data,cache_clear,$(call typed,IMAGE))$(MORE) $(ON) deploys/cache_clear.py
 
 ## make test-unit                the tests that need no host; half a minute
 test-unit: .venv/ready-dev

@@ -11,11 +11,11 @@ import shlex
 
 VERBS = (
     "deploy", "plan", "verify", "status", "timer", "timer-off", "password", "rotate-certificate", "rotate-passwords",
-    "revoke-passwords", "rotate-ca", "retire-ca", "adopt", "backup", "restore", "make-room", "repair",
+    "revoke-passwords", "rotate-ca", "retire-ca", "adopt", "backup", "restore", "make-room", "repair", "cache-clear",
 )  # fmt: skip
 """The goals of the Makefile that take an inventory."""
 
-_GIVEN = r"(?:ACCOUNT|DATA|FROM|REPOSITORY|OLDER|DEEP)=[\w=@*,.:/-]*[\w*]"
+_GIVEN = r"(?:ACCOUNT|DATA|FROM|REPOSITORY|OLDER|DEEP|IMAGE)=[\w=@*,.:/-]*[\w*]"
 _COMMAND = re.compile(rf"(?>\bmake (?:{'|'.join(VERBS)})(?![\w-])(?: {_GIVEN})*)(?! INVENTORY=)")
 
 

@@ -195,6 +195,9 @@ registry_cache_networks = [
 # `upstream/docker.io` in the state. What the public may not read stays unread.
 registry_cache_accounts = {}
 
+# The image that `deploys/cache_clear.py` removes from the caches: `make cache-clear IMAGE=...`. `None`: all.
+registry_cache_clear = None
+
 # The backup that `deploys/restore.py` puts back: `make restore FROM=...`.
 registry_restore = None
 

@@ -63,6 +63,8 @@ def read(how: str, code: int, output: str) -> Verdict:
     signs: tuple[tuple[Meaning, re.Pattern[str]], ...] = (
         ("distrusts", DISTRUSTS), ("unreached", UNREACHED), ("trusts", TRUSTS),
     )  # fmt: skip
+    if how == "ask_mirror":  # a cache asks for no login: whoever does is another server
+        signs = signs[:2]
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     for meaning, sign in signs:
         if found := [line for line in lines if sign.search(line)]:

@@ -117,3 +117,16 @@ Size = Annotated[
     Field(description='a size above 0 such as "20GB" or "500 GiB"'),
 ]
 Seconds = Annotated[int, Field(ge=1, le=86400, description="a whole number of seconds, 1 to 86400")]
+
+ImageOrNone = Annotated[
+    Annotated[
+        str,
+        matching(
+            "[a-z0-9][a-z0-9._-]*(?::[0-9]{1,5})?(?:/[a-z0-9][a-z0-9._-]*)*"
+            "(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?",
+            500,
+        ),
+    ]
+    | None,
+    Field(description="None or an image as a pull names it, such as docker.io/library/alpine:3"),
+]

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from tasks.settings import listen, sizes
-from tasks.settings.caches import PRIVATE, CacheAccounts, Caches, Networks, Seconds, Size
+from tasks.settings.caches import PRIVATE, CacheAccounts, Caches, ImageOrNone, Networks, Seconds, Size
 from tasks.settings.rules import DaysOrNone, GraceMinutes, Retention, TrashDays
 from tasks.settings.types import (
     Account,
@@ -272,6 +272,9 @@ class RunWideKeys(_Strict):
     """Accounts that lift the limit of a registry in the internet: `{"docker.io": "me"}`, with the access token in
     `upstream/docker.io` in the state. What the public may not read stays unread.
     """
+
+    registry_cache_clear: ImageOrNone = None
+    """The image that `deploys/cache_clear.py` removes from the caches: `make cache-clear IMAGE=...`. `None`: all."""
 
     registry_restore: RestoreFrom = None
     """The backup that `deploys/restore.py` puts back: `make restore FROM=...`."""

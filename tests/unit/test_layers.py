@@ -20,7 +20,7 @@ LAYERS = (
     ("registry",),
     ("clients", "backup", "collection"),
     ("docker_hosts", "cluster_nodes", "cluster_control"),
-    ("rotations", "room", "repair"),
+    ("rotations", "room", "repair", "caches"),
     ("cli", "init"),
 )
 """Lowest layer first; the folders of one layer do not import each other."""

@@ -31,6 +31,7 @@ DEPLOYS = {
     "restore": "restore",
     "make-room": "make_room",
     "repair": "repair",
+    "cache-clear": "cache_clear",
 }
 COMMANDS = {
     "deploy": "pyinfra -y {} deploy.py",
@@ -124,7 +125,12 @@ def test_each_line_of_the_pages_runs_its_command(project: Path, line: str) -> No
     given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     verb = next(each for each in arguments if each in COMMANDS | COMMANDS_OF_OTHERS)
     command = (COMMANDS | COMMANDS_OF_OTHERS)[verb].format("inventories/yours.py")
-    keys = {"ACCOUNT": "registry_rotate_account=", "DATA": "", "FROM": "registry_restore="}
+    keys = {
+        "ACCOUNT": "registry_rotate_account=",
+        "DATA": "",
+        "FROM": "registry_restore=",
+        "IMAGE": "registry_cache_clear=",
+    }
     if given.pop("DEEP", ""):
         command = command.replace(" -y ", " -y --data registry_repair_deep=true ")
         command = command.replace("tests/verify ", "tests/verify --deep ")
@@ -144,6 +150,14 @@ def test_an_exported_inventory_is_that_of_every_verb(project: Path) -> None:
     assert [line for line in ran.stdout.splitlines() if line.startswith("ran: ")] == [
         f"ran: {each}" for each in commands
     ]
+
+
+def test_what_is_cleared(project: Path) -> None:
+    given, data = "IMAGE=ghcr.io/a/b:1", "--data registry_cache_clear=ghcr.io/a/b:1"
+    command = f"pyinfra -y {data} inventories/local.py deploys/cache_clear.py"
+    assert make(project, "cache-clear", given)[1] == [f".venv/bin/{command}", f"ran: {command}"]
+    command = "pyinfra --dry inventories/local.py deploys/cache_clear.py"
+    assert make(project, "cache-clear", "PLAN=1")[1] == [f".venv/bin/{command}", f"ran: {command}"]
 
 
 def test_what_is_restored(project: Path) -> None:

@@ -94,6 +94,12 @@ def test_an_image_that_nobody_has_is_no_proof_if_it_is_pulled() -> None:
     assert read("ask_tls", 0, "anything").meaning == "trusts"
 
 
+def test_caches_that_ask_for_a_login_are_none() -> None:
+    for said in ("HTTP/1.1 401 Unauthorized", "curl: (22) The requested URL returned error: 401"):
+        assert read("ask_mirror", 22, said) == Verdict("unclear", said)
+    assert read("ask_mirror", 0, "").meaning == "trusts"
+
+
 def test_who_cannot_ask_or_gets_no_answer() -> None:
     assert {read("ask_tls", code, "x").meaning for code in (CANNOT_ASK, DOES_NOT_RUN)} == {"not asked"}
     assert read("ask_cri", 124, "") == Verdict("unreached", "no answer within 20 s")

@@ -155,6 +155,7 @@ EXAMPLES: Mapping[str, Any] = {
     "registry_backup_recipients": "/root/backup.keys",
     "registry_restore": "nas:latest",
     "registry_restore_repository": "apps/web",
+    "registry_cache_clear": "docker.io/library/alpine:3",
     "registry_kubeconfig": "/root/.kube/config",
     "registry_kube_context": "kubernetes-admin@home",
     "registry_login_users": {"alice": "ci"},
