@@ -42,9 +42,9 @@ locate() { # FILE: set $begin to the bytes before its content, $size to those of
     begin=$((key + headers + 2))
     size=$(($(wc -c < "$1") - begin))
 }
-check() { # DIGEST FILE...: whole, damaged, or a part
-    digest=$1 all=0
-    shift
+check() { # REGISTRY DIGEST FILE...: whole, damaged, or a part
+    digest="$1|$2" all=0
+    shift 2
     for file; do locate "$file" 2>/dev/null || { echo "part|$digest"; return; }; all=$((all + size)); done
     locate "$1"
     range=$(head -c "$begin" "$1" | grep -aoiEm1 '^Content-Range: bytes [0-9]+-[0-9]+/[0-9]+')
@@ -54,7 +54,7 @@ check() { # DIGEST FILE...: whole, damaged, or a part
         (*) echo "part|$digest"; return ;;
     esac
     sum=$(for file; do locate "$file" && tail -c "+$((begin + 1))" "$file"; done | sha256sum)
-    if [ "sha256:${sum%% *}" = "$digest" ]; then echo "whole|$digest"; else echo "damaged|$digest"; fi
+    if [ "sha256:${sum%% *}" = "${digest#*|}" ]; then echo "whole|$digest"; else echo "damaged|$digest"; fi
 }
 """
 
@@ -83,17 +83,22 @@ class CachedFact(FactBase[Cached | None]):
 
 
 @fail_host_on_bad_output
-class CachedHashFact(FactBase[Mapping[str, str] | None]):
-    """Whether cached blobs are what their digests say: `whole`, `damaged`, or `part` if pieces are missing."""
+class CachedHashFact(FactBase[Mapping[tuple[str, str], str] | None]):
+    """Whether cached blobs are what their digests say: `whole`, `damaged`, or `part` if pieces are missing.
+
+    They are named by the registry that they came from, and their digest.
+    """
 
     def command(self, folder: str, blobs: Sequence[Blob]) -> str:
         """Return the script; `folder` is that of the caches."""
         checks = (
-            shlex.join(["check", each.digest, *(piece.path for piece in each.pieces)]) for each in blobs
+            shlex.join(["check", each.registry, each.digest, *(piece.path for piece in each.pieces)])
+            for each in blobs
         )
         return script(f"(\n{fill(HASH, FOLDER=shlex.quote(folder))}{chr(10).join(checks)}\n)")
 
-    def process(self, output: list[str]) -> dict[str, str]:
+    def process(self, output: list[str]) -> dict[tuple[str, str], str]:
         """Parse the output; `FactProcessError` if it is incomplete."""
         answer = read_answer(output)
-        return {digest: kind for kind in ("whole", "damaged", "part") for (digest,) in answer.all(kind)}
+        kinds = ("whole", "damaged", "part")
+        return {(registry, digest): kind for kind in kinds for registry, digest in answer.all(kind)}

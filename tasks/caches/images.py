@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tasks.remote.steps import Conflict
@@ -11,6 +11,10 @@ from tasks.remote.steps import Conflict
 HUB = "docker.io"
 FILE = re.compile("(?:images|tags)/[0-9a-f]/[0-9a-f]{2}/[0-9a-f]{32}")
 """What nginx names a file after, the digest of its key; one that is being written has more (`ngx_create_temp_file`)."""
+
+
+MOST_PIECES, MOST_BYTES = 1000, 2_000_000_000
+"""How much is hashed in one round trip: a command has 128 KiB at most (execve(2), MAX_ARG_STRLEN)."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,41 @@ def changed(cached: Cached, *, deep: bool) -> list[Blob]:
         blob
         for blob in found.values()
         if deep or any(each.modified > cached.verified for each in blob.pieces)
+    ]
+
+
+def parts(blobs: Sequence[Blob]) -> Iterator[list[Blob]]:
+    """Yield the blobs in parts that are hashed in one round trip each: what a command can name, and a disk can read."""
+    part: list[Blob] = []
+    for blob in blobs:
+        pieces = [piece for each in (*part, blob) for piece in each.pieces]
+        if part and (len(pieces) > MOST_PIECES or sum(piece.size for piece in pieces) > MOST_BYTES):
+            yield part
+            part = []
+        part.append(blob)
+    if part:
+        yield part
+
+
+def pulled(cached: Cached) -> list[tuple[CachedFile, int]]:
+    """Return each tag whose manifest is there, with the size of what the caches have of its image."""
+    found = []
+    for tag in cached.tags:
+        files = [each for each in cached.files if each.registry == tag.registry and each.kind != "tag"]
+        reached = _reached({tag.digest}, {each.digest: each for each in files if each.kind == "manifest"})
+        if tag.digest in {each.digest for each in files}:
+            found.append((tag, sum(each.size for each in files if each.digest in reached)))
+    return found
+
+
+def named(cached: Cached, blob: Blob) -> list[Image]:
+    """Return the images with a tag that need a blob."""
+    files = [each for each in cached.files if each.registry == blob.registry]
+    manifests = {each.digest: each for each in files if each.kind == "manifest"}
+    return [
+        each.image
+        for each in files
+        if each.kind == "tag" and blob.digest in _reached({each.digest}, manifests)
     ]
 
 

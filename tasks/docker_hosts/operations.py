@@ -11,7 +11,7 @@ from pyinfra.api.operation import operation
 from tasks.clients import mirrors
 from tasks.clients import plan as client_hosts
 from tasks.clients.claims import Claim, Claims
-from tasks.clients.endpoint import finished_registry, served_names
+from tasks.clients.endpoint import finished_registry, served_names, serves_caches
 from tasks.clients.mirrors import Mirror
 from tasks.clients.system_trust import Family
 from tasks.docker_hosts import plan, questions
@@ -102,7 +102,7 @@ def _claim(run: Run, target: DockerTarget, found: DockerHost, planned: Planned) 
         target.address,
         [
             *(question for name in served for question in questions.of(settings, name, found)),
-            *(questions.of_mirror(settings, found) if planned.mirror else []),
+            *(questions.of_mirror(settings, found) if planned.mirror and serves_caches(run) else []),
         ],
         changed=bool(planned.steps),
         logged_in=users,

@@ -29,6 +29,9 @@ from tasks.cluster_nodes.runtimes.containerd import CONFIG
 from tasks.cluster_nodes.runtimes.containerd_config import CERTS, TWO_PATHS
 from tasks.cluster_nodes.runtimes.k3s_rke2 import K3S
 from tasks.cluster_nodes.runtimes.table import RUNTIMES
+from tasks.docker_hosts import plan as docker_hosts
+from tasks.docker_hosts.facts import DockerHostFact
+from tasks.docker_hosts.plan import DockerTarget
 from tasks.remote.steps import Conflict, Step
 from tasks.settings.load import HostSettings, Settings
 from tests.bench import fleet as fleet_module
@@ -441,8 +444,10 @@ def test_a_configuration_that_containerd_does_not_come_up_with_is_put_back(fleet
 # The caches: a registry under the mirror's name, which reads no `?ns=`, before the fake of the public ones.
 
 MIRROR = "mirror.homelab.local"
-UNCACHED = Settings(registry_port=5443)
-CACHED = Settings.model_validate({"registry_port": 5443, "registry_caches": ["docker.io", "ghcr.io"]})
+UNCACHED = Settings(registry_port=5443, registry_manage_hosts_file=False)
+CACHED = Settings.model_validate(
+    {**UNCACHED.model_dump(exclude_unset=True), "registry_caches": ["docker.io", "ghcr.io"]}
+)
 SERVICE = "the-mirror"
 OURS = "find /etc/containerd/certs.d /etc/containers ! -type d -exec sha256sum {} + 2>/dev/null | sort"
 
@@ -478,11 +483,59 @@ def hub(fleet: Fleet) -> Hub:
 
 
 def pull_from_hub(host: BenchHost, name: str) -> None:
-    """Pull an image of Docker Hub through the CRI, and with Podman if it is there."""
+    """Pull an image of Docker Hub through the CRI, and with Podman and Docker if they are there."""
     image = f"docker.io/library/{name}:1"
     pulled = cri_pull(host, image)
     assert pulled.exit_code == 0, f"{host.name}: {pulled.stderr}"
     host.run(f"! command -v podman >/dev/null || podman pull -q {image}", timeout=60)
+    host.run(f"! command -v docker >/dev/null || docker pull -q {image}", timeout=60)
+
+
+DAEMON_JSON = "/etc/docker/daemon.json"
+STORES = {"bookworm-node": "{}", "trixie-node": '{"features": {"containerd-snapshotter": true}}\n'}
+"""The hosts with Docker, and how each stores images: by a graph driver, and in containerd."""
+
+
+def docker_plan(host: BenchHost, settings: Settings) -> list[Step]:
+    """Return what a run would do for Docker there."""
+    mirror, fact = mirrors.mirror(settings, HostSettings()), DockerHostFact()
+    found = fact.process(host.run(fact.command(settings, [], None, mirror)).stdout.splitlines())
+    return docker_hosts.steps(settings, DockerTarget(CA, "192.0.2.1", mirror=mirror), found).steps
+
+
+def use_with_docker(host: BenchHost, name: str) -> None:
+    if name not in STORES:
+        return
+    host.write(DAEMON_JSON, STORES[name])
+    host.run("systemctl restart docker")  # it reads the system's certificates once
+    take(host, docker_plan(host, UNCACHED))
+    if STORES[name] == "{}":
+        see_a_refused_reload(host)
+    first = host.run("systemctl show -p InvocationID docker").stdout
+    take(host, docker_plan(host, CACHED))
+    assert docker_plan(host, CACHED) == []
+    assert host.run("systemctl show -p InvocationID docker").stdout == first
+
+
+def take_back_from_docker(host: BenchHost, name: str) -> None:
+    if name not in STORES:
+        return
+    take(host, docker_plan(host, UNCACHED))
+    assert docker_plan(host, UNCACHED) == []
+    assert host.read(DAEMON_JSON) == STORES[name]
+    assert host.run("find /etc/docker/certs.d -type f").stdout == f"/etc/docker/certs.d/{NAME}:5443/ca.crt\n"
+    assert host.run("docker info -f '{{json .RegistryConfig.Mirrors}}'").stdout.strip() in {"[]", "null"}
+
+
+def see_a_refused_reload(host: BenchHost) -> None:
+    """Docker takes no file that names what its arguments name too, and would not start with it either."""
+    refused = '{"hosts": ["fd://"]}'
+    host.write(DAEMON_JSON, refused)
+    (step,) = (each for each in docker_plan(host, CACHED) if each.path == DAEMON_JSON)
+    done = host.run(step.script.replace("+ 20)", "+ 1)"), stdin=f"{step.stdin}\n", check=False)
+    assert (done.exit_code, host.read(DAEMON_JSON)) == (1, refused)
+    assert "so the file from before is back; see journalctl -u docker" in done.stderr
+    host.write(DAEMON_JSON, "{}")
 
 
 def test_runtimes_pull_through_the_caches_and_without_them(fleet: Fleet, hub: Hub) -> None:
@@ -503,6 +556,7 @@ def test_runtimes_pull_through_the_caches_and_without_them(fleet: Fleet, hub: Hu
         ]
         said = AnswersFact().process(host.run(AnswersFact().command(asked)).stdout.splitlines())
         assert said == [Verdict("trusts")] * 2
+        use_with_docker(host, name)
         pull_from_hub(host, "cached")
         assert host.run("systemctl show -p InvocationID containerd").stdout == first
 
@@ -540,6 +594,7 @@ def test_runtimes_pull_through_the_caches_and_without_them(fleet: Fleet, hub: Hu
     def take_back(host: BenchHost, name: str) -> None:
         take(host, plan(host, UNCACHED, ("containerd", "podman")))
         assert plan(host, UNCACHED, ("containerd", "podman")) == []
+        take_back_from_docker(host, name)
         assert host.run(OURS).stdout == before[name]
         pull_from_hub(host, "after")
         host.run("rm -r /etc/containerd/certs.d && systemctl restart containerd")

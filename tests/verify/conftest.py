@@ -18,8 +18,8 @@ with warnings.catch_warnings():
 
 from tasks.certificates.ca import subject_alt_names
 from tasks.certificates.rollover import Authorities
-from tasks.clients import answers
-from tasks.registry import keeper
+from tasks.clients import answers, mirrors
+from tasks.registry import cache, keeper
 from tasks.registry.address import LOOK, choose, read_addresses, told
 from tasks.registry.containers import GATEWAY, REGISTRY
 from tasks.remote.fact_scripts import read_answer
@@ -45,6 +45,11 @@ SUBJECTS: dict[str, Callable[[Deployment], list[str]]] = {
     "backup_host": lambda found: found.group("backup_hosts"),
     "login_host": lambda found: [
         name for name in found.group("docker_hosts") if found.of(name).registry_login_users
+    ],
+    "caching_host": lambda found: [
+        name
+        for name in found.group("docker_hosts")
+        if mirrors.mirror(found.configuration.settings, found.of(name))
     ],
     "trusting_host": lambda found: [name for name in found.clients if found.of(name).registry_system_trust],
 }
@@ -78,6 +83,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for fixture, names in _subjects(metafunc.config, plain="unmanaged" in metafunc.fixturenames).items():
         if fixture in metafunc.fixturenames:
             metafunc.parametrize(fixture, names, indirect=True, scope="session")
+    if "upstream" in metafunc.fixturenames:
+        metafunc.parametrize("upstream", _upstreams(metafunc.config))
     if "container" in metafunc.fixturenames:
         metafunc.parametrize("container", _containers(metafunc.config), indirect=True)
 
@@ -132,7 +139,7 @@ def _in_one_line(failure: pytest.ExceptionInfo[BaseException]) -> str:
 def _has_host(item: pytest.Item) -> bool:
     # For an empty list of hosts pytest makes one skipped test, whose parameter is no host.
     params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    return all(isinstance(params.get(fixture, ""), str) for fixture in SUBJECTS)
+    return all(isinstance(params.get(fixture, ""), str) for fixture in (*SUBJECTS, "upstream"))
 
 
 def _only_verification(config: pytest.Config) -> bool:
@@ -144,6 +151,14 @@ def _find(config: pytest.Config) -> Deployment:
     if FOUND not in config.stash:
         config.stash[FOUND] = deployments.read(config.getoption("inventory", "inventories/local.py"))
     return config.stash[FOUND]
+
+
+def _upstreams(config: pytest.Config) -> list[str]:
+    """Return the names of the registries that have a cache."""
+    try:
+        return [each.name for each in _find(config).configuration.settings.registry_caches]
+    except ValueError:  # reported at the start of the session
+        return []
 
 
 def _containers(config: pytest.Config) -> list[str]:
@@ -217,7 +232,7 @@ def _host(request: pytest.FixtureRequest, deployment: Deployment) -> Host:
     return deployment.hosts.get(request.param)
 
 
-client_host, docker_host, node, control_host, backup_host, login_host, trusting_host = (
+client_host, docker_host, node, control_host, backup_host, login_host, caching_host, trusting_host = (
     pytest.fixture(scope="session", name=name)(_host) for name in SUBJECTS
 )
 
@@ -274,6 +289,14 @@ def unmanaged(settings: Settings) -> str:
 @pytest.fixture(scope="session")
 def client(settings: Settings, store: Store, address: str) -> Iterator[Client]:
     made = Client(address, settings.registry_hostname, settings.registry_port, store.ca_bundle_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def mirror(settings: Settings, store: Store, address: str) -> Iterator[Client]:
+    """The caches, as runtimes ask them."""
+    made = Client(address, cache.name(settings) or "", settings.registry_port, store.ca_bundle_path)
     yield made
     made.close()
 

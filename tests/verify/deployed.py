@@ -11,6 +11,7 @@ from pyinfra.context import ctx_host
 from tasks.clients import plan as client_hosts
 from tasks.clients.endpoint import finished_registry
 from tasks.clients.hosts_file import HostsFile
+from tasks.clients.mirrors import Mirror
 from tasks.cluster_control import operations as cluster_control
 from tasks.cluster_nodes import operations as cluster_nodes
 from tasks.cluster_nodes import plan as model
@@ -45,6 +46,10 @@ class Deployed:
         for stop in planned.refused.values():
             raise AssertionError(f"{host.name}: {stop}")
         return planned.steps
+
+    def docker_mirror(self, host: Host) -> Mirror | None:
+        """Return the caches that Docker pulls through on a host, None for none."""
+        return self._on(host, lambda: docker_hosts.decide(self._run)).mirror
 
     def hosts_file(self, host: Host) -> tuple[HostsFile, Problem | None]:
         """Return a client's `/etc/hosts`, and why our entry there will be lost, if it will."""

@@ -30,7 +30,9 @@ def run(command: str) -> list[str]:
 
 def hashed(folder: Path) -> dict[str, str]:
     blobs = images.changed(read(folder), deep=True)
-    return CachedHashFact().process(run(CachedHashFact().command(str(folder), blobs)))
+    found = CachedHashFact().process(run(CachedHashFact().command(str(folder), blobs)))
+    assert {registry for registry, _ in found} <= {blob.registry for blob in blobs}
+    return {digest: kind for (_, digest), kind in found.items()}
 
 
 @pytest.fixture

@@ -110,3 +110,31 @@ def test_what_came_since_it_was_hashed_last_is_hashed_whole(
 ) -> None:
     found = images.changed(Cached(FILES, verified), deep=deep)
     assert sorted(" ".join(piece.path for piece in blob.pieces) for blob in found) == sorted(expected)
+
+
+def test_how_much_the_caches_have_of_each_tag() -> None:
+    found = [(str(tag.image), size) for tag, size in images.pulled(Cached(FILES))]
+    assert found == [
+        ("docker.io/library/web:1", 5),
+        ("docker.io/library/web:2", 2),
+        ("docker.io/library/other:1", 2),
+    ]
+
+
+def test_which_images_need_a_blob() -> None:
+    blobs = {blob.digest: blob for blob in images.changed(Cached(FILES[:-2]), deep=True)}
+    assert [str(each) for each in images.named(Cached(FILES), blobs[name("c")])] == [
+        "docker.io/library/web:1"
+    ]
+    assert len(images.named(Cached(FILES), blobs[name("b")])) == 3
+    assert images.named(Cached(FILES), blobs[name("8")]) == []
+
+
+def test_a_part_is_what_one_command_and_one_disk_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = images.changed(Cached(FILES), deep=True)
+    assert [len(part) for part in images.parts(blobs)] == [len(blobs)]
+    monkeypatch.setattr(images, "MOST_PIECES", 2)
+    parts = list(images.parts(blobs))
+    assert [each for part in parts for each in part] == blobs
+    assert max(sum(len(blob.pieces) for blob in part) for part in parts) == 2
+    assert list(images.parts([])) == []
