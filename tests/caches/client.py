@@ -151,6 +151,7 @@ def _read(answer: HTTPResponse, began: float) -> Answer:
             kept += part
     if answer.length:  # read1 does not complain if the connection ended early
         raise ConnectionError(f"{answer.length} bytes are missing")
+    answer.close()  # after its last byte read1 does not, and nothing more could be asked
     headers = {name.lower(): value for name, value in answer.getheaders()}
     return Answer(
         answer.status, headers, first or time.monotonic() - began, size, f"sha256:{hashed.hexdigest()}", kept
