@@ -138,7 +138,7 @@ test-all: test
 	$(MAKE) --no-print-directory test-hosts; hosts=$$?; wait $$clusters && exit $$hosts
 
 test-hosts: .venv/ready-dev
-	.venv/bin/python -m pytest --timeout 1800 --durations 20 $(AT_ONCE) tests/fleet tests/gateway tests/judges
+	.venv/bin/python -m pytest --timeout 1800 --durations 20 $(AT_ONCE) tests/fleet tests/gateway tests/caches tests/judges
 
 ## make test-cluster             those on Kubernetes; they share two clusters, and follow one after the other on each
 test-cluster: .venv/ready-dev
@@ -153,7 +153,7 @@ test-served: .venv/ready-dev
 ## make soak                     the long campaigns, of which `make test-all` holds samples
 soak: .venv/ready-dev
 	.venv/bin/python -m tests.bench prepare
-	.venv/bin/python -m pytest --timeout 14400 -s tests/operations tests/fleet tests/gateway tests/cluster --soak
+	.venv/bin/python -m pytest --timeout 14400 -s tests/operations tests/fleet tests/gateway tests/caches tests/cluster --soak
 	.venv/bin/python -m pytest --timeout 14400 -n 3 --dist load tests/mergers tests/judges --soak --hypothesis-seed=$(SEED)
 
 ## make bench                    how long runs take, against Ansible and pyinfra as it comes; how fast the gateway is; half an hour

@@ -37,7 +37,7 @@ FOLDER, LOGINS, RUN = "cache", "cache/logins", "run/cache"
 LINK = f"{RUN}/cache.sock"
 """The link to the socket of the container in service. The gateway follows it."""
 
-TEXTS = ("nginx.conf", "answers.js", "client.js", "upstream.js")
+TEXTS = ("nginx.conf", "answers.js", "client.js", "upstream.js", "check.sh")
 CONFIG = "/etc/cache"
 STORAGE = "/var/cache/registry"
 SOCKETS = f"{containers.SOCKETS}/cache"
@@ -55,9 +55,12 @@ BUNDLES = (
 )
 """Where distributions keep the CAs that the system trusts, in one file; the first that is there counts."""
 
+PIECE = 8 * 2**20
+"""Bytes of a piece in which blobs come and are kept: whoever asks second waits for the first piece, not for all."""
+
 START = (
-    'rm -f "$SOCKET" && echo "listen unix:$SOCKET;" > /tmp/listen.conf && exec nginx -c '
-    + f"{CONFIG}/nginx.conf"
+    f'rm -f "$SOCKET" && echo "listen unix:$SOCKET;" > /tmp/listen.conf && {{ sh {CONFIG}/check.sh & }} && '
+    f"exec nginx -c {CONFIG}/nginx.conf"
 )
 """What the container runs. A power failure leaves a socket behind, and nginx would not listen on it again."""
 
@@ -270,15 +273,18 @@ def _texts(settings: Settings, templates: str, trusted: str, own_names: Sequence
     render = environment(templates).get_template
     limit = sizes.size_in_bytes(settings.registry_cache_limit)
     tags = min(64 * 2**20, limit // 20)
+    places = {
+        "PIECE": PIECE, "CONFIG": CONFIG, "STORAGE": STORAGE, "LOGINS": f"{CONFIG}/{basename(LOGINS)}",
+    }  # fmt: skip
     configuration = render("cache.conf.j2").render(
         settings=settings,
         container=containers,
-        cache={"CONFIG": CONFIG, "STORAGE": STORAGE, "LOGINS": f"{CONFIG}/{basename(LOGINS)}"},
+        cache=places,
         bundle=f"{TRUST}/{basename(trusted)}",
         own_names=own_names,
         images_size=limit - tags,
         tags_size=tags,
         keep_free=sizes.size_in_bytes(settings.registry_cache_keep_free),
     )
-    scripts = {each: render(f"cache/{each}").render() for each in TEXTS if each.endswith(".js")}
+    scripts = {each: render(f"cache/{each}").render(cache=places) for each in TEXTS[1:]}
     return {TEXTS[0]: configuration, **scripts}

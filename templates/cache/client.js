@@ -17,7 +17,8 @@ function wanted(r) {
     const slash = path[1].indexOf('/');
     const first = path[1].slice(0, slash);
     const named = !r.args.ns && slash > 0 && upstreams.indexOf(first) >= 0;
-    const ns = String(r.args.ns || (named ? first : HUB));
+    // A first part with a dot is a registry (github.com/distribution/reference, normalize.go), and none of Docker Hub's names.
+    const ns = String(r.args.ns || (first.indexOf('.') >= 0 ? first : HUB));
     let name = named ? path[1].slice(slash + 1) : path[1];
     if (ns == HUB && name.indexOf('/') < 0) {
         name = `library/${name}`;

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 
 from tests.caches.hub import Made
@@ -24,11 +24,15 @@ CHUNK = 1 << 18
 
 
 class RefusedError(Exception):
-    """An answer other than 200."""
+    """An answer other than 200, after some `seconds`."""
 
-    def __init__(self, path: str, status: int, body: bytes) -> None:
-        super().__init__(f"{path}: {status} {body.decode(errors='replace')}")
-        self.status, self.body = status, body
+    def __init__(self, path: str, answer: Answer) -> None:
+        super().__init__(f"{path}: {answer.status} {answer.content.decode(errors='replace')}")
+        self.status, self.body, self.seconds = answer.status, answer.content, answer.first
+
+
+BROKEN = (OSError, HTTPException, RefusedError)
+"""What a client gets that is not served; content that is not what it was announced as is none of it."""
 
 
 class WrongDigestError(Exception):
@@ -59,13 +63,16 @@ class Pulled:
 
 @dataclass(frozen=True)
 class Cache:
-    """Where a cache answers: over TLS with the name and CA, or without TLS if there is no CA. `ns` is for `?ns=`."""
+    """Where a cache answers: over TLS with the name and CA, or without TLS if there is no CA.
+
+    The registry that is meant is in `?ns=`, as containerd has it, or with `prefix` the first part of the image's name.
+    """
 
     address: str
     port: int
     name: str
     ca: Path | None = None
-    prefix: str = ""
+    prefix: bool = False
     authorization: str = ""
 
     @contextmanager
@@ -112,7 +119,7 @@ class Cache:
                 path = self.path(image, rest)
                 answer = self.request(connection, path)
                 if answer.status != 200:
-                    raise RefusedError(path, answer.status, answer.content)
+                    raise RefusedError(path, answer)
                 if digest and answer.digest != digest:
                     raise WrongDigestError(f"{path}: {answer.size} bytes of {answer.digest}")
                 return answer

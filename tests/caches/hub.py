@@ -32,11 +32,12 @@ MEGABYTE = 10**6
 
 @dataclass(frozen=True)
 class Made:
-    """An image that the fake was given: its whole name as in `docker pull`, without and with its tag, and its digest."""
+    """An image that the fake was given: its whole name as in `docker pull`, its tag, and its digests."""
 
     name: str
     tag: str
     digest: str
+    layers: tuple[str, ...]
 
     @property
     def reference(self) -> str:
@@ -116,8 +117,11 @@ class Hub:
             {"name": name, "tag": tag, "layers": list(layers), **more}
             for (name, tag), layers in zip(names, references.values(), strict=True)
         ]
-        digests = self.ask("POST", "/images", wanted)
-        return [Made(name, tag, digest) for (name, tag), digest in zip(names, digests, strict=True)]
+        made = self.ask("POST", "/images", wanted)
+        return [
+            Made(name, tag, each["digest"], tuple(each["layers"]))
+            for (name, tag), each in zip(names, made, strict=True)
+        ]
 
     def add_runnable(self, reference: str, says: str) -> Made:
         """Make an image whose containers print a line."""

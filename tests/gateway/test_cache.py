@@ -61,7 +61,7 @@ def mirror(gateway: Gateway) -> Cache:
 
 
 def named(gateway: Gateway, authorization: str = "") -> Cache:
-    return Cache(gateway.address, 443, NAME, gateway.ca, prefix="yes", authorization=authorization)
+    return Cache(gateway.address, 443, NAME, gateway.ca, prefix=True, authorization=authorization)
 
 
 def message(answer: Answer) -> str:

@@ -101,7 +101,7 @@ func (s *state) line(bytes int) time.Duration {
 }
 
 // control has GET /counters, POST /reset (the counters), POST /settings (all of them; {} is as after the start) and
-// POST /images (a list; the answer is their digests).
+// POST /images (a list; the answer is what was made).
 func control(front *front) http.Handler {
 	counted.reset()
 	mux := http.NewServeMux()
@@ -137,16 +137,16 @@ func control(front *front) http.Handler {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		digests := []string{}
+		all := []made{}
 		for _, each := range wanted {
-			digest, err := stored.add(each)
+			one, err := stored.add(each)
 			if err != nil {
 				http.Error(w, err.Error(), http.StatusBadRequest)
 				return
 			}
-			digests = append(digests, digest)
+			all = append(all, one)
 		}
-		json.NewEncoder(w).Encode(digests)
+		json.NewEncoder(w).Encode(all)
 	})
 	return mux
 }

@@ -36,6 +36,12 @@ type image struct {
 	Private bool     `json:"private"`
 }
 
+// made is what an image became: the digest of its index and those of its layers.
+type made struct {
+	Digest string   `json:"digest"`
+	Layers []string `json:"layers"`
+}
+
 // content is a blob: Head, then Fill bytes that only depend on Key, then Tail.
 type content struct {
 	head, tail []byte
@@ -114,25 +120,26 @@ type descriptor struct {
 	Platform  map[string]string `json:"platform,omitempty"`
 }
 
-// add makes an image, or moves its tag, and returns the index's digest.
-func (s *store) add(wanted image) (string, error) {
-	layers, differences := []descriptor{}, []string{}
+// add makes an image, or moves its tag.
+func (s *store) add(wanted image) (made, error) {
+	layers, digests, differences := []descriptor{}, []string{}, []string{}
 	for number, size := range wanted.Layers {
-		made, err := fileOf(fmt.Sprintf("%s:%s %d %s", wanted.Name, wanted.Tag, number, wanted.Seed), size)
+		file, err := fileOf(fmt.Sprintf("%s:%s %d %s", wanted.Name, wanted.Tag, number, wanted.Seed), size)
 		if err != nil {
-			return "", err
+			return made{}, err
 		}
-		found := s.blob(wanted.Name, made, layer)
-		layers, differences = append(layers, found), append(differences, found.Digest)
+		found := s.blob(wanted.Name, file, layer)
+		layers, digests = append(layers, found), append(digests, found.Digest)
+		differences = append(differences, found.Digest)
 	}
 	settings := map[string]any{}
 	if wanted.Program != "" {
 		compressed, difference, err := programOf(wanted.Program)
 		if err != nil {
-			return "", err
+			return made{}, err
 		}
-		layers = append(layers, s.blob(wanted.Name, &content{head: compressed}, layer+"+gzip"))
-		differences = append(differences, difference)
+		found := s.blob(wanted.Name, &content{head: compressed}, layer+"+gzip")
+		layers, digests, differences = append(layers, found), append(digests, found.Digest), append(differences, difference)
 		settings["Entrypoint"], settings["Cmd"] = []string{"/program"}, wanted.Command
 	}
 	platform := map[string]string{"architecture": runtime.GOARCH, "os": "linux"}
@@ -141,33 +148,33 @@ func (s *store) add(wanted image) (string, error) {
 		"config": settings, "rootfs": map[string]any{"type": "layers", "diff_ids": differences},
 	})
 	if err != nil {
-		return "", err
+		return made{}, err
 	}
 	one, err := s.manifest(wanted.Name, manifest, map[string]any{
 		"config": s.blob(wanted.Name, &content{head: written}, config), "layers": layers})
 	if err != nil {
-		return "", err
+		return made{}, err
 	}
 	one.Platform = platform
 	all, err := s.manifest(wanted.Name, index, map[string]any{"manifests": []descriptor{one}})
 	if err != nil {
-		return "", err
+		return made{}, err
 	}
 	s.Lock()
 	defer s.Unlock()
 	s.tags[wanted.Name+":"+wanted.Tag] = all.Digest
 	s.private[wanted.Name], s.known[wanted.Name] = wanted.Private, true
-	return all.Digest, nil
+	return made{all.Digest, digests}, nil
 }
 
-func (s *store) blob(name string, made *content, kind string) descriptor {
+func (s *store) blob(name string, bytes *content, kind string) descriptor {
 	hash := sha256.New()
-	io.Copy(hash, made.reader())
+	io.Copy(hash, bytes.reader())
 	digest := fmt.Sprintf("sha256:%x", hash.Sum(nil))
 	s.Lock()
 	defer s.Unlock()
-	s.blobs[digest], s.has[name+"@"+digest] = made, true
-	return descriptor{MediaType: kind, Digest: digest, Size: made.size()}
+	s.blobs[digest], s.has[name+"@"+digest] = bytes, true
+	return descriptor{MediaType: kind, Digest: digest, Size: bytes.size()}
 }
 
 func (s *store) manifest(name, kind string, fields map[string]any) (descriptor, error) {
