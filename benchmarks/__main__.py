@@ -1,4 +1,4 @@
-"""python -m benchmarks [deploys | gateway | rotations | storage]: measure, print and write the results.
+"""python -m benchmarks [caches | deploys | gateway | rotations | storage]: measure, print and write the results.
 
 Without an argument, all parts are measured. The exit code is 1 if a target is missed.
 """
@@ -10,13 +10,19 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import deploys, storage
+from benchmarks import caches, deploys, storage
 from benchmarks.gateway import rotations
 from benchmarks.gateway import run as gateway
 from benchmarks.results import RESULTS
 from tests.bench.hosts import remove_leftovers
 
-PARTS = {"deploys": deploys.run, "gateway": gateway.run, "rotations": rotations.run, "storage": storage.run}
+PARTS = {
+    "deploys": deploys.run,
+    "gateway": gateway.run,
+    "rotations": rotations.run,
+    "caches": caches.run,
+    "storage": storage.run,
+}
 
 
 def main() -> int:
