@@ -11,7 +11,7 @@ from pyinfra.api.output import format_text
 
 from tasks.backup import age
 from tasks.certificates.renewal import renewal_time
-from tasks.clients.claims import Claims
+from tasks.clients.claims import Claim, Claims, join
 from tasks.registry.context import RegistryContext
 from tasks.registry.usage import Summary, summarize
 from tasks.run.context import Run
@@ -102,7 +102,21 @@ def _clients(run: Run) -> list[tuple[str, str]]:
             users.append(f"{', '.join(claim.logged_in)} on {host}")
     rows = [("Trusted by", _by_title(trusting)), ("Has the CA", _by_title(others))]
     rows.append(("Logged in", " · ".join(users)))
+    rows.append(("Caches", _cached(finished)))
     return [(title, text) for title, text in rows if text]
+
+
+def _cached(finished: Sequence[tuple[str, Claim, Sequence[str]]]) -> str:
+    """Return which hosts the caches were seen to answer."""
+    answered = [
+        (host, claim.mirror)
+        for host, claim, seen in finished
+        if claim.mirror and claim.mirror.endpoint in seen
+    ]
+    if not answered:
+        return ""
+    used, hosts = answered[0][1], dict.fromkeys(host for host, _ in answered)
+    return f"of {join(used.names)} answered {', '.join(hosts)} at {used.endpoint}"
 
 
 def _by_title(hosts: Mapping[str, Sequence[str]]) -> str:

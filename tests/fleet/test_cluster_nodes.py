@@ -10,7 +10,8 @@ import pytest
 
 from tasks.cluster_nodes.runtimes import containerd_config
 from tasks.remote import toml_edit
-from tests import pages
+from tests import pages, printed
+from tests.bench import registry_images
 from tests.bench.hosts import BenchHost
 from tests.bench.programs import REGISTRIES_PULL
 from tests.bench.recipes import BOOKWORM_DOCKER
@@ -24,18 +25,22 @@ REGISTRY_FACTS = 1
 
 # A fake K3s, which processes registries.yaml at its start as K3s does (pkg/agent/containerd/config.go).
 FAKE_K3S = r"""#!/bin/sh
-# Not K3s: it writes a hosts.toml for every CA in registries.yaml, and waits.
+# Not K3s: it writes a hosts.toml for every CA and mirror of ours in registries.yaml, and waits.
 if [ "$1" = ctr ]; then systemctl -q is-active k3s && echo io.containerd.grpc.v1 cri - ok; exit; fi
 if [ "$*" = "kubectl --kubeconfig /etc/rancher/k3s/k3s.yaml get --raw /readyz" ]; then  # ready when asked twice after a start
     asked=$(($(cat /run/k3s-asked) + 1)); echo $asked > /run/k3s-asked; [ $asked -gt 2 ]; exit
 fi
 ! grep -qsf /etc/k3s-refuses /etc/rancher/k3s/registries.yaml || exit 1
 made=/var/lib/rancher/k3s/agent/etc/containerd/certs.d; rm -rf "$made"; mkdir -p "$made"
-name=; sed -n 's/^  "\(.*\)":$/name \1/p;s/^      ca_file: /ca /p' /etc/rancher/k3s/registries.yaml |
+name=; ours=/etc/rancher/k3s/homelab-registry-ca.crt
+sed -n 's/^  "\(.*\)":\( #.*\)\{0,1\}$/name \1/p;s/^      ca_file: /ca /p;s/^      - "\(.*\)"$/at \1/p' /etc/rancher/k3s/registries.yaml |
 while read -r key value; do
     if [ "$key" = name ]; then name=$value; continue; fi
     mkdir -p "$made/$name"
-    printf 'server = "https://%s/v2"\nca = ["%s"]\n' "$name" "$value" > "$made/$name/hosts.toml"
+    case $key in
+        (ca) printf 'server = "https://%s/v2"\nca = ["%s"]\n' "$name" "$value" ;;
+        (at) printf '[host."%s/v2"]\n  ca = ["%s"]\n' "$value" "$ours" ;;
+    esac > "$made/$name/hosts.toml"
 done
 echo started >> /run/fake-k3s; echo 0 > /run/k3s-asked
 systemd-notify --ready
@@ -397,6 +402,42 @@ def test_a_registries_yaml_of_rancher_s_is_left_to_rancher(host: BenchHost, node
     host.write(path, good)
     ran = node.run()
     assert (ran.exit_code, ran.steps) == (0, []), ran.output
+
+
+def test_caches_are_used_without_a_restart_of_containerd_and_taken_back(
+    host: BenchHost, node: Deployment
+) -> None:
+    path, certs, mirror = (
+        "/etc/rancher/k3s/registries.yaml",
+        "/etc/containerd/certs.d",
+        "mirror.homelab.local",
+    )
+    files = f"cat {path} /etc/hosts; cd {certs} && find . | sort | xargs stat -c '%n %a %u'"
+    before, first, starts = host.run(files).stdout, invocation_id(host), host.read("/run/fake-k3s")
+    state = f"{node.folder}/state"
+    registry_images.load(host, caches=True)
+    host.run(f"echo nameserver {host.address} > /etc/resolv.conf")  # there is none: nothing is asked for here
+    node.set(registry_state_dir=state, registry_caches=["quay.io"])
+    ran = node.run()
+    assert ran.exit_code == 0, ran.output
+    assert [step.partition(":")[0] for step in ran.steps if "k3s" in step or certs in step] == [
+        f"write {path}",
+        "restart k3s.service",
+        *(f"{verb} {certs}/{item}" for verb, item in (
+            ("make", mirror), ("write", f"{mirror}/ca.crt"), ("write", f"{mirror}/hosts.toml"),
+            ("make", "quay.io"), ("write", "quay.io/hosts.toml"),
+        )),
+    ]  # fmt: skip
+    answered = f"of quay.io answered @docker/{host.name} at {mirror}"
+    assert printed.row(ran.output, "Caches") == answered
+    assert_converged(node)
+    assert (invocation_id(host), host.read("/run/fake-k3s")) == (first, f"{starts}started\n")
+    node.set(registry_state_dir=state)
+    ran = node.run()
+    assert ran.exit_code == 0, ran.output
+    assert host.run(files).stdout == before
+    assert_converged(node)
+    assert (invocation_id(host), host.read("/run/fake-k3s")) == (first, f"{starts}started\nstarted\n")
 
 
 def test_a_node_s_login_is_added_and_removed(host: BenchHost, node: Deployment) -> None:

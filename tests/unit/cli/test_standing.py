@@ -10,12 +10,14 @@ import pytest
 
 from tasks.cli import standing, summary
 from tasks.clients.claims import Claim, Claims
+from tasks.clients.mirrors import Mirror
 from tasks.registry.context import RegistryContext
 from tasks.registry.plan import RegistryHost
 from tasks.registry.usage import Measured, Summary, Usage
 from tasks.run.context import Run
 from tasks.settings.load import Configuration, Settings
 from tasks.state.store import Store
+from tests.unit.clients.test_mirrors import UPSTREAMS
 
 NAME = "registry.homelab.local"
 NOW = 1_800_000_000
@@ -62,6 +64,21 @@ def test_clients_are_listed_by_runtime_and_only_those_that_were_seen_trust() -> 
         ("Trusted by", "nas (Docker) · edge, node (Podman)"),
         ("Has the CA", "pi (Docker) · edge (containerd)"),
         ("Logged in", "root, me on nas"),
+    ]
+
+
+def test_hosts_that_the_caches_answered_are_listed_once() -> None:
+    run, end = lab(), "mirror.homelab.local"
+    used = Mirror(end, UPSTREAMS)
+    for host, group, seen in (
+        ("nas", "docker_hosts", ["Docker", end]), ("nas", "cluster_nodes", ["Docker", end]),
+        ("pi", "docker_hosts", ["Docker"]), ("edge", "docker_hosts", [end]),
+    ):  # fmt: skip
+        saw(run, host, replace(claim(group, "Docker"), mirror=used), seen)
+    assert standing._clients(run) == [
+        ("Trusted by", "nas, nas, pi (Docker)"),
+        ("Has the CA", "edge (Docker)"),
+        ("Caches", f"of docker.io and ghcr.io answered nas, edge at {end}"),
     ]
 
 
