@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tasks.problem import some_of
+from tasks.repair import links
 from tasks.storage.faults import faults
 from tasks.storage.hashing import MANIFEST_SIZE, Part, hash_in_parts
 from tasks.storage.stored import Stored, Tag
@@ -44,10 +45,14 @@ class Copy:
 
 @dataclass(frozen=True)
 class Found:
-    """`damages`, and the `others`: tags that do not pull although all that they need is there and whole."""
+    """`damages`, and the `others`: tags that do not pull although all that they need is there and whole.
+
+    `links` are those that can be written again: what they have to say, by path.
+    """
 
     damages: tuple[Damage, ...]
     others: Mapping[Tag, str]
+    links: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tags(self) -> list[Tag]:
@@ -62,6 +67,7 @@ def find(stored: Stored, hashed: Mapping[str, str]) -> Found:
     tags: dict[str, list[Tag]] = defaultdict(list)
     texts: dict[str, str] = {}
     others: dict[Tag, str] = {}
+    torn = links.torn(stored)
     for tag, wrong in faults(stored, damaged).items():
         for fault in wrong:
             data = stored.aliases.get(fault.digest or "", fault.digest)
@@ -69,11 +75,15 @@ def find(stored: Stored, hashed: Mapping[str, str]) -> Found:
                 texts.setdefault(data, fault.text)
                 tags[data].append(tag)
             else:
-                others.setdefault(tag, fault.text)
+                mended = links.repairs(torn, tag, fault.digest)
+                remedy = "make repair writes it again" if mended else "push it again"
+                others.setdefault(tag, f"{fault.text}; {remedy}")
     for digest, why in damaged.items():
         texts.setdefault(digest, f"{digest} {why}")
     return Found(
-        tuple(Damage(each, text, each in sizes, tuple(tags[each])) for each, text in texts.items()), others
+        tuple(Damage(each, text, each in sizes, tuple(tags[each])) for each, text in texts.items()),
+        others,
+        torn,
     )
 
 
@@ -88,7 +98,7 @@ def look(
     stored = read()
     hashed = hash_in_parts(stored, None if deep else MANIFEST_SIZE, ask)
     first = find(stored, hashed)
-    if not first.damages and not first.others:
+    if not first.damages and not first.others and not first.links:
         return first
     again = find(read(), hashed)
     known = {each.digest for each in first.damages}
@@ -96,6 +106,7 @@ def look(
         again,
         damages=tuple(each for each in again.damages if each.digest in known),
         others={tag: why for tag, why in again.others.items() if tag in first.others},
+        links={path: digest for path, digest in again.links.items() if first.links.get(path) == digest},
     )
 
 
@@ -132,7 +143,7 @@ def describe(
             else f"{each}{nowhere}"
         )
     for tag, why in found.others.items():
-        yield f"{_name(tag)}: {why}; push it again"
+        yield f"{_name(tag)}: {why}"
 
 
 def names(tags: Sequence[Tag]) -> str:

@@ -19,7 +19,7 @@ from tasks.backup.operations import read_source, wait_for, wait_for_source
 from tasks.registry import storage
 from tasks.registry.containers import UID
 from tasks.remote.steps import Conflict, Step
-from tasks.repair import copies, damage, scripts
+from tasks.repair import copies, damage, links, scripts
 from tasks.repair.copies import CopiesFact
 from tasks.repair.damage import Copy, Found
 from tasks.run import output
@@ -55,7 +55,7 @@ class RepairContext:
 @operation()
 def look() -> Generator[PyinfraCommand, None, None]:
     """Find what is damaged on the registry host, and what of it the backups in its own folder have."""
-    yield from apply_steps(host, _look, "all that was looked at is whole")
+    yield from apply_steps(host, _look, "no data is damaged")
 
 
 def _look(run: Run) -> list[AnyStep]:
@@ -147,11 +147,14 @@ def put_right() -> Generator[PyinfraCommand, None, None]:
 
 def _put_right(run: Run) -> list[AnyStep]:
     context, settings = run.part(RepairContext), run.configuration.settings
-    damages = context.found.damages
-    if not damages:
-        return []
-    wait_for(run, run.configuration.backup_hosts)
+    damages, torn = context.found.damages, context.found.links
     path, steps = settings.registry_storage_path, list[AnyStep]()
+    if torn:
+        text = f"write {len(torn)} link{'s'[: len(torn) != 1]} again: left empty when the registry was killed"
+        steps.append(RemoteStep(Step(text, *links.write(path, torn)), partial(_note_left, run, len(torn))))
+    if not damages:
+        return steps
+    wait_for(run, run.configuration.backup_hosts)
     if context.hosts:
         ends = [(*backup.endpoint(found), found) for found in context.hosts.values()]
         steps.append(backup.write_known_hosts(backup.known_hosts(ends)))
@@ -172,6 +175,14 @@ def _put_right(run: Run) -> list[AnyStep]:
         script = scripts.put_right(path, owner, [each.digest for each in damages])
         steps.append(RemoteStep(Step("\n".join(texts), *script), partial(_note, run)))
     return steps
+
+
+def _note_left(run: Run, wanted: int, printed: str) -> None:
+    if left := wanted - int(printed):
+        run.report.note(
+            host.name,
+            f"{left} of these links {'were' if left > 1 else 'was'} left alone: somebody pushes there now",
+        )
 
 
 def _bringing(copies: Mapping[str, Copy]) -> str:

@@ -230,17 +230,22 @@ def data(digest: str) -> str:
 
 
 def test_what_is_damaged_is_named_and_repaired(lab: Deployment, host: BenchHost, pi: BenchHost) -> None:
-    """A byte of a layer has changed; two manifests are empty, as 2.8 leaves them on a full disk, one in no backup."""
+    """A byte of a layer has changed; two manifests are empty, as 2.8 leaves them on a full disk, one in no backup.
+
+    The link of a tag is empty too, as 2.8 leaves it if it is killed.
+    """
     rotten, emptied = push(host, "apps/rotten:1", 5_000_000), push(host, "apps/emptied:1")
     assert lab.run(deploy=BACKUP).exit_code == 0
     (name,) = backups(pi)
-    lost = push(host, "apps/lost:1")
+    lost, torn = push(host, "apps/lost:1"), push(host, "apps/torn:1")
+    link = f"{STORAGE}/docker/registry/v2/repositories/apps/torn/_manifests/tags/1/current/link"
+    host.run(f": > {link}; touch -d '-1 minute' {link}")
     (layer,) = (each["digest"] for each in json.loads(host.read(data(rotten)))["layers"])
     host.run(f"printf '\\377\\0\\377' | dd of={data(layer)} bs=1 seek=2000000 conv=notrunc")
     host.run(f": > {data(emptied)}; : > {data(lost)}")
 
     verified = lab.verify("--deep", "-k", "every_tag").stdout
-    assert "3 blobs damaged or missing, 3 tags cannot be pulled" in verified
+    assert "3 blobs damaged or missing, 4 tags cannot be pulled" in verified
     assert ": run make repair DEEP=1 INVENTORY=" in verified
     assert (
         f"the layer {layer} is damaged: apps/rotten:1 needs it; whole in the backup {pi.name}:{name}"
@@ -251,22 +256,25 @@ def test_what_is_damaged_is_named_and_repaired(lab: Deployment, host: BenchHost,
         in verified
     )
     assert f"the manifest {lost} is empty: apps/lost:1 needs it; no backup has it whole" in verified
+    assert "apps/torn:1: its link is empty or damaged; make repair writes it again" in verified
     planned = lab.run("--dry", "--data", "registry_repair_deep=true", deploy=REPAIR)
     ran = lab.run("-y", "--data", "registry_repair_deep=true", deploy=REPAIR)
     assert planned.exit_code == 0, planned.output
     for output in (planned.output, ran.output):
         assert f"put back from a backup: the layer {layer} is damaged: apps/rotten:1 needs it" in output
         assert f"move away: the manifest {lost} is empty: apps/lost:1 needs it" in output
+        assert "write 1 link again: left empty when the registry was killed" in output
     assert ran.exit_code == 1, ran.output
     (problem,) = ran.problems
     assert "cannot be pulled (1): apps/lost:1; no backup that was read has what is missing" in problem
     assert "-wo" in pi.read("/etc/homelab-registry-backup/.ssh/authorized_keys")
 
     assert lost in host.run(f"docker push {NAME}/apps/lost:1").stdout
-    assert [pulled(host, f"apps/{each}:1") for each in ("rotten", "emptied", "lost")] == [
+    assert [pulled(host, f"apps/{each}:1") for each in ("rotten", "emptied", "lost", "torn")] == [
         rotten,
         emptied,
         lost,
+        torn,
     ]
     collection = f"{STORAGE}/.homelab-registry.collection"
     assert len(host.run(f"ls {collection}/damaged").stdout.split()) == 3

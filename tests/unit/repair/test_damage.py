@@ -42,7 +42,7 @@ def image(folder: StoredFolder) -> str:
          ["app:latest: the layer LAYER is not in this repository; push it again",
           "app:v1: the layer LAYER is not in this repository; push it again"]),
         (lambda folder, image: (folder.tag_folder("app", "v1") / "current/link").write_bytes(b""), [],
-         ["app:v1: its link is empty or damaged; push it again"]),
+         ["app:v1: its link is empty or damaged; make repair writes it again"]),
     ],
 )  # fmt: skip
 def test_what_is_said(
