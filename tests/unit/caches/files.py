@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 
 SLICE = 8 << 20
-BINARY = b"\x05\0\0\0\0\0\0\0\n\xff\0\r\x80" + bytes(range(128, 256))
+BINARY = b"\x05\0\0\0\n\r\n\xff\0" + bytes(
+    range(128, 256)
+)  # an empty line in it is not the end of the headers
 
 
 def digest(data: bytes) -> str:
