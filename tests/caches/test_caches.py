@@ -12,7 +12,7 @@ from http.client import HTTPException
 import pytest
 
 from tests.bench.hosts import BenchHost
-from tests.caches import campaigns
+from tests.caches import campaigns, clearing
 from tests.caches.caches import IPV6, MIRROR, Caches
 from tests.caches.client import ACCEPT, Cache, RefusedError
 from tests.caches.hub import MEGABYTE, Made
@@ -302,3 +302,10 @@ def test_only_the_networks_that_may_read(caches: Caches, first: Made) -> None:
 @pytest.mark.usefixtures("soak")
 def test_the_registry_s_own_pushes_never_see_a_full_disk(caches: Caches) -> None:
     campaigns.beside_pushes(caches, rate=40, keep_free=600)
+
+
+def test_they_are_cleared_while_they_serve_and_verified(caches: Caches) -> None:
+    images = clearing.clear_everything(caches)
+    clearing.clear_one(caches, images)
+    clearing.pull_with_docker(caches)
+    clearing.verify(caches, images)
