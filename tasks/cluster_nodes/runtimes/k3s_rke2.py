@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from tasks.accounts.logins import Login
 from tasks.clients import certs_d
-from tasks.clients.mirrors import Mirror
 from tasks.cluster_nodes.node import Node, NodeTarget
 from tasks.cluster_nodes.runtimes import (
+    k3s_generated,
     k3s_templates,
     rancher,
     registries_mirrors,
@@ -23,7 +23,7 @@ from tasks.cluster_nodes.runtimes import (
 )
 from tasks.cluster_nodes.runtimes.restarts import Restarts
 from tasks.cluster_nodes.runtimes.runtime import Runtime
-from tasks.remote import files, toml_edit
+from tasks.remote import files
 from tasks.remote.files import File, Folder
 from tasks.remote.steps import Conflict, Step
 from tasks.settings.load import Settings
@@ -233,22 +233,17 @@ def _lacking(
             for path in _hosts_tomls(endpoint)
             if f"{folder}/{path}" in found.texts
         ]
-        if not any(_names_ca(text, kind.ca_file) for text in generated_tomls):
+        if not any(k3s_generated.names_ca(text, kind.ca_file) for text in generated_tomls):
             yield f"what it generated from {kind.registries} does not name our CA for {endpoint}"
         expected = registries_yaml.auth_of(wanted, endpoint, kind.registries)
-        present = _generated_auth(config, endpoint)
+        present = k3s_generated.auth(config, endpoint)
         # A login that the user wrote or removed is no reason for a restart.
         if expected != present and (login or (expected is None and present and present[0] in accounts)):
             yield f"what it generated from {kind.registries} has another login for {endpoint}"
     for name in target.mirror.names if target.mirror else ():
         text = found.texts.get(f"{folder}/certs.d/{name}/hosts.toml", "")
-        if not (_asks_mirror(text, target.mirror) and _names_ca(text, kind.ca_file)):
+        if target.mirror and target.mirror.url not in k3s_generated.mirrors(text, kind.ca_file):
             yield f"what it generated from {kind.registries} has no mirror for {name}"
-
-
-def _asks_mirror(text: str, used: Mirror | None) -> bool:
-    hosts = toml_edit.value_at(k3s_templates.parsed(text), "host")
-    return used is not None and any(f"{url}/".startswith(f"{used.url}/") for url in hosts or ())
 
 
 def _left_over(kind: Distribution, settings: Settings, wanted: str, found: Node) -> Iterator[str]:
@@ -260,30 +255,11 @@ def _left_over(kind: Distribution, settings: Settings, wanted: str, found: Node)
     known = registries_mirrors.names(wanted, kind.registries)
     for path, text in found.texts.items():
         name = path.removeprefix(begin).partition("/")[0]
-        hosts = toml_edit.value_at(k3s_templates.parsed(text), "host") if path.startswith(begin) else None
-        known_hosts = tuple(f"https://{each}/" for each in (name, *settings.endpoints))
-        elsewhere = [url for url in hosts or () if not f"{url}/".startswith(known_hosts)]
-        if name not in known and elsewhere and _names_ca(text, kind.ca_file):
+        if not path.startswith(begin) or name in known:
+            continue
+        own = [f"https://{each}" for each in (name, *settings.endpoints)]
+        if set(k3s_generated.mirrors(text, kind.ca_file)) - set(own):
             yield f"what it generated from {kind.registries} still has a mirror for {name}"
-
-
-def _names_ca(text: str, ca_file: str) -> bool:
-    says = k3s_templates.parsed(text)
-    hosts = toml_edit.value_at(says, "host")
-    tables = [says, *(hosts.values() if isinstance(hosts, dict) else [])]
-    if any(toml_edit.value_at(table, "skip_verify") for table in tables):
-        return False
-    named = [toml_edit.value_at(table, "ca") for table in tables]
-    return any(ca_file in (each if isinstance(each, list) else [each]) for each in named)
-
-
-def _generated_auth(config: str, endpoint: str) -> tuple[str, str] | None:
-    plugins = toml_edit.value_at(k3s_templates.parsed(config), "plugins")
-    for plugin in plugins.values() if isinstance(plugins, dict) else []:
-        auth = toml_edit.value_at(plugin, "registry", "configs", endpoint, "auth")
-        if isinstance(auth, dict):
-            return str(auth.get("username", "")), str(auth.get("password", ""))
-    return None
 
 
 def _hosts_tomls(endpoint: str) -> list[str]:
