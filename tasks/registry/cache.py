@@ -37,7 +37,7 @@ FOLDER, LOGINS, RUN = "cache", "cache/logins", "run/cache"
 LINK = f"{RUN}/cache.sock"
 """The link to the socket of the container in service. The gateway follows it."""
 
-TEXTS = ("nginx.conf", "answers.js", "client.js", "upstream.js", "check.sh")
+TEXTS = ("nginx.conf", "answers.js", "blobs.js", "client.js", "manifests.js", "upstream.js", "check.sh")
 CONFIG = "/etc/cache"
 STORAGE = "/var/cache/registry"
 SOCKETS = f"{containers.SOCKETS}/cache"
@@ -58,25 +58,21 @@ BUNDLES = (
 PIECE = 8 * 2**20
 """Bytes of a piece in which blobs come and are kept: whoever asks second waits for the first piece, not for all."""
 
-START = (
-    f'rm -f "$SOCKET" && echo "listen unix:$SOCKET;" > /tmp/listen.conf && {{ sh {CONFIG}/check.sh & }} && '
-    f"exec nginx -c {CONFIG}/nginx.conf"
-)
+START = f"""
+rm -f "$SOCKET" && echo "listen unix:$SOCKET;" > /tmp/listen.conf && mkdir -p /tmp/places || exit 1
+sh {CONFIG}/check.sh &
+exec nginx -c {CONFIG}/nginx.conf
+"""
 """What the container runs. A power failure leaves a socket behind, and nginx would not listen on it again."""
 
 
 class Cache(Container):
-    """Reads scripts and the system's CAs at its start, besides its configuration."""
+    """Reads scripts at its start, besides its configuration."""
 
     @property
     def read_at_start(self) -> tuple[str, ...]:
         """Paths on the host."""
-        bundle = next(f"{each.source}/" for each in self.mounts if each.target == TRUST)
-        folder = dirname(self.config)
-        return (
-            *(f"{folder}/{name}" for name in TEXTS),
-            *(each for each in BUNDLES if each.startswith(bundle)),
-        )
+        return tuple(f"{dirname(self.config)}/{text}" for text in TEXTS)
 
 
 @dataclass(frozen=True)
@@ -276,15 +272,16 @@ def _texts(settings: Settings, templates: str, trusted: str, own_names: Sequence
     places = {
         "PIECE": PIECE, "CONFIG": CONFIG, "STORAGE": STORAGE, "LOGINS": f"{CONFIG}/{basename(LOGINS)}",
     }  # fmt: skip
+    trust = {"bundle": f"{TRUST}/{basename(trusted)}"}
     configuration = render("cache.conf.j2").render(
         settings=settings,
         container=containers,
         cache=places,
-        bundle=f"{TRUST}/{basename(trusted)}",
+        **trust,
         own_names=own_names,
         images_size=limit - tags,
         tags_size=tags,
         keep_free=sizes.size_in_bytes(settings.registry_cache_keep_free),
     )
-    scripts = {each: render(f"cache/{each}").render(cache=places) for each in TEXTS[1:]}
+    scripts = {each: render(f"cache/{each}").render(cache=places, **trust) for each in TEXTS[1:]}
     return {TEXTS[0]: configuration, **scripts}

@@ -217,7 +217,7 @@ class Store(AccountFiles):
             path = self.folder / "upstream" / name
             try:
                 text = (read_text(path) or "").strip()
-            except (OSError, UnicodeDecodeError):
+            except OSError:
                 text = ""
             if not re.fullmatch("[!-~]{1,4000}", text):
                 raise StateError(

@@ -18,7 +18,8 @@ const SILENCE = [502, 504];
 // Whose answer it was, and to what. Clients get the three statuses at which they go on to the upstream themselves.
 function refuseAs(r, answer, ns, name, reference) {
     const what = name + (reference.indexOf(':') < 0 ? ':' : '@') + reference;
-    const said = answer == GARBAGE ? 'sends something else' : SILENCE.indexOf(answer) >= 0 ? 'does not answer' : `answers ${answer}`;
+    const silent = SILENCE.indexOf(answer) >= 0;
+    const said = answer == GARBAGE ? 'sends something else' : silent ? 'does not answer' : `answers ${answer}`;
     const status = answer == 429 ? 429 : answer == 401 || answer == 403 || answer == 404 ? 404 : 503;
     refuse(r, status, `${ns} ${said} for ${what}`);
 }

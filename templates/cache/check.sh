@@ -1,5 +1,7 @@
 #!/bin/sh
 # Written by homelab-registry: its next run undoes changes made here.
+# What nginx does not do by itself, in its container.
+#
 # Compares each blob with its digest once all of it is here, and deletes it if it is another: nginx checks no digest. The
 # next client who wants it has it asked for again.
 # A piece of a blob is a file of nginx's cache: a binary head, the key, the answer's headers, and then the content; where
@@ -49,8 +51,16 @@ settle() {
 }
 
 renice -n 19 -p $$ > /dev/null 2>&1
-touch "$checked"
+touch "$checked" /tmp/began
 while sleep 5; do
+    # nginx reads the host's CAs when it begins.
+    if [ {{ bundle }} -nt /tmp/began ]; then
+        touch /tmp/began
+        nginx -c {{ cache.CONFIG }}/nginx.conf -s reload
+    fi
+    # What was being written when the container was killed nginx neither counts nor removes (ngx_http_file_cache_add_file).
+    find "$images" "${images%/*}/tags" -name '*.??????????' -mmin +5 -exec rm -f {} +
+    find /tmp/places -type f -mmin +1 -exec rm -f {} +
     list > /tmp/pieces
     sort "$checked" "$checked" /tmp/pieces | uniq -u > /tmp/new
     [ -s /tmp/new ] || continue

@@ -262,8 +262,8 @@ def test_the_caches_are_there_before_the_gateway_sends_anyone_to_them() -> None:
     ]
 
 
-@pytest.mark.parametrize("path", [f"{FOLDER}/cache/upstream.js", DEBIAN_BUNDLE])
-def test_what_nginx_reads_at_its_start_alone_recreates_the_container(path: str) -> None:
+@pytest.mark.parametrize("path", [f"{FOLDER}/cache/{each}" for each in cache.TEXTS[1:]])
+def test_what_is_read_at_the_start_alone_recreates_the_container(path: str) -> None:
     desired = desire()
     found = found_on(desired)
     observed = found.paths[path]
@@ -272,6 +272,15 @@ def test_what_nginx_reads_at_its_start_alone_recreates_the_container(path: str) 
     assert texts(desired, newer) == [
         f"recreate the container homelab-registry-cache: {path} is newer than its start"
     ]
+
+
+def test_new_authorities_of_the_host_recreate_nothing() -> None:
+    """The container itself takes them: with registry_system_trust they change after its start in each first run."""
+    found = found_on(desire())
+    bundle = found.paths[DEBIAN_BUNDLE]
+    assert bundle
+    newer = replace(found, paths={**found.paths, DEBIAN_BUNDLE: replace(bundle, modified=STARTED + 1)})
+    assert texts(desire(), newer) == []
 
 
 def test_a_changed_setting_writes_the_configuration_and_recreates_the_container() -> None:
