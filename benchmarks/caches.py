@@ -13,10 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.figures import log_progress
-from benchmarks.gateway.contenders import STATIC_CONFIG, TLS_FOLDER
+from benchmarks.gateway.contenders import STATIC_CONFIG
 from benchmarks.gateway.figures import in_turns
 from benchmarks.results import RESULTS, Row, table
-from benchmarks.tools import make_environment
+from tasks.registry import leaf
+from tasks.registry.desired import FOLDER as OURS
 from tests.bench import programs
 from tests.bench.recipes import BOOKWORM_DOCKER
 from tests.caches.caches import MIRROR, Caches
@@ -35,11 +36,14 @@ BLOB, BLOBS = 64, 12
 
 PORTS = {"cache": 443, "distribution": 5010, "proxy": 5011}
 FOLDER = "/root/contenders"
+LEAF = f"{OURS}/{leaf.LINK}"
+"""Certificate and key of the gateway, for the others too."""
+
 DISTRIBUTION_CONFIG = f"""\
 version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
 storage: {{filesystem: {{rootdirectory: {FOLDER}/store}}, delete: {{enabled: true}}}}
-http: {{addr: ":{PORTS["distribution"]}", tls: {{certificate: {TLS_FOLDER}/tls.pem, key: {TLS_FOLDER}/tls.pem}}}}
+http: {{addr: ":{PORTS["distribution"]}", tls: {{certificate: {LEAF}, key: {LEAF}}}}}
 proxy: {{remoteurl: "https://registry-1.docker.io"}}
 """
 PROXY_CONFIG = STATIC_CONFIG.replace(
@@ -92,7 +96,6 @@ class Figures:
 def run(target: Path = RESULTS) -> list[Row]:
     """Measure, write figures and page, and return a row for each target."""
     load = os.getloadavg()[0]
-    make_environment()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         log_progress("booting the caches' host and that of the registries in the internet")
         caches = Caches.start(BOOKWORM_DOCKER, Path(folder), ("curl", "nghttp2-client"))
@@ -183,7 +186,7 @@ def _warm_blobs(caches: Caches) -> dict[str, float]:
     host.write(f"{FOLDER}/proxy.conf", config)
     host.run(
         f"docker run -d --name plain-proxy --network homelab-registry --tmpfs /tmp -p {PORTS['proxy']}:5000 "
-        f"-v {FOLDER}/proxy.conf:/etc/proxy.conf:ro -v {TLS_FOLDER}:/etc/tls:ro -v {FOLDER}/www:/www:ro "
+        f"-v {FOLDER}/proxy.conf:/etc/proxy.conf:ro -v $(realpath {LEAF}):/etc/tls/tls.pem:ro -v {FOLDER}/www:/www:ro "
         f"--entrypoint nginx {nginx} -c /etc/proxy.conf"
     )
     push = gateway.request("POST", "/v2/blob/blobs/uploads/", gateway.authorization("push"))
