@@ -17,6 +17,7 @@ from benchmarks.gateway.contenders import STATIC_CONFIG
 from benchmarks.gateway.figures import in_turns
 from benchmarks.results import RESULTS, Row, table
 from tasks.registry import leaf
+from tasks.registry.containers import UID
 from tasks.registry.desired import FOLDER as OURS
 from tests.bench import programs
 from tests.bench.recipes import BOOKWORM_DOCKER
@@ -131,7 +132,8 @@ def measure(caches: Caches) -> Figures:
             caches.hub.add(f"docker.io/library/{name}-{what}:1", size * MEGABYTE)
             for what, size in (("alone", LARGE), ("shared", LARGE), ("small", SMALL))
         ]
-        figures.contenders[name] = _measure_one(caches, client, name, images, restart)
+        figures.contenders[name] = found = _measure_one(caches, client, name, images, restart)
+        log_progress(f"{name}: {found}")
     figures.blobs = _warm_blobs(caches)
     return figures
 
@@ -178,16 +180,16 @@ def _warm_blobs(caches: Caches) -> dict[str, float]:
     (digest,) = image.layers
     path = f"/v2/{image.repository}/blobs/{digest}"
     host.run(
-        f"curl -sSf -o {FOLDER}/blob -k --resolve {MIRROR}:443:127.0.0.1 'https://{MIRROR}{path}' && "
+        f"curl -sSf -o {FOLDER}/blob -k --resolve {MIRROR}:443:{gateway.address} 'https://{MIRROR}{path}' && "
         f"mkdir -p {FOLDER}/www && mv {FOLDER}/blob {FOLDER}/www/blob"
     )
     nginx = host.run("docker inspect -f '{{.Config.Image}}' homelab-registry-gateway").stdout.strip()
     config = re.sub(r"root [^;]*;", "root /www;", PROXY_CONFIG)
     host.write(f"{FOLDER}/proxy.conf", config)
     host.run(
-        f"docker run -d --name plain-proxy --network homelab-registry --tmpfs /tmp -p {PORTS['proxy']}:5000 "
-        f"-v {FOLDER}/proxy.conf:/etc/proxy.conf:ro -v $(realpath {LEAF}):/etc/tls/tls.pem:ro -v {FOLDER}/www:/www:ro "
-        f"--entrypoint nginx {nginx} -c /etc/proxy.conf"
+        f"docker run -d --name plain-proxy --network homelab-registry --user {UID}:{UID} --tmpfs /tmp "
+        f"-p {PORTS['proxy']}:5000 -v {FOLDER}/proxy.conf:/etc/proxy.conf:ro -v $(realpath {LEAF}):/etc/tls/tls.pem:ro "
+        f"-v {FOLDER}/www:/www:ro --entrypoint nginx {nginx} -c /etc/proxy.conf"
     )
     push = gateway.request("POST", "/v2/blob/blobs/uploads/", gateway.authorization("push"))
     host.run(

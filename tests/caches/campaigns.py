@@ -180,7 +180,7 @@ def poisoned(caches: Caches, blob: Made, manifest: Made) -> None:
 def damage(caches: Caches, digest: str) -> None:
     """Change a byte of a cached blob's second piece on the disk."""
     changed = caches.gateway.host.run(
-        f"for each in $(grep -rlF 'blob {digest} bytes=8388608-' {STORAGE}/images); do "
+        f"for each in $(grep -rlF 'blob {digest} bytes=4194304-' {STORAGE}/images); do "
         "printf '\\377' | dd of=$each bs=1 seek=900000 conv=notrunc 2>/dev/null; echo $each; done"
     )
     assert len(changed.stdout.split()) == 1
