@@ -9,18 +9,15 @@ from __future__ import annotations
 import hashlib
 import shlex
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from posixpath import basename, dirname
-from typing import Any
 
 from tasks.certificates.name_constraints import permitted_domain
 from tasks.registry import containers
 from tasks.registry.containers import FORMER, NEXT, UID, Container, Mount
-from tasks.remote import files
-from tasks.remote.docker import OWN_ENGINE
 from tasks.remote.files import File, Folder, Observed
-from tasks.remote.steps import Conflict, Step
+from tasks.remote.steps import Conflict
 from tasks.remote.templates import environment
 from tasks.settings import sizes
 from tasks.settings.load import Settings
@@ -219,52 +216,6 @@ def written(settings: Settings, folder: str) -> list[str]:
         return []
     logins = [f"{LOGINS}/{each}" for each in settings.registry_cache_accounts]
     return [f"{folder}/{each}" for each in (*(f"{FOLDER}/{text}" for text in TEXTS), *logins)]
-
-
-def unwanted_logins(
-    folder: str, wanted: Iterable[Folder], found: Mapping[str, Observed | None]
-) -> list[Step]:
-    """Return the steps that remove logins which nothing asks for any more."""
-    present = [path for path in found if path.startswith(f"{folder}/{LOGINS}/") and found[path]]
-    unwanted = sorted(set(present) - {each.path for each in wanted})
-    return files.remove(unwanted, found, "registry_cache_accounts has it no longer")
-
-
-def removal(
-    storage: str,
-    folder: str,
-    found: Mapping[str, Any],
-    present: Mapping[str, Mapping[str, Any]],
-) -> list[Step]:
-    """Return the step that removes the container, what it kept and its settings, if any of it is there.
-
-    `storage` is the folder of the caches, `folder` ours on the registry host. `present` has the containers by name,
-    `found` what is at paths. A container of that name which is not ours stays,
-    and so does a folder without our mark.
-    """
-    ours = [each for each in NAMES if each in present and containers.is_ours(present[each])]
-    folders = [each for each in (f"{folder}/{FOLDER}", f"{folder}/{RUN}") if found[each]]
-    marked = found[f"{storage}/{MARK}"] is not None
-    if not ours and not folders and not marked:
-        return []
-    script = [
-        *([f"docker rm -f {shlex.join(ours)} >/dev/null"] if ours else []),
-        f"{{ ! docker network inspect {NAME} >/dev/null 2>&1 || docker network rm {NAME} >/dev/null; }}",
-        *([empty(storage)] if marked else []),
-        *([f"rm -rf {shlex.join(folders)}"] if folders else []),
-    ]
-    return [
-        Step(f"remove {NAME} and what it kept: registry_caches is not set", OWN_ENGINE + " && ".join(script))
-    ]
-
-
-def empty(storage: str) -> str:
-    """Return the command that removes the folder of the caches, or all in it if it is where a disk is mounted."""
-    path = shlex.quote(storage)
-    return (
-        f"find {path} -xdev -mindepth 1 ! -name {MARK} -delete && rm -f {path}/{MARK} && "
-        f"{{ rmdir {path} 2>/dev/null || true; }}"
-    )
 
 
 def _texts(settings: Settings, templates: str, trusted: str, own_names: Sequence[str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from tasks.accounts import passwords
-from tasks.registry import cache, containers, keeper, leaf, replacement
+from tasks.registry import cache, cache_remains, containers, keeper, leaf, replacement
 from tasks.registry.address import Addresses
 from tasks.registry.containers import Container
 from tasks.registry.desired import FOLDER, HTPASSWD, TWO_PASSWORDS, Desired
@@ -96,12 +96,15 @@ def steps(desired: Desired, found: RegistryHost, new_images: frozenset[str] = fr
         placed += keeper.removal(FOLDER, found.containers, found.paths)
     for path, why in desired.unwanted_flags.items():
         placed += files.remove([path], found.paths, why)
-    placed += cache.unwanted_logins(FOLDER, desired.files, found.paths)
+    placed += cache_remains.unwanted_logins(FOLDER, desired.files, found.paths)
     steps = placed + _networks(desired, found) + _containers(desired, found, placed, new_images)
     first = f"{FOLDER}/{leaf.FIRST}"
     reason = "the gateway reads current.pem"
-    if not any(container.name == cache.NAME for container in desired.containers):
-        steps += cache.removal(desired.cache_path, FOLDER, found.paths, found.containers)
+    in_use = {mount.source for container in desired.containers for mount in container.mounts}
+    if any(container.name == cache.NAME for container in desired.containers):
+        steps += cache_remains.left(desired.cache_path, found.containers, in_use)
+    else:
+        steps += cache_remains.removal(desired.cache_path, FOLDER, found.paths, found.containers, in_use)
     return steps + files.remove([first] if first in found.paths else [], found.paths, reason)
 
 

@@ -13,7 +13,7 @@ import pytest
 from tasks.clients.hosts_file import HostsFile
 from tasks.clients.plan import ClientHost
 from tasks.clients.plan import steps as client_steps
-from tasks.registry import cache, containers, replacement
+from tasks.registry import cache, cache_remains, containers, replacement
 from tasks.registry import desired as layout
 from tasks.registry.context import RegistryContext
 from tasks.registry.desired import FOLDER, Desired
@@ -328,9 +328,40 @@ def test_without_caches_what_an_earlier_run_left_is_removed_after_the_gateway_ha
     assert f"find /var/lib/homelab-registry-cache -xdev -mindepth 1 ! -name {cache.MARK} -delete" in script
 
 
+def in_use(image: str, storage: str) -> dict[str, Any]:
+    mounts = [
+        {"Source": storage, "Destination": cache.STORAGE},
+        {"Source": "/etc/ssl/certs", "Destination": "/x"},
+    ]
+    labels = {containers.LABEL: "x"}
+    return {cache.NAME: {"Config": {"Labels": labels, "Image": image}, "Mounts": mounts}}
+
+
+def test_caches_that_move_leave_no_folder_behind() -> None:
+    present = in_use("local/cache:1", "/mnt/old")
+    [step] = cache_remains.left("/mnt/new", present, ["/mnt/new", "/mnt/images"])
+    assert step.text == "empty /mnt/old: the caches are in /mnt/new now"
+    assert step.script == cache_remains.empty("/mnt/old")
+    assert cache_remains.left("/mnt/old", present, ["/mnt/old"]) == []
+    for used in ("/mnt/old", "/mnt/old/images"):
+        assert cache_remains.left("/mnt/new", present, [used]) == []
+
+
+@pytest.mark.parametrize(
+    ("image", "goes"), [("homelab-registry.invalid/nginx:0", True), ("docker.io/library/nginx:stable", False)]
+)
+def test_the_image_that_was_built_for_them_goes_too(image: str, goes: bool) -> None:
+    found = dict.fromkeys(cache.looked_at(settings(), FOLDER))
+    [step] = cache_remains.removal(
+        "/mnt/new", FOLDER, {**found, f"/mnt/new/{cache.MARK}": None}, in_use(image, "/mnt/old")
+    )
+    assert (f"docker rmi {image} " in step.script) == goes
+    assert cache_remains.empty("/mnt/old") in step.script
+
+
 def remove(**changes: object) -> list[Step]:
     found: dict[str, Any] = dict.fromkeys(cache.looked_at(settings(), FOLDER))
-    return cache.removal("/var/lib/homelab-registry-cache", FOLDER, found | changes, {})
+    return cache_remains.removal("/var/lib/homelab-registry-cache", FOLDER, found | changes, {})
 
 
 def test_a_folder_without_our_mark_and_a_container_of_that_name_stay() -> None:
@@ -340,15 +371,18 @@ def test_a_folder_without_our_mark_and_a_container_of_that_name_stay() -> None:
     assert "/var/lib/homelab-registry-cache" not in step.script
     theirs: dict[str, Any] = {cache.NAME: {"Config": {"Labels": {}}}}
     found = dict.fromkeys(cache.looked_at(settings(), FOLDER))
-    assert cache.removal("/var/lib/homelab-registry-cache", FOLDER, found, theirs) == []
+    assert cache_remains.removal("/var/lib/homelab-registry-cache", FOLDER, found, theirs) == []
 
 
 def test_the_folder_goes_with_all_that_is_in_it(tmp_path: Path) -> None:
     (tmp_path / "cache/images/a/bc").mkdir(parents=True)
     (tmp_path / "cache/images/a/bc/x").touch()
     (tmp_path / "cache" / cache.MARK).touch()
-    subprocess.run(["sh", "-c", cache.empty(str(tmp_path / "cache"))], check=True)
+    subprocess.run(["sh", "-c", cache_remains.empty(str(tmp_path / "cache"))], check=True)
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "photos/images").mkdir(parents=True)
+    subprocess.run(["sh", "-c", cache_remains.empty(str(tmp_path / "photos"))], check=True)
+    assert (tmp_path / "photos/images").exists()
 
 
 # The gateway.
