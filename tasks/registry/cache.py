@@ -60,10 +60,13 @@ nginx has them look twice a second (ngx_http_file_cache.c): a line of 20 MB/s ha
 
 START = f"""
 rm -f "$SOCKET" && echo "listen unix:$SOCKET;" > /tmp/listen.conf && mkdir -p /tmp/places || exit 1
+set -- {SOCKETS}/[ab].sock
+[ -e "$1" ] || find {STORAGE}/images {STORAGE}/tags -name '*.??????????' -exec rm -f {{}} + 2>/dev/null
 sh {CONFIG}/check.sh &
 exec nginx -c {CONFIG}/nginx.conf
 """
-"""What the container runs. A power failure leaves a socket behind, and nginx would not listen on it again."""
+"""What the container runs. A power failure leaves a socket behind, and nginx would not listen on it again; and what was
+being written, which nginx does not remove. Unless another container writes there, that goes."""
 
 
 class Cache(Container):
