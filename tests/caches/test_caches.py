@@ -304,6 +304,7 @@ def test_the_registry_s_own_pushes_never_see_a_full_disk(caches: Caches) -> None
     campaigns.beside_pushes(caches, rate=40, keep_free=600)
 
 
+@pytest.mark.usefixtures("images")
 def test_they_are_cleared_while_they_serve_and_verified(caches: Caches) -> None:
     images = clearing.clear_everything(caches)
     clearing.clear_one(caches, images)

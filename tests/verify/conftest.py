@@ -164,10 +164,11 @@ def _upstreams(config: pytest.Config) -> list[str]:
 def _containers(config: pytest.Config) -> list[str]:
     """Return the names of the registry's containers."""
     try:
-        limit = _find(config).configuration.settings.storage_limit
+        settings = _find(config).configuration.settings
     except ValueError:  # reported at the start of the session
-        limit = None
-    return [REGISTRY, GATEWAY, *([keeper.NAME] if limit else [])]
+        settings = Settings()
+    more = {keeper.NAME: settings.storage_limit, cache.NAME: settings.registry_caches}
+    return [REGISTRY, GATEWAY, *(name for name, wanted in more.items() if wanted)]
 
 
 def _subjects(config: pytest.Config, *, plain: bool) -> dict[str, list[str]]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tasks.accounts import passwords
-from tasks.registry import containers, image_age, keeper, leaf, storage
+from tasks.registry import cache, containers, image_age, keeper, leaf, storage
 from tasks.registry import desired as layout
 from tasks.remote.fact_scripts import read_answer
 from tasks.settings.load import Settings
@@ -28,7 +28,9 @@ WRITABLE = {
     containers.REGISTRY: {containers.STORAGE, containers.SOCKETS},
     containers.GATEWAY: set(),
     keeper.NAME: {keeper.ANSWERS},
+    cache.NAME: {cache.STORAGE, cache.SOCKETS},
 }
+NETWORKS = {containers.GATEWAY: [containers.NETWORK], cache.NAME: [cache.NAME]}
 STARTING_SECONDS = 60
 
 
@@ -79,8 +81,8 @@ def test_its_engine_keeps_it_in_bounds(container: dict[str, Any]) -> None:
     check(container, "list of namespaces shared with the host", shared, [])
     options = [option.removesuffix(":true") for option in host["SecurityOpt"] or []]
     check(container, "list of security options", options, ["no-new-privileges"])
-    networks = [containers.NETWORK] if name == containers.GATEWAY else ["none"]
-    check(container, "list of networks", list(container["NetworkSettings"]["Networks"]), networks)
+    networks = list(container["NetworkSettings"]["Networks"])
+    check(container, "list of networks", networks, NETWORKS.get(name, ["none"]))
     check(container, "restart policy", host["RestartPolicy"]["Name"], "unless-stopped")
 
 
@@ -156,10 +158,16 @@ def traces(client: Client, deployment: Deployment) -> tuple[str, str]:
     return path, wrong
 
 
-def test_no_secret_is_shown(registry: Host, state: State, traces: tuple[str, str]) -> None:
+def test_no_secret_is_shown(
+    registry: Host, state: State, settings: Settings, store: Store, traces: tuple[str, str]
+) -> None:
     path, wrong = traces
     hidden = secret_texts(state) | {"a wrong password": wrong}
-    for name in (containers.REGISTRY, containers.GATEWAY):
+    for name, token in store.read_upstream_secrets(settings.registry_cache_accounts).items():
+        login = b64encode(f"{settings.registry_cache_accounts[name]}:{token}".encode()).decode()
+        hidden |= {f"the access token at {name}": token, f"the login at {name}": login}
+    caches = [cache.NAME] if settings.registry_caches else []
+    for name in (containers.REGISTRY, containers.GATEWAY, *caches):
         process = f"/proc/$(docker inspect -f '{{{{.State.Pid}}}}' {name})"
         for command in (
             f"docker inspect {name}",
@@ -207,6 +215,10 @@ def test_files_with_secrets_are_closed(registry: Host, settings: Settings) -> No
     wanted = {f"{layout.FOLDER}/{name}": 0o600 for name in files}
     wanted |= {f"{layout.FOLDER}/{name}": 0o700 for name in layout.FOLDERS}
     wanted |= {settings.registry_storage_path: 0o700}
+    if settings.registry_caches:
+        logins = f"{layout.FOLDER}/{cache.LOGINS}"
+        wanted |= {settings.registry_cache_path: 0o700, logins: 0o700}
+        wanted |= {f"{logins}/{name}": 0o600 for name in settings.registry_cache_accounts}
     told = registry.run(f"stat -L -c '%a %u %g %n' {shlex.join(wanted)}").stdout
     rows = [line.split(" ", 3) for line in told.splitlines()]
     found = {path: (int(mode, 8), int(uid), int(gid)) for mode, uid, gid, path in rows}
