@@ -58,7 +58,7 @@ while sleep 5; do
         touch /tmp/began
         nginx -c {{ cache.CONFIG }}/nginx.conf -s reload
     fi
-    # What was being written when the container was killed nginx neither counts nor removes (ngx_http_file_cache_add_file).
+    # nginx neither counts nor removes what was being written at a kill (ngx_http_file_cache_add_file).
     find "$images" "${images%/*}/tags" -name '*.??????????' -mmin +5 -exec rm -f {} +
     find /tmp/places -type f -mmin +1 -exec rm -f {} +
     list > /tmp/pieces

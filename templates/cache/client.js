@@ -7,7 +7,7 @@ const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 const HUB = 'docker.io';
 
-// containerd names the registry as ns. CRI-O and Podman begin the path with it, and Docker asks for nothing but docker.io.
+// containerd names the registry as ns. CRI-O and Podman begin the path with it. Docker's mirrors are of docker.io alone.
 function wanted(r) {
     const path = PATH.exec(r.uri);
     if (!path) {
@@ -17,7 +17,7 @@ function wanted(r) {
     const slash = path[1].indexOf('/');
     const first = path[1].slice(0, slash);
     const named = !r.args.ns && slash > 0 && upstreams.indexOf(first) >= 0;
-    // A first part with a dot is a registry (github.com/distribution/reference, normalize.go), and none of Docker Hub's names.
+    // A first part with a dot is a registry's, and none of Docker Hub's names (distribution/reference, normalize.go).
     const ns = String(r.args.ns || (first.indexOf('.') >= 0 ? first : HUB));
     let name = named ? path[1].slice(slash + 1) : path[1];
     if (ns == HUB && name.indexOf('/') < 0) {

@@ -7,6 +7,7 @@ import upstream from 'upstream.js';
 async function tag(r) {
     const v = r.variables;
     const soon = v.patience == 'soon';
+    const url = `${v.registry}/v2/${v.name}/manifests/${v.reference}`;
     let answer;
     if (soon && upstream.isAway(v.ns)) {
         r.headersOut['Upstream-Answer'] = '504';
@@ -14,7 +15,7 @@ async function tag(r) {
     }
     try {
         const anyone = await upstream.login(r, 'anyone');
-        const reply = await upstream.ask(r, 'HEAD', `${v.registry}/v2/${v.name}/manifests/${v.reference}`, anyone, soon);
+        const reply = await upstream.ask(r, 'HEAD', url, anyone, soon);
         const digest = reply.headersOut['Docker-Content-Digest'];
         if (reply.status == 200 && /^sha256:[0-9a-f]{64}$/.test(digest)) {
             r.headersOut['Docker-Content-Digest'] = digest;
@@ -32,7 +33,8 @@ async function tag(r) {
     upstream.give(r, answer);
 }
 
-// GET /manifest/NS/NAME/DIGEST. An account lifts the limit, never the audience: who has no login must be able to read it.
+// GET /manifest/NS/NAME/DIGEST. An account lifts the limit and never widens the audience: it is used for what anyone may
+// read, which is asked first.
 async function manifest(r) {
     const v = r.variables;
     const url = `${v.registry}/v2/${v.name}/manifests/${v.reference}`;
