@@ -8,6 +8,8 @@ import time
 from contextlib import nullcontext
 from dataclasses import replace
 
+import pytest
+
 from tasks.storage import trash
 from tasks.storage.collection import Times
 from tasks.storage.stored import blob_path
@@ -177,6 +179,7 @@ def test_rules_delete_tags_one_by_one_and_what_a_container_uses_stays(gateway: G
     client.close()
 
 
+@pytest.mark.parametrize("gateway", ["2.8", pytest.param("3.1", marks=pytest.mark.soak)], indirect=True)
 def test_nothing_that_is_needed_is_collected_beside_pushes(gateway: Gateway, soak: bool) -> None:
     """Each other collection is killed after some step. With `--soak` as many pushes run alone first, to compare."""
     started = gateway.host.run(STARTED).stdout
