@@ -11,6 +11,8 @@ from tests.caches.hub import Made
 from tests.fleet.deployment import RunResult
 
 ONE, TWO, OTHER = "docker.io/library/clear:1", "docker.io/library/clear:2", "ghcr.io/owner/stays:1"
+LOOK = "/etc/cache/[c]heck.sh"
+"""The caches' own look at what they have; as a pattern that does not match the command that it is in (pgrep(1))."""
 SIZES = {ONE: (9 << 20, 300), TWO: (400,), OTHER: (500,)}
 
 
@@ -79,8 +81,8 @@ def verify(caches: Caches, images: list[Made]) -> None:
     looked = f"grep -q \"^$(stat -c '%i %Y' {path}) \" {STORAGE}/checked"
     host.wait_until(looked, 30, "the caches' own look at it")
     host.run(
-        f"docker pause {CONTAINER} && touch -r {path} /tmp/time && printf x | dd of={path} bs=1 status=none "
-        f"seek=$(($(stat -c %s {path}) - 9)) conv=notrunc && touch -r /tmp/time {path} && docker unpause {CONTAINER}"
+        f"pkill -STOP -f {LOOK} && touch -r {path} /tmp/time && printf x | dd of={path} bs=1 status=none "
+        f"seek=$(($(stat -c %s {path}) - 9)) conv=notrunc && touch -r /tmp/time {path} && pkill -CONT -f {LOOK}"
     )
     code, printed = _verify(caches)
     said = rf"damaged in the cache of docker\.io, and removed, .*: sha256:[0-9a-f]{{64}} \(of {ONE}\); check that disk"

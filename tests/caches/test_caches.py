@@ -185,7 +185,7 @@ def test_a_cdn_without_ranges(caches: Caches) -> None:
 def test_a_download_that_breaks_off_leaves_nothing_wrong(caches: Caches) -> None:
     image = caches.hub.add("docker.io/library/cut:1", 20 * MEGABYTE)
     with (
-        caches.hub.behaving(cut=5 * MEGABYTE),
+        caches.hub.behaving(cut=MEGABYTE),
         pytest.raises((OSError, HTTPException, RefusedError)),
     ):
         caches.mirror.pull(image)
