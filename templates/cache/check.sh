@@ -4,12 +4,14 @@
 #
 # Compares each blob with its digest once all of it is here, and deletes it if it is another: nginx checks no digest. The
 # next client who wants it has it asked for again.
-# A piece of a blob is a file of nginx's cache: a binary head, the key, the answer's headers, and then the content; where
-# that begins is a number in the head (ngx_http_cache.h, ngx_http_file_cache_header_t). Files are in levels=1:2.
+# A piece of a blob is a file of nginx's cache: a binary head, the key, the answer's headers, an empty line, and then the
+# content. A number in the head says where that begins too, but where that number is depends on the processor
+# (ngx_http_cache.h, ngx_http_file_cache_header_t). Files are in levels=1:2.
 export LC_ALL=C
 images={{ cache.STORAGE }}/images
 checked={{ cache.STORAGE }}/checked
 size={{ cache.PIECE }}
+end=$(printf '\r')
 
 # Each piece with its inode and time of change: one that came again, or was damaged, is another.
 list() { find "$images" -type f ! -name '*.*' -exec stat -c '%i %Y %n' {} + 2> /dev/null | sort; }
@@ -36,7 +38,8 @@ paths() {
 # The content of pieces; fails if one is missing.
 content() {
     for path in "$@"; do
-        begin=$(od -An -tu2 -j56 -N2 "$path" 2> /dev/null) && tail -c +$((begin + 1)) "$path" 2> /dev/null || return 1
+        begin=$(head -c 2048 "$path" 2> /dev/null | tr '\0' . | sed "/^$end\$/q" | wc -c)
+        [ "$begin" -gt 0 ] && tail -c +$((begin + 1)) "$path" 2> /dev/null || return 1
     done
 }
 # Whether a blob is settled: it is what its digest says, or is deleted. Not yet if a piece is missing.
