@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tasks.remote.steps import Conflict
+from tasks.settings.caches import HUB
 
-HUB = "docker.io"
 FILE = re.compile("(?:images|tags)/[0-9a-f]/[0-9a-f]{2}/[0-9a-f]{32}")
 """What nginx names a file after, the digest of its key; one that is being written has more (`ngx_create_temp_file`)."""
 

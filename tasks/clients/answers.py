@@ -63,7 +63,7 @@ def read(how: str, code: int, output: str) -> Verdict:
     signs: tuple[tuple[Meaning, re.Pattern[str]], ...] = (
         ("distrusts", DISTRUSTS), ("unreached", UNREACHED), ("trusts", TRUSTS),
     )  # fmt: skip
-    if how == "ask_mirror":  # a cache asks for no login: whoever does is another server
+    if how == "ask_mirror":  # a cache asks for no login; a server that does is another one
         signs = signs[:2]
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     for meaning, sign in signs:

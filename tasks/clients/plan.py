@@ -59,5 +59,4 @@ def note_loss(run: Run, host: str, address: str, found: ClientHost) -> None:
 
 
 def _dns_names(settings: Settings) -> list[str]:
-    names = [*settings.server_names, *filter(None, [cache.name(settings)])]
-    return [name for name in names if parse_address(name) is None]
+    return [name for name in cache.server_names(settings) if parse_address(name) is None]

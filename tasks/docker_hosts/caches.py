@@ -17,8 +17,8 @@ from tasks.docker_hosts.engines import SNAP, SYSTEM, DockerHost, Engine, values_
 from tasks.remote import files
 from tasks.remote.files import NEW_SUFFIX, File
 from tasks.remote.steps import Conflict, Step
+from tasks.settings.caches import HUB
 
-DOCKER_HUB = "docker.io"
 UNKNOWN = "it does not run, or does not say how it stores images"
 
 
@@ -53,7 +53,7 @@ def plan(engine: Engine, used: Mirror | None, ca_pem: str, found: DockerHost) ->
         mirrors.check(engine.certs, used, found.texts)
         _check_mirrors(engine, used, found)
         return Cached(_place(engine, used, ca_pem, found) + _take_back(engine, used, [], found), used)
-    hub = replace(used, upstreams=[each for each in used.upstreams if each.name == DOCKER_HUB])
+    hub = replace(used, upstreams=[each for each in used.upstreams if each.name == HUB])
     why_not = _why_not(engine, hub, info.store)
     if why_not:
         return Cached(_take_back(engine, None, [], found), note=why_not)
@@ -121,7 +121,7 @@ def _endpoints(engine: Engine, found: DockerHost) -> list[str]:
 
 def _check_mirrors(engine: Engine, used: Mirror, found: DockerHost) -> None:
     """Raise `Conflict` if mirrors of the user's own are where `docker.io` comes from."""
-    hub = next((each for each in used.upstreams if each.name == DOCKER_HUB), None)
+    hub = next((each for each in used.upstreams if each.name == HUB), None)
     if hub is None or engine.user:
         return
     ours = [used.url, *(f"https://{each}" for each in _endpoints(engine, found))]

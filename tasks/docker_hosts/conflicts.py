@@ -67,7 +67,7 @@ def _covered_name(entry: str, settings: Settings, address: str) -> str | None:
         network = ipaddress.ip_network(rest, strict=False) if "/" in rest else None
     except ValueError:
         network = None
-    for name in filter(None, [*settings.server_names, cache.name(settings)]):
+    for name in cache.server_names(settings):
         at = parse_address(name) or ipaddress.ip_address(address)
         if network and at in network:
             return f"{name} ({at})" if str(at) != name else name

@@ -53,7 +53,7 @@ BUNDLES = (
 """Where distributions keep the CAs that the system trusts, in one file; the first that is there counts."""
 
 PIECE = 4 * 2**20
-"""Bytes of a piece in which blobs come and are kept: whoever asks second waits for the first piece, not for all.
+"""Bytes of a piece in which blobs come and are kept: a second client waits for the first piece, not for all.
 
 nginx has them look twice a second (ngx_http_file_cache.c): a line of 20 MB/s has brought two by then.
 """
@@ -96,8 +96,13 @@ def name(settings: Settings) -> str | None:
     return settings.registry_cache_name or f"mirror.{permitted_domain(settings.registry_hostname)}"
 
 
+def server_names(settings: Settings) -> list[str]:
+    """Return the names and addresses of the registry, and the name of the caches if there are any."""
+    return [*settings.server_names, *filter(None, [name(settings)])]
+
+
 def endpoint(settings: Settings) -> str:
-    """Return that name, with the port if it is not HTTPS's default; `LookupError` if there are no caches."""
+    """Return the caches' name, with the port if it is not HTTPS's default; `LookupError` if there are no caches."""
     if (server := name(settings)) is None:
         raise LookupError("registry_caches is empty")
     return server if settings.registry_port == 443 else f"{server}:{settings.registry_port}"

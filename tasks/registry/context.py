@@ -39,7 +39,7 @@ class RegistryContext:
 
     def server_names(self, settings: Settings) -> list[str]:
         """Return all names and addresses that clients reach the registry and its caches by."""
-        names = [*settings.server_names, *filter(None, [cache.name(settings)])]
+        names = cache.server_names(settings)
         return [*names, self.address] if self.address and self.address not in names else names
 
     def decide(self, **values: Any) -> None:

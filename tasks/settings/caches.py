@@ -11,8 +11,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from tasks.settings import sizes
 from tasks.settings.types import LABEL, DnsName, matching, tuple_from_list
 
+HUB = "docker.io"
+"""Docker Hub: the registry of images that are named without one."""
+
 KNOWN = {
-    "docker.io": "https://registry-1.docker.io",
+    HUB: "https://registry-1.docker.io",
     **{
         name: f"https://{name}"
         for name in (
