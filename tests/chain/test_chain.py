@@ -7,10 +7,13 @@ with containerd 1.6 and Podman. The first run is killed, and the next one finish
 from __future__ import annotations
 
 import base64
+import getpass
 import json
 import re
+import resource
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -335,10 +338,34 @@ def test_a_new_ca_is_trusted_beside_the_old_one_and_then_alone(home: Home) -> No
 # The user's own verification, after everything above.
 
 
-def test_nothing_is_left_to_do_and_verification_passes(home: Home) -> None:
-    """API contract, roles, TLS, containers, and each client by its own program: only the cluster's tests and those of caches are not run."""
+@contextmanager
+def open_files_at_most(count: int) -> Iterator[None]:
+    """Lower the limit for what is started in the block."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_nothing_is_left_to_do_and_verification_passes(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """API contract, roles, TLS, containers, and each client by its own program: only the cluster's tests and those of caches are not run.
+
+    With the least that a user's machine lets a program open, 256 files (macOS), and the folders of former sessions,
+    which pytest clears away for whoever uses `tmp_path`: after pyinfra's import each stays open until gevent's next turn.
+    """
     assert home.run().steps == []
-    verified = home.deployment.verify("-vv")
+    monkeypatch.setenv("PYTEST_DEBUG_TEMPROOT", str(tmp_path))
+    for session in range(10):
+        for folder in range(40):
+            (tmp_path / f"pytest-of-{getpass.getuser()}" / f"pytest-{session}" / f"{folder}").mkdir(
+                parents=True
+            )
+    with open_files_at_most(256):
+        verified = home.deployment.verify("-vv")
     assert verified.returncode == 0, verified.stdout
     passed = re.findall(r"tests/verify/test_(\w+)\.py::\S+.* PASSED", verified.stdout)
     assert set(passed) == {path.stem.removeprefix("test_") for path in VERIFY.glob("test_*.py")} - {

@@ -23,11 +23,11 @@ MANIFESTS = (
 )
 
 
-def trusting(ca: Path) -> ssl.SSLContext:
-    """Return a strict TLS context: only this CA, the name checked, RFC 5280 to the letter."""
+def trusting(ca: str) -> ssl.SSLContext:
+    """Return a strict TLS context: only this CA (PEM), the name checked, RFC 5280 to the letter."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.verify_flags |= ssl.VERIFY_X509_STRICT
-    context.load_verify_locations(ca)
+    context.load_verify_locations(cadata=ca)
     return context
 
 
@@ -41,7 +41,7 @@ class Client:
         self._client = httpx.Client(
             base_url=f"https://{host}:{port}",
             headers={"Host": hostname if port == 443 else f"{hostname}:{port}"},
-            verify=trusting(ca),
+            verify=trusting(ca.read_text()),
             timeout=60,
             trust_env=False,  # no proxy, no .netrc
         )

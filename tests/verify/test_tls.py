@@ -6,7 +6,6 @@ import datetime as dt
 import socket
 import ssl
 from dataclasses import dataclass
-from pathlib import Path
 
 import certifi
 import pytest
@@ -73,7 +72,7 @@ def test_valid_with_our_ca_for_every_name(
     for name in (*settings.server_names, address):
         if name in names_to_come:
             continue
-        error = server.refusal(trusting(store.ca_bundle_path), name)
+        error = server.refusal(trusting(store.ca_bundle_path.read_text()), name)
         assert error is None, (
             f"the certificate is not valid for {name} with {store.ca_bundle_path} ({why(error)}); run make deploy"
         )
@@ -81,14 +80,13 @@ def test_valid_with_our_ca_for_every_name(
 
 @pytest.mark.parametrize("which", ["present", "latest"])
 def test_who_knows_one_ca_alone_connects_when_that_one_serves(
-    server: Server, settings: Settings, authorities: Authorities, address: str, tmp_path: Path, which: str
+    server: Server, settings: Settings, authorities: Authorities, address: str, which: str
 ) -> None:
     """During a rollover the old CA works as well, by the chain that is sent; the new one only once it is in use."""
     pair = authorities.present if which == "present" else authorities.latest
-    (tmp_path / "ca.crt").write_text(pair.certificate_pem)
     serves = pair is authorities.issuer or bool(authorities.chain)
     for name in authorities.names_for_leaf([*settings.server_names, address]):
-        error = server.refusal(trusting(tmp_path / "ca.crt"), name)
+        error = server.refusal(trusting(pair.certificate_pem), name)
         assert (error is None) is serves, (
             f"a client that trusts only {pair.certificate.subject.rfc4514_string()} "
             f"{f'cannot connect to {name} ({why(error)})' if error else f'can connect to {name}'}; run make deploy"
@@ -105,12 +103,10 @@ def test_refused_without_our_ca(server: Server, settings: Settings) -> None:
     )
 
 
-def test_refused_with_another_ca_of_the_same_name(server: Server, settings: Settings, tmp_path: Path) -> None:
+def test_refused_with_another_ca_of_the_same_name(server: Server, settings: Settings) -> None:
     now = dt.datetime.now(dt.UTC)
     other = ca.make_authority(settings.server_names, 2, now)
-    path = tmp_path / "ca.crt"
-    path.write_text(other.certificate_pem)
-    error = server.refusal(trusting(path), settings.registry_hostname)
+    error = server.refusal(trusting(other.certificate_pem), settings.registry_hostname)
     assert isinstance(error, ssl.SSLCertVerificationError), (
         f"a client with another CA of the same name does not reject the certificate ({why(error)}); run make deploy"
     )
@@ -118,7 +114,7 @@ def test_refused_with_another_ca_of_the_same_name(server: Server, settings: Sett
 
 def test_refused_for_another_name(server: Server, settings: Settings, store: Store) -> None:
     for name in (f"other.{settings.registry_hostname}", "homelab-verify.invalid", "203.0.113.1"):
-        error = server.refusal(trusting(store.ca_bundle_path), name)
+        error = server.refusal(trusting(store.ca_bundle_path.read_text()), name)
         assert isinstance(error, ssl.SSLCertVerificationError), (
             f"the certificate is accepted for {name} ({why(error)}), which is not the registry's; run make deploy"
         )
@@ -134,7 +130,7 @@ def test_refused_for_another_name(server: Server, settings: Settings, store: Sto
 def test_current_protocols_are_accepted(
     server: Server, settings: Settings, store: Store, version: str
 ) -> None:
-    context = trusting(store.ca_bundle_path)
+    context = trusting(store.ca_bundle_path.read_text())
     context.minimum_version = context.maximum_version = ssl.TLSVersion[version.replace(".", "_")]
     error = server.refusal(context, settings.registry_hostname)
     assert error is None, f"{version} is refused ({why(error)}); run make deploy"
@@ -146,7 +142,7 @@ def test_current_protocols_are_accepted(
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_old_protocols_are_refused(server: Server, settings: Settings, store: Store) -> None:
-    context = trusting(store.ca_bundle_path)
+    context = trusting(store.ca_bundle_path.read_text())
     context.set_ciphers("ALL:@SECLEVEL=0")  # otherwise OpenSSL does not even offer it
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     error = server.refusal(context, settings.registry_hostname)
