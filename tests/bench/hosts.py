@@ -175,13 +175,17 @@ class BenchHost:
         self.container.remove(force=True, v=True)
 
     def _reach_packages_as_this_machine_does(self) -> None:
-        """Install this machine's additional CAs on the host, since a package proxy may have a certificate from one of them."""
+        """Install this machine's additional CAs on the host, since a package proxy may have a certificate from one of them.
+
+        Eight of the public CAs stay: for each of them `update-ca-certificates` starts four programs, whenever it runs.
+        """
         script = f": > {ENVIRONMENT_FILE}"
         if given := sorted(machine.CA_FOLDER.glob("*.crt")):
             files = "".join(f"cat > '{path}' <<'END'\n{path.read_text()}\nEND\n" for path in given)
             line = f"PIP_CERT={machine.CA_BUNDLE}"
             script = (
-                f"{files}update-ca-certificates >/dev/null 2>&1\necho {line} >> /etc/environment\n"
+                f"{files}sed -i '20,$s/^mozilla/!&/' /etc/ca-certificates.conf\n"
+                f"update-ca-certificates >/dev/null 2>&1\necho {line} >> /etc/environment\n"
                 f"echo 'export {line}' > {ENVIRONMENT_FILE}\n"
                 f"printf '[global]\\ncert = {machine.CA_BUNDLE}\\n' > /etc/pip.conf\n"
             )
