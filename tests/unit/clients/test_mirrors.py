@@ -40,7 +40,13 @@ def test_a_registry_is_asked_itself_if_the_caches_have_no_answer() -> None:
     assert text.startswith(MARK)
     assert tomllib.loads(text) == {
         "server": "https://registry-1.docker.io",
-        "host": {f"https://{MIRROR}": {"capabilities": ["pull", "resolve"], "ca": "/x/ca.crt"}},
+        "host": {
+            f"https://{MIRROR}": {
+                "capabilities": ["pull", "resolve"],
+                "ca": "/x/ca.crt",
+                "dial_timeout": "3s",
+            }
+        },
     }
 
 
