@@ -134,6 +134,15 @@ def _reached(roots: Iterable[str], manifests: Mapping[str, CachedFile]) -> set[s
     return found
 
 
+@dataclass(frozen=True)
+class Pulled:
+    """A tag that came through the caches: `size` is what they have of its image, `digests` all that it leads to."""
+
+    tag: CachedFile
+    size: int
+    digests: frozenset[str]
+
+
 @dataclass
 class Blob:
     """The pieces of a blob or a manifest in the caches, in their order."""
@@ -171,14 +180,15 @@ def parts(blobs: Sequence[Blob]) -> Iterator[list[Blob]]:
         yield part
 
 
-def pulled(cached: Cached) -> list[tuple[CachedFile, int]]:
-    """Return each tag whose manifest is there, with the size of what the caches have of its image."""
+def pulled(cached: Cached) -> list[Pulled]:
+    """Return each tag whose manifest is there."""
     found = []
     for tag in cached.tags:
         files = [each for each in cached.files if each.registry == tag.registry and each.kind != "tag"]
         reached = _reached({tag.digest}, {each.digest: each for each in files if each.kind == "manifest"})
         if tag.digest in {each.digest for each in files}:
-            found.append((tag, sum(each.size for each in files if each.digest in reached)))
+            size = sum(each.size for each in files if each.digest in reached)
+            found.append(Pulled(tag, size, frozenset(reached)))
     return found
 
 

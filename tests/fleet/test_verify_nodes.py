@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 
 from tasks.room.facts import UsedImagesFact
 from tasks.room.uses import Uses
+from tasks.settings.caches import HUB
 from tests.bench import registry_images
 from tests.bench.fleet import Fleet
 from tests.bench.programs import CRI_PULL, CRICTL
 from tests.bench.recipes import BOOKWORM_NODE, TRIXIE_NODE
+from tests.caches.hub import Hub
 from tests.fleet.deployment import Deployment
 from tests.fleet.tracing import Needles, Reader
 
@@ -27,10 +30,10 @@ UNTRUSTED = "certificate signed by unknown authority"
 HOSTS_TOML = CONTAINERD.replace("ca.crt", "hosts.toml")
 
 LEFTOVERS = (
-    "docker images --format '{{.Repository}}'; podman images -q; ctr -n k8s.io images ls -q; ctr namespaces ls -q; ls /etc/docker/certs.d; "
+    "docker images --format '{{.Repository}}'; podman images -q; ctr -n k8s.io images ls -q; ctr namespaces ls -q | grep -vx k8s.io; ls /etc/docker/certs.d; "
     "find /tmp /root /home/op -name '*homelab-verify*'"
 )
-"""The command that lists what a verification could leave behind."""
+"""The command that lists what a verification could leave behind. `k8s.io` is there once anything was pulled through the CRI."""
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +52,17 @@ def fleet(folder: Path) -> Iterator[Fleet]:
 
 
 @pytest.fixture(scope="module")
-def deployment(fleet: Fleet, folder: Path) -> Deployment:
+def hub(fleet: Fleet) -> Hub:
+    """A fake of Docker Hub on the node, which the registry host takes for it, and no other host."""
+    made = Hub.start(fleet.hosts["node"])
+    made.serve(fleet.hosts["nas"])
+    return made
+
+
+@pytest.fixture(scope="module")
+def deployment(fleet: Fleet, folder: Path, hub: Hub) -> Deployment:
     """Everything, deployed once: Docker, containerd and Podman on both hosts, and the system's trust store on one."""
-    registry_images.load(fleet.hosts["nas"])
+    registry_images.load(fleet.hosts["nas"], caches=True)
     for host in fleet.hosts.values():
         host.wait_until("docker info", 60, "Docker Engine")
         host.run("usermod -aG docker op")
@@ -61,7 +72,7 @@ def deployment(fleet: Fleet, folder: Path) -> Deployment:
     }
     both = [(name, {**fleet.data[name], **settings[name]}) for name in fleet.hosts]
     hosts = f"registry = [{both[0]!r}]\ndocker_hosts = {both!r}\ncluster_nodes = {both!r}\n"
-    deployment = Deployment(folder, hosts, registry_login_users=["op"])
+    deployment = Deployment(folder, hosts, registry_login_users=["op"], registry_caches=[HUB])
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output
     return deployment
@@ -104,6 +115,45 @@ def test_a_mixed_inventory_passes_and_nothing_is_left(fleet: Fleet, deployment: 
             "test_the_system_trusts_the_registry": "nas"}  # fmt: skip
     assert {(test, host) for test, host in repeated if test in only} == set(only.items())
     assert {name: host.run(LEFTOVERS).stdout for name, host in fleet.hosts.items()} == before
+
+
+def test_each_runtime_has_images_from_the_caches_and_keeps_none(
+    fleet: Fleet, deployment: Deployment, hub: Hub
+) -> None:
+    """While Docker Hub is away it is named, and not the caches. Then it is asked once for all."""
+    image = hub.add(f"{HUB}/library/hello-world:latest", 4096)
+    with hub.behaving(down=True):
+        away = deployment.verify("-k", "from_home and nas]")
+    assert away.returncode == 1, away.stdout
+    said = f"nas: {HUB} does not answer, or sends something else, for {image.reference}, so that "
+    lines = [line for line in away.stdout.splitlines() if line.endswith("]]")]
+    assert [line.startswith(said) for line in lines] == [True, True], away.stdout
+    before = {name: host.run(LEFTOVERS).stdout for name, host in fleet.hosts.items()}
+    fleet.hosts["nas"].run(
+        "docker restart -t 1 homelab-registry-cache"
+    )  # else it is not asked for ten seconds
+    hub.reset()
+    verified = deployment.verify("-k", "from_home")
+    assert verified.returncode == 0, verified.stdout
+    assert re.search(r"^4 passed, \d+ deselected in ", verified.stdout, re.MULTILINE), verified.stdout
+    assert hub.counters().manifest_gets == 2  # the index and the manifest
+    assert {name: host.run(LEFTOVERS).stdout for name, host in fleet.hosts.items()} == before
+
+
+def test_a_registry_host_that_is_switched_off_does_not_hold_pulls_up(
+    fleet: Fleet, deployment: Deployment
+) -> None:
+    """containerd 2.1 goes on to Docker Hub, which is not there: it would wait 30 seconds by itself."""
+    nas, node = fleet.hosts["nas"], fleet.hosts["node"]
+    rule = f"PREROUTING -s {node.address} -p tcp --dport 443 -j DROP"
+    nas.run(f"iptables -t raw -I {rule}")
+    began = time.monotonic()
+    pulled = node.run("cri-pull unix:///run/containerd/containerd.sock docker.io/library/gone:1", check=False)
+    seconds = time.monotonic() - began
+    nas.run(f"iptables -t raw -D {rule}")
+    assert pulled.exit_code == 1
+    assert "i/o timeout" in pulled.stderr
+    assert 3 <= seconds < 15
 
 
 def test_a_node_without_a_client_of_the_cri_is_asked_with_ctr(fleet: Fleet, deployment: Deployment) -> None:
@@ -222,3 +272,43 @@ def test_what_its_engines_use_is_read_also_if_it_is_stopped(fleet: Fleet, deploy
         "Docker Engine: it is off, and has containers in /var/lib/docker",
         "containerd at /run/containerd/containerd.sock: it is off, and may have containers",
     )
+
+
+OWN = [
+    (
+        "node",
+        HOSTS_TOML.replace(NAME, HUB),
+        '# mine\n[host."https://cache.lan"]\n',
+        "line 2 asks https://cache.lan",
+    ),
+    (
+        "nas",
+        "/etc/containers/registries.conf.d/99-mine.conf",
+        f'# mine\n[[registry]]\nprefix = "{HUB}"\nlocation = "cache.lan/hub"\n',
+        f"line 3 says where {HUB} is",
+    ),
+    (
+        "node",
+        "/etc/docker/daemon.json",
+        '{\n  "registry-mirrors": ["https://cache.lan"]\n}\n',
+        'line 2 has "https://cache.lan" in registry-mirrors',
+    ),
+]
+"""Mirrors that a user has: on which host, in which file, and what a run says of it. Docker's comes before a node's."""
+
+
+@pytest.mark.parametrize("added", [OWN[:2], OWN[2:]], ids=["nodes", "Docker"])
+def test_mirrors_of_the_user_s_are_quoted_and_left_alone(
+    fleet: Fleet, deployment: Deployment, added: list[tuple[str, str, str, str]]
+) -> None:
+    """A run goes on with all else: with other hosts, and with the role before on the same host."""
+    for host, path, text, _ in added:
+        fleet.hosts[host].write(path, text)
+    fleet.hosts["nas"].run(f"rm {DOCKER}")
+    ran = deployment.run()
+    assert ran.exit_code == 1, ran.output
+    for host, path, text, said in added:
+        assert any(line.startswith(f"[{host}] {path} {said}") for line in ran.problems), ran.output
+        assert fleet.hosts[host].read(path) == text
+    assert len(ran.problems) == 2, ran.output
+    assert ran.steps == [f"write {DOCKER}: it is missing"]

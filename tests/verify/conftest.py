@@ -51,6 +51,11 @@ SUBJECTS: dict[str, Callable[[Deployment], list[str]]] = {
         for name in found.group("docker_hosts")
         if mirrors.mirror(found.configuration.settings, found.of(name))
     ],
+    "caching_node": lambda found: [
+        name
+        for name in found.group("cluster_nodes")
+        if mirrors.mirror(found.configuration.settings, found.of(name))
+    ],
     "trusting_host": lambda found: [name for name in found.clients if found.of(name).registry_system_trust],
 }
 """The hosts of each fixture; a test that takes one runs once for each of them."""
@@ -233,9 +238,17 @@ def _host(request: pytest.FixtureRequest, deployment: Deployment) -> Host:
     return deployment.hosts.get(request.param)
 
 
-client_host, docker_host, node, control_host, backup_host, login_host, caching_host, trusting_host = (
-    pytest.fixture(scope="session", name=name)(_host) for name in SUBJECTS
-)
+(
+    client_host,
+    docker_host,
+    node,
+    control_host,
+    backup_host,
+    login_host,
+    caching_host,
+    caching_node,
+    trusting_host,
+) = (pytest.fixture(scope="session", name=name)(_host) for name in SUBJECTS)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from tests.verify.backend import Host, last_line
@@ -17,6 +18,8 @@ NO_LOGIN = ("unauthorized", "no basic auth credentials")
 
 class Engine:
     """Docker on a host, with a folder of its own for logins; all that it makes is removed at the end."""
+
+    title = "Docker"
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -67,6 +70,18 @@ class Engine:
         """Pull an image."""
         self._images.add(reference)
         return self.docker("pull", reference)
+
+    def pull_without_login(self, reference: str) -> Any:
+        """Pull an image that everybody may read."""
+        return self.pull(reference)
+
+    def remove(self, reference: str) -> Any:
+        """Remove the name of an image, and the image if that was its only one."""
+        return self.docker("image", "rm", reference)
+
+    def has(self, reference: str, _signs: Collection[str]) -> bool:
+        """Return whether there is an image of that name; other names of the same image stay at its removal."""
+        return bool(self.docker("image", "inspect", reference).rc == 0)
 
     def trust(self, name: str, ca_pem: str) -> None:
         """Give the engine a CA for a spelling of the name that nothing else uses."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -10,6 +12,7 @@ from tasks.cluster_nodes.node import Node
 from tasks.cluster_nodes.runtimes import containerd
 from tasks.cluster_nodes.runtimes.table import RUNTIMES
 from tests.verify.backend import Host, last_line
+from tests.verify.deployed import Deployed
 from tests.verify.deployment import Login
 
 SOCKETS = {
@@ -29,11 +32,26 @@ class Runtime(ABC):
     def __init__(self, host: Host, name: str, found: Node) -> None:
         self.host, self.name, self.title, self.found = host, name, RUNTIMES[name].title, found
         self._pulled: set[str] = set()
+        self._before = ""
 
     def pull(self, reference: str, login: Login) -> Any:
         """Pull an image, as an account if the runtime's client takes a login on standard input."""
         self._pulled.add(reference)
         return self._pull(reference, login)
+
+    def pull_without_login(self, reference: str) -> Any:
+        """Pull an image that everybody may read."""
+        self._pulled.add(reference)
+        return self._pull(reference, None)
+
+    def remove(self, reference: str) -> Any:
+        """Remove an image, with all its names if it is one of the CRI's."""
+        return self._remove(reference)
+
+    def has(self, _reference: str, signs: Collection[str]) -> bool:
+        """Return whether there is an image with one of these names or digests."""
+        self._before = self._before or self._listed()
+        return any(each in self._before for each in signs)
 
     def close(self) -> None:
         """Remove what was pulled; `AssertionError` with one line if something is left."""
@@ -55,11 +73,15 @@ class Runtime(ABC):
         return True
 
     @abstractmethod
-    def _pull(self, reference: str, login: Login) -> Any: ...
+    def _pull(self, reference: str, login: Login | None) -> Any: ...
 
     @abstractmethod
     def _remove(self, reference: str) -> Any:
         """Remove an image; no error if there is none."""
+
+    @abstractmethod
+    def _listed(self) -> str:
+        """Return the names and digests of all images that a removal could be of."""
 
 
 class Cri(Runtime):
@@ -81,11 +103,10 @@ class Cri(Runtime):
             return "/var/lib/containers"
         return _containerd_root(self.host, self.found)
 
-    def _pull(self, reference: str, login: Login) -> Any:
+    def _pull(self, reference: str, login: Login | None) -> Any:
         if self.takes_login:
-            return self.host.run_with_input(
-                f"{login.name}:{login.password}", "cri-pull %s %s", SOCKETS[self.name], reference
-            )
+            given = f"{login.name}:{login.password}" if login else ""
+            return self.host.run_with_input(given, "cri-pull %s %s", SOCKETS[self.name], reference)
         return self._crictl("pull", reference)
 
     def _remove(self, reference: str) -> Any:
@@ -93,6 +114,18 @@ class Cri(Runtime):
             return self.host.run("cri-pull --remove %s %s", SOCKETS[self.name], reference)
         there = self._crictl("images", "--quiet", reference)
         return self._crictl("rmi", reference) if there.rc == 0 and there.stdout.strip() else there
+
+    def _listed(self) -> str:
+        if self.takes_login:
+            return self.host.output(
+                "ctr --address %s --namespace k8s.io images list --quiet",
+                SOCKETS[self.name].removeprefix("unix://"),
+            )
+        listed = self._crictl("images", "--output", "json")
+        assert listed.rc == 0, (
+            f"{self.host.name}: {self.title} does not list its images ({last_line(listed)}); fix that and run again"
+        )
+        return str(listed.stdout)
 
     def _crictl(self, *arguments: str) -> Any:
         sockets = [f"--{which}-endpoint={SOCKETS[self.name]}" for which in ("runtime", "image")]
@@ -116,7 +149,7 @@ class Ctr(Runtime):
     def images(self) -> str:
         return _containerd_root(self.host, self.found)
 
-    def _pull(self, reference: str, login: Login) -> Any:
+    def _pull(self, reference: str, login: Login | None) -> Any:
         folder = PurePosixPath(containerd.ca_file("any", self.found)).parents[1]
         return self.host.run(f"{self._ctr} images pull --hosts-dir %s %s", str(folder), reference)
 
@@ -124,6 +157,9 @@ class Ctr(Runtime):
         listed = "ctr namespaces list --quiet | grep -qx %s"
         emptied = f"{self._ctr} images remove %s >/dev/null 2>&1; ctr namespaces remove %s"
         return self.host.run(f"! {listed} || {{ {emptied}; }}", self.NAMESPACE, reference, self.NAMESPACE)
+
+    def _listed(self) -> str:
+        return ""  # what others pulled is in other namespaces
 
     @property
     def _ctr(self) -> str:
@@ -155,7 +191,10 @@ class Podman(Runtime):
             reference,
         )
 
-    def _pull(self, reference: str, login: Login) -> Any:
+    def _pull(self, reference: str, login: Login | None) -> Any:
+        if login is None:
+            nobody = f"{self._folder}/nobody.json"
+            return self.host.run("echo {} > %s && podman pull -q --authfile %s %s", nobody, nobody, reference)
         name = reference.partition("/")[0]
         done = self.host.run_with_input(
             login.password,
@@ -168,6 +207,34 @@ class Podman(Runtime):
 
     def _remove(self, reference: str) -> Any:
         return self.host.run("! podman image exists %s || podman image rm -f %s", reference, reference)
+
+    def _listed(self) -> str:
+        return self.host.output(
+            "podman images --all --no-trunc --digests --format %s",
+            "{{.Repository}}:{{.Tag}} {{.ID}} {{.Digest}}",
+        )
+
+
+@contextmanager
+def configured(node: Host, deployed: Deployed, note: Callable[[str], None]) -> Iterator[list[Runtime]]:
+    """Give the runtimes of a node that a deploy configures and that can be asked; of others, it is noted.
+
+    Docker is asked as a Docker host's.
+    """
+    found, names = deployed.runtimes(node)
+    with ExitStack() as closing:
+        asked = []
+        for name in names:
+            if name == "docker":
+                continue
+            if runtime := make(node, name, found):
+                asked.append(runtime)
+                closing.callback(runtime.close)
+            else:
+                note(
+                    f"{node.name}: {RUNTIMES[name].title} was not asked, since there is no crictl (cri-tools)"
+                )
+        yield asked
 
 
 def make(host: Host, name: str, found: Node) -> Runtime | None:

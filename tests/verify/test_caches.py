@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import pytest
 
 from tasks.caches import images
 from tasks.caches.facts import VERIFIED, CachedFact, CachedHashFact
-from tasks.caches.images import Blob, Cached, Image
-from tasks.registry.cache import NAME as CONTAINER
+from tasks.caches.images import Blob, Cached
 from tasks.settings import sizes
 from tasks.settings.load import Settings
-from tests.verify.backend import Host, last_line
+from tests.verify import cached_pulls, runtimes
+from tests.verify.backend import Host
+from tests.verify.cached_pulls import Puller
 from tests.verify.client import Client
 from tests.verify.deployed import Deployed
 from tests.verify.engine import Engine
-
-SMALL = Image("docker.io", "library/hello-world", "latest")
-"""What is pulled if nothing was pulled before: ten kilobytes."""
 
 SHOWN = 20
 
@@ -91,58 +86,49 @@ def test_what_is_cached_is_whole(
 def test_which_images_came_through(
     registry: Host, cached: Cached, upstream: str, note: Callable[[str], None]
 ) -> None:
-    came = [(tag, size) for tag, size in images.pulled(cached) if tag.registry == upstream]
-    for tag, size in sorted(came, key=lambda each: -each[0].modified)[:SHOWN]:
-        when = f"{dt.datetime.fromtimestamp(tag.modified):%Y-%m-%d %H:%M}"
-        note(f"{registry.name}: {tag.image} came through the caches ({sizes.rounded(size)}, tag of {when})")
-    assert all(size > 0 for _, size in came)
+    came = [each for each in images.pulled(cached) if each.tag.registry == upstream]
+    for each in sorted(came, key=lambda each: -each.tag.modified)[:SHOWN]:
+        when = f"{dt.datetime.fromtimestamp(each.tag.modified):%Y-%m-%d %H:%M}"
+        note(
+            f"{registry.name}: {each.tag.image} came through the caches ({sizes.rounded(each.size)}, tag of {when})"
+        )
+    assert all(each.size > 0 for each in came)
 
 
-def test_a_second_pull_asks_nothing_of_the_internet(
-    engine: Engine, registry: Host, cached: Cached, deployed: Deployed
+def test_docker_gets_it_from_home_the_second_time(
+    engine: Engine, registry: Host, cached: Cached, deployed: Deployed, note: Callable[[str], None]
 ) -> None:
     through = deployed.docker_mirror(engine.host)
-    if through is None:  # the run says why, and the settings leave nothing to be done
-        return
-    image = _image(engine, cached, through.names)
-    if image is None:
-        return
-    for _ in range(2):
-        began = registry.output("date +%s").strip()
-        done = engine.pull(str(image))
-        assert done.rc == 0, (
-            f"{engine.host.name}: docker pull {image} fails ({last_line(done)}); see docker logs {CONTAINER} on "
-            f"{registry.name}"
+    if through:  # else the run says why, and the settings leave nothing to be done
+        _pull_twice(engine, through.names, cached, registry, note)
+
+
+def test_a_node_gets_it_from_home_the_second_time(
+    caching_node: Host,
+    registry: Host,
+    cached: Cached,
+    settings: Settings,
+    deployed: Deployed,
+    note: Callable[[str], None],
+) -> None:
+    names = [each.name for each in settings.registry_caches]
+    with runtimes.configured(caching_node, deployed, note) as asked:
+        for runtime in asked:
+            _pull_twice(runtime, names, cached, registry, note)
+
+
+def _pull_twice(
+    puller: Puller,
+    upstreams: Sequence[str],
+    cached: Cached,
+    registry: Host,
+    note: Callable[[str], None],
+) -> None:
+    """Pull an image of each cache that has one for it."""
+    chosen = {each: cached_pulls.choose(puller, cached, each) for each in upstreams}
+    if none := [name for name, image in chosen.items() if image is None]:
+        note(
+            f"{puller.host.name}: {puller.title} pulled nothing of {', '.join(none)} to see it come through the caches: "
+            f"they have no image of up to {sizes.rounded(cached_pulls.MOST)} that is not there"
         )
-        engine.run_checked("fix that and run again", "image", "rm", str(image))
-    asked = _asked(registry, image, began)
-    assert asked, (
-        f"{engine.host.name}: docker pull {image} does not come through the caches; run make deploy, and see docker info "
-        "there"
-    )
-    missed = [each["path"] for each in asked if each["cache"] not in {"HIT", "STALE", "UPDATING", ""}]
-    assert not missed, (
-        f"{registry.name}: a second pull of {image} asks the internet again ({missed[0]}); see whether "
-        "registry_cache_limit is too small for it"
-    )
-
-
-def _image(engine: Engine, cached: Cached, names: list[str]) -> Image | None:
-    """Return the smallest image in the caches that the engine does not have, or a small one if it has all."""
-    came = sorted(
-        (each for each in images.pulled(cached) if each[0].registry in names), key=lambda each: each[1]
-    )
-    known = [tag.image for tag, _ in came] or ([SMALL] if SMALL.registry in names else [])
-    return next((each for each in known if engine.docker("image", "inspect", str(each)).rc != 0), None)
-
-
-def _asked(registry: Host, image: Image, since: str) -> list[dict[str, Any]]:
-    """Return what the log has of an image since a time, which it has a second later."""
-    end = time.monotonic() + 10
-    while True:
-        lines = registry.output("docker logs --since %s %s", since, CONTAINER).splitlines()
-        entries = [json.loads(line) for line in lines if line.startswith("{")]
-        found = [each for each in entries if f"/{image.repository}/" in each["path"]]
-        if found or time.monotonic() > end:
-            return found
-        time.sleep(0.5)
+    cached_pulls.check(puller, [image for image in chosen.values() if image], registry)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -22,20 +21,8 @@ from tests.verify.test_space import check_space
 
 @pytest.fixture
 def served(node: Host, deployed: Deployed, note: Callable[[str], None]) -> Iterator[list[Runtime]]:
-    """Return the runtimes that can be asked; of one that cannot, it is said, and no test fails for it."""
-    found, names = deployed.runtimes(node)
-    with ExitStack() as closing:
-        asked = []
-        for name in names:
-            if name == "docker":
-                continue  # it is asked as a Docker host's
-            if runtime := runtimes.make(node, name, found):
-                asked.append(runtime)
-                closing.callback(runtime.close)
-            else:
-                note(
-                    f"{node.name}: {RUNTIMES[name].title} was not asked, since there is no crictl (cri-tools)"
-                )
+    """Return the runtimes that can be asked."""
+    with runtimes.configured(node, deployed, note) as asked:
         yield asked
 
 

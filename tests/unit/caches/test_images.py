@@ -113,11 +113,11 @@ def test_what_came_since_it_was_hashed_last_is_hashed_whole(
 
 
 def test_how_much_the_caches_have_of_each_tag() -> None:
-    found = [(str(tag.image), size) for tag, size in images.pulled(Cached(FILES))]
+    found = [(str(each.tag.image), each.size, set(each.digests)) for each in images.pulled(Cached(FILES))]
     assert found == [
-        ("docker.io/library/web:1", 5),
-        ("docker.io/library/web:2", 2),
-        ("docker.io/library/other:1", 2),
+        ("docker.io/library/web:1", 5, set(map(name, "eabc"))),
+        ("docker.io/library/web:2", 2, set(map(name, "db"))),
+        ("docker.io/library/other:1", 2, set(map(name, "db"))),
     ]
 
 
