@@ -1,5 +1,6 @@
 """Certificates and passwords change while clients of every kind work, and none of them notices.
 
+Pods have images of Docker Hub by the caches meanwhile, and start without the internet.
 With images built from Debian's packages; with `--soak` also with pulled ones, whose registry is newer by a major version.
 """
 
@@ -11,8 +12,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.bench import registry_images
 from tests.bench.cluster import Cluster
 from tests.bench.cluster_node import load_waiting_image
+from tests.bench.programs import WAITS
+from tests.caches.client import Cache
+from tests.caches.hub import Hub
 from tests.cluster.load import CONFIG, USER, Load, Target, apply_pod, load, refusals, run_pod
 from tests.fleet.deployment import Deployment
 from tests.fleet.source import PULLED, start_source
@@ -37,19 +42,38 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def target(cluster: Cluster, deployment: Deployment, namespace: str, images: str) -> Iterator[Target]:
-    """A user who pushes and pulls, a namespace that pulls, and an image in a registry from such `images`."""
-    host, state = cluster.control, str(deployment.store.folder)
-    if images == "pull":
-        start_source(host)
+def hub(cluster: Cluster) -> Iterator[Hub]:
+    """A fake of Docker Hub on a node, which the registry host takes for it, and no node.
+
+    It is the registry host's name server too, so what is installed there comes first.
+    """
+    host, resolver = cluster.control, "/etc/resolv.conf"
     host.run(
         "command -v skopeo curl >/dev/null || { apt-get update -q && apt-get install -q -y skopeo curl; }",
         timeout=300,
     )
+    registry_images.load(host, caches=True)
+    node, before = cluster.nodes["node16"], host.read(resolver)
+    node.give(WAITS)
+    made = Hub.start(node)
+    made.serve(host)
+    yield made
+    host.write(resolver, before)
+
+
+@pytest.fixture(scope="module")
+def target(
+    cluster: Cluster, deployment: Deployment, namespace: str, images: str, hub: Hub
+) -> Iterator[Target]:
+    """A user who pushes and pulls, a namespace that pulls, and an image in a registry from such `images`."""
+    host, state = cluster.control, str(deployment.store.folder)
+    if images == "pull":
+        start_source(host)
     host.run(f"useradd -m -G docker {USER}")
     deployment.set(
         registry_state_dir=state, registry_login_users=[USER], registry_login_account="ci",
-        registry_pull_secret_namespaces=["default", namespace], **(PULLED if images == "pull" else {}),
+        registry_pull_secret_namespaces=["default", namespace], registry_caches=["docker.io"],
+        **(PULLED if images == "pull" else {}),
     )  # fmt: skip
     ran = deployment.run()
     assert ran.exit_code == 0, ran.output
@@ -138,6 +162,18 @@ def test_pods_start_without_the_registry_after_new_passwords(
     finally:
         cluster.control.run(f"docker start {containers}")
     assert deployment.run().steps == []
+
+
+def test_pods_start_without_the_internet(
+    cluster: Cluster, deployment: Deployment, target: Target, namespace: str, hub: Hub
+) -> None:
+    """What the caches have of Docker Hub runs on each node, which cannot reach that itself."""
+    image = hub.add("docker.io/library/waits:1", program=f"/usr/local/bin/{WAITS.name}")
+    caches = Cache(target.host.address, 443, "mirror.homelab.local", deployment.store.ca_bundle_path)
+    assert caches.pull(image).digest == image.digest
+    with hub.behaving(down=True, names_down=True):
+        for node in cluster.nodes.values():
+            run_pod(cluster, "waits:1", namespace, node.name)
 
 
 def test_nobody_notices_a_new_authority(
