@@ -24,6 +24,7 @@ REMEDIES = {
     "there is no such image, or not for everyone; correct registry_image or registry_gateway_image, and run again": (
         "manifest unknown", "pull access denied",
     ),
+    "the caches need nginx with njs: correct registry_gateway_image, and run again": ("ngx_http_js_module.so",),
     "wait for an hour, or log in there (docker login), and run again": ("toomanyrequests",),
     "that address cannot be reached from there; check its network and its name server, and run again": (
         "no such host", "connect: connection refused", "i/o timeout", "TLS handshake timeout",

@@ -24,15 +24,22 @@ def load(host: BenchHost, *, caches: bool = False) -> None:
     The first host of each Debian suite builds them.
     """
     host.wait_until("docker info", 60, "Docker Engine")
-    scripts = images.read_scripts(FILES)
-    wanted = images.wanted(
-        Settings.model_validate({"registry_caches": ["docker.io"] if caches else []}), {}, scripts
-    )
+    wanted = _wanted(caches=caches)
     suite = host.run(". /etc/os-release && echo $VERSION_CODENAME").stdout.strip()
     with locked("registry-images"):
         _load(host, f"registry-images-{suite}", {BUILDS[role]: wanted[role] for role in BUILDS})
         if caches:
             _load(host, f"cache-image-{suite}", {CACHE: wanted["cache"]})
+
+
+def cache_image() -> str:
+    """Return the tag of the caches' image: nginx with njs, as nginx's own image has it."""
+    return _wanted(caches=True)["cache"].name
+
+
+def _wanted(*, caches: bool) -> dict[str, Image]:
+    settings = Settings.model_validate({"registry_caches": ["docker.io"] if caches else []})
+    return images.wanted(settings, {}, images.read_scripts(FILES))
 
 
 def _load(host: BenchHost, name: str, wanted: dict[Build, Image]) -> None:

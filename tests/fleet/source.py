@@ -26,7 +26,7 @@ def start_source(host: BenchHost) -> None:
     """Start the source on a host that has the images built from Debian's packages."""
     host.write("/tmp/bare.yml", SOURCE_CONFIG)
     host.run(
-        f"docker run -d --name source -p {SOURCE}:5000 -v /tmp/bare.yml:/bare.yml:ro {built_image_id(host, 'registry')} "
+        f"docker run -d --name source --network host -v /tmp/bare.yml:/bare.yml:ro {built_image_id(host, 'registry')} "
         "registry serve /bare.yml"
     )
     host.wait_until(f"docker exec source wget -q -O /dev/null http://{SOURCE}/v2/", 30, "the source")

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tasks.registry.cache import NAME as CONTAINER
+from tasks.settings.caches import HUB
+from tests.bench import registry_images
 from tests.bench.hosts import BenchHost
-from tests.fleet.deployment import Deployment
+from tests.fleet.deployment import Deployment, RunResult
 from tests.fleet.source import GATEWAY, PULLED, REGISTRY, SOURCE, push, start_source
 
 OURS = ("homelab-registry", "homelab-registry-gateway")
@@ -124,3 +127,41 @@ def test_an_unavailable_image_is_reported_in_one_line(
     assert f"could not pull the image {image}: " in problem
     assert remedy in problem
     assert images(source) == before
+
+
+def test_the_caches_come_with_the_gateway_s_image(source: BenchHost, deployment: Deployment) -> None:
+    """nginx's own image has njs. One without it is named, and what serves stays. Then all is as on a fresh host.
+
+    At the end the host has its own images from its own caches: there is no other Docker Hub.
+    """
+    nginx, hub = f"{SOURCE}/library/nginx:njs", {"name": HUB, "registry": f"http://{source.address}:5000"}
+    before = images(source)
+
+    def of(registry: str, gateway: str) -> RunResult:
+        named = {**PULLED, "registry_image": registry, "registry_gateway_image": gateway}
+        deployment.set(registry_state_dir=str(deployment.store.folder), **named, registry_caches=[hub])
+        return deployment.run()
+
+    ran = of(REGISTRY, GATEWAY)
+    (problem,) = ran.problems
+    assert "ngx_http_js_module.so" in problem
+    assert problem.endswith("the caches need nginx with njs: correct registry_gateway_image, and run again")
+    assert images(source) == before
+
+    registry_images.load(source, caches=True)
+    source.run(f"docker tag {registry_images.cache_image()} {nginx}")
+    push(source, nginx)
+    source.run(f"docker rm -f {' '.join(OURS)} && docker rmi {' '.join(before)}")
+    ran = of(REGISTRY, nginx)
+    assert ran.exit_code == 0, ran.output
+    assert [step for step in ran.steps if " the image " in step or " the container " in step] == [
+        f"pull the image {before[0]}: it is missing",
+        f"pull the image {nginx}: its digest is not known yet",
+        *(f"create the container {name}: it does not exist" for name in (OURS[0], CONTAINER, OURS[1])),
+    ]
+
+    ran = of(f"{HUB}/library/registry:3", f"{HUB}/library/nginx:njs")
+    assert ran.exit_code == 0, ran.output
+    assert [each.partition("@")[0] for each in images(source)] == ["registry", "nginx"]
+    assert source.run(f"docker inspect -f '{{{{.Config.Image}}}}' {CONTAINER}").stdout.startswith("nginx@")
+    assert run(deployment) == []
