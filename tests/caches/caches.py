@@ -21,8 +21,9 @@ STORAGE = "/var/lib/homelab-registry-cache"
 UPSTREAMS = ["docker.io", "ghcr.io", "quay.io", "registry.k8s.io"]
 REGISTRY_STORAGE = "/var/lib/homelab-registry"
 DISK = 2500 * 10**6
-IPV6 = "fd00:9::7"
-"""An address of the registry host, which has the gateway listen on IPv6 too; it is in a network that may read."""
+IPV6, IPV6_CLIENT = "fd00:9::7", "fd00:9::8"
+"""Addresses of the registry host, which has the gateway listen on IPv6 too, and of the other host, a client. They are in
+a network that may read."""
 
 TAG_SECONDS = 1
 LIMIT = 200 * 10**6
@@ -52,10 +53,12 @@ class Caches:
         made = cls(Hub(upstream, "", ""), Gateway(host, deployment_on(host, folder), "2.8"))
         try:
             made.hub = Hub.start(upstream)
-            host.run(
-                "mount -o remount,rw /proc/sys; for each in all lo; do echo 0 > /proc/sys/net/ipv6/conf/$each/disable_ipv6; "
-                f"done; ip address add {IPV6}/128 dev lo && systemctl restart docker"  # it looks once (IsV6Listenable)
-            )
+            for each, address in ((host, IPV6), (upstream, IPV6_CLIENT)):
+                each.run(
+                    "mount -o remount,rw /proc/sys; cd /proc/sys/net/ipv6/conf; for each in all lo eth0; do echo 0 > "
+                    f"$each/disable_ipv6; done; ip address add {address}/64 dev eth0 nodad"
+                )
+            host.run("systemctl restart docker")  # it looks once (IsV6Listenable)
             registry_images.load(host, caches=True)
             if own_disk:
                 folders = " ".join([STORAGE, REGISTRY_STORAGE])
