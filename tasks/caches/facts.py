@@ -14,6 +14,7 @@ from pyinfra.api.facts import FactBase
 from tasks.caches.images import FILE, Blob, Cached, CachedFile
 from tasks.remote.fact_scripts import fail_host_on_bad_output, read_answer, script
 from tasks.remote.templates import fill
+from tasks.run.context import ROOT
 
 VERIFIED = ".verified"
 """The file whose time says until when the files of the caches were hashed."""
@@ -30,30 +31,26 @@ printf '%s\\n' "$keys" | awk -F '|' '$2 ~ /^tags/ || $3 ~ / manifest / { print $
     xargs -r grep -saHoE 'sha256:[0-9a-f]{64}' | sort -u | sed 's/^\\([^:]*\\):/mention|\\1|/'
 """
 
-# In a file of nginx: a binary header, the line with the key, the upstream's headers, an empty line, the content.
+CONTENT = ROOT / "templates/cache/content.sh"
+"""A function that the caches' own look has too (check.sh)."""
+
 HASH = """
 cd @FOLDER@ || exit 1
-end=$(printf '\\r')
-locate() { # FILE: set $begin to the bytes before its content, $size to those of that
-    key=$(grep -abom1 '^KEY: ' "$1" | cut -d : -f 1)
-    [ -n "$key" ] || return 1
-    headers=$(tail -c "+$((key + 1))" "$1" | grep -abm1 "^$end\\$" | cut -d : -f 1)
-    [ -n "$headers" ] || return 1
-    begin=$((key + headers + 2))
-    size=$(($(wc -c < "$1") - begin))
-}
+@CONTENT@
 check() { # REGISTRY DIGEST FILE...: whole, damaged, or a part
     digest="$1|$2" all=0
     shift 2
-    for file; do locate "$file" 2>/dev/null || { echo "part|$digest"; return; }; all=$((all + size)); done
-    locate "$1"
-    range=$(head -c "$begin" "$1" | grep -aoiEm1 '^Content-Range: bytes [0-9]+-[0-9]+/[0-9]+')
+    for file; do
+        size=$(wc -c < "$file" 2>/dev/null) || { echo "part|$digest"; return; }
+        all=$((all + size - $(begin_of "$file")))
+    done
+    range=$(head -c "$(begin_of "$1")" "$1" | grep -aoiEm1 '^Content-Range: bytes [0-9]+-[0-9]+/[0-9]+')
     case ${range#*bytes } in
         ('') ;;
         (0-*) [ "$all" -ge "${range##*/}" ] || { echo "part|$digest"; return; } ;;
         (*) echo "part|$digest"; return ;;
     esac
-    sum=$(for file; do locate "$file" && tail -c "+$((begin + 1))" "$file"; done | sha256sum)
+    sum=$(for file; do tail -c "+$(($(begin_of "$file") + 1))" "$file"; done | sha256sum)
     if [ "sha256:${sum%% *}" = "${digest#*|}" ]; then echo "whole|$digest"; else echo "damaged|$digest"; fi
 }
 """
@@ -95,7 +92,8 @@ class CachedHashFact(FactBase[Mapping[tuple[str, str], str] | None]):
             shlex.join(["check", each.registry, each.digest, *(piece.path for piece in each.pieces)])
             for each in blobs
         )
-        return script(f"(\n{fill(HASH, FOLDER=shlex.quote(folder))}{chr(10).join(checks)}\n)")
+        functions = fill(HASH, FOLDER=shlex.quote(folder), CONTENT=CONTENT.read_text())
+        return script(f"(\n{functions}{chr(10).join(checks)}\n)")
 
     def process(self, output: list[str]) -> dict[tuple[str, str], str]:
         """Parse the output; `FactProcessError` if it is incomplete."""

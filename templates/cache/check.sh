@@ -4,15 +4,13 @@
 #
 # Compares each blob with its digest once all of it is here, and deletes it if it is another: nginx checks no digest. The
 # next client who wants it has it asked for again.
-# A piece of a blob is a file of nginx's cache: a binary head, the key, the answer's headers, an empty line, and then the
-# content. A number in the head says where that begins too, but where that number is depends on the processor
-# (ngx_http_cache.h, ngx_http_file_cache_header_t). Files are in levels=1:2.
+# A piece of a blob is a file of nginx's cache, in levels=1:2.
 export LC_ALL=C
 images={{ cache.STORAGE }}/images
 checked={{ cache.STORAGE }}/checked
 size={{ cache.PIECE }}
-end=$(printf '\r')
 
+{% include "cache/content.sh" %}
 # Each piece with its inode and time of change: one that came again, or was damaged, is another.
 list() { find "$images" -type f ! -name '*.*' -exec stat -c '%i %Y %n' {} + 2> /dev/null | sort; }
 # From a piece: REGISTRY, "blob", DIGEST and the blob's size, which is 0 in an answer that has all of it.
@@ -38,10 +36,12 @@ paths() {
 # The content of pieces; fails if one is missing.
 content() {
     for path in "$@"; do
-        begin=$(head -c 2048 "$path" 2> /dev/null | tr '\0' . | sed "/^$end\$/q" | wc -c)
+        begin=$(begin_of "$path")
         [ "$begin" -gt 0 ] && tail -c +$((begin + 1)) "$path" 2> /dev/null || return 1
     done
 }
+# Hundredths of a second.
+clock() { read -r up _ < /proc/uptime && echo "${up%.*}${up#*.}"; }
 # Whether a blob is settled: it is what its digest says, or is deleted. Not yet if a piece is missing.
 settle() {
     pieces=$(paths "$1 $2 $3" "${4:-0}")
@@ -55,7 +55,9 @@ settle() {
 
 renice -n 19 -p $$ > /dev/null 2>&1
 touch "$checked" /tmp/began
-while sleep 5; do
+took=0
+# However many pieces there are, to list them is a sixth of the time at most.
+while sleep $((5 + took / 20)); do
     # nginx reads the host's CAs when it begins.
     if [ {{ bundle }} -nt /tmp/began ]; then
         touch /tmp/began
@@ -64,8 +66,10 @@ while sleep 5; do
     # nginx neither counts nor removes what was being written at a kill (ngx_http_file_cache_add_file).
     find "$images" "${images%/*}/tags" -name '*.??????????' -mmin +5 -exec rm -f {} +
     find /tmp/places -type f -mmin +1 -exec rm -f {} +
+    took=$(clock)
     list > /tmp/pieces
     sort "$checked" "$checked" /tmp/pieces | uniq -u > /tmp/new
+    took=$(($(clock) - took))
     [ -s /tmp/new ] || continue
     while read -r inode time path; do
         echo "$path $(describe "$path")"
