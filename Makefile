@@ -17,7 +17,7 @@ AT_ONCE := -n 3 $(BY_MODULE)
 
 VERBS := deploy plan verify status timer timer-off password rotate-certificate rotate-passwords revoke-passwords rotate-ca \
     retire-ca adopt backup restore make-room repair \
-    cache-clear
+    cache-clear workstation
 OTHERS := help init test test-unit test-all test-hosts test-cluster test-nodes test-served soak bench bench-up bench-down \
     format lint
 .PHONY: $(VERBS) $(OTHERS) which
@@ -63,6 +63,11 @@ status: which .venv/ready
 password: which
 	@$(MAKE) -s --no-print-directory .venv/ready >&2
 	@.venv/bin/python -m tasks.cli.password $(ON) $(call quoted,$(ACCOUNT))
+
+## make workstation              write scripts by which laptops, builders and local clusters trust the registry; they hold no
+##                               secret, and no host is contacted: docs/workstation.md
+workstation: which .venv/ready
+	@.venv/bin/python -m tasks.workstation $(ON)
 
 ## make timer [INVENTORY=...]    have systemd run deploy.py on this inventory every week, and tell when that fails
 timer: which .venv/ready

@@ -12,6 +12,7 @@ import shlex
 VERBS = (
     "deploy", "plan", "verify", "status", "timer", "timer-off", "password", "rotate-certificate", "rotate-passwords",
     "revoke-passwords", "rotate-ca", "retire-ca", "adopt", "backup", "restore", "make-room", "repair", "cache-clear",
+    "workstation",
 )  # fmt: skip
 """The goals of the Makefile that take an inventory."""
 

@@ -21,7 +21,7 @@ LAYERS = (
     ("clients", "backup", "collection"),
     ("docker_hosts", "cluster_nodes", "cluster_control"),
     ("rotations", "room", "repair", "caches"),
-    ("cli", "init"),
+    ("cli", "init", "workstation"),
 )
 """Lowest layer first; the folders of one layer do not import each other."""
 

@@ -43,7 +43,7 @@ COMMANDS = {
 }
 """The command of each verb that prints it, for an inventory."""
 
-QUIET = ("password", "status")
+QUIET = ("password", "status", "workstation")
 """Verbs that print nothing but what was asked for."""
 
 VERBS_OF_PAGES = sorted(
@@ -61,6 +61,7 @@ COMMANDS_OF_OTHERS = {
     "init": "python -m tasks.init",
     "password": "python -m tasks.cli.password {} ci",
     "status": "python -m tasks.cli.status {}",
+    "workstation": "python -m tasks.workstation {}",
 }
 
 
@@ -194,6 +195,7 @@ def test_a_password_is_all_that_standard_output_gets(project: Path) -> None:
     [
         (["status", LAB], "tasks.cli.status inventories/lab.py"),
         (["password", LAB, "ACCOUNT=ci"], "tasks.cli.password inventories/lab.py ci"),
+        (["workstation", LAB], "tasks.workstation inventories/lab.py"),
         (["init"], "tasks.init"),
         (["init", "NAME=lab", "HOSTS=registry=nas=a@h docker_hosts=nas"], "tasks.init --name lab registry=nas=a@h docker_hosts=nas"),
         (["init", "KEY=~/.ssh/my lab"], "tasks.init --key ~/.ssh/my lab"),
