@@ -14,6 +14,7 @@ from tasks.clients import deploy as clients
 from tasks.cluster_control import deploy as cluster_control
 from tasks.cluster_nodes import deploy as cluster_nodes
 from tasks.docker_hosts import deploy as docker_hosts
+from tasks.metrics import deploy as metrics
 from tasks.registry import deploy as registry
 from tasks.room import deploy as room
 from tasks.rotations import deploy as rotations
@@ -30,3 +31,4 @@ if inspect_host(host):
     clients.prove_address()
     backup.save_by_timer()
     room.make()
+    metrics.tell()

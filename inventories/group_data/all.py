@@ -53,8 +53,13 @@ registry_storage_limit = None
 # From how many percent of `registry_storage_limit` on each run, `make status` and `make verify` warn.
 registry_storage_warn = 80
 
-# Accounts as name: role. `pull` reads, `push` also writes, `admin` also deletes.
+# Accounts as name: role. `pull` reads, `push` also writes, `admin` also deletes. `metrics` reads `/metrics` and
+# nothing else, with `registry_metrics`.
 registry_accounts = {"admin": "admin", "ci": "push", "cluster": "pull"}
+
+# Whether the registry answers Prometheus at `/metrics`, to accounts of the role `metrics`. If you name none, the
+# account `metrics` is added. What Prometheus and Grafana read is in `monitoring/` in the state.
+registry_metrics = False
 
 # Whether anything may be deleted from the registry.
 registry_delete_enabled = True

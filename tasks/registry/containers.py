@@ -69,6 +69,10 @@ class Mount:
     writable: bool = False
 
 
+class Memory(Mount):
+    """A volume in memory that containers share: `source` is its name. It is gone when the last of them stops."""
+
+
 @dataclass(frozen=True)
 class Container:
     """How a container is started. `image` is a local tag, or name@digest.
@@ -145,20 +149,24 @@ def gateway(
     config_sha256: str,
     user: int = UID,
     listen: str = ALL_IPV4,
+    start: str = "",
+    shared: Sequence[Mount] = (),
 ) -> Container:
     """Return the gateway's container. Only its port is published, and it cannot write to the images.
 
-    An empty `listen` is all addresses, of IPv6 too.
+    An empty `listen` is all addresses, of IPv6 too. `start` is a script that ends in nginx, if not nginx alone is to be
+    started, `shared` what else it is to see.
     """
     return Container(
         name=GATEWAY,
         image=image,
-        command=("nginx", "-c", f"{GATEWAY_CONFIG}/nginx.conf"),
+        command=("sh", "-c", start) if start else ("nginx", "-c", f"{GATEWAY_CONFIG}/nginx.conf"),
         health_path="/",
         mounts=(
             Mount(f"{folder}/gateway", GATEWAY_CONFIG),
             Mount(f"{folder}/run", SOCKETS),
             Mount(storage, STORAGE),
+            *shared,
         ),
         config=f"{folder}/gateway/nginx.conf",
         config_sha256=config_sha256,
@@ -279,6 +287,12 @@ def owner_limits(found: Mapping[str, Any]) -> list[str]:
 
 
 def _mount(mount: Mount) -> str:
+    if isinstance(mount, Memory):
+        # Its root is for everyone, as /tmp is: no one else has it.
+        options = 'volume-opt=type=tmpfs,volume-opt=device=tmpfs,"volume-opt=o=size=32m,mode=1777"'
+        return (
+            f"--mount=type=volume,source={mount.source},target={mount.target},volume-driver=local,{options}"
+        )
     return f"--mount=type=bind,source={mount.source},target={mount.target}" + (
         "" if mount.writable else ",readonly"
     )

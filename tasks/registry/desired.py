@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from posixpath import basename
 
 from tasks.accounts import passwords
-from tasks.registry import cache, containers, keeper, leaf, storage
+from tasks.registry import cache, containers, keeper, leaf, metrics, storage
 from tasks.registry.containers import FORMER_UID, UID, Container
 from tasks.registry.storage import MARK, Record
 from tasks.remote import files
@@ -86,7 +86,7 @@ def desire(
 ) -> Desired:
     """Return what the registry host should have.
 
-    `images` gives the image by role (`registry`, which is the keeper's too, and `gateway`). `templates` is their
+    `images` gives the image by role (`registry`, which is the keeper's too, `gateway`, `metrics`). `templates` is their
     folder. `record` says where the images are kept from now on, `user` whose they are (`user_of`), `listen` where the
     port is open, `caches` what the caches add.
     """
@@ -94,10 +94,14 @@ def desire(
     contents = _contents(settings, secrets, templates)
     flags = _wanted_flags(secrets.htpasswd)
     folders = (*FOLDERS, *keeper.FOLDERS) if keeper.SCRIPT in contents else FOLDERS
+    counted = {name: contents[name] for name in (metrics.SCRIPT, metrics.PROGRAM) if name in contents}
     return Desired(
         files=(
             Folder(FOLDER),
-            *(Folder(f"{FOLDER}/{name}", "0700", user, user) for name in folders),
+            *(
+                Folder(f"{FOLDER}/{name}", "0700", user, user)
+                for name in (*folders, *([metrics.FOLDER] if counted else []))
+            ),
             Folder(folder, "0700", user, user),
             # The mark first: a record without it would say that the images are lost.
             File(f"{folder}/{MARK}", "0600", user, user, storage.mark_text(record.id or "")),
@@ -116,13 +120,22 @@ def desire(
             containers.registry(images["registry"], FOLDER, folder, _sha256(contents[REGISTRY_CONFIG]), user),
             *([caches.container] if caches else []),  # before the gateway sends anyone there
             containers.gateway(
-                images["gateway"], FOLDER, folder, port, _sha256(contents[GATEWAY_CONFIG]), user, listen
+                images["gateway"],
+                FOLDER,
+                folder,
+                port,
+                _sha256(contents[GATEWAY_CONFIG]),
+                user,
+                listen,
+                start=metrics.START if counted else "",
+                shared=[metrics.shared()] if counted else (),
             ),
             *(
                 keeper.keeper(images["registry"], FOLDER, folder, _sha256(text), user)
                 for name, text in contents.items()
                 if name == keeper.SCRIPT
             ),
+            *([metrics.container(settings, images["metrics"], FOLDER, counted, user)] if counted else []),
         ),
         certificate=secrets.certificate_pem,
         port=port,
@@ -137,10 +150,11 @@ def paths(settings: Settings) -> list[str]:
     written.
     """
     names = (
-        STORAGE_RECORD, leaf.LINK, GATEWAY_CONFIG, REGISTRY_CONFIG, HTPASSWD, keeper.SCRIPT, *_all_flags(settings),
+        STORAGE_RECORD, leaf.LINK, GATEWAY_CONFIG, REGISTRY_CONFIG, HTPASSWD, keeper.SCRIPT, metrics.SCRIPT,
+        metrics.PROGRAM, metrics.OF_RUN, *_all_flags(settings),
     )  # fmt: skip
     written = [f"{settings.registry_storage_path}/{MARK}", *(f"{FOLDER}/{name}" for name in (*names, SOCKET))]
-    own = (*FOLDERS, *keeper.FOLDERS)
+    own = (*FOLDERS, *keeper.FOLDERS, metrics.FOLDER)
     folders = [FOLDER, *(f"{FOLDER}/{name}" for name in own), settings.registry_storage_path]
     written += cache.written(settings, FOLDER)
     return [*folders, *cache.looked_at(settings, FOLDER), *written, *map(files.temporary, written)]
@@ -168,6 +182,7 @@ def _contents(settings: Settings, secrets: Secrets, templates: str) -> dict[str,
         "decoy": b64encode(f"{passwords.DECOY}:".encode()).decode(),
         "mirror": cache.name(settings),
         "cache_socket": cache.SOCKET,
+        "metrics": metrics.names(),
     }
     limited = {keeper.SCRIPT: keeper.script(settings, templates)} if settings.storage_limit else {}
     return {
@@ -175,6 +190,7 @@ def _contents(settings: Settings, secrets: Secrets, templates: str) -> dict[str,
         REGISTRY_CONFIG: render("registry.yml.j2").render(context),
         HTPASSWD: secrets.htpasswd,
         **limited,
+        **metrics.files(settings, templates),
     }
 
 

@@ -9,7 +9,19 @@ from base64 import b64decode
 from pyinfra.api.facts import FactBase
 
 from tasks.accounts import passwords
-from tasks.registry import address, cache, desired, image_age, keeper, leaf, proof, storage, suitable, usage
+from tasks.registry import (
+    address,
+    cache,
+    desired,
+    image_age,
+    keeper,
+    leaf,
+    metrics,
+    proof,
+    storage,
+    suitable,
+    usage,
+)  # fmt: skip
 from tasks.registry.containers import (
     CONFIG,
     FORMER,
@@ -34,20 +46,22 @@ from tasks.settings.load import Settings
 class RegistryFact(FactBase[RegistryHost | None]):
     """One round trip. No secret is read: of a file with secrets only its digest, of the leaf its public part."""
 
-    def command(self, settings: Settings, images: list[str], recorded: list[str]) -> str:
+    def command(self, settings: Settings, images: list[str], recorded: list[str], mark: str = "") -> str:
         """Return the script.
 
         `images` are the references of images whose ids are asked for, `recorded` the folders that had the images so
-        far, as the state knows it.
+        far, as the state knows it. `mark` is a script that notes that a run looks at this host (`metrics.mark`).
         """
         port = settings.registry_port
         others = listen.elsewhere(settings.registry_listen_address)
-        kinds = "|".join((REGISTRY, GATEWAY, keeper.NAME, cache.NAME))
+        kinds = "|".join((REGISTRY, GATEWAY, keeper.NAME, cache.NAME, metrics.NAME))
         networks = [NETWORK]
         targets = [CONFIG, GATEWAY_CONFIG, SOCKETS, STORAGE, keeper.CONFIG, keeper.ANSWERS]
         if settings.registry_caches:
             networks.append(cache.NAME)
             targets += [cache.CONFIG, cache.SOCKETS, cache.STORAGE, cache.TRUST]
+        if settings.registry_metrics:
+            targets.append(metrics.CONFIG)
         format_ = shlex.quote(image_age.FORMAT)
         leaves, leaf_link, first = (
             f"{desired.FOLDER}/{name}" for name in (leaf.FOLDER, leaf.LINK, leaf.FIRST)
@@ -58,6 +72,7 @@ class RegistryFact(FactBase[RegistryHost | None]):
         return script(
             # A run that was killed may still be replacing a container: the shell on a host outlives its connection.
             f"[ ! -d {desired.FOLDER} ] || flock -s -w 120 {desired.FOLDER} true || exit 1",
+            mark,
             f"{emit_paths(desired.paths(settings))} $(ls -d {leaves}/*.pem {leaves}/.*{NEW_SUFFIX} "
             f"{desired.FOLDER}/{cache.LOGINS}/* 2>/dev/null)",
             address.LOOK,

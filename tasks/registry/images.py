@@ -46,8 +46,15 @@ BUILDS = {
 CACHE = Build("libnginx-mod-http-js", "/usr/sbin/nginx", "nginx")
 """nginx, which the package of its njs module depends on. Older images of the gateway stay as they are."""
 
+METRICS = Build("mtail", "/usr/bin/mtail", "mtail")
+"""Has no image of its own to be pulled: this one is always built."""
+
 CACHE_MODULE = "/usr/lib/nginx/modules/ngx_http_js_module.so"
 """That module, there and in the image; nginx's own images have it in the same place."""
+
+
+VERSION = "exec /bin/$target"
+"""Begins the command of the script that sees whether the program runs."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +80,16 @@ def wanted(settings: Settings, resolved: Mapping[str, str], scripts: tuple[str, 
 
     The caches have one of their own if it is built; one that is pulled is the gateway's.
     """
+    script, add_module = scripts
+    # mtail takes -v for something else.
+    asks_version = script.replace(f"{VERSION} -v", f"{VERSION} -version")
+    metrics = {"metrics": _built(METRICS, asks_version)} if settings.registry_metrics else {}
     if settings.registry_image_source == "debian":
-        script, add_module = scripts
         built = {role: _built(build, script) for role, build in BUILDS.items()}
         cache = {"cache": _built(CACHE, script, add_module)} if settings.registry_caches else {}
-        return built | cache
+        return built | cache | metrics
     names = {"registry": settings.registry_image, "gateway": settings.registry_gateway_image}
-    return {role: _pulled(name, resolved.get(name)) for role, name in names.items()}
+    return {role: _pulled(name, resolved.get(name)) for role, name in names.items()} | metrics
 
 
 def missing(images: Mapping[str, Image], present: Mapping[str, str], family: str) -> dict[str, Image]:
@@ -89,9 +99,13 @@ def missing(images: Mapping[str, Image], present: Mapping[str, str], family: str
     """
     absent = {role: image for role, image in images.items() if image.reference not in present}
     if absent and "debian" not in family.split() and any(image.built for image in absent.values()):
+        if any(images[role].built for role in BUILDS):
+            what, remedy = "the images are", 'registry_image_source = "pull"'
+        else:
+            what, remedy = "the image of the metrics is", "registry_metrics = False"
         raise Conflict(
-            "the images are built from Debian's packages, and this host is not of Debian's family",
-            'set registry_image_source = "pull" and run again',
+            f"{what} built from Debian's packages, and this host is not of Debian's family",
+            f"set {remedy} and run again",
         )
     return absent
 

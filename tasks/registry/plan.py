@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from tasks.accounts import passwords
-from tasks.registry import cache, cache_remains, containers, keeper, leaf, replacement
+from tasks.registry import cache, cache_remains, containers, keeper, leaf, metrics, replacement
 from tasks.registry.address import Addresses
 from tasks.registry.containers import Container
 from tasks.registry.desired import FOLDER, HTPASSWD, TWO_PASSWORDS, Desired
@@ -105,6 +105,8 @@ def steps(desired: Desired, found: RegistryHost, new_images: frozenset[str] = fr
         steps += cache_remains.left(desired.cache_path, found.containers, in_use)
     else:
         steps += cache_remains.removal(desired.cache_path, FOLDER, found.paths, found.containers, in_use)
+    if not any(container.name == metrics.NAME for container in desired.containers):
+        steps += metrics.removal(FOLDER, found.containers, found.paths)
     return steps + files.remove([first] if first in found.paths else [], found.paths, reason)
 
 
@@ -197,6 +199,8 @@ def _drift(container: Container, name: str, found: RegistryHost, placed: list[St
     if reason or report is None:
         return reason
     for mount in container.mounts:
+        if isinstance(mount, containers.Memory):
+            continue
         folder = found.paths[mount.source]
         if folder is None or found.inside.get((name, mount.target)) != folder.inode:
             return f"it does not see the folder {mount.source} that is there now"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from posixpath import dirname
 from typing import Any
 
-from tasks.registry import cache, containers, keeper, links
+from tasks.registry import cache, containers, keeper, links, metrics
 from tasks.registry.containers import FORMER, GATEWAY_PORT, NEXT, SOCKET_LABEL, SOCKETS, Container
 from tasks.registry.desired import SOCKET
 from tasks.remote import files
@@ -187,6 +187,9 @@ KINDS = {
         keeper.REPLACE,
         lambda _, folder: {"figures": f"{folder}/{keeper.LIMIT}/{keeper.FIGURES}"},
         lambda present, _: keeper.in_service(present),
+    ),
+    metrics.NAME: Kind(
+        metrics.FIND, metrics.REPLACE, lambda _, __: {}, lambda present, _: metrics.in_service(present)
     ),
 }
 

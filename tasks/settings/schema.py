@@ -126,7 +126,14 @@ class RunWideKeys(_Strict):
     """From how many percent of `registry_storage_limit` on each run, `make status` and `make verify` warn."""
 
     registry_accounts: Accounts = {"admin": "admin", "ci": "push", "cluster": "pull"}
-    """Accounts as name: role. `pull` reads, `push` also writes, `admin` also deletes."""
+    """Accounts as name: role. `pull` reads, `push` also writes, `admin` also deletes. `metrics` reads `/metrics` and
+    nothing else, with `registry_metrics`.
+    """
+
+    registry_metrics: Switch = False
+    """Whether the registry answers Prometheus at `/metrics`, to accounts of the role `metrics`. If you name none, the
+    account `metrics` is added. What Prometheus and Grafana read is in `monitoring/` in the state.
+    """
 
     registry_delete_enabled: Switch = True
     """Whether anything may be deleted from the registry."""
@@ -322,6 +329,14 @@ class HostSettings(_Strict):
         return {user: account or default for user, account in self.registry_login_users.items()}
 
 
+METRICS_ACCOUNT = "metrics"
+"""The account that reads the metrics, unless one is named in `registry_accounts`."""
+
+
+def _has_metrics_role(accounts: Mapping[str, str]) -> bool:
+    return "metrics" in accounts.values()
+
+
 def _are_apart(path: str, other: str) -> bool:
     return not f"{path}/".startswith(f"{other}/") and not f"{other}/".startswith(f"{path}/")
 
@@ -336,6 +351,18 @@ _RELATIONS: tuple[tuple[str, str, Callable[[Any, Any], bool], str], ...] = (
         "registry_accounts",
         lambda x, accounts: x is None or x in accounts,
         "one of",
+    ),
+    (
+        "registry_accounts",
+        "registry_metrics",
+        lambda accounts, on: on or not _has_metrics_role(accounts),
+        "without the role metrics, or True",
+    ),
+    (
+        "registry_metrics",
+        "registry_accounts",
+        lambda on, accounts: not on or _has_metrics_role(accounts) or METRICS_ACCOUNT not in accounts,
+        "False, or the role of metrics be metrics, in",
     ),
     ("registry_extra_names", "registry_hostname", lambda extra, x: x not in extra, "names other than"),
     ("registry_cache_name", "registry_hostname", operator.ne, "a name other than"),
@@ -372,6 +399,17 @@ def broken_relations(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]
 
 class Settings(RunWideKeys):
     """The settings of a run; `pydantic.ValidationError` (a `ValueError`) if a relation between keys is broken."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _add_metrics_account(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Add the account that reads the metrics, if they are on and no account has that role."""
+        accounts = values.get("registry_accounts", cls.model_fields["registry_accounts"].default)
+        if values.get("registry_metrics") is not True or not isinstance(accounts, dict):
+            return values
+        if _has_metrics_role(accounts) or METRICS_ACCOUNT in accounts:
+            return values
+        return values | {"registry_accounts": {**accounts, METRICS_ACCOUNT: "metrics"}}
 
     @model_validator(mode="after")
     def _check_relations(self) -> Settings:

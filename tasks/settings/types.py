@@ -246,7 +246,7 @@ Image = Annotated[
     Field(description="an image reference, registry/name[:tag][@sha256:digest]"),
 ]
 
-Role = Literal["pull", "push", "admin"]
+Role = Literal["pull", "push", "admin", "metrics"]
 Account = Annotated[
     str,
     matching("[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?", 64),
@@ -257,7 +257,7 @@ Accounts = Annotated[
     dict[Account, Role],
     Field(
         min_length=1,
-        description=f"a dict with at least one name: role; roles are pull, push, admin; names are {_ACCOUNT}",
+        description=f"a dict with at least one name: role; roles are pull, push, admin, metrics; names are {_ACCOUNT}",
     ),
 ]
 LoginUsers = Annotated[

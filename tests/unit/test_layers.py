@@ -19,6 +19,7 @@ LAYERS = (
     ("docker_engine", "timer"),
     ("registry",),
     ("clients", "backup", "collection"),
+    ("metrics",),
     ("docker_hosts", "cluster_nodes", "cluster_control"),
     ("rotations", "room", "repair", "caches"),
     ("cli", "init", "workstation"),

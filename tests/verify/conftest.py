@@ -19,7 +19,7 @@ with warnings.catch_warnings():
 from tasks.certificates.ca import subject_alt_names
 from tasks.certificates.rollover import Authorities
 from tasks.clients import answers, mirrors
-from tasks.registry import cache, keeper
+from tasks.registry import cache, keeper, metrics
 from tasks.registry.address import LOOK, choose, read_addresses, told
 from tasks.registry.containers import GATEWAY, REGISTRY
 from tasks.remote.fact_scripts import read_answer
@@ -90,6 +90,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(fixture, names, indirect=True, scope="session")
     if "upstream" in metafunc.fixturenames:
         metafunc.parametrize("upstream", _upstreams(metafunc.config))
+    if "reader" in metafunc.fixturenames:
+        metafunc.parametrize("reader", _readers(metafunc.config))
     if "container" in metafunc.fixturenames:
         metafunc.parametrize("container", _containers(metafunc.config), indirect=True)
 
@@ -144,7 +146,7 @@ def _in_one_line(failure: pytest.ExceptionInfo[BaseException]) -> str:
 def _has_host(item: pytest.Item) -> bool:
     # For an empty list of hosts pytest makes one skipped test, whose parameter is no host.
     params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    return all(isinstance(params.get(fixture, ""), str) for fixture in (*SUBJECTS, "upstream"))
+    return all(isinstance(params.get(fixture, ""), str) for fixture in (*SUBJECTS, "upstream", "reader"))
 
 
 def _only_verification(config: pytest.Config) -> bool:
@@ -166,6 +168,15 @@ def _upstreams(config: pytest.Config) -> list[str]:
         return []
 
 
+def _readers(config: pytest.Config) -> list[str]:
+    """Return the accounts that read the metrics."""
+    try:
+        accounts = _find(config).configuration.settings.registry_accounts
+    except ValueError:  # reported at the start of the session
+        return []
+    return [name for name, role in accounts.items() if role == "metrics"]
+
+
 def _containers(config: pytest.Config) -> list[str]:
     """Return the names of the registry's containers."""
     try:
@@ -173,6 +184,7 @@ def _containers(config: pytest.Config) -> list[str]:
     except ValueError:  # reported at the start of the session
         settings = Settings()
     more = {keeper.NAME: settings.storage_limit, cache.NAME: settings.registry_caches}
+    more[metrics.NAME] = settings.registry_metrics
     return [REGISTRY, GATEWAY, *(name for name, wanted in more.items() if wanted)]
 
 

@@ -20,9 +20,9 @@ from tasks.certificates import rollover
 from tasks.certificates.ca import KeyPair
 from tasks.certificates.renewal import renewal_reason, renewal_time
 from tasks.certificates.rollover import Successor
-from tasks.registry import address, cache, images, outdated, ownership, plan, storage, suitable
+from tasks.registry import address, cache, images, metrics, outdated, ownership, plan, storage, suitable
 from tasks.registry.context import RegistryContext
-from tasks.registry.desired import user_of
+from tasks.registry.desired import FOLDER, user_of
 from tasks.registry.facts import RegistryFact
 from tasks.registry.plan import RegistryHost
 from tasks.remote.steps import Conflict, Step
@@ -48,7 +48,9 @@ def read_facts(run: Run) -> RegistryHost:
     needed = images.wanted(settings, context.present.images, images.read_scripts(ROOT / "files"))
     references = [image.reference for image in needed.values() if image.reference]
     recorded = [context.present.storage[0]] if context.present.storage else []
-    found = read_fact(host, RegistryFact, settings=settings, images=references, recorded=recorded)
+    noted = settings.registry_metrics and not run.dry
+    mark = metrics.mark(FOLDER, by_timer=run.by_timer) if noted else ""
+    found = read_fact(host, RegistryFact, settings=settings, images=references, recorded=recorded, mark=mark)
     if found.engine == "silent":
         raise docker_engine.silent()
     return found

@@ -78,7 +78,7 @@ def converged(desired: Desired, settings: Settings | None = None) -> RegistryHos
         (container.name, mount.target): found.inode
         for container in desired.containers
         for mount in container.mounts
-        if (found := paths[mount.source])
+        if (found := paths.get(mount.source))  # a volume has no path
     }
     return RegistryHost(
         paths=paths,

@@ -347,7 +347,7 @@ printf 'nginx:\\n  Installed: 1.0\\n  Candidate: 1:1.23\\n  Version table:\\n **
 case " $FAILING " in (*" $1 "*) echo no >&2; exit "$CODE" ;; esac
 case "$*" in
     version) ;;
-    'ps -aq --no-trunc --filter name=^/?(homelab-registry|homelab-registry-gateway|homelab-registry-keeper|homelab-registry-cache)(-next|-former)?$')
+    'ps -aq --no-trunc --filter name=^/?(homelab-registry|homelab-registry-gateway|homelab-registry-keeper|homelab-registry-cache|homelab-registry-metrics)(-next|-former)?$')
         echo c0ffee; [ -z "$BOTH" ] || echo beef ;;
     'container inspect -f {{.Name}}|{{.State.Pid}}|{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}|{{json .}} c0ffee'*)
         echo '/homelab-registry|0||{"Id": "c0|fee\\u003c"}'

@@ -292,6 +292,13 @@ VALUES: list[tuple[str, str, Any, str]] = [
     ("role unknown", "registry_accounts", {"cluster": "reader"}, "roles are pull, push, admin"),
     ("role None", "registry_accounts", {"cluster": None}, "roles are pull, push, admin"),
     ("role with a capital", "registry_accounts", {"cluster": "Pull"}, "roles are pull, push, admin"),
+    ("metrics as text", "registry_metrics", "yes", "True or False"),
+    (
+        "role metrics without metrics",
+        "registry_accounts",
+        {"cluster": "pull", "prom": "metrics"},
+        "without the role metrics",
+    ),
     ("login account missing", "registry_login_account", "nobody", "one of registry_accounts"),
     ("login account with a colon", "registry_login_account", "ci:x", "the name of an account"),
     ("pull secret account missing", "registry_pull_secret_account", "nobody", "one of registry_accounts"),
