@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.hosts import Hosts
+from benchmarks.hosts import SAME, Hosts
 from tasks.state.store import Store
 
 REGISTRY = "@fake/registry"
@@ -28,7 +28,7 @@ def write_inventory(hosts: Hosts, recorded: Recorded, count: int) -> Path:
     shutil.copytree(hosts.state, folder / "state")
     Store(folder / "state").write_record(REGISTRY, {}, None)
     (folder / "group_data").mkdir()
-    (folder / "group_data/all.py").write_text(f"registry_state_dir = {str(folder / 'state')!r}\n")
+    (folder / "group_data/all.py").write_text(f"registry_state_dir = {str(folder / 'state')!r}\n{SAME}")
     answers = {name: dict(recorded[name]) for name in ("registry", "host-02")}
     (folder / "answers.json").write_text(json.dumps(answers))
     path = folder / f"fake_{count}.py"

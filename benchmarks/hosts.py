@@ -41,6 +41,10 @@ fi
 """Removes what deploy.py and the playbook made, except packages and images."""
 
 
+SAME = "registry_web = False\n"
+"""The playbook makes no web page."""
+
+
 @dataclass(frozen=True)
 class Hosts:
     """Running hosts. `folder` contains their inventories, the state of deploy.py and the secrets of the playbook."""
@@ -68,7 +72,7 @@ class Hosts:
             raise
         data = folder / "group_data"
         data.mkdir()
-        (data / "all.py").write_text(f"registry_state_dir = {str(hosts.state)!r}\n")
+        (data / "all.py").write_text(f"registry_state_dir = {str(hosts.state)!r}\n{SAME}")
         return hosts
 
     @property

@@ -64,6 +64,10 @@ registry_metrics = False
 # Whether anything may be deleted from the registry.
 registry_delete_enabled = True
 
+# Whether the gateway has a web page at the registry's name, for people with an account. Without a login it shows
+# only the CA.
+registry_web = True
+
 # Which tags `make make-room` and the timer delete: a list of rules, of which the first that matches a tag counts.
 # With `{"repositories": "ci/*", "tags": "pr-*", "keep_last": 5, "keep_days": 14}` a tag goes if 5 of these in its
 # repository are newer and it was pushed at least 14 days ago; `{"repositories": "apps/*", "keep": True}` keeps all.

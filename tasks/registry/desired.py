@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from posixpath import basename
 
 from tasks.accounts import passwords
-from tasks.registry import cache, containers, keeper, leaf, metrics, storage
+from tasks.registry import cache, containers, keeper, leaf, metrics, storage, web
 from tasks.registry.containers import FORMER_UID, UID, Container
 from tasks.registry.storage import MARK, Record
 from tasks.remote import files
@@ -57,13 +57,14 @@ class Secrets:
 class Desired:
     """All that the registry host should have.
 
-    `files` are all but the `leaf`, which is served once a link names it. `unwanted_flags` are the paths of flag files
-    that should not be there, with the reason. `certificate` is what a handshake should show: the leaf in PEM, then its
-    chain. `cache_path` is the folder of the caches, also if there are none. `authorization` is a header that the
-    registry accepts.
+    `files` are all but those of the web `page` and the `leaf`, which is served once a link names it.
+    `unwanted_flags` are the paths of flag files that should not be there, with the reason. `certificate` is what a
+    handshake should show: the leaf in PEM, then its chain. `cache_path` is the folder of the caches, also if there are
+    none. `authorization` is a header that the registry accepts.
     """
 
     files: tuple[Folder, ...]
+    page: tuple[File, ...]
     leaf: File
     unwanted_flags: Mapping[str, str]
     containers: tuple[Container, ...]
@@ -83,17 +84,22 @@ def desire(
     user: int = UID,
     listen: str = ALL_IPV4,
     caches: cache.Parts | None = None,
+    page: web.Page | None = None,
 ) -> Desired:
     """Return what the registry host should have.
 
     `images` gives the image by role (`registry`, which is the keeper's too, `gateway`, `metrics`). `templates` is their
     folder. `record` says where the images are kept from now on, `user` whose they are (`user_of`), `listen` where the
-    port is open, `caches` what the caches add.
+    port is open, `caches` what the caches add, `page` the web page's files.
     """
     folder, port = settings.registry_storage_path, settings.registry_port
     contents = _contents(settings, secrets, templates)
     flags = _wanted_flags(secrets.htpasswd)
-    folders = (*FOLDERS, *keeper.FOLDERS) if keeper.SCRIPT in contents else FOLDERS
+    folders = (
+        *FOLDERS,
+        *(keeper.FOLDERS if keeper.SCRIPT in contents else ()),
+        *(web.FOLDERS if page else ()),
+    )
     counted = {name: contents[name] for name in (metrics.SCRIPT, metrics.PROGRAM) if name in contents}
     return Desired(
         files=(
@@ -110,8 +116,10 @@ def desire(
                 File(f"{FOLDER}/{name}", "0600", user, user, content)
                 for name, content in (contents | flags).items()
             ),
+            *([File(f"{FOLDER}/{web.SHOWN}/{web.ABOUT}", "0600", user, user, page.about)] if page else []),
             *(caches.files if caches else ()),
         ),
+        page=web.files(FOLDER, page, user) if page else (),
         leaf=leaf.file(FOLDER, secrets.certificate_pem, secrets.key_pem, user),
         unwanted_flags={
             f"{FOLDER}/{name}": why for name, why in _all_flags(settings).items() if name not in flags
@@ -153,8 +161,9 @@ def paths(settings: Settings) -> list[str]:
         STORAGE_RECORD, leaf.LINK, GATEWAY_CONFIG, REGISTRY_CONFIG, HTPASSWD, keeper.SCRIPT, metrics.SCRIPT,
         metrics.PROGRAM, metrics.OF_RUN, *_all_flags(settings),
     )  # fmt: skip
-    written = [f"{settings.registry_storage_path}/{MARK}", *(f"{FOLDER}/{name}" for name in (*names, SOCKET))]
-    own = (*FOLDERS, *keeper.FOLDERS, metrics.FOLDER)
+    names = (*names, *web.paths(), SOCKET)
+    written = [f"{settings.registry_storage_path}/{MARK}", *(f"{FOLDER}/{name}" for name in names)]
+    own = (*FOLDERS, *keeper.FOLDERS, *web.FOLDERS, metrics.FOLDER)
     folders = [FOLDER, *(f"{FOLDER}/{name}" for name in own), settings.registry_storage_path]
     written += cache.written(settings, FOLDER)
     return [*folders, *cache.looked_at(settings, FOLDER), *written, *map(files.temporary, written)]
@@ -183,6 +192,7 @@ def _contents(settings: Settings, secrets: Secrets, templates: str) -> dict[str,
         "mirror": cache.name(settings),
         "cache_socket": cache.SOCKET,
         "metrics": metrics.names(),
+        "page": web.locations(),
     }
     limited = {keeper.SCRIPT: keeper.script(settings, templates)} if settings.storage_limit else {}
     return {

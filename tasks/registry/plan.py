@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from tasks.accounts import passwords
-from tasks.registry import cache, cache_remains, containers, keeper, leaf, metrics, replacement
+from tasks.registry import cache, cache_remains, containers, keeper, leaf, metrics, replacement, web
 from tasks.registry.address import Addresses
 from tasks.registry.containers import Container
 from tasks.registry.desired import FOLDER, HTPASSWD, TWO_PASSWORDS, Desired
@@ -87,6 +87,7 @@ def steps(desired: Desired, found: RegistryHost, new_images: frozenset[str] = fr
     """
     placed = files.leftovers(found.paths)
     placed += files.place(desired.files, found.paths)
+    placed += web.place(f"{FOLDER}/{web.FOLDER}", desired.page, found.paths)
     placed += leaf.steps(CERTIFICATE, desired.leaf, found.paths, found.leaf)
     flag, htpasswd = f"{FOLDER}/{TWO_PASSWORDS}", f"{FOLDER}/{HTPASSWD}"
     if found.paths[flag] and flag in desired.unwanted_flags and any(step.path == htpasswd for step in placed):
@@ -94,6 +95,8 @@ def steps(desired: Desired, found: RegistryHost, new_images: frozenset[str] = fr
         found = replace(found, paths={**found.paths, flag: None})
     if not any(container.name == keeper.NAME for container in desired.containers):
         placed += keeper.removal(FOLDER, found.containers, found.paths)
+    if not desired.page:
+        placed += web.removal(FOLDER, found.paths)
     for path, why in desired.unwanted_flags.items():
         placed += files.remove([path], found.paths, why)
     placed += cache_remains.unwanted_logins(FOLDER, desired.files, found.paths)

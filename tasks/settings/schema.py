@@ -138,6 +138,11 @@ class RunWideKeys(_Strict):
     registry_delete_enabled: Switch = True
     """Whether anything may be deleted from the registry."""
 
+    registry_web: Switch = True
+    """Whether the gateway has a web page at the registry's name, for people with an account. Without a login it shows
+    only the CA.
+    """
+
     registry_retention: Retention = ()
     """Which tags `make make-room` and the timer delete: a list of rules, of which the first that matches a tag counts.
     With `{"repositories": "ci/*", "tags": "pr-*", "keep_last": 5, "keep_days": 14}` a tag goes if 5 of these in its

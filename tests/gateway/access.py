@@ -53,7 +53,7 @@ def endpoints(repository: str, stored: StoredDigests) -> dict[str, str]:
         "upload session": f"{top}/blobs/uploads/{upload}?_state=x",
         "referrers": f"{top}/referrers/{stored.manifest}",
         "unknown": "/v2/roles/what/is/this",
-        "outside": "/",
+        "outside": "/v1/",
         "outside, a page": "/v1/search?q=/v2/",
     }
 

@@ -89,8 +89,8 @@ def targets(stored: StoredDigests) -> list[tuple[str, str, tuple[int, int, int]]
         ("GET", "/%76%32/", OUTSIDE),
         ("GET", "/V2/", OUTSIDE),
         ("GET", "/v2", OUTSIDE),
-        ("GET", "http://other", OUTSIDE),
-        ("GET", "http://other?/v2/", OUTSIDE),
+        ("GET", "http://other/web/", OUTSIDE),
+        ("GET", "http://other/web/?/v2/", OUTSIDE),
         # invalid targets
         ("GET", "*", MALFORMED),
         ("OPTIONS", "*", MALFORMED),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from tasks.registry import web
 from tests.gateway import access, malformed_requests
 from tests.gateway.access import (
     METHODS,
@@ -115,6 +116,55 @@ def test_every_role_can_read(gate: Gateway) -> None:
         gate, [Request(role, method, target[place]).sent(known) for role, method, place in asked]
     )
     assert [each for each, answer in zip(asked, answers, strict=True) if answer.status != 200] == []
+
+
+PAGE = ["/", *(f"/web/{name}" for name in web.PUBLIC if name != web.START)]
+NO_PAGE = [
+    "/?", "//", "/.", "/x/..", "/web", "/web/", "/web/index.html", "/web/app.js?x", "/web//app.js", "/web/./app.js",
+    "/web/%61pp.js", "/web/app.js/", "/web/nothing", "/web/tls/current.pem", "/web/../tls/current.pem", "/web/..%2fnginx.conf",
+    "/tls/current.pem", "/nginx.conf", "/shown/about.json", "/limit/figures", "/web/about.json?x", "/x/../web/about.json",
+]  # fmt: skip
+
+
+def test_anyone_reads_the_page_and_the_ca_and_nothing_else(gate: Gateway) -> None:
+    known, unknown = callers(gate), unknown_callers(gate)
+    wrong = []
+    for target in PAGE:
+        for caller in (*unknown, "pull"):
+            for method in ("GET", "HEAD"):
+                answer = gate.send(Request(caller, method, target).sent(known))
+                policy = (answer.header("Content-Security-Policy") or "").split("; ")
+                wrong += [f"{method} {target}: {answer.status}"] if answer.status != 200 else []
+                assert {"default-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"} < set(policy)
+                assert answer.header("X-Content-Type-Options") == "nosniff"
+                assert answer.header("Referrer-Policy") == "no-referrer"
+                assert answer.header("X-Registry-Role") is None
+        asked = [
+            Request(caller, method, target) for caller in unknown for method in ("POST", "DELETE", "OPTIONS")
+        ]
+        for each, answer in zip(asked, ask_all(gate, [each.sent(known) for each in asked]), strict=True):
+            wrong += [f"{each}: {text}" for text in access.differences_from_401(answer, each.method)]
+    cells = [(Request(name, "GET", target), 401) for target in NO_PAGE for name in unknown]
+    cells += [(Request(role, "GET", target), 404) for target in NO_PAGE for role in ROLES]
+    cells += [
+        (Request(name, "GET", target), 401)
+        for target in ("/web/about.json", "/web/index.json")
+        for name in unknown
+    ]
+    assert wrong + check(gate, cells, "roles/none", "roles/none") == []
+    assert gate.request("GET", "/web/ca.crt").body == gate.ca.read_bytes()
+
+
+def test_the_proven_learn_their_role_and_what_is_known_of_the_registry(gate: Gateway) -> None:
+    for role in ROLES:
+        proven = gate.authorization(role)
+        assert gate.request("GET", "/v2/", proven).header("X-Registry-Role") == role
+        assert gate.request("GET", "/v2/_catalog", proven).header("X-Registry-Role") is None
+        about = gate.request("GET", "/web/about.json", proven)
+        assert (about.status, about.header("Cache-Control")) == (200, "no-store")
+        assert json.loads(about.body)["name"] == NAME
+    for caller, authorization in unknown_callers(gate).items():
+        assert gate.request("GET", "/v2/", authorization).header("X-Registry-Role") is None, caller
 
 
 @pytest.mark.parametrize("name", SIMILAR_NAMES)
@@ -233,7 +283,7 @@ def test_old_and_malformed_request_heads(gate: Gateway, head: str) -> None:
 
     manifest = "/v2/roles/none/manifests/v1"
     for stranger in unknown_callers(gate):
-        for method, target in (("GET", "/v2/"), ("PUT", manifest), ("DELETE", manifest), ("GET", "/")):
+        for method, target in (("GET", "/v2/"), ("PUT", manifest), ("DELETE", manifest), ("GET", "/v1/")):
             assert access.differences_from_401(sent(method, target, stranger), method) == [], (
                 stranger,
                 method,

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tasks.certificates import ca as authority
-from tasks.registry import images
+from tasks.registry import images, web
 from tasks.settings.load import Settings
 from tasks.state.store import Store
 from tests import printed
@@ -71,13 +71,17 @@ def expected_on_registry_host(state: Path, *marks: str) -> list[str]:
     folder = "/etc/homelab-registry"
     made = [
         folder,
-        *(f"{folder}/{name}" for name in ("gateway", "gateway/tls", "gateway/typed", "registry", "run")),
+        *(
+            f"{folder}/{name}"
+            for name in ("gateway", "gateway/tls", "gateway/typed", "registry", "run", *web.FOLDERS)
+        ),
     ]
     written = (
         "gateway/nginx.conf",
         "registry/config.yml",
         "registry/htpasswd",
         *marks,
+        f"{web.SHOWN}/{web.ABOUT}",
     )
     return [
         f"build the image {tags['registry']} from the package docker-registry: it is missing",
@@ -86,6 +90,7 @@ def expected_on_registry_host(state: Path, *marks: str) -> list[str]:
         f"write {IMAGES_FOLDER}/.homelab-registry: it is missing",
         f"write {folder}/storage: it is missing",
         *(f"write {folder}/{name}: it is missing" for name in written),
+        f"write 12 files of the web page to {folder}/{web.FOLDER}: not as they should be",
         f"write {folder}/gateway/tls/current.pem: it is missing",
         "make the network homelab-registry: it is missing",
         "create the container homelab-registry: it does not exist",

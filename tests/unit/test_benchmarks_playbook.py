@@ -23,7 +23,7 @@ PLAYBOOK = ROOT / "benchmarks/ansible"
 def desired() -> Desired:
     secrets = Secrets(certificate_pem="", key_pem="", htpasswd="", http_secret="s")
     images, record = {"registry": "r", "gateway": "g"}, Record("/var/lib/homelab-registry", "0" * 32)
-    return desire(Settings(), secrets, images, str(ROOT / "templates"), record)
+    return desire(Settings(registry_web=False), secrets, images, str(ROOT / "templates"), record)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
 from tasks.accounts import passwords
-from tasks.registry import cache, keeper, plan, proof, usage
+from tasks.registry import cache, keeper, plan, proof, usage, web
 from tasks.registry.context import RegistryContext
 from tasks.registry.desired import FOLDER, Desired, Secrets, desire, user_of
 from tasks.registry.replacement import CLOSED, seconds_closed
@@ -51,7 +51,8 @@ def _keep_usage(run: Run) -> None:
 def certificate(run: Run) -> list[AnyStep]:
     """Return the steps that install a leaf or chain which is new since the host's files were read."""
     desired = desired_host(run)
-    return _with_proof(run, desired, [step for step in _steps(run, desired) if _writes_certificate(step)])
+    wanted = [step for step in _steps(run, desired) if _writes_certificate(step) or _tells_of_it(step)]
+    return _with_proof(run, desired, wanted)
 
 
 def _decide(run: Run) -> list[AnyStep]:
@@ -101,6 +102,12 @@ def desired_host(run: Run) -> Desired:
         user_of(found.paths[record.path]),
         _listen(run),
         _caches(run, user_of(found.paths[record.path])),
+        web.page(
+            run.configuration.settings,
+            authorities,
+            state.leaf.certificate.not_valid_after_utc,
+            ROOT / "files",
+        ),
     )
 
 
@@ -175,6 +182,10 @@ def _note_measured(run: Run, output: str) -> None:
 
 def _writes_certificate(step: Step) -> bool:
     return step.writes and step.path == plan.CERTIFICATE
+
+
+def _tells_of_it(step: Step) -> bool:
+    return step.path in {f"{FOLDER}/{web.FOLDER}", f"{FOLDER}/{web.SHOWN}/{web.ABOUT}"}
 
 
 def _prove(run: Run, desired: Desired, output: str) -> None:

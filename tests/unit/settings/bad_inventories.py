@@ -53,6 +53,7 @@ VALUES: list[tuple[str, str, Any, str]] = [
     ("port in a list", "registry_port", [443], "a port, 1 to 65535"),
     ("switch as 1", "registry_manage_hosts_file", 1, "True or False"),
     ("switch as text", "registry_delete_enabled", "yes", "True or False"),
+    ("page as a name", "registry_web", "registry.homelab.local", "True or False"),
     ("per-host switch as 0", "registry_node_login", 0, "True or False"),
     ("per-host switch None", "registry_system_trust", None, "True or False"),
     ("hostname as a number", "registry_hostname", 5, "a lower-case DNS name"),

@@ -1,0 +1,168 @@
+"""The web page: its files, which the gateway serves, and what it shows of this registry beside the images.
+
+The gateway sends the page's own files and the CA to anyone, and the rest only to who has proven a password
+(`templates/gateway/web.conf.j2`). Nothing here is secret all the same.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import gzip
+import io
+import json
+import shlex
+import tarfile
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from posixpath import basename
+from typing import Any
+
+from tasks.certificates.rollover import Authorities
+from tasks.registry import cache, keeper
+from tasks.remote import files as remote
+from tasks.remote.files import File, Observed
+from tasks.remote.steps import Step
+from tasks.settings.load import Settings
+
+FOLDER = "gateway/web"
+"""What anyone may read, in our folder on the registry host: the page's files and the CA."""
+
+SHOWN = "gateway/shown"
+"""What the page shows and only accounts may read, in our folder on the registry host."""
+
+FOLDERS = (FOLDER, SHOWN)
+
+FILES = (
+    "index.html", "style.css", "icon.svg", "app.js", "connect.js", "delete.js", "images.js", "registry.js",
+    "repository.js", "tag.js", "view.js",
+)  # fmt: skip
+"""The page's own files, in `files/web`."""
+
+START = "index.html"
+"""What is at `/`."""
+
+CA = "ca.crt"
+
+PUBLIC = (*FILES, CA)
+"""All that anyone may read."""
+
+ABOUT, INDEX = "about.json", "index.json"
+"""What is known of the registry, and of its images when a run read them."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The page's content: what anyone may read, by name, and what is known `about` the registry."""
+
+    public: Mapping[str, str]
+    about: str
+
+
+def locations() -> dict[str, Any]:
+    """Return what the gateway's configuration has of the page: which file in its folder answers which path."""
+    private = f"/{basename(SHOWN)}"
+    return {
+        "folder": basename(FOLDER),
+        "start": START,
+        "public": [name for name in PUBLIC if name != START],
+        "shown": {
+            ABOUT: f"{private}/{ABOUT}",
+            INDEX: f"{private}/{INDEX}",
+            "used": f"/{basename(keeper.LIMIT)}/{keeper.FIGURES}",
+        },
+    }
+
+
+def page(
+    settings: Settings, authorities: Authorities, certificate_ends: dt.datetime, source: Path
+) -> Page | None:
+    """Return the page's content, None if it is off; `source` is the folder of the project's files."""
+    if not settings.registry_web:
+        return None
+    own = {name: (source / "web" / name).read_text() for name in FILES}
+    about = json.dumps(_about(settings, authorities, certificate_ends), indent=1)
+    return Page({**own, CA: authorities.ca_bundle}, f"{about}\n")
+
+
+def files(folder: str, page: Page, user: int) -> tuple[File, ...]:
+    """Return the files that anyone may read; `folder` is ours on the registry host, `user` that of the gateway."""
+    return tuple(
+        File(f"{folder}/{FOLDER}/{name}", "0600", user, user, text) for name, text in page.public.items()
+    )
+
+
+def place(folder: str, wanted: Sequence[File], observed: Mapping[str, Observed | None]) -> list[Step]:
+    """Return the step that writes those files of the page which are not as they should be, if there are any.
+
+    `folder` is theirs. Each is replaced in one rename. What comes is packed, so that half of it is none.
+    """
+    if not (off := [each for each in wanted if remote.place([each], observed)]):
+        return []
+    names = shlex.join(basename(each.path) for each in off)
+    script = (
+        f"umask 077; cd {shlex.quote(folder)} || exit 1\n"
+        f"trap 'rm -f .*{remote.NEW_SUFFIX}' EXIT\n"
+        f"base64 -d | tar -xzmf - --no-same-owner && for name in {names}; do\n"
+        f'    new=".$name{remote.NEW_SUFFIX}"\n'
+        f'    chown {off[0].owner}:{off[0].group} "$new" && chmod {off[0].mode} "$new" && '
+        'mv -fT "$new" "$name" || exit 1\n'
+        f"done && {remote.sync(folder)}"
+    )
+    what = basename(off[0].path) if len(off) == 1 else f"{len(off)} files"
+    return [
+        Step(
+            f"write {what} of the web page to {folder}: not as they should be",
+            script,
+            _packed(off),
+            path=folder,
+        )
+    ]
+
+
+def _packed(files: Sequence[File]) -> str:
+    """Return files as a compressed archive in Base64."""
+    made = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=made, mode="wb", mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as archive,
+    ):
+        for each in files:
+            data = each.content.encode()
+            info = tarfile.TarInfo(basename(remote.temporary(each.path)))
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return b64encode(made.getvalue()).decode()
+
+
+def paths() -> list[str]:
+    """Return the paths of all files of the page, in our folder."""
+    return [*(f"{FOLDER}/{name}" for name in PUBLIC), *(f"{SHOWN}/{name}" for name in (ABOUT, INDEX))]
+
+
+def removal(folder: str, present: Mapping[str, Any]) -> list[Step]:
+    """Return the step that removes the page's files, if there are any.
+
+    `present` says what is in `folder`, ours on the registry host.
+    """
+    found = [path for name in FOLDERS if present[path := f"{folder}/{name}"]]
+    text = "remove the web page's files: registry_web is off"
+    return [Step(text, f"rm -rf {shlex.join(found)}")] if found else []
+
+
+def _about(settings: Settings, authorities: Authorities, certificate_ends: dt.datetime) -> dict[str, Any]:
+    """Return what the page shows of this registry. Times are ISO 8601, sizes bytes."""
+    authority = authorities.latest
+    return {
+        "name": settings.endpoint,
+        "certificate_ends": certificate_ends.isoformat(),
+        "ca_ends": authority.certificate.not_valid_after_utc.isoformat(),
+        "deletes": settings.registry_delete_enabled,
+        "limit": settings.storage_limit,
+        "warn": settings.registry_storage_warn,
+        "trash_days": settings.registry_trash_days,
+        "untagged_days": settings.registry_untagged_days,
+        "caches": [each.name for each in settings.registry_caches],
+        "cache_name": cache.name(settings),
+    }
