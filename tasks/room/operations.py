@@ -14,9 +14,13 @@ from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 
 from tasks.collection import operations as collection
+from tasks.registry import web
 from tasks.registry.context import RegistryContext
+from tasks.registry.desired import FOLDER, user_of
+from tasks.remote import files
+from tasks.remote.files import File
 from tasks.remote.steps import Conflict
-from tasks.room import plan, retention, untag
+from tasks.room import plan, retention, shown, untag
 from tasks.room.cluster import ClusterUsesFact
 from tasks.room.facts import UsedImagesFact
 from tasks.room.retention import Retention
@@ -63,6 +67,17 @@ def delete_tags() -> Generator[PyinfraCommand, None, None]:
     yield from apply_steps(host, _decide, "no tag may go")
 
 
+def is_shown(run: Run) -> bool:
+    """Return whether this run tells the web page what is stored: it reads that anyway, or nobody waits for it."""
+    return run.configuration.settings.registry_web and ("make room" in run.requests or run.by_timer)
+
+
+@operation()
+def show() -> Generator[PyinfraCommand, None, None]:
+    """Tell the web page what is stored and what uses it."""
+    yield from apply_steps(host, _show, "the web page shows what is stored")
+
+
 @operation()
 def collect() -> Generator[PyinfraCommand, None, None]:
     """Delete what nothing needs any more."""
@@ -107,6 +122,26 @@ def _decide(run: Run) -> list[AnyStep]:
     texts = [plan.line(each) for each in decided.deleted]
     step = untag.step(decided.deleted, texts, context.storage.path)
     return [RemoteStep(step, partial(_note_outcome, run, decided))]
+
+
+def _show(run: Run) -> list[AnyStep]:
+    """Return the step that writes what the page shows, unless it is there. It is no reason for a run to fail.
+
+    A plan does not look: what it would see is of before.
+    """
+    context = run.part(RegistryContext)
+    record, found = context.storage, context.found
+    if not host.state.is_executing or record is None or found is None or not context.served:
+        return []
+    uses = run.part(RoomContext).uses
+    read = Uses(uses) if uses and run.configuration.settings.registry_keep_running else _read_uses(run)
+    stored = get_fact(host.state, host, StorageFact, kwargs={"folder": record.path}, apply_failed_hosts=False)
+    if stored is None or stored.problems:
+        return []
+    text = shown.index(stored, in_use(stored, read.found), uses_known=not read.unread)
+    user = user_of(found.paths[record.path])
+    file = File(f"{FOLDER}/{web.SHOWN}/{web.INDEX}", "0600", user, user, text)
+    return [files.write(file, "the web page shows it")] if files.place([file], found.paths) else []
 
 
 def _show_kept(run: Run, decided: Retention) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -39,10 +40,11 @@ class Uses:
 
 @dataclass(frozen=True)
 class InUse:
-    """The tags and manifests that are in use, each with what uses it (one of several)."""
+    """The tags and manifests that are in use, each with what uses it (one of several); `users` has all, by tag."""
 
     tags: Mapping[Tag, str] = field(default_factory=dict)
     manifests: Mapping[Root, str] = field(default_factory=dict)
+    users: Mapping[Tag, tuple[str, ...]] = field(default_factory=dict)
 
 
 def in_use(stored: Stored, uses: Iterable[Use]) -> InUse:
@@ -54,24 +56,26 @@ def in_use(stored: Stored, uses: Iterable[Use]) -> InUse:
     A tag is in use too if its image is by digest: itself, what its index names, or its configuration, whose digest is
     the image ID of Docker's graph drivers and of containers/storage.
     """
-    by_digest: dict[str, str] = {}
-    by_name: dict[tuple[str, str], str] = {}
+    by_digest: dict[str, list[str]] = defaultdict(list)
+    by_name: dict[tuple[str, str], list[str]] = defaultdict(list)
     for use in uses:
-        by_digest |= {digest: use.by for digest in DIGEST.findall(use.text) if digest not in by_digest}
+        for digest in DIGEST.findall(use.text):
+            by_digest[digest].append(use.by)
         for name in names(use.text):
-            by_name.setdefault(name, use.by)
+            by_name[name].append(use.by)
     manifests: dict[Root, str] = {}
-    tags: dict[Tag, str] = {}
+    users: dict[Tag, tuple[str, ...]] = {}
     for repository in stored.repositories.values():
         for digest in repository.manifests:
-            if by := _user(stored, digest, by_digest, children=False):
-                manifests[repository.name, digest] = by
+            if found := _users(stored, digest, by_digest, children=False):
+                manifests[repository.name, digest] = found[0]
         for tag in repository.tags.values():
-            users = [by_name.get((tag.repository, tag.name))]
-            users += [_user(stored, root, by_digest, children=True) for root in sorted(tag.roots)]
-            if found := [by for by in users if by]:
-                tags[tag] = found[0]
-    return InUse(tags, manifests)
+            found = list(by_name.get((tag.repository, tag.name), ()))
+            for root in sorted(tag.roots):
+                found += _users(stored, root, by_digest, children=True)
+            if found:
+                users[tag] = tuple(dict.fromkeys(found))
+    return InUse({tag: each[0] for tag, each in users.items()}, manifests, users)
 
 
 def names(reference: str) -> Iterator[tuple[str, str]]:
@@ -92,20 +96,18 @@ def names(reference: str) -> Iterator[tuple[str, str]]:
                 yield f"library/{repository}", tag
 
 
-def _user(stored: Stored, digest: str, by_digest: Mapping[str, str], *, children: bool) -> str | None:
+def _users(stored: Stored, digest: str, by_digest: Mapping[str, list[str]], *, children: bool) -> list[str]:
     """Return what uses a manifest, its configuration or, on request, what it names as its children."""
-    todo, seen = [digest], set[str]()
+    found, todo, seen = list[str](), [digest], set[str]()
     while todo:
         each = todo.pop()
         if each in seen:
             continue
         seen.add(each)
-        if each in by_digest:
-            return by_digest[each]
+        found += by_digest.get(each, ())
         if manifest := stored.manifests.get(each):
             for layer in manifest.layers:
-                if layer in by_digest:
-                    return by_digest[layer]
+                found += by_digest.get(layer, ())
             if children:
                 todo += manifest.children
-    return None
+    return found

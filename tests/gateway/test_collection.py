@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import time
@@ -157,6 +158,10 @@ def test_rules_delete_tags_one_by_one_and_what_a_container_uses_stays(gateway: G
             assert f"keep ci/web:pr-{tag}: used by container uses-pr-{tag} on {host}" in output
         assert ", 2 only because of their use; hosts that are not in the inventory are not asked" in output
     assert tags(gateway) == {"pr-moved", "pr-new", "pr-used", "release"}
+    shown = json.loads(get(client, "/web/index.json"))
+    page = shown["repositories"]["ci/web"]
+    assert (shown["uses_known"], set(page["tags"])) == (True, tags(gateway))
+    assert page["images"][page["tags"]["pr-used"][0]][3] == [f"container uses-pr-used on {host}"]
     for reference in (digest(twin.manifest), "release", used, moved):
         assert gateway.crane(
             "push", f"manifest {NAME}/ci/web{'@' if ':' in reference else ':'}{reference}"
