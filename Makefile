@@ -143,7 +143,7 @@ test-all: test
 	$(MAKE) --no-print-directory test-hosts; hosts=$$?; wait $$clusters && exit $$hosts
 
 test-hosts: .venv/ready-dev
-	.venv/bin/python -m pytest --timeout 1800 --durations 20 $(AT_ONCE) tests/fleet tests/gateway tests/caches tests/judges
+	.venv/bin/python -m pytest --timeout 1800 --durations 20 $(AT_ONCE) tests/fleet tests/gateway tests/caches tests/judges tests/web
 
 ## make test-cluster             those on Kubernetes; they share two clusters, and follow one after the other on each
 test-cluster: .venv/ready-dev

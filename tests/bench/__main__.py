@@ -34,6 +34,7 @@ UP_FOLDER = cache() / "up"
 """The SSH key, the inventory and the state of the hosts of `up`."""
 
 TOOLS = {
+    "chromium": "chromium",
     "curl": "curl",
     "openssl": "openssl",
     "ssh-keygen": "openssh-client",
