@@ -50,7 +50,7 @@ def test_without_metrics_there_is_nothing_of_them() -> None:
     assert not [item.path for item in WITHOUT.files if "metrics" in item.path]
     configuration = content(WITHOUT, GATEWAY_CONFIG)
     assert not re.search("metrics|counted", configuration)
-    assert re.findall("access_log ([^ ;]*)", configuration) == ["/dev/stdout"] * 3 + ["off"]
+    assert re.findall("access_log ([^ ;]*)", configuration) == ["/dev/stdout"] * 3 + ["off"] * 3
 
 
 def test_switching_on_replaces_the_gateway_and_leaves_the_registry() -> None:
