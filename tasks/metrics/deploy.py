@@ -11,6 +11,10 @@ from tasks.run.context import current
 
 @deploy("Metrics")
 def tell() -> None:
-    """Tell the registry host what this run came to, if there are metrics."""
-    if "registry" in host.groups and current().configuration.settings.registry_metrics:
+    """Tell the registry host what this run came to, if there are metrics; or forget what there was for them."""
+    if "registry" not in host.groups:
+        return
+    if current().configuration.settings.registry_metrics:
         operations.tell(name="what this run knows")
+    elif operations.left(current().store.folder):
+        operations.forget(name="what Prometheus needed")

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 from tasks.registry import images
-from tasks.registry.images import BUILDS, CACHE, Build, Image
+from tasks.registry.images import BUILDS, CACHE, METRICS, Build, Image
 from tasks.settings.load import Settings
 from tests.bench.cache import cache, locked
 from tests.bench.hosts import BenchHost
@@ -18,18 +18,20 @@ from tests.bench.hosts import BenchHost
 FILES = Path(__file__).parents[2] / "files"
 
 
-def load(host: BenchHost, *, caches: bool = False) -> None:
-    """Wait for the host's Docker Engine, and load the images, with `caches` also theirs.
+def load(host: BenchHost, *, caches: bool = False, metrics: bool = False) -> None:
+    """Wait for the host's Docker Engine, and load the images, with `caches` and `metrics` also theirs.
 
     The first host of each Debian suite builds them.
     """
     host.wait_until("docker info", 60, "Docker Engine")
-    wanted = _wanted(caches=caches)
+    wanted = _wanted(caches=caches, metrics=metrics)
     suite = host.run(". /etc/os-release && echo $VERSION_CODENAME").stdout.strip()
     with locked("registry-images"):
         _load(host, f"registry-images-{suite}", {BUILDS[role]: wanted[role] for role in BUILDS})
         if caches:
             _load(host, f"cache-image-{suite}", {CACHE: wanted["cache"]})
+        if metrics:
+            _load(host, f"metrics-image-{suite}", {METRICS: wanted["metrics"]})
 
 
 def cache_image() -> str:
@@ -37,8 +39,10 @@ def cache_image() -> str:
     return _wanted(caches=True)["cache"].name
 
 
-def _wanted(*, caches: bool) -> dict[str, Image]:
-    settings = Settings.model_validate({"registry_caches": ["docker.io"] if caches else []})
+def _wanted(*, caches: bool = False, metrics: bool = False) -> dict[str, Image]:
+    settings = Settings.model_validate(
+        {"registry_caches": ["docker.io"] if caches else [], "registry_metrics": metrics}
+    )
     return images.wanted(settings, {}, images.read_scripts(FILES))
 
 

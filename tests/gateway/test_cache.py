@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.caches.client import Answer, Cache
 from tests.caches.hub import Hub, Made
 from tests.fleet.conftest import deployment_on
 from tests.gateway.gateway import NAME, Gateway
+from tests.gateway.metrics import check_metrics
 
 MIRROR = "mirror.homelab.local"
 SETTINGS: dict[str, object] = {
@@ -41,7 +43,7 @@ def gateway(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate
     """A registry with caches, for whoever comes from anywhere."""
     host = BenchHost.start(BOOKWORM_DOCKER)
     try:
-        registry_images.load(host, caches=True)
+        registry_images.load(host, caches=True, metrics=True)
         hub.serve(host)
         made = Gateway(host, deployment_on(host, tmp_path_factory.mktemp("cache")), "2.8")
         made.deploy(**SETTINGS)
@@ -138,14 +140,25 @@ def test_clients_outside_the_networks_are_refused(gateway: Gateway) -> None:
     assert (refused.status, "is not in registry_cache_networks" in message(refused)) == (403, True)
 
 
-def test_caches_that_are_switched_off_leave_nothing(gateway: Gateway) -> None:
+def test_prometheus_reads_what_registry_and_caches_do(
+    gateway: Gateway, hub: Hub, image: Made, tmp_path: Path
+) -> None:
+    def pull() -> None:
+        assert mirror(gateway).pull(image).digest == image.digest
+
+    check_metrics(gateway, SETTINGS, pull, tmp_path)
+
+
+def test_caches_and_metrics_that_are_switched_off_leave_nothing(gateway: Gateway) -> None:
     gateway.deploy(registry_caches=[])
     left = gateway.host.run(
-        "docker ps -a --format '{{.Names}}'; docker network ls --format '{{.Name}}'; "
-        "ls -d /etc/homelab-registry/cache /etc/homelab-registry/run/cache /var/lib/homelab-registry-cache",
+        "docker ps -a --format '{{.Names}}'; docker network ls --format '{{.Name}}'; docker volume ls -q; "
+        "ls -d /etc/homelab-registry/metrics /etc/homelab-registry/cache /etc/homelab-registry/run/cache /var/lib/homelab-registry-cache",
         check=False,
     ).stdout
     assert "cache" not in left
+    assert "metrics" not in left
+    assert not (gateway.deployment.store.folder / "monitoring").exists()
     assert gateway.request("GET", "/v2/", gateway.authorization("pull")).status == 200
     again = gateway.deployment.run()
     assert "Nothing to do" in again.output
