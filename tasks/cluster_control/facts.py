@@ -7,7 +7,7 @@ import re
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from tasks.cluster_control import kubectl, kubectl_errors
+from tasks.cluster_control import kubectl, kubectl_errors, monitoring
 from tasks.cluster_control.kubectl import MANAGER, NO_CONFIG
 from tasks.cluster_control.plan import Cluster
 from tasks.cluster_control.pull_secrets import (
@@ -106,8 +106,8 @@ fi
 class ClusterFact(FactBase[Cluster | None]):
     """One round trip. No secret is returned, only digests of our own, which are not printed either."""
 
-    def command(self, settings: Settings) -> str:
-        """Return the script."""
+    def command(self, settings: Settings, operator: bool = False) -> str:
+        """Return the script; with `operator` it also looks for the Prometheus operator."""
         named = " ".join(f'(eq $name "{account}")' for account in settings.registry_patch_service_accounts)
         given = {
             "MANAGED_BY": MANAGED_BY, "MANAGER": MANAGER, "OWN_ENTRY": OWN_ENTRY, "CA_NAME": CA_NAME,
@@ -117,7 +117,8 @@ class ClusterFact(FactBase[Cluster | None]):
         }  # fmt: skip
         template = re.sub(r"\b[A-Z][A-Z_]+\b", lambda word: given.get(word[0], word[0]), TEMPLATE)
         read = READ.replace("KINDS", KINDS).replace("NO_CONFIG", NO_CONFIG)
-        return script(kubectl.find_script(settings), f"template='{template}'", DIGESTS, read)
+        look = monitoring.LOOK if operator else ""
+        return script(kubectl.find_script(settings), f"template='{template}'", DIGESTS, read, look)
 
     def process(self, output: list[str]) -> Cluster:
         """Read the answer; `FactProcessError` if it is not complete."""
@@ -144,6 +145,7 @@ class ClusterFact(FactBase[Cluster | None]):
             frozenset(unreadable) if len(unreadable) == len(errors) else frozenset(),
             tuple(errors) if answer.one("exit") else (),
             frozenset(name for (name,) in answer.all("docker_node")),
+            monitoring.read(answer),
         )
 
 

@@ -131,7 +131,10 @@ def explain_refusal(error: str) -> tuple[str, str]:
 _PLACEHOLDER = "\0"
 """Stands for the namespace's name in an error, so that the same error of many namespaces becomes one line."""
 
-_RESOURCES = {"secrets": "Secret", "configmaps": "ConfigMap", "serviceaccounts": "ServiceAccount"}
+_RESOURCES = {
+    "secrets": "Secret", "configmaps": "ConfigMap", "serviceaccounts": "ServiceAccount",
+    "scrapeconfigs.monitoring.coreos.com": "ScrapeConfig", "prometheusrules.monitoring.coreos.com": "PrometheusRule",
+}  # fmt: skip
 
 
 def match_errors(changes: Iterable[Change], errors: Iterable[str]) -> tuple[list[tuple[str, str]], set[Ref]]:

@@ -12,16 +12,19 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 
 from tasks.accounts.logins import Login
+from tasks.backup import age
 from tasks.clients.endpoint import finished_registry
-from tasks.cluster_control import kubectl, kubectl_errors, pull_secrets
+from tasks.cluster_control import kubectl, kubectl_errors, monitoring, pull_secrets, watching
 from tasks.cluster_control import plan as cluster_control
 from tasks.cluster_control.facts import ClusterFact
+from tasks.cluster_control.monitoring import Watched
 from tasks.cluster_control.plan import Change, Cluster, ClusterTarget, NamespaceProblem, Plan
 from tasks.cluster_control.pull_secrets import Ref
+from tasks.metrics.monitoring import monitoring as texts
 from tasks.registry.context import RegistryContext
 from tasks.remote.steps import Step
 from tasks.run.apply import AnyStep, RemoteStep, apply_steps, read_fact, record_problem, stop_host
-from tasks.run.context import Run, current
+from tasks.run.context import ROOT, Run, current
 from tasks.run.pending_hosts import mark_finished
 from tasks.settings.load import Settings
 
@@ -86,7 +89,10 @@ def serve() -> Generator[PyinfraCommand, None, None]:
 
 def read_facts(run: Run) -> Cluster:
     """Read what the cluster has; `Conflict` if it could not be read."""
-    found = read_fact(host, ClusterFact, holds=True, settings=run.configuration.settings)
+    settings = run.configuration.settings
+    found = read_fact(host, ClusterFact, holds=True, settings=settings, operator=settings.registry_metrics)
+    if not settings.registry_metrics and monitoring.is_left(found.objects):
+        found = read_fact(host, ClusterFact, holds=True, settings=settings, operator=True)
     kubectl.check_found(found.program, found.config)
     cluster_control.check_read(found, kubectl_errors.read_conflict(found.errors, found.config))
     return found
@@ -119,17 +125,39 @@ def _decide_again(progress: _Progress, run: Run) -> list[AnyStep]:
         [
             NamespaceProblem(shown, each[1]) if isinstance(each, NamespaceProblem) else (shown, each[1])
             for each in problems
-            if (shown := pull_secrets.without_secrets(each[0], settings, login))
+            if (shown := pull_secrets.without_secrets(each[0], settings, login, *_passwords(run)))
         ]
     )
     return _steps(settings, [change for change in planned.changes if change.ref in again], progress)
+
+
+def _passwords(run: Run) -> list[str]:
+    """Return what else no message may hold: the password of Prometheus, as it is and as it is in its secret."""
+    watched = _watched(run)
+    if watched is None:
+        return []
+    return [watched.login.password, *monitoring.contents(watched)[0].data.values()]
 
 
 def plan(run: Run) -> Plan:
     """Return what a run would do; `Conflict` if the registry is not finished or the cluster could not be read."""
     settings = run.configuration.settings
     registry = finished_registry(host)
-    return cluster_control.plan(settings, ClusterTarget(_login(run), registry.ca_pem), read_facts(run))
+    found = read_facts(run)
+    planned = cluster_control.plan(settings, ClusterTarget(_login(run), registry.ca_pem), found)
+    watching.watch(_watched(run), found, planned)
+    return planned
+
+
+def _watched(run: Run) -> Watched | None:
+    """Return what the cluster's Prometheus is to watch; None without metrics."""
+    settings, context = run.configuration.settings, run.part(RegistryContext)
+    if not settings.registry_metrics or context.address is None or context.authorities is None:
+        return None
+    backups = bool(age.targets(run.configuration))
+    found = texts(settings, str(ROOT / "templates"), backups=backups)
+    login = context.login(found.account)
+    return Watched(found, login, context.authorities.ca_bundle, context.address, settings.registry_hostname)
 
 
 def _login(run: Run) -> Login:
@@ -156,7 +184,7 @@ def _steps(settings: Settings, changes: Sequence[Change], progress: _Progress) -
 
 def _reference(ref: Ref) -> dict[str, Any]:
     return {
-        "apiVersion": "v1",
+        "apiVersion": monitoring.API_VERSIONS.get(ref.kind, "v1"),
         "kind": ref.kind,
         "metadata": {"name": ref.name, "namespace": ref.namespace},
     }

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from tasks.accounts.logins import Login
-from tasks.cluster_control import pull_secrets, service_accounts
+from tasks.cluster_control import monitoring, pull_secrets, service_accounts
 from tasks.cluster_control.kubectl import MANAGER, join_names
+from tasks.cluster_control.monitoring import Operator
 from tasks.cluster_control.pull_secrets import (
     CA_NAME,
     HOSTING,
@@ -33,7 +34,7 @@ NAMESPACES_KEY = "registry_pull_secret_namespaces"
 @dataclass(frozen=True)
 class Cluster:
     """What a cluster has: `namespaces`, and whether each is terminating; `nodes` with all names and addresses of each;
-    `docker_nodes` are those whose pods are pulled through Docker Engine.
+    `docker_nodes` are those whose pods are pulled through Docker Engine. `operator` is None if it was not looked for.
 
     `objects` and `accounts` have only what concerns us. `unreadable` are the kinds that could not be read, as kubectl
     calls them, `errors` its messages; `program` and `config` are what it was called with.
@@ -48,6 +49,7 @@ class Cluster:
     unreadable: frozenset[str] = frozenset()
     errors: tuple[str, ...] = ()
     docker_nodes: frozenset[str] = frozenset()
+    operator: Operator | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def plan(settings: Settings, target: ClusterTarget, found: Cluster) -> Plan:
     result = Plan()
     chosen = _servable(settings, found, result)
     secret = pull_secrets.pull_secret(settings, target.login)
-    foreign = _write(secret, f"the pull secret {secret.name}", chosen, found, result)
+    foreign = write(secret, f"the pull secret {secret.name}", chosen, found, result)
     for (namespace, origin), others in group_namespaces(
         (namespace, origin) for namespace, origin in foreign.items()
     ):
@@ -137,7 +139,7 @@ def _servable(settings: Settings, found: Cluster, result: Plan) -> list[str]:
     return [name for name in named if found.namespaces.get(name) is False]
 
 
-def _write(
+def write(
     content: Content, what: str, namespaces: Iterable[str], found: Cluster, result: Plan
 ) -> dict[str, str]:
     """Add the changes that write an object to namespaces; return where it is somebody else's, with its origin."""
@@ -156,7 +158,7 @@ def _write(
 def _write_config_maps(
     settings: Settings, target: ClusterTarget, chosen: Iterable[str], found: Cluster, result: Plan
 ) -> None:
-    foreign = _write(pull_secrets.ca(target.ca_pem), f"the CA as ConfigMap {CA_NAME}", chosen, found, result)
+    foreign = write(pull_secrets.ca(target.ca_pem), f"the CA as ConfigMap {CA_NAME}", chosen, found, result)
     if foreign:
         first, origin = next(iter(foreign.items()))
         result.problems.append(
@@ -167,7 +169,7 @@ def _write_config_maps(
         )
     if found.namespaces.get(HOSTING_NAMESPACE) is not False:
         return
-    other = _write(
+    other = write(
         pull_secrets.hosting(settings), f"the ConfigMap {HOSTING}", [HOSTING_NAMESPACE], found, result
     )
     for origin in other.values():
@@ -223,6 +225,8 @@ def _remove_unwanted(settings: Settings, chosen: Collection[str], found: Cluster
             continue
         if ref.name == HOSTING and ref.namespace == HOSTING_NAMESPACE:
             continue
+        if ref.name in {monitoring.SECRET, monitoring.DASHBOARD}:
+            continue  # watching.py
         if ref.namespace not in chosen or ref.name not in names:
             what = "the pull secret" if ref.kind == "Secret" else "the ConfigMap"
             reason = why if ref.namespace not in chosen else "registry_pull_secret_name names another"

@@ -23,10 +23,10 @@ HOSTING_KEY = "localRegistryHosting.v1"
 HOSTING_NAMESPACE = "kube-public"
 """KEP-1755, "Communicating a local registry"."""
 
-KEYS = (KEY, CA_KEY, HOSTING_KEY)
+KEYS = (KEY, CA_KEY, HOSTING_KEY, "username", "password", "homelab-registry.json")
 """The keys that we write in an object's data. Other keys belong to others (server-side apply) and stay."""
 
-Kind = Literal["Secret", "ConfigMap", "ServiceAccount"]
+Kind = Literal["Secret", "ConfigMap", "ServiceAccount", "ScrapeConfig", "PrometheusRule"]
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,13 @@ class ExistingObject:
 
 @dataclass(frozen=True)
 class Content:
-    """The content of a secret or ConfigMap; `data` is as in the API, so base64 in a secret."""
+    """The content of a secret or ConfigMap, with further `labels`; `data` is as in the API, so base64 in a secret."""
 
     kind: Kind
     name: str
     data: Mapping[str, str] = field(repr=False)
     type: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -92,7 +93,11 @@ class Content:
         return {
             "apiVersion": "v1",
             "kind": self.kind,
-            "metadata": {"name": self.name, "namespace": namespace, "labels": {MANAGED_BY: MANAGER}},
+            "metadata": {
+                "name": self.name,
+                "namespace": namespace,
+                "labels": {MANAGED_BY: MANAGER, **self.labels},
+            },
             **kind,
             "data": dict(self.data),
         }
@@ -107,10 +112,10 @@ def pull_secret(settings: Settings, login: Login) -> Content:
     )
 
 
-def without_secrets(text: str, settings: Settings, login: Login) -> str:
-    """Return a message of the cluster without the pull secret's secrets: a policy may quote what it refuses."""
+def without_secrets(text: str, settings: Settings, login: Login, *others: str) -> str:
+    """Return a message of the cluster without the secrets, and without `others`: a policy may quote what it refuses."""
     whole = pull_secret(settings, login).data[KEY]
-    for secret in (whole, b64decode(whole).decode(), login.auth, login.password):
+    for secret in (whole, b64decode(whole).decode(), login.auth, login.password, *others):
         text = text.replace(secret, "(not shown)")
     return text
 

