@@ -80,7 +80,7 @@ class Served:
             60,
             "service accounts",
         )
-        registry_images.load(control)
+        registry_images.load(control, metrics=True)
         groups = {"registry": [CONTROL], "cluster_control": [CONTROL]}
         made = cls(cluster, Deployment(folder, cluster.fleet.inventory(groups)))
         ran = made.run(registry_pull_secret_namespaces=[])
