@@ -13,7 +13,11 @@ let state = null;
 function main() {
   document.title = $("name").textContent = location.hostname;
   $("sign-out").addEventListener("click", () => signOut("You are signed out."));
-  addEventListener("hashchange", show);
+  addEventListener("hashchange", () => {
+    show();
+    if (document.activeElement === document.body) $("main").focus();
+    scrollTo(0, 0);
+  });
   addEventListener("keydown", (event) => {
     if (event.key === "/" && !/INPUT|TEXTAREA/.test(event.target.tagName) && $("filter")) {
       event.preventDefault();
@@ -91,12 +95,9 @@ async function signIn(registry) {
   } catch (error) {
     return failed(error);
   }
-  if (state === mine) refresh();
-}
-
-function refresh() {
-  showSide();
-  show();
+  if (state !== mine) return;
+  state.drawSide();
+  if (!document.querySelector("main :checked, dialog")) show();
 }
 
 function signOut(text) {
@@ -129,12 +130,11 @@ function deleted(text) {
 // ---- The list of repositories ----
 
 function showSide() {
-  const before = $("filter")?.value ?? "";
   const list = h("div", { id: "tree" });
-  const filter = h("input", { id: "filter", type: "search", placeholder: "Filter ( / )", "aria-label": "Filter repositories", value: before, oninput: draw });
-  filter.value = before;
+  const filter = h("input", { id: "filter", type: "search", placeholder: "Filter ( / )", "aria-label": "Filter repositories", oninput: draw });
   const found = h("p", { class_: "muted", role: "status" });
   fill($("side"), filter, found, list);
+  state.drawSide = draw;
   draw();
 
   function draw() {

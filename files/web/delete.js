@@ -65,8 +65,9 @@ class Deleter {
  *
  * `chosen` has for each tag its `name` and what is known of it: `digest`, `size`, `shared`, `runs`; `others` are all tags
  * of the repository, likewise. `facts` says what the registry keeps for how long, `usesKnown` whether a run saw what runs.
+ * `moved` is told the name of a tag that has another image by now.
  */
-export function askAndDelete({ registry, repository, chosen, others, facts, usesKnown }) {
+export function askAndDelete({ registry, repository, chosen, others, facts, usesKnown, moved = () => {} }) {
   return new Promise((resolve) => {
     let gone = false;
     const left = new Set(chosen.map((each) => each.name));
@@ -98,8 +99,11 @@ export function askAndDelete({ registry, repository, chosen, others, facts, uses
         progress.textContent = `Deleting ${each.name} (${done + 1} of ${chosen.length}) …`;
         try {
           const outcome = await deleter.delete(each.name, each.digest);
-          if (outcome === "moved") notes.push(`${each.name} was pushed again meanwhile, and stays.`);
-          else done++;
+          if (outcome !== "moved") done++;
+          else {
+            notes.push(`${each.name} was pushed again meanwhile, and stays.`);
+            moved(each.name);
+          }
         } catch (error) {
           notes.push(`${each.name} stays: ${error.message}`);
           if (error.status === 0 || error.status === 401 || error.status === 405) break;

@@ -114,18 +114,17 @@ export class Registry {
   }
 
   async #ask(path, { headers, ...options } = {}) {
-    let answer;
-    try {
-      answer = await fetch(path, {
-        ...options,
-        headers: { ...headers, Authorization: this.#authorization },
-        credentials: "omit",
-        cache: "no-store",
-        redirect: "error",
-      });
-    } catch {
+    const request = {
+      ...options,
+      headers: { ...headers, Authorization: this.#authorization },
+      credentials: "omit",
+      cache: "no-store",
+      redirect: "error",
+    };
+    const again = () => (request.method ? Promise.reject() : fetch(path, request));  // a network may have changed
+    const answer = await fetch(path, request).catch(again).catch(() => {
       throw new Refused(0, "The registry does not answer.");
-    }
+    });
     if (answer.ok) return answer;
     throw new Refused(answer.status, await reason(answer));
   }

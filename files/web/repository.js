@@ -20,6 +20,7 @@ export async function showRepository({ main, state, repository, current, failed,
     return failed(error, place);
   }
   if (!current()) return;
+  forget(state, repository, (tag) => !names.includes(tag));
   if (!names.length) return fill(place, notice("There is no tag in this repository."));
   const rows = names.map((name) => ({ name, chosen: false, ...known(state.index, repository, name) }));
   const may = state.registry.role === "admin" && state.about.deletes;
@@ -121,8 +122,18 @@ export async function showRepository({ main, state, repository, current, failed,
 
   async function askToDelete() {
     const chosen = rows.filter((row) => row.chosen);
-    const text = await askAndDelete({ registry: state.registry, repository, chosen, others: rows, facts: state.about, usesKnown: Boolean(state.index?.uses_known) });
+    const text = await askAndDelete({
+      registry: state.registry, repository, chosen, others: rows, facts: state.about,
+      usesKnown: Boolean(state.index?.uses_known), moved: (name) => forget(state, repository, (tag) => tag === name),
+    });
     if (text) deleted(text);
     else remove.focus();
   }
+}
+
+/** Take out of the index what is known to be outdated: tags that are gone, or were pushed again. */
+function forget(state, repository, isOutdated) {
+  const tags = state.index?.repositories[repository]?.tags ?? {};
+  for (const name of Object.keys(tags).filter(isOutdated)) delete tags[name];
+  state.drawSide();
 }

@@ -116,7 +116,6 @@ def desire(
                 File(f"{FOLDER}/{name}", "0600", user, user, content)
                 for name, content in (contents | flags).items()
             ),
-            *([File(f"{FOLDER}/{web.SHOWN}/{web.ABOUT}", "0600", user, user, page.about)] if page else []),
             *(caches.files if caches else ()),
         ),
         page=web.files(FOLDER, page, user) if page else (),

@@ -87,7 +87,7 @@ def steps(desired: Desired, found: RegistryHost, new_images: frozenset[str] = fr
     """
     placed = files.leftovers(found.paths)
     placed += files.place(desired.files, found.paths)
-    placed += web.place(f"{FOLDER}/{web.FOLDER}", desired.page, found.paths)
+    placed += web.place(f"{FOLDER}/gateway", desired.page, found.paths)
     placed += leaf.steps(CERTIFICATE, desired.leaf, found.paths, found.leaf)
     flag, htpasswd = f"{FOLDER}/{TWO_PASSWORDS}", f"{FOLDER}/{HTPASSWD}"
     if found.paths[flag] and flag in desired.unwanted_flags and any(step.path == htpasswd for step in placed):

@@ -16,7 +16,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from posixpath import basename
+from posixpath import basename, dirname, relpath
 from typing import Any
 
 from tasks.certificates.rollover import Authorities
@@ -87,50 +87,55 @@ def page(
 
 
 def files(folder: str, page: Page, user: int) -> tuple[File, ...]:
-    """Return the files that anyone may read; `folder` is ours on the registry host, `user` that of the gateway."""
-    return tuple(
-        File(f"{folder}/{FOLDER}/{name}", "0600", user, user, text) for name, text in page.public.items()
-    )
+    """Return the page's files; `folder` is ours on the registry host, `user` that of the gateway."""
+    texts = {
+        **{f"{FOLDER}/{name}": text for name, text in page.public.items()},
+        f"{SHOWN}/{ABOUT}": page.about,
+    }
+    return tuple(File(f"{folder}/{name}", "0600", user, user, text) for name, text in texts.items())
 
 
 def place(folder: str, wanted: Sequence[File], observed: Mapping[str, Observed | None]) -> list[Step]:
     """Return the step that writes those files of the page which are not as they should be, if there are any.
 
-    `folder` is theirs. Each is replaced in one rename. What comes is packed, so that half of it is none.
+    They are below `folder`. Each is replaced in one rename. What comes is packed, so that half of it is none.
     """
     if not (off := [each for each in wanted if remote.place([each], observed)]):
         return []
-    names = shlex.join(basename(each.path) for each in off)
+    new = {relpath(remote.temporary(each.path), folder): each for each in off}
+    folders = dict.fromkeys(dirname(each.path) for each in off)
+    owner, mode = f"{off[0].owner}:{off[0].group}", off[0].mode
     script = (
         f"umask 077; cd {shlex.quote(folder)} || exit 1\n"
-        f"trap 'rm -f .*{remote.NEW_SUFFIX}' EXIT\n"
-        f"base64 -d | tar -xzmf - --no-same-owner && for name in {names}; do\n"
-        f'    new=".$name{remote.NEW_SUFFIX}"\n'
-        f'    chown {off[0].owner}:{off[0].group} "$new" && chmod {off[0].mode} "$new" && '
-        'mv -fT "$new" "$name" || exit 1\n'
-        f"done && {remote.sync(folder)}"
+        f"set -- {shlex.join(new)}; trap 'rm -f \"$@\"' EXIT\n"
+        f'base64 -d | tar -xzmf - --no-same-owner && chown {owner} "$@" && chmod {mode} "$@" && sync "$@" || exit 1\n'
+        "for new; do\n"
+        f'    name=${{new##*/.}} && mv -fT "$new" "${{new%/*}}/${{name%{remote.NEW_SUFFIX}}}" || exit 1\n'
+        f"done; {' && '.join(map(remote.sync, folders))}"
     )
-    what = basename(off[0].path) if len(off) == 1 else f"{len(off)} files"
+    one = len(off) == 1
+    what = relpath(off[0].path, folder) if one else f"{len(off)} files"
+    if all(observed[each.path] is None for each in off):
+        why = "it is missing" if one else "they are missing"
+    else:
+        why = "its content is not as it should be" if one else "they are not as they should be"
     return [
         Step(
-            f"write {what} of the web page to {folder}: not as they should be",
-            script,
-            _packed(off),
-            path=folder,
+            f"write {what} of the web page: {why}", script, _packed(new), path=f"{folder}/{basename(FOLDER)}"
         )
     ]
 
 
-def _packed(files: Sequence[File]) -> str:
-    """Return files as a compressed archive in Base64."""
+def _packed(files: Mapping[str, File]) -> str:
+    """Return files, by the names that they get, as a compressed archive in Base64."""
     made = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=made, mode="wb", mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w") as archive,
     ):
-        for each in files:
+        for name, each in files.items():
             data = each.content.encode()
-            info = tarfile.TarInfo(basename(remote.temporary(each.path)))
+            info = tarfile.TarInfo(name)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     return b64encode(made.getvalue()).decode()

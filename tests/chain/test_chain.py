@@ -257,6 +257,7 @@ def test_a_new_certificate_is_served_without_a_restart(home: Home) -> None:
     ran = home.run(deploy=rotate)
     assert ran.steps == planned.steps == [
         f"make a certificate for {NAME}, {home.nas.address}: it is asked for",
+        "write shown/about.json of the web page: its content is not as it should be",
         "write /etc/homelab-registry/gateway/tls/current.pem: its content is not as it should be",
         "ask the gateway for its certificate: it has a new one",
     ]  # fmt: skip

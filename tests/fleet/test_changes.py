@@ -12,6 +12,9 @@ from tests.bench.hosts import BenchHost
 from tests.fleet.deployment import Deployment
 
 NAME = "registry.homelab.local"
+SHOWN = "write shown/about.json of the web page: its content is not as it should be"
+"""The step after a change of what the web page shows of the registry."""
+
 ROLES_CHANGED = [
     "write /etc/homelab-registry/gateway/nginx.conf: its content is not as it should be",
     "write /etc/homelab-registry/registry/htpasswd: its content is not as it should be",
@@ -142,6 +145,7 @@ def test_a_storage_limit_is_set_raised_and_removed_without_a_restart(
         f"make {conf}/keeper: it is missing",
         f"make {conf}/gateway/limit: it is missing",
         f"write {conf}/keeper/keeper.sh: it is missing",
+        SHOWN,
         f"create the container {keeper}: it does not exist",
     ]
     assert request_status(host, deployment, *upload) == "403"
@@ -155,12 +159,13 @@ def test_a_storage_limit_is_set_raised_and_removed_without_a_restart(
     assert request_status(host, deployment, *upload) == "403"
     assert limit("100MB", r"2\.\d of 100 MB are used \(2 %\)") == [
         written,
+        SHOWN,
         f"recreate the container {keeper}: it was started in another way",
     ]
     assert request_status(host, deployment, *upload) == "202"
     (today,) = deployment.store.read_history()
     assert 2_000_000 < (today.used or 0) < 3_000_000
-    assert limit(None) == [f"remove {keeper} and what it measured: registry_storage_limit is not set"]
+    assert limit(None) == [SHOWN, f"remove {keeper} and what it measured: registry_storage_limit is not set"]
     left = f"docker ps -aq --filter name=keeper; ls -d {conf}/keeper {conf}/gateway/limit 2>/dev/null"
     assert host.run(left, check=False).stdout == ""
     host.run("rm /var/lib/homelab-registry/.homelab-registry-fill")
@@ -174,7 +179,8 @@ def test_a_new_server_name_is_in_the_certificate_without_a_restart(
     running = start_times(host)
     old = served_certificate(host)
     change_settings(deployment, registry_extra_names=["images.homelab.local"])
-    (leaf, pem, proof, folder, ca, entry) = run(deployment)
+    (leaf, shown, pem, proof, folder, ca, entry) = run(deployment)
+    assert shown == SHOWN
     assert leaf == (
         f"make a certificate for {NAME}, images.homelab.local, {host.address}: "
         "its names have changed (added: images.homelab.local)"
@@ -281,7 +287,8 @@ def test_a_certificate_that_expires_soon_is_renewed_automatically(
     assert run(deployment) == []  # a new one would not live longer yet
     change_settings(deployment, registry_leaf_days=500, registry_renew_before_days=499)
     old = served_certificate(host)
-    made, written, proof = run(deployment)
+    made, shown, written, proof = run(deployment)
+    assert shown == SHOWN
     assert proof == "ask the gateway for its certificate: it has a new one"
     assert made.startswith(f"make a certificate for {NAME}, {host.address}: it expires on ")
     assert written.startswith("write /etc/homelab-registry/gateway/tls/current.pem")

@@ -267,9 +267,11 @@ def test_a_complete_rollover(home: Home) -> None:
     assert [step for step in ran.steps_on("nas") if not step.startswith(("refresh", f"write {STORE}"))] == [
         f"make a new certificate authority in {state}: it is asked for",
         f"write {state}/ca.crt: it is not what clients are to trust now",
+        "write 2 files of the web page: they are not as they should be",
         f"write {TRUST['nas']}: its content is not as it should be",
         "put the new certificate authority into use: every host trusts it",
         leaf,
+        "write shown/about.json of the web page: its content is not as it should be",
         f"write {TLS}: its content is not as it should be",
         "ask the gateway for its certificate: it has a new one",
     ]

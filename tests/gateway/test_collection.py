@@ -146,7 +146,9 @@ def test_rules_delete_tags_one_by_one_and_what_a_container_uses_stays(gateway: G
     ran = gateway.deployment.run(deploy=ROOM)
     assert ran.exit_code == 0, ran.output
     why = "1 newer tag matches, pushed 63 days ago, nothing runs it"
-    assert [re.sub(r" \([\d.]+ s\)$", "", line) for line in planned.steps_on(host)][:2] == [
+    told, *deleted = [re.sub(r" \([\d.]+ s\)$", "", line) for line in planned.steps_on(host)]
+    assert told == "write shown/about.json of the web page: its content is not as it should be"
+    assert deleted[:2] == [
         f"delete ci/web:pr-1: {why}",
         f"delete ci/web:pr-2: {why}; frees 30.5 kB",
     ]

@@ -81,7 +81,6 @@ def expected_on_registry_host(state: Path, *marks: str) -> list[str]:
         "registry/config.yml",
         "registry/htpasswd",
         *marks,
-        f"{web.SHOWN}/{web.ABOUT}",
     )
     return [
         f"build the image {tags['registry']} from the package docker-registry: it is missing",
@@ -90,7 +89,7 @@ def expected_on_registry_host(state: Path, *marks: str) -> list[str]:
         f"write {IMAGES_FOLDER}/.homelab-registry: it is missing",
         f"write {folder}/storage: it is missing",
         *(f"write {folder}/{name}: it is missing" for name in written),
-        f"write 12 files of the web page to {folder}/{web.FOLDER}: not as they should be",
+        "write 13 files of the web page: they are missing",
         f"write {folder}/gateway/tls/current.pem: it is missing",
         "make the network homelab-registry: it is missing",
         "create the container homelab-registry: it does not exist",

@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
+import docker
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -60,13 +62,21 @@ class Visit:
 
 
 @contextmanager
-def chromium(gateway: Gateway) -> Iterator[Browser]:
-    """Start Debian's Chromium, which finds the registry under its name."""
+def chromium(gateway: Gateway, folder: Path) -> Iterator[Browser]:
+    """Start Debian's Chromium, which finds the registry under its name; `folder` is for a script.
+
+    It runs in the network of the registry's host: in that of this machine, where other tests start hosts meanwhile, it
+    would end requests with ERR_NETWORK_CHANGED.
+    """
     program = shutil.which("chromium")
     assert program, "apt-get install chromium, or python -m tests.bench prepare"
+    process = docker.from_env().containers.get(gateway.host.name).attrs["State"]["Pid"]
+    script = folder / "chromium"
+    script.write_text(f'#!/bin/sh\nexec nsenter --net=/proc/{process}/ns/net {program} "$@"\n')
+    script.chmod(0o700)
     names = f"--host-resolver-rules=MAP {NAME} {gateway.address}"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", names])
+        browser = playwright.chromium.launch(executable_path=script, args=["--no-sandbox", names])
         try:
             yield browser
         finally:

@@ -13,8 +13,8 @@ from tests.web.browser import Visit, chromium, visit
 
 
 @pytest.fixture(scope="module")
-def browser(gateway: Gateway) -> Iterator[Browser]:  # noqa: F811
-    with chromium(gateway) as started:
+def browser(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:  # noqa: F811
+    with chromium(gateway, tmp_path_factory.mktemp("chromium")) as started:
         yield started
 
 

@@ -64,7 +64,7 @@ def push_twins(gateway: Gateway, repository: str, images: int, tags: int) -> dic
 
 
 def make_many(gateway: Gateway, repositories: int, tags: int) -> None:
-    """Make repositories with tags on the registry host, as links to one image."""
+    """Make repositories with tags on the registry host, as links to one."""
     client = Client(gateway)
     client.push(image("many/r0", "t0", 100))
     client.close()
@@ -73,6 +73,6 @@ def make_many(gateway: Gateway, repositories: int, tags: int) -> None:
         cd {STORED}/repositories/many/r0/_manifests/tags
         for tag in $(seq {tags - 1}); do cp -a t0 "t$tag"; done
         cd {STORED}/repositories/many
-        for name in $(seq {repositories - 1}); do cp -al r0 "r$name"; done
+        for name in $(seq {repositories - 1}); do ln -s r0 "r$name"; done
         """
     )

@@ -184,7 +184,7 @@ def test_axe_finds_nothing(gateway: Gateway, browser: Browser, width: int, dark:
     found["tag"] = visitor.axe()
     visitor.page.get_by_role("link", name="Connect a machine").click()
     visitor.page.get_by_role("button", name="Copy fingerprint").wait_for()
-    for each in visitor.page.locator("summary").all()[1:]:
+    for each in visitor.page.locator("main summary").all()[1:]:
         each.click()
     found["connect"] = visitor.axe()
     wide = visitor.page.evaluate("document.documentElement.scrollWidth")

@@ -185,7 +185,7 @@ def _writes_certificate(step: Step) -> bool:
 
 
 def _tells_of_it(step: Step) -> bool:
-    return step.path in {f"{FOLDER}/{web.FOLDER}", f"{FOLDER}/{web.SHOWN}/{web.ABOUT}"}
+    return step.path == f"{FOLDER}/{web.FOLDER}"
 
 
 def _prove(run: Run, desired: Desired, output: str) -> None:
