@@ -52,7 +52,7 @@ new() {{ requests={SHARED}/requests.$HOSTNAME.$((n = n + 1)) && : > "$requests";
 new && ln -sfn "$requests" {NGINX_LINK}
 while sleep 20; do
     touch "$requests"
-    find {SHARED} -name 'requests.*' -mmin +5 -exec rm -f {{}} +
+    find {SHARED} -name 'requests.*' -mmin +1 -exec rm -f {{}} +
     [ "$(stat -c %s "$requests")" -gt 4000000 ] || continue
     new && sleep 2 && ln -sfn "$requests" {NGINX_LINK} && kill -USR1 1
 done &
@@ -60,7 +60,7 @@ exec nginx -c {containers.GATEWAY_CONFIG}/nginx.conf
 """
 """What the gateway runs with metrics. nginx keeps its file open, and reopens it at a signal. No line is lost: mtail
 skips the lines that a file has when it finds it (its tail.go), so it gets time to find a new one before nginx writes
-there; and the file before stays for minutes. What a gateway that is gone left goes too."""
+there; and the file before stays for a minute. What a gateway that is gone left goes too."""
 
 
 class Metrics(Container):

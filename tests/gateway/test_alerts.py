@@ -88,7 +88,10 @@ QUIET: dict[str, Cause] = {
     "a new registry that fills": lambda _: {"disk_free_bytes": line(60 * GB, -GB)[-600:]},
     "slow growth": lambda _: {"disk_free_bytes": line(50 * GB, -0.1 * GB)},
     "a user who mistypes": lambda _: {"refused_logins_total": step_up(5, 20)},
-    "a registry that restarts": lambda _: {'requests_total{code="503"}': step_up(1, 8)},
+    "an idle registry that restarts": lambda _: {
+        'requests_total{code="200"}': line(1000, 60),
+        'requests_total{code="503"}': step_up(1, 8),
+    },
     "a timer that is late": lambda now: {"last_timer_run_timestamp_seconds": line(now - 10 * DAY)},
 }
 
