@@ -33,6 +33,7 @@ def check_metrics(
     """Check all of it on a registry with these settings, whose caches `pull` uses once; `folder` is for Prometheus."""
     more = {"registry_metrics": True, "registry_max_guesses": 1000, "registry_storage_limit": "30GB"}
     gateway.deploy(**settings, **more)
+    check_run(gateway)
     # What a timer and a collection leave, and a backup that is to be made.
     images = "/var/lib/homelab-registry/.homelab-registry.collection"
     gateway.host.run(f"mkdir -p {images} && touch {images}/since /etc/homelab-registry/metrics/timer-run")
@@ -49,6 +50,21 @@ def check_metrics(
     ) as running:
         check_alert(gateway, running)
         check_dashboard(running, monitoring / "dashboard.json")
+
+
+def check_run(gateway: Gateway) -> None:
+    """Check that a run without changes notes itself by the commands that read, and that a plan notes nothing."""
+
+    def noted() -> str:
+        return gateway.host.run("stat -c %y /etc/homelab-registry/metrics/run").stdout
+
+    first, name = noted(), f"@docker/{gateway.host.name}"
+    plan = gateway.deployment.plan()
+    assert (plan.steps, noted()) == ([], first)
+    ran = gateway.deployment.run()
+    assert ran.steps == []
+    assert noted() > first
+    assert len(ran.commands_on(name)) == len(plan.commands_on(name))
 
 
 def text(gateway: Gateway) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tasks.metrics import monitoring, operations
+from tasks.metrics import figures, monitoring, operations
+from tasks.metrics.figures import Figures
 from tasks.metrics.monitoring import Monitoring
+from tasks.registry import metrics
 from tasks.run.context import ROOT
 from tasks.settings.load import Settings
 from tasks.settings.types import Role
@@ -78,23 +81,17 @@ def test_without_backups_nobody_is_told_of_their_age() -> None:
 
 
 def known_metrics() -> set[str]:
-    """Every metric that the container writes, as the templates and the run name them."""
-    script = (ROOT / "templates/metrics.sh.j2").read_text()
-    program = (ROOT / "templates/requests.mtail.j2").read_text()
-    figures = (ROOT / "tasks/metrics/figures.py").read_text()
-    gauges = re.findall(r"^\s+gauge (\w+)|&&\n\s+gauge (\w+)", script, re.MULTILINE)
-    names = {each for pair in gauges for each in pair if each} | set(re.findall(r'"(\w+)",\n?\s+"', figures))
-    names |= {
-        name.removeprefix("homelab_registry_")
-        for name in re.findall(r"^(?:counter|histogram) (\w+)", program, re.MULTILINE)
-    }
-    return names | {
-        "request_seconds_bucket",
-        "last_backup_timestamp_seconds",
-        "unfinished_hosts",
-        "updates_due",
-        "ca_end_timestamp_seconds",
-    }
+    """Return the name of every metric that there is: those that are measured, counted, and known to a run."""
+    settings = {"registry_metrics": True, "registry_storage_limit": "30GB", "registry_caches": ["docker.io"]}
+    written = metrics.files(Settings.model_validate(settings), TEMPLATES)
+    now = dt.datetime.now(dt.UTC)
+    measured = re.findall(r"\bgauge (\w+_\w+)", written[metrics.SCRIPT])
+    counted = re.findall(r"^counter (\w+)", written[metrics.PROGRAM], re.MULTILINE)
+    times = [
+        f"{name}_bucket" for name in re.findall(r"^histogram (\w+)", written[metrics.PROGRAM], re.MULTILINE)
+    ]
+    told = re.findall("# TYPE (\\w+)", figures.text(Figures(now, now, 0, 0, 0.0)))
+    return {name.removeprefix("homelab_registry_") for name in (*measured, *counted, *times, *told)}
 
 
 def test_rules_and_dashboard_name_no_metric_that_there_is_not() -> None:
