@@ -11,7 +11,9 @@ from http.client import HTTPException
 
 import pytest
 
+from tasks.remote.templates import fill
 from tests.bench.hosts import BenchHost
+from tests.bench.programs import BUILDKIT
 from tests.caches import campaigns, clearing
 from tests.caches.caches import IPV6, MIRROR, Caches
 from tests.caches.client import ACCEPT, Cache, RefusedError
@@ -60,6 +62,37 @@ def test_each_registry_is_asked_once(caches: Caches, name: str) -> None:
     assert counters.manifest_gets == 2  # the index and the manifest
     assert counters.cdn_refused == 0  # it refuses what was meant for the registry
     assert MEGABYTE < counters.cdn_bytes <= 1.02 * pulled.size
+
+
+BUILD = """
+mkdir -p /tmp/build && cd /tmp/build && printf 'FROM @A@\\nCOPY --from=@B@ / /b/\\n' > Dockerfile
+buildkitd --config buildkitd.toml --oci-worker-snapshotter=native > log 2>&1 &
+trap "kill $!" EXIT
+until buildctl debug workers > /dev/null 2>&1; do sleep 0.2; done
+for number in 1 2; do
+    buildctl prune --all > /dev/null
+    buildctl build --frontend dockerfile.v0 --local context=. --local dockerfile=. --output type=tar,dest=image.tar
+done
+"""
+
+
+def test_buildkit_asks_the_caches_with_the_file_of_the_workstation_kit(caches: Caches) -> None:
+    """Of two registries: the caches know by the query which one is meant."""
+    host, deployment = caches.gateway.host, caches.gateway.deployment
+    images = [
+        caches.hub.add(f"{name}:1", 4096) for name in ("docker.io/library/built", "ghcr.io/owner/built")
+    ]
+    caches.hub.reset()
+    host.give(*BUILDKIT)
+    host.write("/tmp/build/buildkitd.toml", (deployment.kit()[0] / "buildkitd.default.toml").read_text())
+    host.run(fill(BUILD, A=images[0].reference, B=images[1].reference))
+    for image in images:
+        counters = caches.hub.counters(image.upstream)
+        assert (counters.manifest_gets, counters.cdn_refused) == (
+            2,
+            0,
+        )  # the index and the manifest, and not again
+        assert 4096 < counters.cdn_bytes < 2 * 4096
 
 
 def test_without_a_registry_s_name_it_is_docker_hub(caches: Caches, first: Made) -> None:

@@ -121,6 +121,12 @@ class Deployment:
         """Run a plan."""
         return self.run("--dry")
 
+    def kit(self) -> tuple[Path, str]:
+        """Run `make workstation`'s command; return the kit's folder and what was printed."""
+        command = [sys.executable, "-m", "tasks.workstation", str(self.inventory)]
+        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        return self.store.folder / "workstation", ran.stdout
+
     def verify(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the user's own verification against this inventory."""
         return subprocess.run(

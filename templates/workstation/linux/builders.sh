@@ -13,11 +13,13 @@ recreate() { # FILE: create the builder again with the same options
     options=$(sed -n 's/.*"DriverOpts":{\([^}]*\)}.*/\1/p' "$1")
     node=$(sed -n 's/.*"Nodes":\[{"Name":"\([^"]*\)".*/\1/p' "$1")
     endpoint=$(sed -n 's/.*"Endpoint":"\([^"]*\)".*/\1/p' "$1")
-    [ "$(grep -o '"Endpoint":' "$1" | wc -l)" -eq 1 ] && ! grep -q '"Flags":\[' "$1" || node=
-    case $options in *\\*) node= ;; esac
+    flags=$(sed -n 's/.*"Flags":\["\([^]]*\)"\].*/\1/p' "$1" | sed 's/","/\n/g')
+    [ "$(grep -o '"Endpoint":' "$1" | wc -l)" -eq 1 ] || node=
+    case $options$flags in *\\*) node= ;; esac
+    case $flags in *' '*) node= ;; esac
     case $own in '' | *"\"$registry\""*) ;; *) node= ;; esac
     if [ -z "$node" ]; then
-        say "left: the builder $name has a configuration, nodes or flags of its own: create it again by hand"
+        say "left: the builder $name has a configuration or nodes of its own: create it again by hand"
         return
     fi
     set -- --driver docker-container --node "$node"
@@ -27,6 +29,7 @@ recreate() { # FILE: create the builder again with the same options
         option=$(say "$option" | sed 's/^"//; s/"$//; s/":"/=/')
         set -- "$@" --driver-opt "\"$option\""
     done
+    [ -z "$flags" ] || set -- "$@" --buildkitd-flags "$(say $flags)"
     ! grep -qF "\"Name\":\"$name\"" "$buildx/current" 2>/dev/null || set -- "$@" --use
     if ! docker buildx create --name "$name-probe$$" "$@" "$endpoint" >/dev/null; then
         say "failed: the builder $name is as it was"

@@ -9,6 +9,15 @@ user_parts() {
 
 is_rootless() { [ -S "${XDG_RUNTIME_DIR:-/nowhere}/docker.sock" ] || [ -e "$config/systemd/user/docker.service" ]; }
 
+rootless_state() { # it has a copy of /etc/hosts from its start (rootlesskit, pkg/child/hosts.go)
+    its_hosts=/proc/$(cat "${XDG_RUNTIME_DIR:-/nowhere}/docker.pid" 2>/dev/null)/root/etc/hosts
+    for name in $names; do
+        if grep -qwF "$name" "$hosts_file" && [ -r "$its_hosts" ] && ! grep -qwF "$name" "$its_hosts"; then
+            say "left: the rootless Docker read $hosts_file before $name was there: systemctl --user restart docker"
+        fi
+    done
+}
+
 system_parts() {
     if [ -d /var/snap/docker/current ]; then say snap
     elif [ -S /var/run/docker.sock ] || { ! is_rootless && { has dockerd || [ -d /etc/docker ]; }; }; then say docker; fi
@@ -20,6 +29,7 @@ look() { # PART...: print the state of each thing
     cert_paths "$@" | while IFS= read -r path; do cert_state "$path"; done
     case " $* " in *' buildx '*) toml_state ;; esac
     case " $* " in *' hosts '*) hosts_state ;; esac
+    case " $* " in *' rootless '*) rootless_state ;; esac
 }
 
 take() { # PART...: do what is missing

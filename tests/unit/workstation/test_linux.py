@@ -453,7 +453,12 @@ BUILDERS = {
         "unix:///var/run/docker.sock",
     ),
     "two": (instance("two", None, more=',{"Name":"two1","Endpoint":"x"}'), "builder", None),
-    "flagged": (instance("flagged", None, flags='["--debug"]'), "builder", None),
+    "flagged": (
+        instance("flagged", None, flags='["--allow-insecure-entitlement=network.host","--debug"]'),
+        "builder",
+        "--driver docker-container --node flagged0 --buildkitd-flags --allow-insecure-entitlement=network.host --debug "
+        "unix:///var/run/docker.sock",
+    ),
     "quoted": (instance("quoted", None, options='{"env.X":"a\\"b"}'), "builder", None),
     "own": (
         instance("own", None).replace(
