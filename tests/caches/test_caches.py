@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import time
+import tomllib
 from http.client import HTTPException
 
 import pytest
 
 from tasks.remote.templates import fill
+from tests import pages
 from tests.bench.hosts import BenchHost
 from tests.bench.programs import BUILDKIT
 from tests.caches import campaigns, clearing
@@ -84,7 +86,10 @@ def test_buildkit_asks_the_caches_with_the_file_of_the_workstation_kit(caches: C
     ]
     caches.hub.reset()
     host.give(*BUILDKIT)
-    host.write("/tmp/build/buildkitd.toml", (deployment.kit()[0] / "buildkitd.default.toml").read_text())
+    made = (deployment.kit()[0] / "buildkitd.default.toml").read_text()
+    by_hand = tomllib.loads(pages.block("docs/caches.md", '[registry."docker.io"]'))["registry"]
+    assert by_hand.items() <= tomllib.loads(made)["registry"].items()
+    host.write("/tmp/build/buildkitd.toml", made)
     host.run(fill(BUILD, A=images[0].reference, B=images[1].reference))
     for image in images:
         counters = caches.hub.counters(image.upstream)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import pages
 from tests.bench import registry_images
 from tests.bench.hosts import BenchHost, Result
 from tests.bench.programs import BUILDKIT
@@ -37,6 +38,13 @@ export XDG_RUNTIME_DIR=/tmp/ann PATH=$PATH:/usr/sbin:/sbin:/usr/share/docker.io/
 mkdir -p -m 700 /tmp/ann
 """
 IN_PODMAN = "export STORAGE_DRIVER=vfs PODMAN_IGNORE_CGROUPSV1_WARNING=1"
+RUN = pages.line("docs/workstation.md", "sh linux.sh").replace("linux.sh", "/tmp/linux.sh")
+CHECK = pages.in_text("docs/workstation.md", "sh linux.sh --check").replace("linux.sh", "/tmp/linux.sh")
+REMOVE = pages.in_text("docs/workstation.md", "sh linux.sh --remove").replace("linux.sh", "/tmp/linux.sh")
+RECREATE = pages.in_text("docs/workstation.md", "sh linux.sh --recreate-builders").replace(
+    "linux.sh", "/tmp/linux.sh"
+)
+CREATE = pages.line("docs/workstation.md", "docker buildx create --name homelab ")
 BUILDER = f"docker buildx create --driver-opt {BUILDER_IMAGE} --driver-opt network=host --name"
 
 
@@ -80,24 +88,24 @@ def off(result: Result) -> list[str]:
 
 def test_what_one_command_does_is_seen_and_taken_back_to_the_byte(host: BenchHost, password: str) -> None:
     before = host.run(LISTED).stdout
-    checked = ann(host, "sh /tmp/linux.sh --check", check=False)
+    checked = ann(host, CHECK, check=False)
     assert (checked.exit_code, len(off(checked))) == (1, 6), checked.stdout
-    ran = ann(host, "script -qec 'sh /tmp/linux.sh' /dev/null", stdin="y\n", check=False)  # at a terminal
+    ran = ann(host, f"script -qec '{RUN}' /dev/null", stdin="y\n", check=False)  # at a terminal
     assert (ran.exit_code, off(ran)) == (0, []), ran.stdout + ran.stderr
-    assert ann(host, "sh /tmp/linux.sh --check").exit_code == 0
+    assert ann(host, CHECK).exit_code == 0
     done = host.run(LISTED).stdout
     assert len(before.splitlines()) > 1000
     assert len(set(done.splitlines()) - set(before.splitlines())) > 10
-    ann(host, "sh /tmp/linux.sh </dev/null")
+    ann(host, f"{RUN} </dev/null")
     assert host.run(LISTED).stdout == done
-    ann(host, "sh /tmp/linux.sh --remove --yes")
+    ann(host, f"{REMOVE} --yes")
     assert host.run(LISTED).stdout == before
 
 
 def test_docker_a_builder_and_podman_push_and_pull_within_a_minute(host: BenchHost, password: str) -> None:
     began = time.monotonic()
     ann(host, f"{BUILDER} before")
-    first = ann(host, "sh /tmp/linux.sh --yes", check=False)
+    first = ann(host, f"{RUN} --yes", check=False)
     assert off(first) == [
         f"builder: before was created before and does not trust {NAME}: --recreate-builders"
     ]
@@ -106,9 +114,9 @@ def test_docker_a_builder_and_podman_push_and_pull_within_a_minute(host: BenchHo
     ann(host, f"cd app && printf 'FROM {BASE}\\nCOPY own /own\\n' > Dockerfile")
     build = f"cd app && docker buildx build -q --push --builder {{0}} -t {NAME}/apps/{{0}}:1 ."
     assert UNTRUSTED in ann(host, build.format("before"), check=False).stderr
-    assert ann(host, "sh /tmp/linux.sh --recreate-builders").exit_code == 0
-    ann(host, f"{BUILDER} after")
-    for builder in ("before", "after"):
+    assert ann(host, RECREATE).exit_code == 0
+    ann(host, f"{CREATE} --driver-opt {BUILDER_IMAGE}")
+    for builder in ("before", "homelab"):
         ann(host, build.format(builder))
         ann(host, f"docker pull -q {NAME}/apps/{builder}:1 && docker buildx rm {builder}")
     ann(host, f"{IN_PODMAN}; podman login -u ci --password-stdin {NAME}", stdin=password)
@@ -127,10 +135,10 @@ def start_rootless_engine(host: BenchHost) -> None:
 
 def test_a_rootless_docker_pushes_and_pulls(host: BenchHost, password: str) -> None:
     """It reads the file itself that is mounted over in a container."""
-    ann(host, "sh /tmp/linux.sh --remove --yes")
+    ann(host, f"{REMOVE} --yes")
     host.run("cp /etc/hosts /tmp/hosts && umount /etc/hosts && cat /tmp/hosts > /etc/hosts")
     start_rootless_engine(host)
-    pull, kit = f"{ROOTLESS_ENGINE} docker pull -q {BASE}", f"{ROOTLESS_ENGINE} sh /tmp/linux.sh"
+    pull, kit = f"{ROOTLESS_ENGINE} docker pull -q {BASE}", f"{ROOTLESS_ENGINE} {RUN}"
     assert "no such host" in ann(host, pull, check=False).stderr
     assert off(ann(host, f"{kit} --yes", check=False)) == [
         f"left: the rootless Docker read /etc/hosts before {NAME} was there: systemctl --user restart docker"
@@ -151,11 +159,12 @@ def test_a_rootless_docker_pushes_and_pulls(host: BenchHost, password: str) -> N
 
 def test_a_remote_builder_needs_the_file_out_of_the_way(host: BenchHost, password: str) -> None:
     """What the docs say of docker/buildx#2985."""
-    create = "docker buildx create --name far --driver remote tcp://192.0.2.1:1234"
-    ann(host, "sh /tmp/linux.sh --yes")
+    create = pages.in_text("docs/workstation.md", "docker buildx create --driver remote")
+    create += " --name far tcp://192.0.2.1:1234"
+    ann(host, f"{RUN} --yes")
     assert "setting config file is not supported for remote driver" in ann(host, create, check=False).stderr
     ann(
         host,
         f"cd .docker/buildx && mv buildkitd.default.toml kept && {create}; mv kept buildkitd.default.toml",
     )
-    assert ann(host, "sh /tmp/linux.sh --check && docker buildx rm far").exit_code == 0
+    assert ann(host, f"{CHECK} && docker buildx rm far").exit_code == 0
