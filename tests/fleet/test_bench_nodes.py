@@ -40,6 +40,7 @@ from tests.bench.hosts import BenchHost, Result
 from tests.bench.programs import CRANE, CRI_PULL, REGISTRIES_PULL, REGISTRY
 from tests.bench.recipes import BOOKWORM, BOOKWORM_NODE, CONTAINERD23_NODE, TRIXIE_NODE
 from tests.caches.hub import Hub
+from tests.fleet import local_clusters
 
 NAME = "registry.homelab.local"
 CONTAINERD = "unix:///run/containerd/containerd.sock"
@@ -218,6 +219,40 @@ def test_k3s_configuration_is_necessary_and_sufficient_for_a_pull(fleet: Fleet, 
     no_login = pull("tls: {ca_file: /srv/certificate}")
     assert (no_login.exit_code, no_login.stdout) == (1, "")
     assert "UNAUTHORIZED" in no_login.stderr
+
+
+def test_containerd_pulls_with_the_files_that_the_workstation_kit_has_for_kind(
+    fleet: Fleet, served: ServedImage
+) -> None:
+    on_all_nodes(fleet, lambda host, _: check_kind(host, served))
+
+
+def check_kind(host: BenchHost, served: ServedImage) -> None:
+    files = local_clusters.files_for(served.image.partition("/")[0], served.certificate)
+    before = host.run(f"cat {CONFIG}", check=False).stdout
+    local_clusters.configure_as_kind(host, files)
+    assert UNKNOWN in cri_pull(host, served.image, served.login).stderr
+    local_clusters.mount_as_kind(host, files)
+    pulled = cri_pull(host, served.image, served.login)
+    assert (pulled.exit_code, pulled.stderr) == (0, "")
+    host.run(f"rm -r {CERTS} {CONFIG}")
+    if before:
+        host.write(CONFIG, before)
+    host.run("rmdir --ignore-fail-on-non-empty /etc/containerd && systemctl restart containerd")
+
+
+def test_k3s_pulls_with_the_file_that_the_workstation_kit_has_for_k3d(
+    fleet: Fleet, served: ServedImage
+) -> None:
+    host, endpoint = fleet.hosts["registry"], served.image.partition("/")[0]
+    name, _, password = served.login.partition(":")
+    files = local_clusters.files_for(endpoint, served.certificate)
+    registries = local_clusters.registries_of_k3d(files, endpoint, {"username": name, "password": password})
+    host.write("/tmp/registries.yaml", registries, "0600")
+    pull = f"registries-pull /tmp/registries.yaml {served.image}"
+    assert host.run(pull, check=False).exit_code == 1
+    host.write(local_clusters.K3D_CA, files["ca.crt"])
+    assert host.run(pull).stdout == f"{served.digest}\n"
 
 
 @pytest.mark.parametrize(
