@@ -92,7 +92,8 @@ def check_access(gateway: Gateway) -> None:
             "/v2/a/tags/list",
             "/v2/a/manifests/1",
             "/v2/docker.io/a/manifests/1",
-            "/",
+            "/web/index.json",
+            "/v1/search",
         ):
             assert gateway.request(method, target, reader).status == 403, (method, target)
     assert gateway.request("POST", "/metrics", reader).status == 403
