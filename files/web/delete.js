@@ -83,7 +83,7 @@ export function askAndDelete({ registry, repository, chosen, others, facts, uses
       h("h2", { id: "delete-title" }, `Delete ${count(chosen.length, "tag")} of ${repository}?`),
       list,
       running.length > 0 && h("label", { class_: "notice warn" }, consent,
-        ` ${running.length === 1 ? "It is" : `${running.length} of them are`} in use. A pod or container that starts again will not find ${running.length === 1 ? "it" : "them"}. Delete anyway.`),
+        ` ${running.map((each) => each.name).join(", ")}: in use. A pod or container that starts again elsewhere will not find the image. Delete anyway.`),
       !usesKnown && h("p", { class_: "notice" }, "What runs where is not known: no run has looked yet."),
       h("p", { class_: "muted" }, "Other tags of the same images stay, also those that are not named here. ", room(chosen, facts)),
       progress,
@@ -133,7 +133,7 @@ function row(each, others, doomed) {
   const staying = twins.filter((twin) => !doomed.has(twin.name)).map((twin) => twin.name);
   return h("li", {}, h("strong", {}, each.name),
     staying.length > 0 && h("span", {}, ` same image as ${some(staying)}, which ${staying.length === 1 ? "stays" : "stay"}`),
-    each.runs?.length > 0 && h("span", { class_: "warn" }, ` runs: ${some(each.runs)}`));
+    each.runs?.length > 0 && h("span", { class_: "warn" }, ` used by ${some(each.runs)}`));
 }
 
 function some(names) {
@@ -145,7 +145,7 @@ function room(chosen, facts) {
   const alone = chosen.reduce((sum, each) => sum + each.size - each.shared, 0);
   const what = !sure ? "How much becomes free is not known yet; it does so"
     : alone > 0 ? `At least ${bytes(alone)} become free`
-    : "Other tags need the same data; it becomes free with the last one of them,";
+    : "All of their data is shared; it becomes free with the last tag that needs it,";
   const days = facts.untagged_days;
   if (days === null) return `${what} only if registry_untagged_days is set: images without a tag stay until then.`;
   const trash = facts.trash_days ? `, and ${count(facts.trash_days, "day")} later, when its trash is emptied` : "";

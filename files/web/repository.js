@@ -6,7 +6,7 @@ import { read } from "./tag.js";
 import { fill, h, heading, notice } from "./view.js";
 
 const AT_ONCE = 2;
-const COLUMNS = [["tag", "Tag"], ["pushed", "Pushed"], ["size", "Size"], ["digest", "Digest"], ["runs", "Runs on"]];
+const COLUMNS = [["tag", "Tag"], ["pushed", "Pushed"], ["size", "Size"], ["digest", "Digest"], ["runs", "Used by"]];
 
 /** Show the tags of a repository into `main`. */
 export async function showRepository({ main, state, repository, current, failed, deleted }) {

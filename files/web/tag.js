@@ -44,7 +44,7 @@ export async function showTag({ main, state, repository, tag, current, failed, d
       ["Pushed", details ? `${ago(details.pushed)} (${moment(details.pushed)})` : unknown()],
       ["Size", bytes(found.size)],
       ["Shared", details ? `${bytes(details.shared)} of it, with other tags` : unknown()],
-      ["Runs on", details?.runs ? (details.runs.length ? h("ul", { class_: "plain" }, details.runs.map((each) => h("li", {}, each))) : "nothing that a run knew of") : unknown()],
+      ["Used by", details?.runs ? (details.runs.length ? h("ul", { class_: "plain" }, details.runs.map((each) => h("li", {}, each))) : "nothing that a run knew of") : unknown()],
       ["Same image", twins.length ? twins.flatMap((each, number) => [number ? ", " : "", h("a", { href: `#/${repository}:${each}` }, each)]) : undefined],
       ["Platforms", images ? images.filter((each) => each.platform).map((each) => each.platform).join(", ") : h("span", { id: "platform" }, "…")],
       ["Digest", copyable(found.digest, "digest")],

@@ -114,7 +114,8 @@ def place(folder: str, wanted: Sequence[File], observed: Mapping[str, Observed |
         f"done; {' && '.join(map(remote.sync, folders))}"
     )
     one = len(off) == 1
-    what = relpath(off[0].path, folder) if one else f"{len(off)} files"
+    names = [relpath(each.path, folder) for each in off]
+    what = " and ".join(names) if len(names) < 3 else f"{len(names)} files"
     if all(observed[each.path] is None for each in off):
         why = "it is missing" if one else "they are missing"
     else:

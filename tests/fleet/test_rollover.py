@@ -267,7 +267,7 @@ def test_a_complete_rollover(home: Home) -> None:
     assert [step for step in ran.steps_on("nas") if not step.startswith(("refresh", f"write {STORE}"))] == [
         f"make a new certificate authority in {state}: it is asked for",
         f"write {state}/ca.crt: it is not what clients are to trust now",
-        "write 2 files of the web page: they are not as they should be",
+        "write web/ca.crt and shown/about.json of the web page: they are not as they should be",
         f"write {TRUST['nas']}: its content is not as it should be",
         "put the new certificate authority into use: every host trusts it",
         leaf,

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
+from tasks.registry import web
+from tasks.registry.desired import FOLDER
+from tasks.room.shown import index
+from tasks.room.uses import Use, in_use
 from tests.gateway.gateway import Gateway
 from tests.gateway.pushing import Client, Image, digest, image
+from tests.gateway.stored import read
 from tests.stored_folder import INDEX
 
 STORED = "/var/lib/homelab-registry/docker/registry/v2"
+
+SHOWN = f"{FOLDER}/{web.SHOWN}/{web.INDEX}"
 
 PLATFORMS = {"amd64": None, "arm64": None, "arm": "v7"}
 
@@ -35,6 +43,13 @@ def push_some(gateway: Gateway) -> None:
     content = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}).encode()
     client.ask("PUT of an index", "PUT", "/v2/base/debian/manifests/13", 201, content, INDEX)
     client.close()
+
+
+def tell_page(gateway: Gateway, uses: Sequence[Use]) -> None:
+    """Write what the page shows of the images, as a run does that saw these uses."""
+    stored = read(gateway)
+    gateway.host.write(SHOWN, index(stored, in_use(stored, uses), uses_known=True))
+    gateway.host.run(f"chown 60706:60706 {SHOWN}")
 
 
 def described(made: Image, architecture: str = "amd64", variant: str | None = None) -> Image:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tasks.room.uses import Use
 from tests.gateway.gateway import ACCOUNTS, NAME, Gateway
 from tests.gateway.stored import Api
 from tests.web.browser import START, Visit, visit
-from tests.web.images import make_many, push_some, push_twins
+from tests.web.images import make_many, push_some, push_twins, tell_page
 
 ON_ONE = pytest.mark.parametrize("gateway", ["2.8"], indirect=True)
 """Of what does not depend on the registry's version."""
@@ -21,6 +23,13 @@ TWINS, MOVED = "many/twins", "moved/twins"
 @pytest.fixture(scope="module")
 def images(gateway: Gateway) -> None:
     push_some(gateway)
+    tell_page(
+        gateway,
+        [
+            Use("pod web/shop-1 on k3s-1", f"{NAME}/apps/web:latest"),
+            Use("container shop on nas", "x/apps/web:latest"),
+        ],
+    )
 
 
 def sign_in(visitor: Visit, user: str, password: str) -> None:
@@ -64,10 +73,10 @@ def test_signing_out_forgets_everything(visitor: Visit) -> None:
 def test_the_filter_leaves_what_it_names(visitor: Visit) -> None:
     visitor.sign_in("pull")
     page = visitor.page
-    assert page.locator("#tree a").all_inner_texts() == ["cart", "web", "debian", "nextcloud"]
+    expect(page.locator("#tree a")).to_have_text(["cart 1", "web 3", "debian 1", "nextcloud 1"])
     page.keyboard.press("/")
     page.keyboard.type("apps we")
-    assert page.locator("#tree a").all_inner_texts() == ["web"]
+    expect(page.locator("#tree a")).to_have_text(["web 3"])
     expect(page.get_by_text("1 of 4 repositories")).to_be_visible()
     visitor.open("apps/web")
     expect(page.locator("tbody th")).to_have_count(3)
@@ -105,6 +114,32 @@ def test_a_tag_s_details_and_the_lines_to_copy(gateway: Gateway, visitor: Visit)
     size = Api(gateway).size("base/debian", "13")
     assert size is not None
     assert page.get_by_text("Delete").count() == 0
+
+
+@ON_ONE
+@pytest.mark.usefixtures("images")
+def test_what_a_run_saw_is_shown_and_what_is_in_use_is_not_deleted_unasked(
+    gateway: Gateway, visitor: Visit
+) -> None:
+    visitor.sign_in("admin")
+    visitor.open("apps/web")
+    page = visitor.page
+    used = page.locator("tr", has_text="latest")
+    expect(used).to_contain_text("pod web/shop-1 on k3s-1, container shop on nas")
+    expect(used.locator(".pushed")).to_contain_text(re.compile("this minute|ago"))
+    expect(page.locator("tr", has_text="1.9").locator(".size")).to_have_text(re.compile(r"42[.]\d kB"))
+    visitor.choose("latest")
+    page.get_by_role("button", name="Delete 1 tag …").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("used by pod web/shop-1 on k3s-1, container shop on nas")
+    expect(dialog).to_contain_text(
+        re.compile(r"At least 42[.]\d kB become free when make make-room runs, and 1 day later")
+    )
+    expect(dialog.get_by_role("button", name="Delete 1 tag")).to_be_disabled()
+    dialog.get_by_role("checkbox").check()
+    expect(dialog.get_by_role("button", name="Delete 1 tag")).to_be_enabled()
+    page.keyboard.press("Escape")
+    assert "latest" in Api(gateway).tags("apps/web")
 
 
 @pytest.fixture

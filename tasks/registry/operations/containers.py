@@ -51,6 +51,9 @@ def _keep_usage(run: Run) -> None:
 def certificate(run: Run) -> list[AnyStep]:
     """Return the steps that install a leaf or chain which is new since the host's files were read."""
     desired = desired_host(run)
+    # Of the web page only this changes with it: the CAs that are to be trusted were written before.
+    about = f"{FOLDER}/{web.SHOWN}/{web.ABOUT}"
+    desired = replace(desired, page=tuple(file for file in desired.page if file.path == about))
     wanted = [step for step in _steps(run, desired) if _writes_certificate(step) or _tells_of_it(step)]
     return _with_proof(run, desired, wanted)
 

@@ -395,7 +395,7 @@ def gateway(**values: object) -> str:
 
 def test_without_caches_and_page_the_gateway_s_configuration_is_what_it_was() -> None:
     digest = hashlib.sha256(gateway(registry_web=False).encode()).hexdigest()
-    assert digest == "119c2c0a61084d95475cd257fde8544a23e0b1b317bb913187e9f357ed448479"
+    assert digest == "3a5d9339fef76cf75ee2728a373a123e3ab5cc92a27c03a55316c59dc869e60a"
 
 
 def test_the_gateway_lets_the_networks_read_and_never_its_own_bridge() -> None:
