@@ -28,9 +28,12 @@ LABELS = {
 
 
 def check_metrics(
-    gateway: Gateway, settings: dict[str, object], pull: Callable[[], None], folder: Path
+    gateway: Gateway, settings: dict[str, object], pull: Callable[[], None], folder: Path, *, rotate: bool
 ) -> None:
-    """Check all of it on a registry with these settings, whose caches `pull` uses once; `folder` is for Prometheus."""
+    """Check all of it on a registry with these settings, whose caches `pull` uses once.
+
+    `folder` is for Prometheus, `rotate` as in `check_guesser`.
+    """
     more = {"registry_metrics": True, "registry_max_guesses": 1000, "registry_storage_limit": "30GB"}
     gateway.deploy(**settings, **more)
     check_run(gateway)
@@ -40,7 +43,7 @@ def check_metrics(
     monitoring = gateway.deployment.store.folder / "monitoring"
     promtool("check", "config", monitoring / "prometheus.yml")
     check_access(gateway)
-    check_guesser(gateway)
+    check_guesser(gateway, rotate=rotate)
     pull()
     target = {"scrape_interval": "1s", "static_configs": [{"targets": [f"{gateway.address}:443"]}]}
     trust = {"ca_file": str(monitoring / "ca.crt"), "server_name": NAME}
@@ -102,6 +105,14 @@ def check_access(gateway: Gateway) -> None:
         assert gateway.request("GET", target, reader).status == 403, target
 
 
+def send_hostile(gateway: Gateway, token: str) -> int:
+    """Send requests that hold a token; return how many."""
+    requests = [*hostile(token)]
+    for method, target, authorization in requests:
+        assert gateway.request(method, target, authorization).status >= 400
+    return len(requests)
+
+
 def hostile(token: str) -> Iterator[tuple[str, str, str | None]]:
     """Yield requests that hold a token wherever a client can put one."""
     for account in (token, f'x",kind="{token}', f"{token}\n", ACCOUNT, "cluster"):
@@ -117,23 +128,24 @@ def hostile(token: str) -> Iterator[tuple[str, str, str | None]]:
     yield "GET", f"/v2/{token}/tags/list?n={token}", None
 
 
-def check_guesser(gateway: Gateway) -> None:
-    """Check that no word of a client gets into the metrics, and that each request is counted, also over a new file."""
-    files = f"$(ls {SHARED}/requests.* | tail -n 1)"
+def check_guesser(gateway: Gateway, *, rotate: bool) -> None:
+    """Check that no word of a client gets into the metrics, and that each request is counted.
+
+    With `rotate` nginx gets a new file meanwhile, which the gateway looks for every 20 seconds.
+    """
     before = counted(settled(gateway))
-    gateway.host.run(f"yes 'a line that is none' | head -c 4100000 >> {files}")
-    tokens, sent = [], 0
-    end = time.monotonic() + 60
-    while gateway.host.run(f"ls {SHARED}/requests.*.2", check=False).exit_code and time.monotonic() < end:
-        token = secrets.token_hex(16)
-        tokens.append(token)
-        for method, target, authorization in hostile(token):
-            assert gateway.request(method, target, authorization).status >= 400
-            sent += 1
-    assert gateway.host.run(f"ls {SHARED}/requests.*.2").stdout.strip()
-    for method, target, authorization in hostile(tokens[0]):
-        assert gateway.request(method, target, authorization).status >= 400
-        sent += 1
+    tokens, sent = [secrets.token_hex(16) for _ in range(3)], 0
+    for token in tokens:
+        sent += send_hostile(gateway, token)
+    if rotate:
+        gateway.host.run(
+            f"yes 'a line that is none' | head -c 4100000 >> $(ls {SHARED}/requests.* | tail -n 1)"
+        )
+        end = time.monotonic() + 60
+        while gateway.host.run(f"ls {SHARED}/requests.*.2", check=False).exit_code:
+            assert time.monotonic() < end
+            sent += send_hostile(gateway, tokens[0])
+        sent += send_hostile(gateway, tokens[1])
     end = time.monotonic() + 30
     while counted(told := text(gateway)) < before + sent and time.monotonic() < end:
         time.sleep(0.5)

@@ -141,12 +141,12 @@ def test_clients_outside_the_networks_are_refused(gateway: Gateway) -> None:
 
 
 def test_prometheus_reads_what_registry_and_caches_do(
-    gateway: Gateway, hub: Hub, image: Made, tmp_path: Path
+    gateway: Gateway, image: Made, tmp_path: Path, soak: bool
 ) -> None:
     def pull() -> None:
         assert mirror(gateway).pull(image).digest == image.digest
 
-    check_metrics(gateway, SETTINGS, pull, tmp_path)
+    check_metrics(gateway, SETTINGS, pull, tmp_path, rotate=soak)
 
 
 def test_caches_and_metrics_that_are_switched_off_leave_nothing(gateway: Gateway) -> None:
