@@ -38,12 +38,12 @@ function systems(host, name) {
     ["Debian and Ubuntu, for every program", "Restart Docker after this one.", [
       ["trust the CA", "sudo install -m644 ca.crt /usr/local/share/ca-certificates/homelab-registry.crt && sudo update-ca-certificates"],
     ]],
-    ["macOS", "Then restart Docker Desktop or OrbStack.", [
+    ["macOS", "Not tried by this project. Then restart Docker Desktop or OrbStack.", [
       ["trust the CA", "security add-trusted-cert -k ~/Library/Keychains/login.keychain-db ca.crt"],
       ["for Docker Desktop", `mkdir -p ~/.docker/certs.d/${host} && cp ca.crt ~/.docker/certs.d/${host}/`],
     ]],
-    ["Windows", "In PowerShell. Then restart Docker Desktop.", [
-      ["trust the CA", "Import-Certificate -FilePath ca.crt -CertStoreLocation Cert:\\CurrentUser\\Root"],
+    ["Windows", "Not tried by this project. In PowerShell as administrator. Then restart Docker Desktop.", [
+      ["trust the CA", "Import-Certificate -FilePath ca.crt -CertStoreLocation Cert:\\LocalMachine\\Root"],
       ["for Docker Desktop", `New-Item -Force -ItemType Directory $HOME\\.docker\\certs.d\\${folder}${folder === host ? "" : "_"}; Copy-Item ca.crt $HOME\\.docker\\certs.d\\${folder}${folder === host ? "" : "_"}\\`],
     ]],
     ["A machine that does not know the name", "Only if your DNS has no entry for it. Take the registry host’s address for ADDRESS.", [
@@ -58,7 +58,8 @@ export function showConnect(main) {
   fill(main,
     heading("Connect a machine"),
     h("p", {}, "Hosts of the inventory are set up by ", h("code", {}, "make deploy"),
-      ". Any other machine needs the registry’s certificate authority (CA), and then a login."),
+      ". Any other machine needs the registry’s certificate authority (CA), and then a login. ",
+      h("code", {}, "make workstation"), " writes a script that does this in one command; by hand it is:"),
     h("section", {},
       h("h3", {}, "1. Get the CA"),
       h("p", {}, h("a", { class_: "button", href: CA, download: "ca.crt" }, "Download ca.crt")),
