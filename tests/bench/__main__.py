@@ -39,6 +39,7 @@ TOOLS = {
     "openssl": "openssl",
     "ssh-keygen": "openssh-client",
     "faketime": "faketime",
+    "shellcheck": "shellcheck",
     "mmdebstrap": "mmdebstrap",
     "qemu-aarch64-static": "qemu-user-static",
 }

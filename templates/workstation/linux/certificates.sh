@@ -41,6 +41,5 @@ cert_state() { # PATH
 }
 
 put_cert() { # PATH
-    make_folders "$state" && make_folders "$(dirname "$1")" && ca > "$1.homelab-new" &&
-        remember "file$tab$ca_sum$tab$1" && mv -f "$1.homelab-new" "$1"
+    remember "file$tab$ca_sum$tab$1" && make_folders "$(dirname "$1")" && ca > "$1.homelab-new" && mv -f "$1.homelab-new" "$1"
 }

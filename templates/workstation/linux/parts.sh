@@ -58,6 +58,7 @@ take_back() { # undo what the record says, the last first
     done < "$tmp/record"
     awk -F "$tab" '$1 == "file" && !seen[$3]++ { print $3 }' "$tmp/record" > "$tmp/paths"
     while IFS= read -r path; do
+        rm -f "$path.homelab-new" # of a run that was killed
         [ ! -e "$path" ] || say "left: $path was changed since: $(grep -v -- ----- "$path" | head -n 1 | cut -c 1-40)..."
     done < "$tmp/paths"
     rm -f "$state/record" "$state/added"
@@ -68,7 +69,10 @@ take_back() { # undo what the record says, the last first
 
 take_text_back() { # FILE HOW
     [ -e "$1" ] && [ -f "$state/added" ] || return 0
-    if ! without "$1" "$state/added" "$2" > "$tmp/without"; then
+    rm -f "$(readlink -f "$1").homelab-new"
+    if [ "$2" = file ] && [ ! -s "$1" ]; then
+        rm -f "$1" || say "failed: $1"
+    elif ! without "$1" "$state/added" "$2" > "$tmp/without"; then
         line=$(grep -n homelab-registry "$1" | head -n 1)
         [ -z "$line" ] || say "left: $1 was changed since: line $line"
     elif [ "$2" = file ] && [ ! -s "$tmp/without" ]; then

@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import tree_sitter
+import tree_sitter_powershell
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -104,6 +106,15 @@ def test_scripts_have_the_ca_and_can_be_parsed(name: str) -> None:
         assert text.isascii()
         if script.endswith(".sh"):
             subprocess.run(["sh", "-n"], input=text, text=True, check=True)
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_powershell_can_be_parsed(name: str) -> None:
+    """There is no PowerShell to try it with, but a grammar of it."""
+    parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_powershell.language()))
+    text = texts(name)["windows.ps1"].encode()
+    assert not parser.parse(text).root_node.has_error
+    assert parser.parse(text.replace(b"'@", b"'", 1)).root_node.has_error
 
 
 @pytest.mark.parametrize("name", ["macos.sh", "windows.ps1"])
