@@ -40,9 +40,11 @@ class StateFiles:
         sync_folder(path.parent)
 
     def make_folder(self, folder: Path) -> None:
-        """Make a folder if it is missing, and let only its owner read it."""
+        """Make a folder if it is missing, and let only its owner read it and those that it is in, up to ours."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
+        for each in (folder, *folder.parents):
+            if each.is_relative_to(self.folder):
+                each.chmod(0o700)
 
     def _write_gitignore(self) -> None:
         """Keep the state out of git: its folder may lie in any repository.

@@ -131,8 +131,8 @@ class Caches:
             time.sleep(0.05)
 
     def used(self) -> int:
-        """Return how many bytes the caches take up on the disk."""
-        return int(self.gateway.host.run(f"du -s -B1 {STORAGE}").stdout.split()[0])
+        """Return how many bytes the caches take up on the disk; du may miss a file that nginx renames."""
+        return int(self.gateway.host.run(f"du -s -B1 {STORAGE}", check=False).stdout.split()[0])
 
     def free(self) -> int:
         """Return how many bytes of their disk are free."""

@@ -323,8 +323,11 @@ def test_images_survive_a_redeployment_and_deletes_can_be_switched_off(
 def test_a_changed_port_is_served_and_trusted(host: BenchHost, deployment: Deployment) -> None:
     change_settings(deployment, registry_port=5443)
     steps = run(deployment)
+    page = "write shown/about.json of the web page: its content is not as it should be"
+    recreate = "recreate the container homelab-registry-gateway: it was started in another way"
     assert steps == [
-        "recreate the container homelab-registry-gateway: it was started in another way",
+        page,
+        recreate,
         f"make /etc/docker/certs.d/{NAME}:5443: it is missing",
         f"write /etc/docker/certs.d/{NAME}:5443/ca.crt: it is missing",
     ]
@@ -332,9 +335,7 @@ def test_a_changed_port_is_served_and_trusted(host: BenchHost, deployment: Deplo
     login = host.run(f"docker login -u cluster --password-stdin {NAME}:5443", stdin=password)
     assert "Login Succeeded" in login.stdout
     change_settings(deployment)
-    assert run(deployment) == [
-        "recreate the container homelab-registry-gateway: it was started in another way"
-    ]
+    assert run(deployment) == [page, recreate]
 
 
 CONNECT = """

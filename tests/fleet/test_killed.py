@@ -44,8 +44,8 @@ def kill_points(uninterrupted: RunResult, soak: bool) -> list[tuple[int, int]]:
     """Return (kill after, kill within) for all commands, or a sample of them that is spread over the whole run."""
     after = [(number, 0) for number in range(1, len(uninterrupted.commands) + 1)]
     within = [(0, number) for number, command in enumerate(uninterrupted.commands, 1) if " host+ " in command]
-    # Six files of the registry host, the login to ask its registry with, the CA, /etc/hosts.
-    assert len(within) == 9, uninterrupted.commands
+    # Six files of the registry host, those of the web page, the login to ask its registry with, the CA, /etc/hosts.
+    assert len(within) == 10, uninterrupted.commands
     return after + within if soak else [*after[6::18], *within[1::4]]
 
 

@@ -48,6 +48,7 @@ def test_a_second_kit_replaces_the_first_and_leaves_what_is_not_of_it(store: Sto
     (folder / "certs.d/old.homelab.local").mkdir()
     (folder / "notes").write_text("mine")
     assert run(store) == 0
+    assert {path.stat().st_mode & 0o777 for path in store.folder.rglob("*") if path.is_dir()} == {0o700}
     assert [path.name for path in (folder / "certs.d").iterdir()] == ["registry.homelab.local"]
     assert (folder / "notes").read_text() == "mine"
 
