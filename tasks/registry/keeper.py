@@ -119,20 +119,6 @@ def removal(folder: str, present: Mapping[str, Mapping[str, Any]], paths: Mappin
     return [Step(text, OWN_ENGINE + " && ".join([*stop, *remove]))]
 
 
-def in_service(present: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the name of the keeper that measures, by the same rule as `FIND`; the lasting one if none does."""
-    running = [name for name in NAMES if name in present and present[name]["State"]["Running"]]
-    return (running or [NAME])[0]
-
-
-FIND = """
-serving=$name
-for each in "$name" "$spare" "$former"; do
-    if running "$each"; then serving=$each; break; fi
-done
-finish
-"""
-
 # Two keepers would contradict each other, so the one before stops first; it goes on if the new one cannot measure. A
 # large folder takes longer than this waits: that is seen at the next run. It prints what was measured.
 REPLACE = """

@@ -173,20 +173,6 @@ def removal(folder: str, present: Mapping[str, Mapping[str, Any]], paths: Mappin
     ]
 
 
-def in_service(present: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the name of the container that counts, by the same rule as `FIND`; the lasting one if none does."""
-    running = [each for each in NAMES if each in present and present[each]["State"]["Running"]]
-    return (running or [NAME])[0]
-
-
-FIND = """
-serving=$name
-for each in "$name" "$spare" "$former"; do
-    if running "$each"; then serving=$each; break; fi
-done
-finish
-"""
-
 # Two of them would replace each other's text, so the one before stops first; it goes on if the new one does not work.
 REPLACE = """
 create "$@"

@@ -82,6 +82,15 @@ if has_port "$spare"; then serving=$spare; elif ! there "$name" && there "$forme
 finish
 """
 
+# Of those that clients do not ask, the one that runs is in service.
+FIND_RUNNING = """
+serving=$name
+for each in "$name" "$spare" "$former"; do
+    if running "$each"; then serving=$each; break; fi
+done
+finish
+"""
+
 # The registry answers 401 through a gateway that works. Without openssl its own health check has to do.
 REPLACE_GATEWAY = """
 answers_soon() {
@@ -172,6 +181,16 @@ def _by_link(name: str) -> Callable[[Mapping[str, Mapping[str, Any]], Mapping[st
     return lambda present, named: links.in_service(name, present, named[name])
 
 
+def _by_running(name: str) -> Callable[[Mapping[str, Mapping[str, Any]], Mapping[str, str | None]], str]:
+    """Return what finds the one in service by the same rule as `FIND_RUNNING`: the lasting one if none runs."""
+
+    def found(present: Mapping[str, Mapping[str, Any]], _: Mapping[str, str | None]) -> str:
+        three = (name, name + NEXT, name + FORMER)
+        return next((each for each in three if each in present and present[each]["State"]["Running"]), name)
+
+    return found
+
+
 KINDS = {
     containers.REGISTRY: Kind(
         links.FIND,
@@ -183,14 +202,12 @@ KINDS = {
     cache.NAME: Kind(links.FIND, links.REPLACE, _cache_values, _by_link(cache.NAME)),
     containers.GATEWAY: Kind(FIND_GATEWAY, REPLACE_GATEWAY, _gateway_values, _gateway_in_service),
     keeper.NAME: Kind(
-        keeper.FIND,
+        FIND_RUNNING,
         keeper.REPLACE,
         lambda _, folder: {"figures": f"{folder}/{keeper.LIMIT}/{keeper.FIGURES}"},
-        lambda present, _: keeper.in_service(present),
+        _by_running(keeper.NAME),
     ),
-    metrics.NAME: Kind(
-        metrics.FIND, metrics.REPLACE, lambda _, __: {}, lambda present, _: metrics.in_service(present)
-    ),
+    metrics.NAME: Kind(FIND_RUNNING, metrics.REPLACE, lambda _, __: {}, _by_running(metrics.NAME)),
 }
 
 
