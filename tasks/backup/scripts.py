@@ -58,7 +58,7 @@ fi
 """Carries out a script for one target. If it fails, it prints the cause, and others get their backup all the same."""
 
 RSYNC = "rsync -rt --delete --stats --timeout=600"
-"""Owners and modes are those of whoever restores: a folder for backups may not be able to keep them."""
+"""Owners and modes are those of the user who restores: a folder for backups may not be able to keep them."""
 
 SENT = "sed -n 's/^Total bytes sent: //p' | tr -d ,"
 

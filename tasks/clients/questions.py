@@ -1,9 +1,9 @@
 """Questions to the registry that a client host asks through the very program that it will pull with.
 
-Each asks for an image that nobody has, without a login: whoever is refused for the login has resolved the name, passed
-the proxy if there is one, and verified the certificate; and a pull that fails leaves nothing. If that program cannot
-be asked, curl or openssl verifies the certificate with the very file that the runtime reads. So it is with the caches:
-the runtime itself would ask the internet if they do not answer.
+Each asks for an image that nobody has, without a login: a client that is refused for the login has resolved the name,
+passed the proxy if there is one, and verified the certificate; and a pull that fails leaves nothing. If that program
+cannot be asked, curl or openssl verifies the certificate with the very file that the runtime reads. So it is with the
+caches: the runtime itself would ask the internet if they do not answer.
 """
 
 from __future__ import annotations

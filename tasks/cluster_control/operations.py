@@ -120,12 +120,12 @@ def _decide_again(progress: _Progress, run: Run) -> list[AnyStep]:
     progress.undecided = False
     problems, again = kubectl_errors.match_errors(planned.changes, progress.errors)
     progress.errors = []
-    settings, login = run.configuration.settings, _login(run)
+    settings, login, passwords = run.configuration.settings, _login(run), _passwords(run)
     progress.record(
         [
             NamespaceProblem(shown, each[1]) if isinstance(each, NamespaceProblem) else (shown, each[1])
             for each in problems
-            if (shown := pull_secrets.without_secrets(each[0], settings, login, *_passwords(run)))
+            if (shown := pull_secrets.without_secrets(each[0], settings, login, *passwords))
         ]
     )
     return _steps(settings, [change for change in planned.changes if change.ref in again], progress)

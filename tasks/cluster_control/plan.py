@@ -71,7 +71,7 @@ class Change:
 
 
 class NamespaceProblem(NamedTuple):
-    """A problem and its remedy that whoever may edit a chosen namespace can cause.
+    """A problem and its remedy that anyone who may edit a chosen namespace can cause.
 
     No rotation waits for it: else they could keep a leaked password valid for as long as they like.
     """

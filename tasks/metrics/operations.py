@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import shlex
 from collections.abc import Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -92,11 +91,8 @@ def steps(run: Run, text: str) -> list[Step]:
         raise LookupError("the operations on the registry come first")
     path, user = f"{FOLDER}/{metrics.OF_RUN}", user_of(found.paths[record.path])
     written = files.place([File(path, "0600", user, user, text)], found.paths)
-    # A first run found no folder to note itself in.
-    marks = shlex.join(
-        [f"{FOLDER}/{metrics.RUN}", *([f"{FOLDER}/{metrics.TIMER_RUN}"] if run.by_timer else [])]
-    )
-    return [replace(step, script=f"{step.script} && touch {marks}") for step in written]
+    touch = metrics.touch(FOLDER, by_timer=run.by_timer)  # a first run found no folder to note itself in
+    return [replace(step, script=f"{step.script} && {touch}") for step in written]
 
 
 def _figures(run: Run) -> Figures:

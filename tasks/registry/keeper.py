@@ -32,7 +32,7 @@ ANSWERS = "/run/keeper"
 """That folder inside the keeper's container."""
 
 REFUSAL = "full.json"
-"""The gateway's answer to whoever begins an upload, as long as there is this file."""
+"""The gateway's answer to a client that begins an upload, as long as there is this file."""
 
 FIGURES = "figures"
 """What was measured: bytes used, when (Unix time), and when at the latest it is measured again."""

@@ -145,10 +145,14 @@ def names() -> dict[str, str]:
     }  # fmt: skip
 
 
+def touch(folder: str, *, by_timer: bool) -> str:
+    """Return the command that notes that a run looked at this host."""
+    return f"touch {shlex.join(f'{folder}/{each}' for each in (RUN, *([TIMER_RUN] if by_timer else [])))}"
+
+
 def mark(folder: str, *, by_timer: bool) -> str:
-    """Return the script that notes that a run looked at this host: it is the only command of a run without changes."""
-    marks = [f"{folder}/{each}" for each in (RUN, *([TIMER_RUN] if by_timer else []))]
-    return f"[ ! -d {shlex.quote(f'{folder}/{FOLDER}')} ] || touch {shlex.join(marks)} || exit 1"
+    """Return the script that notes it where there are metrics: it is the only command of a run without changes."""
+    return f"[ ! -d {shlex.quote(f'{folder}/{FOLDER}')} ] || {touch(folder, by_timer=by_timer)} || exit 1"
 
 
 def removal(folder: str, present: Mapping[str, Mapping[str, Any]], paths: Mapping[str, Any]) -> list[Step]:

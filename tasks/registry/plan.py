@@ -273,7 +273,7 @@ def _described(pem: str) -> str:
 def check_port(port: int, found: RegistryHost) -> None:
     """Raise `Conflict` if the registry's port is taken, by anything but our gateway.
 
-    It is checked before anything is made: whoever sees it may choose another port, or another host.
+    It is checked before anything is made: people who see it may choose another port, or another host.
     """
     ours = [report for name, report in found.containers.items() if name.startswith(containers.GATEWAY)]
     if not found.listener or any(port in containers.published(report) for report in ours):
